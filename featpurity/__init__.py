@@ -11,9 +11,9 @@ _HOME = {
     "models": ["load_model"],
     "datasets": ["load_dataset", "load_pairs"],
     "embeddings": ["embed_images"],
-    "zeroshot": ["class_embeddings", "silhouette"],
+    "zeroshot": ["class_embeddings", "silhouette", "silhouette_curve"],
     "purity": ["cosine_matrix", "avg_abs_cos", "purity_scores", "purity_order"],
-    "pruning": ["pruning_curve", "silhouette_curve"],
+    "pruning": ["pruning_curve"],
     "captions": ["swap_captions"],
     "finetune": ["finetune_projections"],
 }

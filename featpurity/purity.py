@@ -1,0 +1,124 @@
+"""How orthogonal a model's neurons are to one another.
+
+A *neuron* is one coordinate of the space that images and texts share: one output of a tower's
+projection, with a weight vector as long as the trunk is wide. Neurons whose weight vectors point in
+unrelated directions read different features; neurons that point the same way mix them. The paper calls
+the first *pure* and measures it by the cosine between weight vectors.
+
+References
+----------
+Sun, Zhang, Li & Wang (NeurIPS 2025), Contrastive Learning with Data Misalignment, section 5.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+
+
+def _check_neurons(neurons, name="neurons"):
+    if not isinstance(neurons, torch.Tensor) or neurons.ndim != 2 or 0 in neurons.shape:
+        came = tuple(neurons.shape) if isinstance(neurons, torch.Tensor) else type(neurons).__name__
+        raise ValueError(f"{name}: expected a tensor of shape (d, width), got {came}")
+    if not torch.isfinite(neurons).all():
+        raise ValueError(f"{name}: expected finite weights, got NaN or infinity")
+    dead = (neurons.norm(dim=1) == 0).nonzero().flatten().tolist()
+    if dead:
+        raise ValueError(f"{name}: a neuron of norm 0 has no direction, got {len(dead)} of them (first: {dead[0]})")
+
+
+def cosine_matrix(neurons):
+    """Cosine between every two neurons of one tower, with a zero diagonal.
+
+    Parameters
+    ----------
+    neurons : float tensor of shape (d, width)
+        One neuron's weight vector a row, of any length but 0.
+
+    Returns
+    -------
+    cosines : float tensor of shape (d, d)
+        Symmetric, in [-1, 1]; entry (i, i) is 0, so that sums run over the *other* neurons.
+
+    Raises
+    ------
+    ValueError
+        For another shape, NaN or infinite weights, or a neuron of norm 0.
+    """
+    _check_neurons(neurons)
+    unit = F.normalize(neurons.float(), dim=1)  # (d, width)
+    return (unit @ unit.T).clamp(-1, 1).fill_diagonal_(0)  # (d, d)
+
+
+def avg_abs_cos(neurons):
+    """Average |cos| of one tower: the sum of |cosine_matrix| divided by d^2.
+
+    The zero diagonal counts in the mean, as in the paper. Compare with `chance_level`, never with 0.
+
+    Parameters
+    ----------
+    neurons : float tensor of shape (d, width)
+
+    Returns
+    -------
+    float
+        In [0, 1); lower is purer.
+    """
+    return cosine_matrix(neurons).abs().mean().item()
+
+
+def max_abs_cos(neurons):
+    """Largest |cos| between two different neurons of one tower, in [0, 1]."""
+    return cosine_matrix(neurons).abs().max().item()
+
+
+def chance_level(width):
+    """Mean |cos| of two independent random directions in `width` dimensions.
+
+    Exactly Gamma(width / 2) / (sqrt(pi) Gamma((width + 1) / 2)); about sqrt(2 / (pi width)) for a wide
+    trunk: 0.035 for 512, 0.029 for 768.
+    """
+    if width < 1:
+        raise ValueError(f"width: expected at least 1, got {width}")
+    return math.exp(math.lgamma(width / 2) - math.lgamma((width + 1) / 2)) / math.sqrt(math.pi)
+
+
+def purity_scores(image_neurons, text_neurons):
+    """Score of each neuron: how similar it is to the others, summed over both towers.
+
+    score(j) = sum_i |C_image[j, i]| + sum_i |C_text[j, i]|. High purity is a *low* score.
+
+    Parameters
+    ----------
+    image_neurons : float tensor of shape (d, width_I)
+    text_neurons : float tensor of shape (d, width_T)
+        On the image neurons' device; the widths may differ, d may not.
+
+    Returns
+    -------
+    scores : float tensor of shape (d,)
+        In [0, 2 (d - 1)].
+    """
+    if len(image_neurons) != len(text_neurons):
+        raise ValueError(
+            f"expected as many image as text neurons, got {len(image_neurons)} and {len(text_neurons)}"
+        )
+    return cosine_matrix(image_neurons).abs().sum(1) + cosine_matrix(text_neurons).abs().sum(1)  # (d,)
+
+
+def purity_order(image_neurons, text_neurons):
+    """Neurons from the purest to the least pure; equal scores in the order of their index.
+
+    Reversed it is the order of `low_purity`, but for ties: use `low_purity_order` for that.
+
+    Returns
+    -------
+    order : int64 tensor of shape (d,)
+        A permutation of 0 .. d-1.
+    """
+    return purity_scores(image_neurons, text_neurons).argsort(stable=True)
+
+
+def low_purity_order(image_neurons, text_neurons):
+    """Neurons from the least pure to the purest; equal scores in the order of their index."""
+    return purity_scores(image_neurons, text_neurons).argsort(descending=True, stable=True)

@@ -1,0 +1,80 @@
+"""Purity of neurons: against plain loops, known geometry and the chance level."""
+
+import math
+
+import pytest
+import torch
+
+from featpurity import avg_abs_cos, cosine_matrix, purity_order, purity_scores
+from featpurity.purity import chance_level, low_purity_order, max_abs_cos
+
+
+def test_cosine_matrix_equals_a_plain_loop():
+    neurons = torch.randn(7, 5, generator=torch.Generator().manual_seed(0)) * 3
+    cosines = cosine_matrix(neurons)
+    for i in range(7):
+        for j in range(7):
+            plain = 0.0 if i == j else torch.cosine_similarity(neurons[i], neurons[j], dim=0).item()
+            assert cosines[i, j].item() == pytest.approx(plain, abs=1e-6)
+
+
+def test_orthogonal_neurons_are_pure_and_equal_ones_are_not():
+    assert avg_abs_cos(torch.eye(4)) == 0 and max_abs_cos(torch.eye(4)) == 0
+    # Four equal neurons: 12 of the 16 entries are 1, the diagonal counts as 0.
+    assert avg_abs_cos(torch.ones(4, 9)) == pytest.approx(12 / 16)
+    assert max_abs_cos(torch.ones(4, 9)) == pytest.approx(1)
+
+
+def test_length_and_sign_of_a_neuron_do_not_matter():
+    neurons = torch.randn(6, 8, generator=torch.Generator().manual_seed(1))
+    scale = torch.tensor([1, -2, 0.5, 10, -0.1, 3])[:, None]
+    assert avg_abs_cos(neurons * scale) == pytest.approx(avg_abs_cos(neurons), abs=1e-6)
+
+
+@pytest.mark.parametrize("width", [1, 2, 64, 512])
+def test_chance_level_is_the_mean_of_random_directions(width):
+    a, b = torch.randn(2, 20000, width, generator=torch.Generator().manual_seed(2))
+    drawn = torch.cosine_similarity(a, b).abs()
+    assert chance_level(width) == pytest.approx(drawn.mean().item(), abs=5 * drawn.std().item() / math.sqrt(20000) + 1e-6)
+    if width >= 64:
+        assert chance_level(width) == pytest.approx(math.sqrt(2 / (math.pi * width)), rel=0.01)
+
+
+def test_order_puts_the_purest_first_and_ties_go_to_the_lower_index():
+    image = torch.tensor([[1.0, 0, 0], [1, 0.1, 0], [0, 0, 1.0]])  # neuron 2 is orthogonal to the others
+    text = torch.eye(3)
+    scores = purity_scores(image, text)
+    assert scores[2] == 0 and scores[0] == pytest.approx(scores[1].item())
+    assert purity_order(image, text).tolist() == [2, 0, 1]
+    assert low_purity_order(image, text).tolist() == [0, 1, 2]
+    assert purity_order(torch.eye(5), torch.eye(5)).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_scores_add_both_towers():
+    image = torch.randn(4, 6, generator=torch.Generator().manual_seed(3))
+    text = torch.randn(4, 9, generator=torch.Generator().manual_seed(4))
+    plain = [
+        sum(abs(torch.cosine_similarity(tower[j], tower[i], dim=0).item()) for tower in (image, text) for i in range(4) if i != j)
+        for j in range(4)
+    ]
+    assert purity_scores(image, text).tolist() == pytest.approx(plain, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "neurons, message",
+    [
+        (torch.ones(4), r"shape \(d, width\), got \(4,\)"),
+        (torch.ones(0, 3), r"shape \(d, width\), got \(0, 3\)"),
+        ([[1.0]], "got list"),
+        (torch.tensor([[1.0, float("nan")]]), "NaN"),
+        (torch.tensor([[1.0, 1.0], [0.0, 0.0]]), "norm 0"),
+    ],
+)
+def test_bad_neurons_are_refused(neurons, message):
+    with pytest.raises(ValueError, match=message):
+        cosine_matrix(neurons)
+
+
+def test_towers_of_different_numbers_of_neurons_are_refused():
+    with pytest.raises(ValueError, match="got 3 and 4"):
+        purity_scores(torch.eye(3), torch.eye(4))
