@@ -67,6 +67,25 @@ def avg_abs_cos(neurons):
     return cosine_matrix(neurons).abs().mean().item()
 
 
+def avg_abs_cos_error(neurons):
+    """Standard error of `avg_abs_cos` over the choice of neurons, by the jackknife.
+
+    It says how far another d neurons of the same kind would give another value; it says nothing about how far
+    another training run would. Needs at least 3 neurons.
+
+    References
+    ----------
+    Efron & Tibshirani (1993), An Introduction to the Bootstrap, chapter 11.
+    """
+    d = len(neurons)
+    if d < 3:
+        raise ValueError(f"neurons: the jackknife needs at least 3, got {d}")
+    row_sums = cosine_matrix(neurons).abs().sum(1).double()  # (d,)
+    without_one = (row_sums.sum() - 2 * row_sums) / ((d - 1) * (d - 2))  # mean |cos| of the pairs that are left
+    variance = (d - 1) / d * (without_one - without_one.mean()).square().sum()
+    return (d - 1) / d * variance.sqrt().item()
+
+
 def max_abs_cos(neurons):
     """Largest |cos| between two different neurons of one tower, in [0, 1]."""
     return cosine_matrix(neurons).abs().max().item()

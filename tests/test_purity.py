@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from featpurity import avg_abs_cos, cosine_matrix, purity_order, purity_scores
-from featpurity.purity import chance_level, low_purity_order, max_abs_cos
+from featpurity.purity import avg_abs_cos_error, chance_level, low_purity_order, max_abs_cos
 
 
 def test_cosine_matrix_equals_a_plain_loop():
@@ -78,3 +78,18 @@ def test_bad_neurons_are_refused(neurons, message):
 def test_towers_of_different_numbers_of_neurons_are_refused():
     with pytest.raises(ValueError, match="got 3 and 4"):
         purity_scores(torch.eye(3), torch.eye(4))
+
+
+def test_jackknife_error_is_the_spread_of_fresh_draws():
+    def draw(seed):
+        generator = torch.Generator().manual_seed(seed)
+        # Two kinds of neurons, so that the average depends on which ones are drawn.
+        shared = torch.randn(16, generator=torch.Generator().manual_seed(99))
+        tied = torch.rand(60, 1, generator=generator) < 0.5
+        return torch.randn(60, 16, generator=generator) + tied * shared
+
+    spread = torch.tensor([avg_abs_cos(draw(seed)) for seed in range(200)]).std().item()
+    errors = [avg_abs_cos_error(draw(seed)) for seed in range(20)]
+    assert sum(errors) / 20 == pytest.approx(spread, rel=0.25)
+    with pytest.raises(ValueError, match="at least 3, got 2"):
+        avg_abs_cos_error(torch.eye(2))
