@@ -1,0 +1,60 @@
+# make book [PROFILE=demo|photos|path.yaml] [DATA_ROOT=folder]    make test    make help
+PROFILE ?= demo
+DATA_ROOT ?=
+PYTHON ?= python3
+VENV := .venv
+READY := $(VENV)/ready
+BIN := $(VENV)/bin
+SETTINGS := profile=$(PROFILE) $(if $(DATA_ROOT),data_root=$(DATA_ROOT))
+# One run at a time of each profile, held by a lock that ends with its owner, which Snakemake's own does not.
+LOCK := $(if $(shell command -v flock),flock --nonblock --conflict-exit-code 75 results/.$(notdir $(PROFILE)).lock)
+BROWSER := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
+
+.DEFAULT_GOAL := help
+.PHONY: help book plan test browser bench pretrain lab clean
+
+help:  ## this list
+	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 12
+
+book: $(READY)  ## run a profile's notebooks and build its book: PROFILE=demo (default), photos, paper or a file
+	@mkdir -p results
+	@$(LOCK) $(BIN)/snakemake $(if $(LOCK),--nolock) --config $(SETTINGS) || { code=$$?; \
+	  test $$code -ne 75 || echo "Another run of $(PROFILE) is at work here: let it end first." >&2; exit $$code; }
+
+plan: $(READY)  ## what `make book` would download and compute, and what is missing
+	@$(BIN)/featpurity plan $(PROFILE) $(if $(DATA_ROOT),data_root=$(DATA_ROOT))
+	@$(BIN)/snakemake --nolock --dry-run --quiet rules reason host --config $(SETTINGS)
+
+test: $(READY) browser  ## the fast tests, then those that run notebooks, build books and drive a browser
+	$(BIN)/python -m pytest -q -m "not slow"
+	$(BIN)/python -m pytest -q -m slow
+
+bench: $(READY)  ## our code against the plain way, side by side
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+pretrain: $(READY)  ## train the bundled small models again, from scratch (hours on two cores)
+	$(BIN)/python -m featpurity.pretrain
+
+lab: $(READY)  ## open the notebooks in JupyterLab
+	$(BIN)/pip install --quiet -e '.[lab]'
+	$(BIN)/jupyter lab notebooks
+
+clean:  ## remove results and stored features; the virtual environment and downloads stay
+	rm -rf results store .snakemake
+
+browser:
+	@if [ -z "$(BROWSER)" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "No browser found: installing Chromium with apt-get for the tests of the built pages."; \
+	  apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium; \
+	elif [ -z "$(BROWSER)" ]; then \
+	  echo "No browser found: install chromium, or the tests of the built pages are skipped."; fi
+
+# A virtual environment that is as new as the two files that say what belongs in it.
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit( \
+	  "Python 3.11 or later is needed, this is %d.%d: make PYTHON=python3.12 ..." % sys.version_info[:2])'
+	@test -x $(BIN)/python || { echo "Making $(VENV) and installing what requirements.txt lists: minutes, once."; \
+	  $(PYTHON) -m venv $(VENV); }
+	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@

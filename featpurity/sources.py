@@ -1,0 +1,147 @@
+"""What the names in a profile stand for: where each model and data set comes from, how large it is, whether it is here.
+
+Nothing is downloaded and no picture is opened. `check` refuses what cannot run, `plan` tells what a run would fetch
+and compute.
+"""
+
+import difflib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+BUNDLED = Path(__file__).parent / "assets" / "models"
+SCENES = [f"scenes_{name}" for name in ["shape", "colour", "background", "texture", "size", "position"]]
+# name: (images that are classified, classes, megabytes to download, torchvision's folder below data_root)
+DATASETS = {
+    "food101": (25_250, 101, 4_996, "food-101"),
+    "cifar10": (10_000, 10, 170, "cifar-10-batches-py"),
+    "cifar100": (10_000, 100, 169, "cifar-100-python"),
+    "caltech101": (8_677, 101, 137, "caltech101"),
+    "pets": (3_669, 37, 811, "oxford-iiit-pet"),
+    "stl10": (8_000, 10, 2_640, "stl10_binary"),
+    "dtd": (1_880, 47, 625, "dtd"),
+    "eurosat": (27_000, 10, 94, "eurosat"),
+    "imagenet": (50_000, 1_000, None, "imagenet"),  # behind a login: has to be put there by hand
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """One model, data set or file of pairs: what it is, and the megabytes still to download (0: it is here)."""
+
+    name: str
+    what: str
+    megabytes: float | None = 0  # None: to be downloaded, size not known before
+    missing: str | None = None  # what the user has to put in place first
+
+
+def model_source(name):
+    """The source of a model name; ValueError when nothing knows it."""
+    folder, path = BUNDLED / name, Path(name)
+    if (folder / "open_clip_config.json").is_file():
+        return Source(name, f"bundled, {_megabytes(folder):.1f} MB")
+    if name.startswith("laclip:"):
+        return _laclip_source(name)
+    if name.startswith("local-dir:"):
+        path = Path(name.removeprefix("local-dir:"))
+        if not (path / "open_clip_config.json").is_file():
+            raise ValueError(f"model {name!r}: {path} holds no open_clip_config.json")
+        return Source(name, f"open_clip folder, {_megabytes(path):.1f} MB")
+    if name.startswith("hf-hub:"):
+        return Source(name, "from the Hugging Face hub", None)
+    if path.exists():
+        return Source(name, f"file, {_megabytes(path):.1f} MB")
+    return _open_clip_source(name)
+
+
+def _laclip_source(name):
+    from . import laclip  # late: brings torch
+
+    raise NotImplementedError(laclip)
+
+
+def _open_clip_source(name):
+    import open_clip  # late: takes seconds, and few profiles need it
+
+    architecture, _, tag = name.partition(":")
+    if architecture in open_clip.list_models() and tag in open_clip.list_pretrained_tags_by_model(architecture):
+        return Source(name, f"open_clip, {architecture} trained on {tag}", None)
+    known = sorted(folder.name for folder in BUNDLED.glob("*/"))
+    if architecture in open_clip.list_models():
+        hint = f"{architecture} has {', '.join(open_clip.list_pretrained_tags_by_model(architecture)) or 'no tags'}"
+    else:
+        close = difflib.get_close_matches(name, [*known, *open_clip.list_models()], n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"bundled are {', '.join(known) or 'none'}"
+    raise ValueError(
+        f"unknown model {name!r} ({hint}). A model is a bundled name, ARCHITECTURE:TAG of open_clip, laclip:NAME, "
+        "hf-hub:NAME, local-dir:FOLDER or an existing file"
+    )
+
+
+def dataset_source(name, root=None):
+    """The source of a data set name; ValueError or FileNotFoundError when there is no such data set or folder."""
+    if name in SCENES:
+        return Source(name, "generated")
+    if name.startswith("folder:"):
+        path = Path(name.removeprefix("folder:"))
+        if not path.is_dir():
+            raise FileNotFoundError(f"data set {name!r}: there is no folder {path}")
+        return Source(name, f"folder of {sum(one.is_dir() for one in path.iterdir())} classes")
+    if name not in DATASETS:
+        close = difflib.get_close_matches(name, [*SCENES, *DATASETS], n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join([*SCENES, *DATASETS])}"
+        raise ValueError(f"unknown data set {name!r} ({hint}; a folder of class folders is folder:PATH)")
+    images, classes, megabytes, folder = DATASETS[name]
+    what = f"{images:,} images, {classes} classes"
+    root = Path(root or "data")
+    if any((root / place).exists() for place in [folder, name, f"{name}_test.zip"]):
+        return Source(name, what)
+    return Source(name, what, megabytes, f"put {name} below {root}" if megabytes is None else None)
+
+
+def pairs_source(name, root=None):
+    """The source of image-caption pairs; FileNotFoundError when a CSV is not there."""
+    if name in {"scenes", "photos"}:
+        return Source(name, "generated" if name == "scenes" else "CIFAR-10's training photos, generated captions")
+    if pairs_file(name, root) is None:
+        raise FileNotFoundError(f"pairs: there is no file {name}, neither here nor below data_root {root}")
+    return Source(name, f"CSV, {_megabytes(pairs_file(name, root)):.1f} MB")
+
+
+def pairs_file(name, root=None):
+    """The CSV that `pairs` names, looked up as it stands and below data_root; None when it is a built-in name."""
+    return next((path for path in [Path(name), Path(root or ".") / name] if path.is_file()), None)
+
+
+def files_of(name):
+    """Files on this disk that a model's weights are read from; [] for one that is downloaded."""
+    folder = BUNDLED / name
+    if folder.is_dir():
+        return sorted(str(path) for path in folder.glob("*.safetensors"))
+    return [name] if Path(name).is_file() else []
+
+
+def embedding_size(name):
+    """Neurons d of a model where that can be known without reading it, else None."""
+    config = BUNDLED / name / "open_clip_config.json"
+    if config.is_file():
+        return json.loads(config.read_text())["model_cfg"]["embed_dim"]
+    return None
+
+
+def check(profile):
+    """Raise ValueError or FileNotFoundError for a profile whose names, files or sizes cannot work."""
+    for name in profile.models:
+        size = embedding_size(model_source(name).name)
+        if size and max(profile.kept or [1]) > size:
+            raise ValueError(f"kept goes up to {max(profile.kept)}, but {name} has {size} neurons")
+    for name in profile.datasets:
+        dataset_source(name, profile.data_root)
+        if profile.prompts == "scenes" and name not in SCENES:
+            raise ValueError(f"prompts 'scenes' know no {name}: take paper, laclip or openai")
+    pairs_source(profile.pairs, profile.data_root)
+
+
+def _megabytes(path):
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file()) / 1e6

@@ -1,0 +1,190 @@
+"""The real Snakefile on tiny notebooks: what runs, what does not run again, what a failed or killed run leaves."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SNAKEMAKE = [sys.executable, "-m", "snakemake", "--cores", "2", "--nolock"]
+NOTEBOOKS = {
+    "steps/embed": "model = 'scenes_clip'\ndatasets = []\npairs = 'scenes'\nstore_dir = 'store'",
+    "steps/swap": "ratios = [0.0]\nresults_dir = 'results/demo'",
+    "steps/finetune": "learning_rate = 1.0e-3\nresults_dir = 'results/demo'",
+    "01_clip_vs_laclip": "n_bootstrap = 1000",
+    "02_neuron_pruning": "n_random_orders = 32\nkept = None",
+    "03_misalignment": "ratios = [0.0]",
+    "04_claims": "results_dir = 'results/demo'",
+}
+# Each notebook notes that it ran, and with which parameters; some wait or fail when a file says so.
+BODY = """
+import json, pathlib, sys, time
+given = {key: value for key, value in globals().items() if key in %r}
+name = %r + (f" {model}" if "model" in given else "")
+if pathlib.Path("fail").exists() and name == pathlib.Path("fail").read_text():
+    raise RuntimeError("told to fail")
+while pathlib.Path("wait").exists() and name == pathlib.Path("wait").read_text():
+    time.sleep(0.05)
+with open("ran.txt", "a") as lines:
+    lines.write(json.dumps([name, sys.executable, given]) + "\\n")
+"""
+
+
+def write_notebook(path, parameters, body):
+    cells = [("# Title", "markdown", []), (parameters, "code", ["parameters"]), (body, "code", [])]
+    cells = [
+        {"cell_type": kind, "id": f"cell{i}", "metadata": {"tags": tags}, "source": source}
+        | ({"outputs": [], "execution_count": None} if kind == "code" else {})
+        for i, (source, kind, tags) in enumerate(cells)
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
+
+
+def build(folder):
+    shutil.copytree(ROOT / "workflow", folder / "workflow", ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "workflow/stage_book.py").write_text(
+        "import pathlib, sys\n"
+        "page = pathlib.Path(sys.argv[1]) / 'book/_build/html/index.html'\n"
+        "page.parent.mkdir(parents=True, exist_ok=True)\npage.write_text('a page')\n"
+    )
+    for name, parameters in NOTEBOOKS.items():
+        keys = [line.split(" = ")[0] for line in parameters.splitlines()]
+        write_notebook(folder / f"notebooks/{name}.ipynb", parameters, BODY % (keys, name))
+    for name in ["a.pt", "b.pt", "_config.yml", "_toc.yml", "book/intro.md"]:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(name)
+    (folder / "profiles").mkdir()
+    (folder / "profiles/demo.yaml").write_text(
+        "clip_models: [a.pt]\nlaclip_models: [b.pt]\nfinetune_model: b.pt\ndatasets: [scenes_shape]\n"
+    )
+    return folder
+
+
+def start(folder, *options, **popen):
+    return subprocess.Popen(
+        [*SNAKEMAKE, *options], cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **popen
+    )
+
+
+def run(folder, *options):
+    """Run the workflow; the exit status, what it printed, and the notebooks that ran."""
+    (folder / "ran.txt").unlink(missing_ok=True)
+    process = start(folder, *options)
+    said = process.communicate(timeout=300)[0]
+    return process.returncode, said, ran(folder)
+
+
+def ran(folder):
+    lines = (folder / "ran.txt").read_text().splitlines() if (folder / "ran.txt").exists() else []
+    return {name: (python, given) for name, python, given in map(json.loads, lines)}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished run; tests that spoil it take a copy."""
+    folder = build(tmp_path_factory.mktemp("suite"))
+    status, said, notebooks = run(folder)
+    assert status == 0, said
+    return folder, notebooks
+
+
+@pytest.fixture
+def suite(finished, tmp_path):
+    shutil.copytree(finished[0], tmp_path / "suite", copy_function=shutil.copy2)
+    return tmp_path / "suite"
+
+
+pytestmark = pytest.mark.slow
+
+
+def test_every_notebook_runs_once_with_this_python_and_only_its_own_parameters(finished):
+    folder, notebooks = finished
+    embeds = {"steps/embed a.pt", "steps/embed b.pt"}
+    assert set(notebooks) == set(NOTEBOOKS) - {"steps/embed"} | embeds
+    assert {python for python, _ in notebooks.values()} == {sys.executable}
+    assert notebooks["steps/swap"][1]["ratios"] == [0.0, 0.1, 0.3, 0.5, 0.8]
+    assert notebooks["steps/finetune"][1]["learning_rate"] == 1e-3
+    assert notebooks["02_neuron_pruning"][1]["kept"] is None
+    # only the model that is fine-tuned needs the pairs' features
+    assert notebooks["steps/embed a.pt"][1]["pairs"] is None
+    assert notebooks["steps/embed b.pt"][1]["pairs"] == "scenes"
+    assert (folder / "results/demo/book/_build/html/index.html").is_file()
+    assert (folder / "results/demo/notebooks/steps/embed_a_pt.ipynb").is_file()
+
+
+def test_nothing_changed_nothing_done(suite):
+    # saved again, with other prose and outputs: not a change
+    path = suite / "notebooks/01_clip_vs_laclip.ipynb"
+    notebook = json.loads(path.read_text())
+    notebook["cells"][0]["source"] = "# Another title"
+    notebook["cells"][1]["outputs"] = [{"output_type": "stream", "name": "stdout", "text": "seen"}]
+    path.write_text(json.dumps(notebook))
+    status, said, notebooks = run(suite)
+    assert status == 0 and not notebooks, said
+    assert "Nothing to be done" in said
+
+
+def test_a_changed_setting_reruns_what_depends_on_it(suite):
+    _, said, notebooks = run(suite, "--config", "n_random_orders=40")
+    assert set(notebooks) == {"02_neuron_pruning", "04_claims"}, said
+    _, said, notebooks = run(suite, "--config", "n_random_orders=40", "learning_rate=2.0e-3")
+    assert set(notebooks) == {"steps/finetune", "03_misalignment", "04_claims"}, said
+
+
+def test_changed_code_and_changed_weights_rerun_what_depends_on_them(suite):
+    (suite / "a.pt").write_text("other weights")
+    _, said, notebooks = run(suite)
+    assert set(notebooks) == {"steps/embed a.pt", "01_clip_vs_laclip", "02_neuron_pruning", "04_claims"}, said
+    path = suite / "notebooks/03_misalignment.ipynb"
+    path.write_text(path.read_text().replace("told to fail", "told so"))
+    _, said, notebooks = run(suite)
+    assert set(notebooks) == {"03_misalignment", "04_claims"}, said
+
+
+def test_a_failed_notebook_leaves_its_traceback_and_no_result(suite):
+    shutil.rmtree(suite / "results")
+    (suite / "fail").write_text("01_clip_vs_laclip")
+    status, said, notebooks = run(suite)
+    assert status != 0 and "told to fail" in said
+    assert "02_neuron_pruning" in notebooks and "04_claims" not in notebooks  # keep-going, but not past it
+    assert not (suite / "results/demo/notebooks/01_clip_vs_laclip.ipynb").exists()
+    assert "told to fail" in (suite / "results/demo/logs/01_clip_vs_laclip.ipynb").read_text()
+    (suite / "fail").unlink()
+    status, said, notebooks = run(suite)
+    assert status == 0 and set(notebooks) == {"01_clip_vs_laclip", "04_claims"}, said
+
+
+def test_a_killed_run_resumes(suite):
+    shutil.rmtree(suite / "results")
+    (suite / "wait").write_text("steps/finetune")
+    (suite / "ran.txt").unlink()
+    process = start(suite, start_new_session=True)
+    deadline = time.monotonic() + 120
+    while "02_neuron_pruning" not in ran(suite) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    before = set(ran(suite))
+    time.sleep(1)  # for the workflow to see the last one's end
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    (suite / "wait").unlink()
+    status, said, notebooks = run(suite)
+    assert status == 0, said
+    assert not before & set(notebooks) and "steps/finetune" in notebooks
+
+
+@pytest.mark.parametrize(
+    "setting, message",
+    [("ratio=0.5", "did you mean 'ratios'"), ("clip_models=[c.pt]", "unknown model 'c.pt'"),
+     ("datasets=[cifar11]", "did you mean 'cifar1"), ("data_root=nowhere", "there is no folder nowhere")],
+)  # fmt: skip
+def test_a_bad_setting_is_told_before_anything_runs(suite, setting, message):
+    status, said, notebooks = run(suite, "--config", setting)
+    assert status != 0 and message in said and not notebooks
+    assert "Traceback" not in said
