@@ -61,6 +61,16 @@ def area_by_image(embeddings, class_embeddings, labels, order):
     return right_ks.float() / embeddings.shape[1]
 
 
+def prune(embeddings, order, k):
+    """Set all but the first k neurons of an order to zero: a float tensor of shape (n, d), not normalised again."""
+    d = embeddings.shape[-1]
+    if not 1 <= k <= d:
+        raise ValueError(f"k: expected a number of neurons in 1 .. {d}, got {k}")
+    mask = torch.zeros(d, dtype=embeddings.dtype, device=embeddings.device)
+    mask[order[:k]] = 1
+    return embeddings * mask
+
+
 def paper_kept(d):
     """A grid of kept numbers for a model of d neurons that includes the paper's, scaled by d / 512."""
     paper = {round(k * d / 512) for k in PAPER_KEPT}

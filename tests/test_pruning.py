@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from featpurity import pruning_curve
-from featpurity.pruning import area_by_image, paper_kept, random_orders
+from featpurity.pruning import area_by_image, paper_kept, prune, random_orders
 
 
 def plain_curve(embeddings, classes, labels, order):
@@ -47,6 +47,13 @@ def test_area_by_image_has_the_curve_as_its_mean():
     area = area_by_image(embeddings, classes, labels, order)
     assert area.shape == (200,) and area.min() >= 0 and area.max() <= 1
     assert area.mean().item() == pytest.approx(pruning_curve(embeddings, classes, labels, order).mean().item(), abs=1e-6)
+
+
+def test_prune_zeroes_all_but_the_first_k_of_the_order():
+    assert prune(torch.ones(1, 4), torch.tensor([2, 0, 1, 3]), 2).tolist() == [[1, 0, 1, 0]]
+    for k in (0, 5):
+        with pytest.raises(ValueError, match=rf"1 \.\. 4, got {k}"):
+            prune(torch.ones(1, 4), torch.arange(4), k)
 
 
 def test_the_grid_has_the_papers_points_and_ends_at_d():
