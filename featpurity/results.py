@@ -123,9 +123,18 @@ def verdict(low, high):
     return "holds" if low > 0 else "does not hold" if high < 0 else "undecided"
 
 
+def _asset(name):
+    return yaml.safe_load((files("featpurity") / "assets" / name).read_text(encoding="utf-8"))
+
+
 def load_claims():
     """The paper's claims: dicts with id, experiment, statement, effect, interval and published."""
-    return yaml.safe_load((files("featpurity") / "assets/claims.yaml").read_text(encoding="utf-8"))
+    return _asset("claims.yaml")
+
+
+def load_published():
+    """The paper's own tables of experiments 1 and 3, by experiment; nothing in them was measured here."""
+    return _asset("published.yaml")
 
 
 def judge(effects):

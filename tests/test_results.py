@@ -42,8 +42,12 @@ def test_judge_uses_only_the_mean_over_data_sets_and_lists_what_is_missing():
 def test_published_differences_follow_from_the_published_table(shared):
     table = json.loads((shared / "reference/paper_results.json").read_text())["experiment_1"]["rows"]
     published = {claim["id"]: claim["published"] for claim in results.load_claims()}
-    for corpus in ("cc12m", "redcaps", "laion"):
+    ours = results.load_published()["experiment_1"]
+    for corpus, name in (("cc12m", "CC12M"), ("redcaps", "RedCaps"), ("laion", "LAION-400M")):
         clip, laclip = table[f"{corpus}_clip"], table[f"{corpus}_laclip"]
+        for kind, row in (("CLIP", clip), ("LaCLIP", laclip)):
+            assert ours["accuracy"][f"{name} {kind}"] == row["acc"]
+            assert ours["silhouette"][f"{name} {kind}"] == row["silhouette"]
         gain = sum(laclip["acc"]) / 6 - sum(clip["acc"]) / 6
         assert f"{gain:+.1f}" in published["accuracy_laclip"]
         gain = sum(laclip["silhouette"]) / 6 - sum(clip["silhouette"]) / 6
