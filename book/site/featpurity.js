@@ -1,0 +1,230 @@
+// Draws the book's figures from files beside the page: no network, no kernel, from http and from file://.
+//
+// A page holds <figure class="featpurity-figure" data-figure="NAME"> elements. When one scrolls near the screen,
+// figures/NAME.js is run; it calls featpurity.figure(NAME, {data, layout, frames}), and plotly draws. Menus and sliders
+// of the layout become plain HTML controls, which the keyboard reaches and a thumb can hit.
+(() => {
+  "use strict";
+  const here = document.currentScript.src.replace(/[^/]*$/, "");
+  const root = document.documentElement;
+  const arrived = new Map(); // NAME -> the function that takes the figure
+  const scripts = new Map(); // file -> promise, so that each file is loaded once
+
+  window.featpurity = { figure: (name, figure) => arrived.get(name)(figure) };
+
+  function script(file) {
+    if (!scripts.has(file)) {
+      scripts.set(file, new Promise((resolve, reject) => {
+        const tag = document.createElement("script");
+        tag.src = here + file;
+        tag.onload = resolve;
+        tag.onerror = () => reject(new Error(`${file} could not be loaded`));
+        document.head.append(tag);
+      }));
+    }
+    return scripts.get(file);
+  }
+
+  function fetchFigure(name) {
+    return new Promise((resolve, reject) => {
+      arrived.set(name, resolve);
+      script(`figures/${name}.js`).catch(reject);
+    });
+  }
+
+  // ---- packed arrays: the inverse of workflow/book_figures.py ----
+
+  async function unpack({ packed, shape, symmetric, scale, offset }) {
+    const bytes = Uint8Array.from(atob(packed), (letter) => letter.charCodeAt(0));
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+    const planes = new Uint8Array(await new Response(stream).arrayBuffer());
+    const n = planes.length / 2; // all high bytes, then all low bytes
+    const values = new Float32Array(n);
+    for (let i = 0; i < n; i++) {
+      const whole = ((planes[i] << 24) >> 16) | planes[n + i];
+      values[i] = whole === -32768 ? NaN : offset + scale * whole;
+    }
+    if (shape.length === 1) return values;
+    const [rows, columns] = shape;
+    const matrix = Array.from({ length: rows }, () => new Float32Array(columns));
+    for (let row = 0, i = 0; row < rows; row++) {
+      for (let column = symmetric ? row : 0; column < columns; column++, i++) {
+        matrix[row][column] = values[i];
+        if (symmetric) matrix[column][row] = values[i];
+      }
+    }
+    return matrix;
+  }
+
+  async function unpackAll(node) {
+    if (node === null || typeof node !== "object") return node;
+    if (typeof node.packed === "string") return unpack(node);
+    for (const key of Object.keys(node)) node[key] = await unpackAll(node[key]);
+    return node;
+  }
+
+  // ---- the two looks: colours that colour-blind readers can tell apart (Okabe and Ito), on light and on dark ----
+
+  const looks = {
+    light: {
+      colorway: ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#6B6B6B"],
+      diverging: [[0, "#00518a"], [0.25, "#7fb2d8"], [0.5, "#fbfbfb"], [0.75, "#eca472"], [1, "#a83d00"]],
+      grid: "#dfe3e8", panel: "#f1f4f7",
+    },
+    dark: {
+      colorway: ["#56B4E9", "#FF8F45", "#2CC298", "#E79BC6", "#F2BC3D", "#9CC3FF", "#A9A9A9"],
+      diverging: [[0, "#9fd3ff"], [0.25, "#2f76ad"], [0.5, "#16191d"], [0.75, "#b3571a"], [1, "#ffc296"]],
+      grid: "#3a4048", panel: "#23282e",
+    },
+  };
+
+  const isDark = () => root.dataset.theme === "dark";
+
+  // A figure may name its colours. Those of the light look, black, and a diverging scale through white get their
+  // counterparts on dark ground.
+  function onDark(colour) {
+    const place = looks.light.colorway.findIndex((light) => light.toLowerCase() === String(colour).toLowerCase());
+    if (place >= 0) return looks.dark.colorway[place];
+    return ["#000000", "black", "#000"].includes(colour) ? "#e8e8e8" : colour;
+  }
+
+  const coloured = ["line.color", "marker.color", "fillcolor", "colorscale"];
+  const read = (trace, path) => path.split(".").reduce((node, key) => node?.[key], trace);
+
+  // What to restyle so that the traces suit the look; `data` are the traces as the figure named them.
+  function traceColours(data) {
+    const update = {};
+    for (const path of coloured) {
+      const values = data.map((trace) => read(trace, path));
+      if (values.every((value) => value === undefined)) continue;
+      update[path] = values.map((value) => {
+        if (!isDark()) return value;
+        if (path !== "colorscale") return typeof value === "string" ? onDark(value) : value;
+        return Array.isArray(value) && value.some((stop) => stop[1] === "rgb(247,247,247)") ? looks.dark.diverging : value;
+      });
+    }
+    return update;
+  }
+
+  function template(own = {}) {
+    const look = looks[isDark() ? "dark" : "light"];
+    const style = getComputedStyle(document.body);
+    const axis = { gridcolor: look.grid, zerolinecolor: look.grid, linecolor: look.grid, automargin: true };
+    const heat = [{ colorscale: look.diverging, colorbar: { outlinewidth: 0, thickness: 14 } }];
+    return {
+      data: {
+        heatmap: heat, ...own.data,
+        table: [{ header: { fill: { color: look.panel }, line: { color: look.grid } },
+                  cells: { fill: { color: "rgba(0,0,0,0)" }, line: { color: look.grid } } }],
+      },
+      layout: {
+        margin: { l: 60, r: 24, t: 40, b: 50 }, hoverlabel: { align: "left" },
+        ...own.layout,
+        colorway: look.colorway, colorscale: { diverging: look.diverging },
+        font: { family: style.fontFamily, color: style.color, size: 13 },
+        paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+        xaxis: { ...own.layout?.xaxis, ...axis }, yaxis: { ...own.layout?.yaxis, ...axis },
+      },
+    };
+  }
+
+  // ---- controls ----
+
+  function element(tag, attributes = {}, ...children) {
+    const made = document.createElement(tag);
+    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+    made.append(...children);
+    return made;
+  }
+
+  function press(plot, { method = "restyle", args = [] }) {
+    if (method !== "skip") return Plotly[method](plot, ...structuredClone(args));
+  }
+
+  function menu(plot, { buttons = [], active = 0, type = "dropdown", name = "Show" }) {
+    const shown = buttons.filter((button) => button.visible !== false);
+    if (type === "buttons") {
+      const keys = shown.map((button) => element("button", { type: "button" }, button.label ?? ""));
+      keys.forEach((key, i) => key.addEventListener("click", () => press(plot, shown[i])));
+      return element("span", { role: "group", "aria-label": name }, ...keys);
+    }
+    const select = element("select", {}, ...shown.map((button) => element("option", {}, button.label ?? "")));
+    select.selectedIndex = Math.max(active, 0);
+    select.addEventListener("change", () => press(plot, shown[select.selectedIndex]));
+    return element("label", {}, name + " ", select);
+  }
+
+  function slider(plot, { steps = [], active = 0, currentvalue = {}, name = "" }) {
+    const label = (currentvalue.prefix ?? name ?? "").trim() || "Step";
+    const range = element("input", { type: "range", min: 0, max: steps.length - 1, step: 1, value: active });
+    const output = element("output", {});
+    const show = () => {
+      output.value = steps[range.value].label ?? range.value;
+      range.setAttribute("aria-valuetext", output.value);
+    };
+    range.addEventListener("input", () => { show(); press(plot, steps[range.value]); });
+    show();
+    return element("label", {}, label + " ", range, output);
+  }
+
+  function addControls(host, plot, layout) {
+    const made = [
+      ...(layout.updatemenus ?? []).filter((entry) => entry.visible !== false).map((entry) => menu(plot, entry)),
+      ...(layout.sliders ?? []).filter((entry) => entry.steps?.length).map((entry) => slider(plot, entry)),
+    ];
+    delete layout.updatemenus;
+    delete layout.sliders;
+    if (!made.length) return;
+    plot.before(element("div", { class: "controls" }, ...made));
+    if (!layout.title?.text && !layout.annotations) layout.margin = { ...layout.margin, t: 24 }; // where the menu was
+  }
+
+  // ---- drawing ----
+
+  function fitPhone(layout) {
+    layout.legend = { ...layout.legend, orientation: "h", x: 0, xanchor: "left", y: -0.22, yanchor: "top" };
+    layout.margin = { ...layout.margin, l: 48, r: 12 };
+  }
+
+  async function draw(host) {
+    const plot = host.querySelector(".plot");
+    try {
+      const [figure] = await Promise.all([fetchFigure(host.dataset.figure), script("plotly.min.js")]);
+      await unpackAll(figure);
+      const { data, layout, frames } = figure;
+      const own = layout.template;
+      addControls(host, plot, layout);
+      if (plot.clientWidth < 520) fitPhone(layout);
+      const config = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d"] };
+      const named = data.map(({ line, marker, fillcolor, colorscale }) => structuredClone({ line, marker, fillcolor, colorscale }));
+      await Plotly.newPlot(plot, data, { ...layout, template: template(own) }, config);
+      if (frames.length) await Plotly.addFrames(plot, frames);
+      const dress = () => Plotly.update(plot, traceColours(named), { template: template(own) });
+      if (isDark()) await dress();
+      new MutationObserver(dress).observe(root, { attributes: true, attributeFilter: ["data-theme"] });
+      host.dataset.state = "drawn";
+    } catch (error) {
+      host.dataset.state = "failed";
+      plot.textContent = `This figure could not be drawn: ${error.message}`;
+      console.error(error);
+    }
+  }
+
+  function start() {
+    const hosts = document.querySelectorAll("figure.featpurity-figure");
+    const watcher = new IntersectionObserver((entries) => {
+      for (const entry of entries.filter(({ isIntersecting }) => isIntersecting)) {
+        watcher.unobserve(entry.target);
+        draw(entry.target);
+      }
+    }, { rootMargin: "400px" });
+    hosts.forEach((host) => watcher.observe(host));
+    // A page in a details element or a print preview never scrolls: draw what is left.
+    window.addEventListener("beforeprint", () => hosts.forEach((host) => {
+      if (!host.dataset.state) { watcher.unobserve(host); draw(host); }
+    }));
+  }
+
+  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
+  else start();
+})();

@@ -1,0 +1,98 @@
+"""Small executed notebooks, as papermill leaves them, with everything that the staging has to deal with."""
+
+import json
+import shutil
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import plotly.graph_objects as go
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from featpurity import plots
+
+ROOT = Path(__file__).resolve().parents[1]
+CHAPTERS = ("01_clip_vs_laclip", "02_neuron_pruning", "03_misalignment", "04_claims")
+CAPTION = "Cosines between neurons; <b>not</b> a real model & not measured."
+
+
+def symmetric_matrix(seed=0, d=512, width=400):
+    """A cosine matrix of random neurons, float32."""
+    neurons = np.random.default_rng(seed).normal(size=(d, width))
+    neurons /= np.linalg.norm(neurons, axis=1, keepdims=True)
+    cosines = (neurons @ neurons.T).astype(np.float32)
+    np.fill_diagonal(cosines, 0)
+    return cosines
+
+
+def heatmaps(n=6):
+    return plots.cosine_heatmaps({f"model {i}": symmetric_matrix(i) for i in range(n)}, CAPTION)
+
+
+def curves():
+    """Two panels with a slider and two menus, one of them made of buttons."""
+    kept = np.arange(1, 513)
+    figure = go.Figure([go.Scatter(x=kept, y=np.log(kept) / scale, name=name) for scale, name in ((7, "high"), (9, "low"))])
+    steps = [{"label": str(width), "method": "restyle", "args": [{"line.width": width}]} for width in (1, 2, 4)]
+    buttons = [{"label": name, "method": "relayout", "args": [{"yaxis.type": name}]} for name in ("linear", "log")]
+    figure.update_layout(sliders=[{"steps": steps, "active": 1, "currentvalue": {"prefix": "line width: "}}],
+                         updatemenus=[{"type": "buttons", "name": "Axis", "buttons": buttons}])
+    figure.update_xaxes(title="neurons kept")
+    return figure
+
+
+def table():
+    figure = go.Figure(go.Table(header={"values": ["data set", "accuracy"]}, cells={"values": [["a", "b"], [0.5, 0.25]]}))
+    return figure.update_layout(meta={"caption": "A table of two made-up rows."})
+
+
+def shown(figure):
+    """A figure as a notebook stores it: JSON only."""
+    return new_output("display_data", data={"application/vnd.plotly.v1+json": json.loads(figure.to_json())})
+
+
+def notebook(title, *figures):
+    widget = new_output("display_data", data={"application/vnd.jupyter.widget-view+json": {"model_id": "x"},
+                                              "text/plain": "IntSlider()"})
+    cells = [
+        new_markdown_cell(f"# {title}\n\nA question, with mathematics: $C = V V^\\top$.\n\n## Measure"),
+        new_code_cell('profile = "sample"', metadata={"tags": ["parameters"]}),
+        new_code_cell('profile = "test"', metadata={"tags": ["injected-parameters"]}),
+        new_code_cell("slider()", metadata={"tags": ["live-only"]}, outputs=[widget]),
+        new_code_cell("measure()", outputs=[new_output("stream", name="stderr", text="100%|####| 3/3\n"),
+                                            new_output("stream", name="stdout", text="measured\n"), widget]),
+        *(new_code_cell("show()", outputs=[shown(figure)]) for figure in figures),
+        new_code_cell("table", outputs=[new_output("execute_result", data={"text/html": PANDAS, "text/plain": "x"})]),
+        new_markdown_cell("## What this shows, and what it does not\n\nNothing: it is a sample."),
+    ]
+    for number, cell in enumerate(cells):
+        if cell.cell_type == "code":
+            cell.execution_count = number
+    made = new_notebook(cells=cells, metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}})
+    made.metadata["widgets"] = {"application/vnd.jupyter.widget-state+json": {"state": {}}}
+    made.metadata["papermill"] = {"duration": 1.5, "start_time": "2026-01-02T03:04:05.678", "parameters": {"profile": "test"}}
+    return made
+
+
+PANDAS = """<div><table border="1" class="dataframe"><thead><tr><th></th><th>dataset</th><th>accuracy</th></tr></thead>
+<tbody><tr><th>0</th><td>shape</td><td>0.5</td></tr><tr><th>1</th><td>colour</td><td>0.9</td></tr></tbody></table></div>"""
+
+
+def write_results(results):
+    """Executed chapters and one step below `results/notebooks`."""
+    folder = Path(results) / "notebooks"
+    (folder / "steps").mkdir(parents=True)
+    figures = {CHAPTERS[0]: [heatmaps(), table()], CHAPTERS[1]: [curves()]}
+    for name in CHAPTERS:
+        nbformat.write(notebook(f"Sample {name}", *figures.get(name, [])), folder / f"{name}.ipynb")
+    nbformat.write(notebook("A step"), folder / "steps" / "embed.ipynb")
+    return Path(results)
+
+
+def copy_book_source(target):
+    """The repository's own book source, to be changed freely."""
+    target.mkdir(parents=True)
+    for name in ("_config.yml", "_toc.yml"):
+        shutil.copy(ROOT / name, target)
+    shutil.copytree(ROOT / "book", target / "book")
+    return target
