@@ -112,7 +112,8 @@ def test_csv(tmp_path):
 
 
 @pytest.mark.parametrize("content, message", [
-    (b"red star\ncaf\xe9\n", "line 2: byte 0xe9 is not UTF-8"), (b"", "holds no caption"), (b"\n \n", "holds no caption")])
+    (b"red star\ncaf\xe9\n", "line 2: byte 0xe9 is not UTF-8"),
+    (b"", "holds no caption"), (b"\n \n", "holds no caption")])
 def test_unreadable_files(tmp_path, content, message):
     (tmp_path / "X.txt").write_bytes(content)
     with pytest.raises(ValueError, match=message):
@@ -123,7 +124,8 @@ def test_unreadable_files(tmp_path, content, message):
     ((["red star"] * 9, 1.5), "ratio"), ((["red star"] * 9, float("nan")), "ratio"),
     ((["red star"] * 9, 0.5, "nearest"), "similarity, random"), ((["red star"], 0.5), "at least 2"),
     (("red star", 0.5), "a list of captions"), (([1, 2, 3], 0.5), "each a str"),
-    ((["a", "of", "the", "by"], 0.5), "cannot be compared"), ((["red", "blue", "star", "ring"], 0.5), "cannot be compared")])
+    ((["a", "of", "the", "by"], 0.5), "cannot be compared"),
+    ((["red", "blue", "star", "ring"], 0.5), "cannot be compared")])
 def test_wrong_input(arguments, message):
     with pytest.raises(ValueError, match=message):
         swap_captions(*arguments)
