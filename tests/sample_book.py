@@ -84,7 +84,8 @@ def write_results(results):
     (folder / "steps").mkdir(parents=True)
     figures = {CHAPTERS[0]: [heatmaps(), table()], CHAPTERS[1]: [curves()]}
     for name in CHAPTERS:
-        nbformat.write(notebook(f"Sample {name}", *figures.get(name, [])), folder / f"{name}.ipynb")
+        title = "A sample of " + name[3:].replace("_", " ")
+        nbformat.write(notebook(title, *figures.get(name, [])), folder / f"{name}.ipynb")
     nbformat.write(notebook("A step"), folder / "steps" / "embed.ipynb")
     return Path(results)
 

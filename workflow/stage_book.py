@@ -24,7 +24,6 @@ from book_figures import PLOTLY_MIME, figure_html, figure_script
 ROOT = Path(__file__).resolve().parents[1]
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
 LIVE_ONLY = "live-only"
-SETTINGS_TAGS = {"parameters", "injected-parameters"}
 SHOWN_PACKAGES = ("torch", "torchvision", "open_clip_torch", "scikit-learn", "pandas", "plotly", "papermill",
                   "snakemake", "jupyter-book")
 
@@ -39,6 +38,19 @@ def saved_faults(notebook):
                 yield f"cell {number} stopped with {output.ename}: {output.evalue}"
         if cell.source.strip() and cell.execution_count is None:
             yield f"cell {number} never ran"
+
+
+def fold_settings(cells):
+    """Make one folded cell of a notebook's own settings and those that papermill put behind them."""
+    tagged = {tag: cell for cell in cells for tag in cell.metadata.get("tags", []) if tag.endswith("parameters")}
+    own, run = tagged.get("parameters"), tagged.get("injected-parameters")
+    if own and run:
+        own.source += f"\n\n# Of this run:\n{run.source.removeprefix('# Parameters').strip()}"
+        cells = [cell for cell in cells if cell is not run]
+    for cell in filter(None, (own, run)):
+        cell.metadata["tags"].append("hide-input")
+        cell.metadata["mystnb"] = {"code_prompt_show": "Settings of this run"}
+    return cells
 
 
 def shown_outputs(cell, figures, prefix):
@@ -66,15 +78,13 @@ def stage_notebook(path, target, figures_folder):
     faults = list(saved_faults(notebook))
     if faults:
         raise ValueError(f"{path} cannot become a page: " + "; ".join(faults))
-    notebook.cells = [cell for cell in notebook.cells if LIVE_ONLY not in cell.metadata.get("tags", [])]
+    kept = [cell for cell in notebook.cells if LIVE_ONLY not in cell.metadata.get("tags", [])]
+    notebook.cells = fold_settings(kept)
     notebook.metadata.pop("widgets", None)
     figures = {}
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = list(shown_outputs(cell, figures, path.stem))
-            tags = cell.metadata.setdefault("tags", [])
-            if SETTINGS_TAGS & set(tags):
-                tags.append("hide-input")
     for name, script in figures.items():
         (figures_folder / f"{name}.js").write_text(script, encoding="utf-8")
     nbformat.write(notebook, target)

@@ -146,7 +146,7 @@
     if (type === "buttons") {
       const keys = shown.map((button) => element("button", { type: "button" }, button.label ?? ""));
       keys.forEach((key, i) => key.addEventListener("click", () => press(plot, shown[i])));
-      return element("span", { role: "group", "aria-label": name }, ...keys);
+      return element("span", { role: "group", "aria-label": name }, name + " ", ...keys);
     }
     const select = element("select", {}, ...shown.map((button) => element("option", {}, button.label ?? "")));
     select.selectedIndex = Math.max(active, 0);
@@ -181,7 +181,14 @@
 
   // ---- drawing ----
 
-  function fitPhone(layout) {
+  function fitPhone(plot, data, layout) {
+    for (const trace of data.filter(({ type }) => type === "heatmap")) {
+      trace.colorbar = { ...trace.colorbar, orientation: "h", y: -0.2, yanchor: "top", thickness: 10 };
+    }
+    if (layout.yaxis?.scaleanchor) { // a square: as high as it can be wide
+      layout.height = Math.min(layout.height ?? Infinity, plot.clientWidth + 110);
+      plot.style.minHeight = `${layout.height}px`;
+    }
     layout.legend = { ...layout.legend, orientation: "h", x: 0, xanchor: "left", y: -0.22, yanchor: "top" };
     layout.margin = { ...layout.margin, l: 48, r: 12 };
   }
@@ -194,7 +201,7 @@
       const { data, layout, frames } = figure;
       const own = layout.template;
       addControls(host, plot, layout);
-      if (plot.clientWidth < 520) fitPhone(layout);
+      if (plot.clientWidth < 520) fitPhone(plot, data, layout);
       const config = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d"] };
       const named = data.map(({ line, marker, fillcolor, colorscale }) => structuredClone({ line, marker, fillcolor, colorscale }));
       await Plotly.newPlot(plot, data, { ...layout, template: template(own) }, config);
