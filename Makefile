@@ -20,6 +20,7 @@ book: $(READY)  ## run a profile's notebooks and build its book: PROFILE=demo (d
 	@mkdir -p results
 	@$(LOCK) $(BIN)/snakemake $(if $(LOCK),--nolock) --config $(SETTINGS) || { code=$$?; \
 	  test $$code -ne 75 || echo "Another run of $(PROFILE) is at work here: let it end first." >&2; exit $$code; }
+	@$(BIN)/featpurity page $(PROFILE)
 
 plan: $(READY)  ## what `make book` would download and compute, and what is missing
 	@$(BIN)/featpurity plan $(PROFILE) $(if $(DATA_ROOT),data_root=$(DATA_ROOT))

@@ -79,38 +79,40 @@ def _open_clip_source(name):
 
 
 def dataset_source(name, root=None):
-    """The source of a data set name; ValueError or FileNotFoundError when there is no such data set or folder."""
+    """The source of a data set name; ValueError when nothing knows it."""
+    root = Path(root or "data")
     if name in SCENES:
         return Source(name, "generated")
     if name.startswith("folder:"):
-        path = Path(name.removeprefix("folder:"))
-        if not path.is_dir():
-            raise FileNotFoundError(f"data set {name!r}: there is no folder {path}")
-        return Source(name, f"folder of {sum(one.is_dir() for one in path.iterdir())} classes")
+        path = Path(name.removeprefix("folder:")).expanduser()
+        return Source(name, "folder of class folders", missing=None if path.exists() else f"there is no folder {path}")
     if name not in DATASETS:
         close = difflib.get_close_matches(name, [*SCENES, *DATASETS], n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join([*SCENES, *DATASETS])}"
         raise ValueError(f"unknown data set {name!r} ({hint}; a folder of class folders is folder:PATH)")
     images, classes, megabytes, folder = DATASETS[name]
-    what = f"{images:,} images, {classes} classes"
-    root = Path(root or "data")
-    if any((root / place).exists() for place in [folder, name, f"{name}_test.zip"]):
-        return Source(name, what)
-    return Source(name, what, megabytes, f"put {name} below {root}" if megabytes is None else None)
+    here = any((root / place).exists() for place in [folder, name, f"{name}_test.zip"])
+    here = here or (name == "cifar10" and (root / "test").is_dir())
+    missing = f"its photos have to be put into {root / folder} by hand" if megabytes is None and not here else None
+    return Source(name, f"{images:,} images, {classes} classes", 0 if here else megabytes, missing)
 
 
 def pairs_source(name, root=None):
-    """The source of image-caption pairs; FileNotFoundError when a CSV is not there."""
-    if name in {"scenes", "photos"}:
-        return Source(name, "generated" if name == "scenes" else "CIFAR-10's training photos, generated captions")
-    if pairs_file(name, root) is None:
-        raise FileNotFoundError(f"pairs: there is no file {name}, neither here nor below data_root {root}")
-    return Source(name, f"CSV, {_megabytes(pairs_file(name, root)):.1f} MB")
+    """The source of image-caption pairs: a built-in name or a CSV."""
+    path, train = pairs_file(name, root), Path(root or "data") / "cifar10_train.zip"
+    if name == "scenes":
+        return Source(name, "generated")
+    if name == "photos":
+        here = train.exists() or (train.parent / "train").is_dir() or dataset_source("cifar10", root).megabytes == 0
+        return Source(name, "CIFAR-10's training photos with generated captions", 0 if here else 170)
+    if path is None:
+        return Source(name, "CSV", missing=f"there is no such file, here or below {root or 'data'}")
+    return Source(name, f"CSV, {_megabytes(path):.1f} MB")
 
 
 def pairs_file(name, root=None):
-    """The CSV that `pairs` names, looked up as it stands and below data_root; None when it is a built-in name."""
-    return next((path for path in [Path(name), Path(root or ".") / name] if path.is_file()), None)
+    """The CSV that `pairs` names, looked up as it stands and below data_root; None where there is none."""
+    return next((path for path in [Path(name), Path(root or "data") / name] if path.is_file()), None)
 
 
 def files_of(name):
@@ -129,17 +131,57 @@ def embedding_size(name):
     return None
 
 
+def sources_of(profile):
+    """The sources of a profile's models, data sets and pairs, as three lists."""
+    root = profile.data_root
+    models = [model_source(name) for name in profile.models]
+    return models, [dataset_source(name, root) for name in profile.datasets], [pairs_source(profile.pairs, root)]
+
+
 def check(profile):
-    """Raise ValueError or FileNotFoundError for a profile whose names, files or sizes cannot work."""
+    """Raise ValueError for names and sizes that cannot work, FileNotFoundError for what has to be put in place."""
+    missing = [f"{one.name}: {one.missing}" for found in sources_of(profile) for one in found if one.missing]
+    if missing:
+        raise FileNotFoundError("; ".join(missing))
     for name in profile.models:
-        size = embedding_size(model_source(name).name)
+        size = embedding_size(name)
         if size and max(profile.kept or [1]) > size:
             raise ValueError(f"kept goes up to {max(profile.kept)}, but {name} has {size} neurons")
-    for name in profile.datasets:
-        dataset_source(name, profile.data_root)
-        if profile.prompts == "scenes" and name not in SCENES:
-            raise ValueError(f"prompts 'scenes' know no {name}: take paper, laclip or openai")
-    pairs_source(profile.pairs, profile.data_root)
+    strangers = [name for name in profile.datasets if name not in SCENES]
+    if profile.prompts == "scenes" and strangers:
+        raise ValueError(f"prompts 'scenes' know nothing of {', '.join(strangers)}: take paper, laclip or openai")
+
+
+def plan(profile):
+    """Lines that tell what a run of the profile downloads and computes, and what is missing."""
+    models, datasets, pairs = sources_of(profile)
+    lines = [f"Profile {profile.name}"]
+    for title, found in {"Models": models, "Data sets": datasets, "Pairs": pairs}.items():
+        lines += ["", title, *(f"  {one.name:<24} {one.what}{_to_do(one)}" for one in found)]
+    runs = len(profile.kinds) * len(profile.ratios) * len(profile.seeds)
+    megabytes = sum(one.megabytes or 0 for one in [*models, *datasets, *pairs])
+    missing = [f"  {one.name}: {one.missing}" for one in [*models, *datasets, *pairs] if one.missing]
+    unknown = " and files of unknown size" if any(one.megabytes is None for one in models) else ""
+    return [
+        *lines,
+        "",
+        "To compute (what is stored already is not computed again)",
+        f"  trunk features           {len(models)} models x {len(datasets)} data sets, kept in {profile.store_dir}/",
+        f"  fine-tuning              {runs} runs of {profile.epochs} epochs on {profile.n_pairs:,} pairs: "
+        f"{len(profile.kinds)} kinds of swap x {len(profile.ratios)} ratios x {len(profile.seeds)} seeds",
+        f"  results                  {profile.results_dir}/",
+        "",
+        f"To download: {megabytes:,.0f} MB{unknown}",
+        "",
+        "Missing",
+        *(missing or ["  nothing"]),
+    ]
+
+
+def _to_do(source):
+    if source.missing or source.megabytes == 0:
+        return ""
+    return f"; to download, {source.megabytes:,.0f} MB" if source.megabytes else "; to download, size not known before"
 
 
 def _megabytes(path):

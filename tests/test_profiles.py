@@ -1,0 +1,153 @@
+"""Profiles: defaults, overrides, and a clear error for everything that can be seen to be wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from featpurity import sources
+from featpurity.__main__ import main
+from featpurity.profiles import Profile, load
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder of profiles, with files that stand for models."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "profiles").mkdir()
+    for name in ["a.pt", "b.pt"]:
+        (tmp_path / name).write_bytes(b"weights")
+    (tmp_path / "profiles/mine.yaml").write_text(
+        "clip_models: [a.pt]\nlaclip_models: [b.pt]\nfinetune_model: b.pt\n"
+    )
+    return tmp_path
+
+
+def test_the_demo_profile_is_the_defaults():
+    assert load("demo", folder=ROOT / "profiles") == Profile()
+
+
+def test_a_profile_holds_what_differs_and_overrides_win(folder):
+    mine = load("mine", {"epochs": 2, "learning_rate": 1})
+    assert (mine.name, mine.results_dir, mine.epochs, mine.n_pairs) == ("mine", "results/mine", 2, Profile().n_pairs)
+    assert isinstance(mine.learning_rate, float)
+    assert load(folder / "profiles/mine.yaml") == load("mine")
+    assert mine.models == ["a.pt", "b.pt"]
+    sources.check(mine)
+
+
+BAD_VALUES = {
+    "epoch": (3, "unknown key 'epoch', did you mean 'epochs'"),
+    "epochs": ("3", "epochs must be of type int, got '3'"),
+    "n_pairs": (True, "n_pairs must be of type int, got True"),
+    "learning_rate": ("1e-3", "write 1.0e-3"),
+    "weight_decay": (float("nan"), "weight_decay 0 or more"),
+    "ratios": ([0.1, 1.2], r"lie in \[0, 1\]"),
+    "kinds": (["similar"], "did you mean 'similarity'"),
+    "seeds": ([1, 1], "none twice"),
+    "datasets": ([], "at least one value"),
+    "kept": ([0, 4], "kept 1 or more"),
+    "clip_models": (["a.pt", "b.pt"], "equal length, got 2 and 1"),
+    "preprocess": ("papr", "did you mean 'paper'"),
+    "precision": ("fp8", "Known: fp32"),
+    "device": ("tpu", "got 'tpu'"),
+    "n_random_orders": (0, "at least 2, got 0"),
+    "results_dir": (None, "results_dir must be of type str"),
+}
+
+
+@pytest.mark.parametrize("key", BAD_VALUES)
+def test_a_bad_value_is_told_with_its_key_and_file(folder, key):
+    value, message = BAD_VALUES[key]
+    with pytest.raises(ValueError, match=message) as error:
+        load("mine", {key: value})
+    assert "mine.yaml" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [("epochs: [", "not valid YAML"), ("- demo", "must hold `key: value` lines"), ("epochs: 1\nepochs2: 1", "unknown key")],
+)
+def test_a_broken_file_is_told(folder, text, message):
+    (folder / "profiles/broken.yaml").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        load("broken")
+
+
+def test_a_missing_profile_or_folder_is_told(folder):
+    with pytest.raises(FileNotFoundError, match="no profile 'other'.*Known: mine"):
+        load("other")
+    with pytest.raises(FileNotFoundError, match="data_root: there is no folder nowhere"):
+        load("mine", {"data_root": "nowhere"})
+
+
+@pytest.mark.parametrize(
+    "settings, kind, message",
+    [
+        ({"clip_models": ["c.pt"]}, ValueError, "unknown model 'c.pt'"),
+        ({"clip_models": ["ViT-B-32:nobody"]}, ValueError, "ViT-B-32 has .*openai"),
+        ({"clip_models": ["local-dir:profiles"]}, ValueError, "holds no open_clip_config.json"),
+        ({"finetune_model": "sceness_laclip"}, ValueError, "unknown model"),
+        ({"datasets": ["cifar11"]}, ValueError, "did you mean 'cifar10"),
+        ({"datasets": ["folder:nowhere"], "prompts": "paper"}, FileNotFoundError, "there is no folder nowhere"),
+        ({"datasets": ["imagenet"], "prompts": "paper"}, FileNotFoundError, "by hand"),
+        ({"datasets": ["cifar10"]}, ValueError, "prompts 'scenes' know nothing of cifar10"),
+        ({"pairs": "pairs.csv"}, FileNotFoundError, "pairs.csv: there is no such file"),
+    ],
+)
+def test_a_name_that_nothing_knows_is_told(folder, settings, kind, message):
+    with pytest.raises(kind, match=message):
+        sources.check(load("mine", settings))
+
+
+def test_kept_must_lie_within_the_model(folder, monkeypatch):
+    monkeypatch.setattr(sources, "embedding_size", lambda name: 128)
+    sources.check(load("mine", {"kept": [1, 128]}))
+    with pytest.raises(ValueError, match="kept goes up to 129, but a.pt has 128 neurons"):
+        sources.check(load("mine", {"kept": [129]}))
+
+
+def test_the_names_of_data_sets_are_those_that_can_be_loaded():
+    datasets = pytest.importorskip("featpurity.datasets")
+    assert [*sources.SCENES, *sources.DATASETS] == list(datasets.dataset_names())
+
+
+def test_pairs_are_looked_up_below_the_data_root(folder):
+    (folder / "there").mkdir()
+    (folder / "there/pairs.csv").write_text("image,caption\n")
+    assert sources.pairs_file("pairs.csv", "there") == Path("there/pairs.csv")
+    sources.check(load("mine", {"pairs": "pairs.csv", "data_root": "there"}))
+
+
+def test_the_plan_tells_downloads_computing_and_what_is_missing(folder, capsys):
+    assert main(["plan", "mine", "datasets=[cifar10, imagenet]", "prompts=paper", "pairs=x.csv"]) == 0
+    said = capsys.readouterr().out
+    for part in ["10,000 images, 10 classes; to download, 170 MB", "To download: 170 MB", "30 runs of 10 epochs",
+                 "imagenet: its photos have to be put", "x.csv: there is no such file"]:  # fmt: skip
+        assert part in said
+    (folder / "there/cifar10/test").mkdir(parents=True)
+    assert main(["plan", "mine", "datasets=[cifar10]", "prompts=paper", "data_root=there"]) == 0
+    assert "To download: 0 MB\n\nMissing\n  nothing" in capsys.readouterr().out
+
+
+def test_the_command_line_tells_errors_in_one_line(folder, capsys):
+    assert main(["check", "mine"]) == 0 and "can run" in capsys.readouterr().out
+    assert main(["check", "mine", "epochs=0"]) == 2
+    assert capsys.readouterr().err == "featpurity: profiles/mine.yaml: epochs must be at least 1, got 0\n"
+    assert main(["page", "mine"]) == 2 and "has not been built" in capsys.readouterr().err
+
+
+def test_swap_writes_the_named_file(tmp_path, capsys):
+    captions = tmp_path / "captions.txt"
+    captions.write_text("a big red dog\na big blue dog\na small red dog\na small blue dog\n")
+    assert main(["swap", str(captions), "--ratio", "0.5", "--kind", "random"]) == 0
+    assert "50.0% of 4 swapped" in capsys.readouterr().out
+    written = (tmp_path / "captions_Cs50_random_simple.txt").read_text().splitlines()
+    assert sorted(written) == sorted(captions.read_text().splitlines()) and written != captions.read_text().splitlines()
+    assert main(["swap", str(captions), "--ratio", "1.5"]) == 2
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "profiles").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_profile_file_loads(path):
+    assert load(path).name == path.stem
