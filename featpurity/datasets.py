@@ -1,0 +1,233 @@
+"""A name or a folder becomes labelled images; a name or a CSV becomes image-caption pairs. No model in here.
+
+Splits are the paper's: the test split where there is one, all of Caltech-101 and EuroSAT.
+"""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import open_clip
+import torch
+from featpurity.images import ImageFiles, class_tree, content_hash, subset
+from featpurity.known_datasets import KNOWN, read_known
+
+SCENES_TEST = {"n": 5000, "seed": 1_000_001}  # seeds apart from pre-training's, so that no picture is met twice
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """Images with one class each; `dataset[i]` is (PIL RGB picture, int).
+
+    Attributes
+    ----------
+    name : str
+    classes : list of str
+        Class names as they read in a sentence.
+    labels : int64 tensor of shape (n,)
+    images : sequence of PIL RGB pictures
+    images_key : str
+        Changes when a picture does; data sets that share it share their stored features.
+    skipped : tuple of str
+        Names of unreadable pictures that were left out on demand.
+    """
+
+    name: str
+    classes: list[str]
+    labels: torch.Tensor
+    images: Sequence
+    images_key: str
+    skipped: tuple[str, ...] = ()
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, i):
+        return self.images[i], int(self.labels[i])
+
+    def subset(self, indices):
+        """The images at `indices`, with the classes as they are."""
+        indices = [int(i) for i in indices]
+        images = subset(self.images, indices)
+        return replace(self, labels=self.labels[indices], images=images, images_key=_subset_key(self, indices))
+
+
+@dataclass(frozen=True)
+class CaptionedImages:
+    """Images with a caption each; `pairs[i]` is (PIL RGB picture, str).
+
+    `rewrites[i]` holds other captions of picture i, and may be empty. The rest is as in `LabelledImages`.
+    """
+
+    name: str
+    captions: list[str]
+    rewrites: list[list[str]]
+    images: Sequence
+    images_key: str
+    skipped: tuple[str, ...] = ()
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, i):
+        return self.images[i], self.captions[i]
+
+    def subset(self, indices):
+        """The pairs at `indices`."""
+        indices = [int(i) for i in indices]
+        captions, rewrites = [self.captions[i] for i in indices], [self.rewrites[i] for i in indices]
+        images, key = subset(self.images, indices), _subset_key(self, indices)
+        return replace(self, captions=captions, rewrites=rewrites, images=images, images_key=key)
+
+
+def load_dataset(name, root=None, class_names="words", unreadable="raise", download=True):
+    """Labelled images by name.
+
+    Parameters
+    ----------
+    name : str
+        `scenes_ATTRIBUTE` (generated), one of `KNOWN`, `imagenet`, or `folder:PATH` for any folder (or zip archive)
+        of class folders, whose file `classes.txt`, if any, has a display name a line in the folders' sorted order.
+    root : str or Path, default "data"
+        The folder of data sets: each in torchvision's own layout, or as class folders in `root/NAME/test/CLASS/` or
+        inside `root/NAME_test.zip` (CIFAR-10's also in `root/test/CLASS/`).
+    class_names : {"words", "raw"}
+        "words": as in a sentence, "Faces_easy" becomes "centered face". "raw": as the data set spells them, which
+        is what the paper used.
+    unreadable : {"raise", "skip"}
+        "skip" opens every image file now and leaves the broken ones out, see `.skipped`. With "raise" they are
+        named, all at once, before the features of the data set are computed.
+    download : bool
+        Whether torchvision may fetch what is missing.
+
+    Returns
+    -------
+    dataset : LabelledImages
+
+    Raises
+    ------
+    ValueError, FileNotFoundError
+        For an unknown name, a missing folder, a class without images, names that do not fit the folders.
+    """
+    for what, value, known in [("class_names", class_names, ["words", "raw"]), ("unreadable", unreadable, ["raise", "skip"])]:
+        if value not in known:
+            raise ValueError(f"{what}: expected one of {', '.join(known)}, got {value!r}")
+    root = Path(root or "data").expanduser()
+    if name.startswith("folder:"):
+        images, raw, labels = _folder(Path(name.removeprefix("folder:")).expanduser())
+        words = raw
+    elif name.startswith("scenes_"):
+        images, raw, labels = _scenes(name)
+        words = raw
+    elif name == "imagenet":
+        images, raw, labels = _imagenet(root)
+        words = list(open_clip.IMAGENET_CLASSNAMES)
+    elif name in KNOWN:
+        images, raw, labels = read_known(name, root, "test", download)
+        words = [KNOWN[name].words(one) for one in raw]
+    else:
+        raise ValueError(f"unknown data set {name!r}{_hint(name)}. Known: {', '.join(dataset_names())}, folder:PATH")
+    labels = torch.as_tensor(labels, dtype=torch.int64)
+    dataset = LabelledImages(name, words if class_names == "words" else raw, labels, images, images.key)
+    return _without_unreadable(dataset) if unreadable == "skip" else dataset
+
+
+def load_pairs(name, root=None, n_pairs=None, rewrites=(), unreadable="raise", download=True):
+    """Image-caption pairs by name, or from a CSV file.
+
+    Parameters
+    ----------
+    name : str or Path
+        `scenes` (generated pictures), `photos` (CIFAR-10's training photos), both with generated captions, or a CSV
+        file with the columns image and caption. Its images are looked for beside it, in `images/` beside it, and in
+        `root`.
+    root : str or Path, default "data"
+    n_pairs : int, optional
+        At most so many pairs: of `photos` a seeded draw, of a CSV file the first ones.
+    rewrites : list of str or Path
+        For a CSV: text files of rewritten captions, line i for pair i, as LaCLIP keeps them.
+    unreadable, download
+        See `load_dataset`.
+
+    Returns
+    -------
+    pairs : CaptionedImages
+
+    Raises
+    ------
+    ValueError, FileNotFoundError
+        For missing files or columns, no captions, or files that differ in their number of lines.
+    """
+    from featpurity import pairs  # late, because it builds on this module
+
+    loaders = {"scenes": pairs.scenes, "photos": pairs.photos}
+    if str(name) in loaders:
+        found = loaders[str(name)](Path(root or "data").expanduser(), n_pairs, download)
+    else:
+        found = pairs.from_csv(name, root, rewrites, n_pairs)
+    return _without_unreadable(found) if unreadable == "skip" else found
+
+
+def dataset_names():
+    """Every name that `load_dataset` knows, folders apart."""
+    from featpurity import scenes
+
+    return [*(f"scenes_{attribute}" for attribute in scenes.ATTRIBUTES), *KNOWN, "imagenet"]
+
+
+def _folder(path):
+    """Pictures, class names and labels of a folder of class folders, with the display names it may bring."""
+    images, folders, labels = class_tree(path)
+    listed = path / "classes.txt"
+    if not path.is_dir() or not listed.is_file():
+        return images, folders, labels
+    try:
+        names = [line.strip() for line in listed.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{listed}: expected UTF-8, got {error}") from None
+    if len(names) != len(folders):
+        raise ValueError(f"{listed} names {len(names)} classes, but {path} has {len(folders)} class folders")
+    return images, names, labels
+
+
+def _scenes(name):
+    """The generated test pictures, the same for each attribute."""
+    from featpurity import scenes
+
+    attribute = name.removeprefix("scenes_")
+    if attribute not in scenes.ATTRIBUTES:
+        raise ValueError(f"unknown data set {name!r}{_hint(name)}. Known: {', '.join(dataset_names())}, folder:PATH")
+    images = scenes.Scenes(**SCENES_TEST)
+    column = list(scenes.ATTRIBUTES).index(attribute)
+    return images, list(scenes.ATTRIBUTES[attribute]), images.attributes[:, column]
+
+
+def _imagenet(root):
+    """ImageNet's validation photos, one folder a WordNet number; these in sorted order are the 1,000 classes."""
+    place = next((at for at in [root / "imagenet" / "val", root / "imagenet"] if at.is_dir()), None)
+    if place is None:
+        raise FileNotFoundError(f"there is no folder {root / 'imagenet' / 'val'}; expected class folders n01440764, ... in it")
+    images, folders, labels = class_tree(place)
+    if len(folders) != 1000 or not all(folder[0] == "n" and folder[1:].isdigit() for folder in folders):
+        raise ValueError(f"{place}: expected 1000 class folders n01440764, ..., got {len(folders)}: {folders[0]}, ...")
+    return images, folders, labels
+
+
+def _hint(name):
+    close = difflib.get_close_matches(name, dataset_names(), n=1)
+    return f", did you mean {close[0]!r}?" if close else ""
+
+
+def _subset_key(dataset, indices):
+    return content_hash((dataset.images_key, indices))
+
+
+def _without_unreadable(dataset):
+    if not isinstance(dataset.images, ImageFiles):
+        return dataset
+    broken = dataset.images.unreadable()
+    readable = [i for i, file in enumerate(dataset.images.names) if file not in broken]
+    if not readable:
+        raise ValueError(f"{dataset.name}: none of the {len(dataset)} images is readable")
+    return replace(dataset.subset(readable), skipped=tuple(broken)) if broken else dataset

@@ -1,0 +1,71 @@
+"""Image-caption pairs: from a CSV file, from generated pictures, or photos with generated captions."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from featpurity.caption_files import read_captions
+from featpurity.datasets import CaptionedImages
+from featpurity.images import ImageFiles
+from featpurity.known_datasets import read_known
+
+SCENES = {"n": 20_000, "seed": 2_000_001}  # apart from the seeds of the test and of pre-training
+N_REWRITES = 4
+
+
+def scenes(root=None, n_pairs=None, download=True):
+    """Generated pictures with raw and rewritten captions; nothing is read from disk."""
+    from featpurity import recipes
+    from featpurity.scenes import ATTRIBUTES, Scenes
+
+    images = Scenes(n_pairs or SCENES["n"], SCENES["seed"])
+    facts = [{name: values[i] for (name, values), i in zip(ATTRIBUTES.items(), row)} for row in images.attributes]
+    return _generated("scenes", images, facts, recipes)
+
+
+def photos(root, n_pairs=None, download=True):
+    """CIFAR-10's training photos with captions generated from their classes; `n_pairs` of them are drawn, seeded."""
+    from featpurity import recipes
+
+    images, classes, labels = read_known("cifar10", root, "train", download)
+    drawn = np.random.default_rng(SCENES["seed"]).permutation(len(images))[:n_pairs]
+    facts = [classes[labels[i]] for i in drawn]
+    return _generated("photos", images.subset(drawn), facts, recipes)
+
+
+def _generated(name, images, facts, recipes):
+    captions, rewrites = [], []
+    for i, fact in enumerate(facts):
+        rng = np.random.default_rng([SCENES["seed"], i])  # caption i does not depend on how many there are
+        captions.append(recipes.raw_caption(fact, rng))
+        rewrites.append(list(recipes.rewritten_captions(fact, rng, n=N_REWRITES)))
+    return CaptionedImages(name, captions, rewrites, images, images.key)
+
+
+def from_csv(path, root=None, rewrites=(), n_pairs=None):
+    """Pairs from a CSV file with the columns image and caption; see `featpurity.datasets.load_pairs`."""
+    path = Path(path).expanduser()
+    candidates = [path, Path(root) / path] if root else [path]
+    path = next((one for one in candidates if one.is_file()), None)
+    if path is None:
+        raise FileNotFoundError(f"pairs: expected 'scenes', 'photos' or a CSV file, there is no {candidates[0]}")
+    captions = read_captions(path)  # says so when it is not UTF-8, has no caption column, or is empty
+    table = pd.read_csv(io.StringIO(path.read_text(encoding="utf-8-sig")), dtype=str, keep_default_na=False)
+    if "image" not in table:
+        raise ValueError(f"{path}: expected the columns image and caption, got {list(table)}")
+    rewritten = [read_captions(file) for file in rewrites]
+    for file, lines in zip(rewrites, rewritten):
+        if len(lines) != len(captions):
+            raise ValueError(f"{file} has {len(lines)} captions, but {path} has {len(captions)} pairs; expected a line a pair")
+    names = list(table["image"])
+    folders = [path.parent, path.parent / "images", *([Path(root).expanduser()] if root else [])]
+    folder = next((one for one in folders if (one / names[0]).is_file()), folders[0])
+    missing = [name for name in dict.fromkeys(names) if not (folder / name).is_file()]
+    if missing:
+        raise FileNotFoundError(f"{path}: {len(missing)} images are not in {folder}:\n  " + "\n  ".join(missing))
+    images = ImageFiles(folder, names)
+    pairs = CaptionedImages(path.stem, captions, [list(lines) for lines in zip(*rewritten)] or [[] for _ in names],
+                            images, images.key)
+    return pairs if n_pairs is None or n_pairs >= len(pairs) else pairs.subset(range(n_pairs))

@@ -1,0 +1,123 @@
+"""Features on disk, in shards of rows that are each written whole or not at all."""
+
+import hashlib
+import os
+import time
+import uuid
+import warnings
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from featpurity.images import content_hash
+
+ROWS = 2048  # rows a shard: seconds of work that a killed run loses
+
+
+class Shards:
+    """The (n, width) features under one key: rows that are there, rows that are missing.
+
+    A shard is a safetensors file with the SHA-256 of its numbers. One that was cut off, edited or belongs to another
+    key is noticed when read, said so, and counted as missing.
+
+    Parameters
+    ----------
+    store : str or Path, or None
+        The folder of all stored features; None keeps them in memory only.
+    key : tuple of str
+        All that the features depend on.
+    n : int
+        Rows in total.
+
+    Attributes
+    ----------
+    missing : list of (start, stop)
+        Ranges of rows to be computed.
+    """
+
+    def __init__(self, store, key, n):
+        self.n, self.key = n, content_hash((key, n, ROWS))
+        self.folder = Path(store) / self.key[:32] if store is not None else None
+        self.ranges = [(start, min(start + ROWS, n)) for start in range(0, n, ROWS)]
+        self.parts, self.pending = {}, {}
+        if self.folder:
+            self.read()
+
+    @property
+    def missing(self):
+        """Ranges of rows to be computed."""
+        return [one for one in self.ranges if one not in self.parts]
+
+    def mine(self):
+        """The missing ranges that fall to this process under torchrun; all of them otherwise."""
+        rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+        return [one for one in self.missing if one[0] // ROWS % world == rank]
+
+    def lacks(self, row):
+        """Whether this row is missing."""
+        return self._range(row) not in self.parts
+
+    def add(self, start, stop, features, source):
+        """Take rows start .. stop - 1 in the order of rows; the shard is written once it is whole."""
+        part = self._range(start)
+        rows = self.pending.setdefault(part, [])
+        rows.append(features)
+        if stop < part[1]:
+            return
+        whole = torch.cat(self.pending.pop(part)).cpu().contiguous()  # (rows, width)
+        if not torch.isfinite(whole).all():
+            raise ValueError(f"features of {source} hold NaN or infinity in rows {part[0]} .. {part[1] - 1}; "
+                             "the weights are broken or the precision does not hold their range")
+        self.parts[part] = whole
+        if self.folder:
+            self._write(part, whole)
+
+    def features(self):
+        """All rows, as float32 of shape (n, width)."""
+        return torch.cat([self.parts[one].float() for one in self.ranges])
+
+    def read(self):
+        """Read the shards that are on disk and sound."""
+        for part in self.missing:
+            path = self._path(part)
+            if path.exists():
+                try:
+                    self.parts[part] = self._checked(path, part)
+                except (SafetensorError, OSError, ValueError) as error:
+                    warnings.warn(f"{path} is damaged and will be computed again: {error}", stacklevel=2)
+
+    def wait_for_others(self, every=0.5):
+        """Under torchrun: until the other processes have written the shards that fell to them."""
+        while self.missing and int(os.environ.get("WORLD_SIZE", 1)) > 1:
+            if not self.folder:
+                raise ValueError("several processes share their work through a store; got store=None under torchrun")
+            time.sleep(every)
+            self.read()
+
+    def _range(self, row):
+        return self.ranges[row // ROWS]
+
+    def _path(self, part):
+        return self.folder / f"{part[0]:09d}.safetensors"
+
+    def _checked(self, path, part):
+        with safe_open(path, "pt") as file:
+            about, features = file.metadata() or {}, file.get_tensor("features")
+        if about.get("key") != self.key or len(features) != part[1] - part[0]:
+            raise ValueError(f"expected {part[1] - part[0]} rows of key {self.key[:8]}, got {tuple(features.shape)}")
+        if about.get("sha256") != _digest(features):
+            raise ValueError("its numbers differ from its SHA-256")
+        return features
+
+    def _write(self, part, features):
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self._path(part)
+        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+        save_file({"features": features}, temporary, {"key": self.key, "sha256": _digest(features)})
+        os.replace(temporary, path)
+
+
+def _digest(features):
+    return hashlib.sha256(features.contiguous().view(torch.uint8).numpy()).hexdigest()
