@@ -160,7 +160,7 @@ def pruning_curves(curves, measure, axis, caption):
     for (model, dataset), part in curves.groupby(["model", "dataset"], sort=False):
         first = len(figure.data)
         band = part[part.strategy == "random"].sort_values("kept")
-        figure.add_scatter(x=np.r_[band.kept, band.kept[::-1]], fill="toself", fillcolor="rgba(127,127,127,0.2)",
+        figure.add_scatter(x=np.r_[band.kept, band.kept[::-1]], mode="lines", fill="toself", fillcolor="rgba(127,127,127,0.2)",
                            y=np.r_[band[f"{measure}_high"], band[f"{measure}_low"][::-1]], line={"width": 0},
                            name="random, 95 % of the draws", hoverinfo="skip")  # fmt: skip
         for strategy, (name, colour, dash) in STRATEGY_STYLE.items():
@@ -199,8 +199,8 @@ def lines_with_bands(table, x, measures, group, x_title, caption):
             seeds = part.groupby(x)[measure].agg(["mean", "min", "max"]).reset_index()
             colour = PALETTE[index % len(PALETTE)]
             figure.add_scatter(x=np.r_[seeds[x], seeds[x][::-1]], y=np.r_[seeds["max"], seeds["min"][::-1]],
-                               fill="toself", fillcolor=colour, opacity=0.2, line={"width": 0}, hoverinfo="skip",
-                               legendgroup=str(name), showlegend=False, **place)  # fmt: skip
+                               mode="lines", fill="toself", fillcolor=colour, opacity=0.2, line={"width": 0},
+                               hoverinfo="skip", legendgroup=str(name), showlegend=False, **place)  # fmt: skip
             figure.add_scatter(x=seeds[x], y=seeds["mean"], name=str(name), legendgroup=str(name), showlegend=panel == 0,
                                mode="lines+markers", line={"color": colour, "dash": DASHES[index % 4]}, **place)  # fmt: skip
         figure.update_xaxes(title=x_title, **place)
