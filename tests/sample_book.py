@@ -6,8 +6,10 @@ from pathlib import Path
 
 import nbformat
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from PIL import Image
 
 from featpurity import plots
 
@@ -46,6 +48,36 @@ def table():
     return figure.update_layout(meta={"caption": "A table of two made-up rows."})
 
 
+def other_plots():
+    """The package's other figures, of made-up numbers."""
+    random = np.random.default_rng(0)
+    pairs = pd.MultiIndex.from_product([["one", "two"], ["shape", "colour", "size"]], names=["model", "dataset"])
+    bars = pd.DataFrame({"accuracy": random.uniform(0.3, 0.9, 6)}, pairs).reset_index()
+    bars["accuracy_low"], bars["accuracy_high"] = bars.accuracy - 0.05, bars.accuracy + 0.05
+    for end in ("", "_low", "_high"):
+        bars[f"silhouette{end}"] = bars[f"accuracy{end}"] / 3
+    effects = pd.DataFrame({"row": ["the first row, of some length", "second"], "effect": [0.1, -0.02]})
+    effects["low"], effects["high"] = effects.effect - 0.05, effects.effect + 0.05
+    kept = np.arange(1, 101)
+    curves = [pd.DataFrame({"model": "one", "dataset": dataset, "strategy": strategy, "kept": kept, "accuracy": kept**0.5 / scale})
+              for dataset in ("shape", "size") for strategy, scale in (("high_purity", 11), ("low_purity", 13), ("random", 12))]
+    curves = pd.concat([*curves, pd.DataFrame({"model": "one", "dataset": ["shape", "size"], "strategy": "full", "kept": 100, "accuracy": 0.9})])
+    curves["accuracy_low"], curves["accuracy_high"] = curves.accuracy - 0.03, curves.accuracy + 0.03
+    runs = pd.DataFrame([(kind, ratio, ratio / 5 + seed / 50) for kind in ("similarity", "random") for ratio in (0, 0.3, 0.8)
+                         for seed in range(3)], columns=["kind", "ratio", "avg_abs_cos"])
+    runs["accuracy"], runs["silhouette"] = 1 - runs.avg_abs_cos, runs.avg_abs_cos / 2
+    panels = {"avg_abs_cos": "average |cos|", "accuracy": "accuracy (share of images)", "silhouette": "cosine silhouette"}
+    pictures = [Image.effect_noise((64, 64), 40 + 10 * i).convert("RGB") for i in range(8)]
+    return [
+        plots.cosine_histogram({"one": symmetric_matrix(0), "two": symmetric_matrix(1)}, {"one": 400}, CAPTION),
+        plots.bars_with_intervals(bars, {"accuracy": "accuracy", "silhouette": "silhouette"}, CAPTION),
+        plots.effects_with_intervals(effects, "row", "difference", CAPTION),
+        plots.pruning_curves(curves, "accuracy", "zero-shot accuracy", CAPTION),
+        plots.lines_with_bands(runs, "ratio", panels, "kind", "misalignment ratio", CAPTION),
+        plots.image_grid(pictures, [f"a picture of thing {i}" for i in range(8)], CAPTION),
+    ]
+
+
 def shown(figure):
     """A figure as a notebook stores it: JSON only."""
     return new_output("display_data", data={"application/vnd.plotly.v1+json": json.loads(figure.to_json())})
@@ -63,6 +95,7 @@ def notebook(title, *figures):
                                             new_output("stream", name="stdout", text="measured\n"), widget]),
         *(new_code_cell("show()", outputs=[shown(figure)]) for figure in figures),
         new_code_cell("table", outputs=[new_output("execute_result", data={"text/html": PANDAS, "text/plain": "x"})]),
+        new_code_cell("table.style", outputs=[new_output("execute_result", data={"text/html": STYLED})]),
         new_markdown_cell("## What this shows, and what it does not\n\nNothing: it is a sample."),
     ]
     for number, cell in enumerate(cells):
@@ -78,11 +111,14 @@ PANDAS = """<div><table border="1" class="dataframe"><thead><tr><th></th><th>dat
 <tbody><tr><th>0</th><td>shape</td><td>0.5</td></tr><tr><th>1</th><td>colour</td><td>0.9</td></tr></tbody></table></div>"""
 
 
+STYLED = pd.DataFrame({"statement": ["words " * 30], "verdict": ["undecided"]}).style.hide(axis="index").to_html()
+
+
 def write_results(results):
     """Executed chapters and one step below `results/notebooks`."""
     folder = Path(results) / "notebooks"
     (folder / "steps").mkdir(parents=True)
-    figures = {CHAPTERS[0]: [heatmaps(), table()], CHAPTERS[1]: [curves()]}
+    figures = {CHAPTERS[0]: [heatmaps(), table()], CHAPTERS[1]: [curves()], CHAPTERS[2]: other_plots()}
     for name in CHAPTERS:
         title = "A sample of " + name[3:].replace("_", " ")
         nbformat.write(notebook(title, *figures.get(name, [])), folder / f"{name}.ipynb")

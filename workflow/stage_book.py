@@ -63,6 +63,8 @@ def shown_outputs(cell, figures, prefix):
             name = f"{prefix}-{len(figures) + 1}"
             figures[name] = figure_script(name, data[PLOTLY_MIME])
             output.data = nbformat.from_dict({"text/html": figure_html(name, data[PLOTLY_MIME])})
+        elif "text/html" in data:      # pandas' styled tables lack the class by which the page knows a table
+            output.data["text/html"] = data["text/html"].replace('<table id="T_', '<table class="dataframe" id="T_')
         yield output
 
 
