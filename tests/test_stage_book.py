@@ -109,7 +109,8 @@ def test_staged_notebook_shows_figures_and_nothing_that_needs_a_kernel(results, 
     assert 'data-figure="01_clip_vs_laclip-1"' in html[0] and "&lt;b&gt;not&lt;/b&gt; a real model &amp; not" in html[0]
     site = tmp_path / "book" / "book" / "site"
     assert {path.name for path in (site / "figures").iterdir()} == {
-        "01_clip_vs_laclip-1.js", "01_clip_vs_laclip-2.js", "02_neuron_pruning-1.js"}
+        "01_clip_vs_laclip-1.js", "01_clip_vs_laclip-2.js", "02_neuron_pruning-1.js",
+        *(f"03_misalignment-{number}.js" for number in range(1, 7))}
     assert (site / "plotly.min.js").stat().st_size > 1e6 and (site / "tex-svg.js").stat().st_size > 1e6
     made = (tmp_path / "book" / "book" / "how_it_was_made.md").read_text()
     assert "| `steps/embed.ipynb` | 2026-01-02 03:04:05 | 1.5 |" in made and "| `profile` | `test` |" in made
