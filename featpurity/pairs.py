@@ -17,30 +17,24 @@ N_REWRITES = 4
 
 def scenes(root=None, n_pairs=None, download=True):
     """Generated pictures with raw and rewritten captions; nothing is read from disk."""
-    from featpurity import recipes
-    from featpurity.scenes import ATTRIBUTES, Scenes
+    from featpurity.recipes import scene_facts
+    from featpurity.scenes import Scenes
 
     images = Scenes(n_pairs or SCENES["n"], SCENES["seed"])
-    facts = [{name: values[i] for (name, values), i in zip(ATTRIBUTES.items(), row)} for row in images.attributes]
-    return _generated("scenes", images, facts, recipes)
+    return _generated("scenes", images, [scene_facts(row) for row in images.attributes])
 
 
 def photos(root, n_pairs=None, download=True):
     """CIFAR-10's training photos with captions generated from their classes; `n_pairs` of them are drawn, seeded."""
-    from featpurity import recipes
-
     images, classes, labels = read_known("cifar10", root, "train", download)
     drawn = np.random.default_rng(SCENES["seed"]).permutation(len(images))[:n_pairs]
-    facts = [classes[labels[i]] for i in drawn]
-    return _generated("photos", images.subset(drawn), facts, recipes)
+    return _generated("photos", images.subset(drawn), [{"class": classes[labels[i]]} for i in drawn])
 
 
-def _generated(name, images, facts, recipes):
-    captions, rewrites = [], []
-    for i, fact in enumerate(facts):
-        rng = np.random.default_rng([SCENES["seed"], i])  # caption i does not depend on how many there are
-        captions.append(recipes.raw_caption(fact, rng))
-        rewrites.append(list(recipes.rewritten_captions(fact, rng, n=N_REWRITES)))
+def _generated(name, images, facts):
+    from featpurity.recipes import make_captions
+
+    captions, rewrites = make_captions(facts, SCENES["seed"], N_REWRITES)
     return CaptionedImages(name, captions, rewrites, images, images.key)
 
 
