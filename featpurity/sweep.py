@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-import torch.nn.functional as F
 from tqdm import tqdm
 
 from featpurity.purity import avg_abs_cos
@@ -149,16 +148,19 @@ def sweep_projections(clip, image_features, text_features, runs, *, evaluate=Non
     return weights[0].cpu(), weights[1].cpu(), pd.DataFrame(history)
 
 
+@torch.no_grad()
 def _gradients(weights, biases, images, texts, gradients):
     """Losses of some runs on one batch each; their gradients are written into `gradients`."""
-    leaves = [neurons.detach().requires_grad_() for neurons in weights[:2]]
-    units = [F.normalize(torch.bmm(rows.float(), neurons.transpose(1, 2)) + bias, dim=2)
-             for rows, neurons, bias in zip((images, texts), leaves, biases)]  # (n_runs, batch, d)
-    detached = [unit.detach() for unit in units]
-    losses, *unit_gradients, scale_gradient = contrastive(*detached, weights[2].exp())
-    found = torch.autograd.grad(units, leaves, unit_gradients)
-    for gradient, value in zip(gradients, (*found, scale_gradient)):
-        gradient.copy_(value)
+    rows = (images.float(), texts.float())
+    embeddings = [torch.bmm(part, neurons.transpose(1, 2)) + bias
+                  for part, neurons, bias in zip(rows, weights, biases)]  # (n_runs, batch, d)
+    norms = [part.norm(dim=2, keepdim=True).clamp_min(1e-12) for part in embeddings]
+    units = [part.div_(norm) for part, norm in zip(embeddings, norms)]
+    losses, *unit_gradients, scale_gradient = contrastive(*units, weights[2].exp())
+    for part, unit, norm, gradient, out in zip(rows, units, norms, unit_gradients, gradients):
+        along = (gradient * unit).sum(2, keepdim=True)  # changing a vector's length changes no cosine
+        out.copy_(torch.bmm(gradient.addcmul_(along, unit, value=-1).div_(norm).transpose(1, 2), part))
+    gradients[2].copy_(scale_gradient)
     return losses
 
 

@@ -36,7 +36,7 @@ def make_runs():
 
 
 def plain_training(clip, images, texts, text_of, seed, epochs, batch_size, learning_rate):
-    """One run in plain PyTorch, with autograd and cross entropy: the projections and the loss of each epoch."""
+    """One run in plain PyTorch, with autograd and cross entropy: the projections and the loss per epoch."""
     settings = Settings(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate)
     weights = [clip.image_neurons.clone().requires_grad_(), clip.text_neurons.clone().requires_grad_()]
     optimiser = torch.optim.AdamW(weights, weight_decay=0.5, betas=(0.9, 0.98))
