@@ -73,6 +73,11 @@ class CaptionedImages:
     def __getitem__(self, i):
         return self.images[i], self.captions[i]
 
+    @property
+    def best_captions(self):
+        """A right caption for each picture: its first rewrite where it has one, else its caption."""
+        return [rewritten[0] if rewritten else caption for caption, rewritten in zip(self.captions, self.rewrites)]
+
     def subset(self, indices):
         """The pairs at `indices`."""
         indices = [int(i) for i in indices]
@@ -216,7 +221,7 @@ def _imagenet(root):
 
 def _hint(name):
     close = difflib.get_close_matches(name, dataset_names(), n=1)
-    return f", did you mean {close[0]!r}?" if close else ""
+    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def _subset_key(dataset, indices):

@@ -8,7 +8,7 @@ import pandas as pd
 
 from featpurity.caption_files import read_captions
 from featpurity.datasets import CaptionedImages
-from featpurity.images import ImageFiles
+from featpurity.images import ImageFiles, content_hash, subset
 from featpurity.known_datasets import read_known
 
 SCENES = {"n": 20_000, "seed": 2_000_001}  # apart from the seeds of the test and of pre-training
@@ -21,21 +21,22 @@ def scenes(root=None, n_pairs=None, download=True):
     from featpurity.scenes import Scenes
 
     images = Scenes(n_pairs or SCENES["n"], SCENES["seed"])
-    return _generated("scenes", images, [scene_facts(row) for row in images.attributes])
+    return _generated("scenes", images, [scene_facts(row) for row in images.attributes], images.key)
 
 
 def photos(root, n_pairs=None, download=True):
     """CIFAR-10's training photos with captions generated from their classes; `n_pairs` of them are drawn, seeded."""
     images, classes, labels = read_known("cifar10", root, "train", download)
-    drawn = np.random.default_rng(SCENES["seed"]).permutation(len(images))[:n_pairs]
-    return _generated("photos", images.subset(drawn), [{"class": classes[labels[i]]} for i in drawn])
+    drawn = np.random.default_rng(SCENES["seed"]).permutation(len(images))[:n_pairs].tolist()
+    facts = [{"class": classes[labels[i]]} for i in drawn]
+    return _generated("photos", subset(images, drawn), facts, content_hash((images.key, drawn)))
 
 
-def _generated(name, images, facts):
+def _generated(name, images, facts, images_key):
     from featpurity.recipes import make_captions
 
     captions, rewrites = make_captions(facts, SCENES["seed"], N_REWRITES)
-    return CaptionedImages(name, captions, rewrites, images, images.key)
+    return CaptionedImages(name, captions, rewrites, images, images_key)
 
 
 def from_csv(path, root=None, rewrites=(), n_pairs=None):
