@@ -1,0 +1,89 @@
+"""Nearest captions and swaps: ours against the dense way, each in a process of its own.
+
+    python benchmarks/captions.py ../shared/data/flickr8k_captions.txt
+
+Where the file holds fewer captions than asked for, more are made from it by joining the first half of one caption to
+the second half of another. The dense way is what one writes first: the whole similarity matrix in float32, then the
+64 largest of each row.
+"""
+
+import argparse
+import multiprocessing
+import resource
+import time
+
+import numpy as np
+
+from common import machine, markdown
+from featpurity.caption_files import read_captions
+from featpurity.captions import LISTED, similar_captions, swap_pairs, tfidf
+
+
+def enough_captions(path, n):
+    """The first n captions of a file, or n made from halves of them."""
+    captions = read_captions(path)
+    if len(captions) >= n:
+        return captions[:n]
+    words, rng = [caption.split() for caption in captions], np.random.default_rng(0)
+    pairs = rng.integers(len(captions), size=(n, 2))
+    return [" ".join(words[a][:len(words[a]) // 2] + words[b][len(words[b]) // 2:]) for a, b in pairs]
+
+
+def ours(vectors, _):
+    similar_captions(vectors)
+
+
+def dense(vectors, _):
+    vectors = vectors.astype(np.float32)
+    similarity = (vectors @ vectors.T).toarray()
+    for rows in np.array_split(similarity, max(1, len(similarity) // 1000)):
+        np.argpartition(-rows, LISTED, axis=1)[:, :LISTED]
+
+
+def swap(_, captions):
+    swap_pairs(captions, 0.8)
+
+
+def measure(way, path, n, answers):
+    """Seconds of one way, and the peak memory that it added, in GB."""
+    captions = enough_captions(path, n)
+    vectors = tfidf(captions)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = time.perf_counter()
+    way(vectors, captions)
+    seconds = time.perf_counter() - start
+    answers.put((seconds, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e6))
+
+
+def alone(way, path, n):
+    context = multiprocessing.get_context("spawn")
+    answers = context.Queue()
+    process = context.Process(target=measure, args=(way, path, n, answers))
+    process.start()
+    process.join()
+    if process.exitcode:
+        raise SystemExit(f"{way.__name__} at {n:,} captions ended with status {process.exitcode}")
+    return answers.get()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("captions", help="text file, one caption a line")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 20_000, 40_000, 100_000])
+    parser.add_argument("--dense-up-to", type=int, default=40_000, help="the dense way needs 4 n^2 bytes and more")
+    chosen = parser.parse_args()
+    rows = []
+    for n in chosen.sizes:
+        seconds, memory = alone(ours, chosen.captions, n)
+        plain, plain_memory = alone(dense, chosen.captions, n) if n <= chosen.dense_up_to else (None, None)
+        swapped, _ = alone(swap, chosen.captions, n)
+        rows.append({"captions": f"{n:,}", "nearest 64 (s)": f"{seconds:.2f}", "GB": f"{memory:.2f}",
+                     "us per caption": f"{1e6 * seconds / n:.0f}",
+                     "dense (s)": f"{plain:.1f}" if plain else "", "dense GB": f"{plain_memory:.1f}" if plain else "",
+                     "times faster": f"{plain / seconds:.0f}" if plain else "",
+                     "whole swap, ratio 0.8 (s)": f"{swapped:.1f}"})
+    print(f"{machine()}\n\n{markdown(rows)}")
+
+
+if __name__ == "__main__":
+    main()
