@@ -177,6 +177,15 @@ def test_pages_fit_a_phone(browser, request, address, which):
     assert not faults, "\n".join(faults)
 
 
+@pytest.mark.parametrize("scheme", ["http", "file"])
+def test_search_finds_pages(browser, sample, address, scheme):
+    visit = Visit(browser.new_context(), address(scheme, sample), sample, "search.html?q=orthogonal")
+    found = visit.page.locator("#search-results a", has_text="What purity is")
+    found.first.wait_for()
+    assert not visit.faults
+    visit.page.context.close()
+
+
 @pytest.fixture
 def heatmap_page(browser, sample, address):
     context = browser.new_context(color_scheme="light", viewport={"width": 1200, "height": 900})
