@@ -120,8 +120,9 @@ def load_dataset(name, root=None, class_names="words", unreadable="raise", downl
             raise ValueError(f"{what}: expected one of {', '.join(known)}, got {value!r}")
     root = Path(root or "data").expanduser()
     if name.startswith("folder:"):
-        images, raw, labels = _folder(Path(name.removeprefix("folder:")).expanduser())
-        words = raw
+        folder = Path(name.removeprefix("folder:")).expanduser()
+        images, raw, labels = class_tree(folder)
+        words = _display_names(folder, raw)
     elif name.startswith("scenes_"):
         images, raw, labels = _scenes(name)
         words = raw
@@ -181,19 +182,18 @@ def dataset_names():
     return [*(f"scenes_{attribute}" for attribute in scenes.ATTRIBUTES), *KNOWN, "imagenet"]
 
 
-def _folder(path):
-    """Pictures, class names and labels of a folder of class folders, with the display names it may bring."""
-    images, folders, labels = class_tree(path)
+def _display_names(path, folders):
+    """The names in the file `classes.txt` of a folder of class folders; without one, the folders' own."""
     listed = path / "classes.txt"
-    if not path.is_dir() or not listed.is_file():
-        return images, folders, labels
+    if not listed.is_file():
+        return folders
     try:
         names = [line.strip() for line in listed.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     except UnicodeDecodeError as error:
         raise ValueError(f"{listed}: expected UTF-8, got {error}") from None
     if len(names) != len(folders):
         raise ValueError(f"{listed} names {len(names)} classes, but {path} has {len(folders)} class folders")
-    return images, names, labels
+    return names
 
 
 def _scenes(name):

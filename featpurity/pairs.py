@@ -46,6 +46,8 @@ def from_csv(path, root=None, rewrites=(), n_pairs=None):
     path = next((one for one in candidates if one.is_file()), None)
     if path is None:
         raise FileNotFoundError(f"pairs: expected 'scenes', 'photos' or a CSV file, there is no {candidates[0]}")
+    if path.stat().st_size == 0:
+        raise ValueError(f"{path} is empty; expected the columns image and caption")
     captions = read_captions(path)  # says so when it is not UTF-8, has no caption column, or is empty
     table = pd.read_csv(io.StringIO(path.read_text(encoding="utf-8-sig")), dtype=str, keep_default_na=False)
     if "image" not in table:

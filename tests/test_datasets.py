@@ -1,0 +1,349 @@
+"""Every data set read from a small tree in its own layout, and what is said when a tree is not as it should be."""
+
+import hashlib
+import json
+import pickle
+import zipfile
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+from PIL import Image
+from torchvision import datasets as tv
+
+from featpurity import load_dataset, load_pairs
+from featpurity.datasets import dataset_names
+from featpurity.known_datasets import CALTECH_WORDS, CIFAR10_CLASSES
+from featpurity.scenes import ATTRIBUTES
+
+PHOTO = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 3), dtype=np.uint8)
+
+
+def photo(path, i=0):
+    """Write noise number i, as what the name says."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(PHOTO[i]).save(path)
+
+
+def food101(root, monkeypatch):
+    listed = {"baby_back_ribs": ["baby_back_ribs/2", "baby_back_ribs/5"], "apple_pie": ["apple_pie/7"]}
+    (root / "food-101/meta").mkdir(parents=True)
+    (root / "food-101/meta/test.json").write_text(json.dumps(listed))
+    for i, name in enumerate(["apple_pie/7", "baby_back_ribs/2", "baby_back_ribs/5", "apple_pie/1"]):  # the last in train
+        photo(root / f"food-101/images/{name}.jpg", i)
+    return [1, 1, 0], ["apple_pie", "baby_back_ribs"], ["apple pie", "baby back ribs"]
+
+
+def _pickled(root, monkeypatch, kind, folder, label_key, names_key, meta_file, names, labels):
+    """CIFAR's layout. torchvision compares checksums before it unpickles, so it is told those of these files."""
+    sums = {}
+    for file in ["train_part", "test_part", meta_file]:
+        rows = PHOTO[:len(labels)].transpose(0, 3, 1, 2).reshape(len(labels), -1)
+        content = {names_key: names} if file == meta_file else {"data": rows, label_key: labels}
+        (root / folder).mkdir(parents=True, exist_ok=True)
+        (root / folder / file).write_bytes(pickle.dumps(content))
+        sums[file] = hashlib.md5((root / folder / file).read_bytes()).hexdigest()
+    monkeypatch.setattr(kind, "train_list", [["train_part", sums["train_part"]]])
+    monkeypatch.setattr(kind, "test_list", [["test_part", sums["test_part"]]])
+    monkeypatch.setattr(kind, "meta", {"filename": meta_file, "key": names_key, "md5": sums[meta_file]})
+
+
+def cifar10(root, monkeypatch):
+    _pickled(root, monkeypatch, tv.CIFAR10, "cifar-10-batches-py", "labels", "label_names", "batches.meta",
+             CIFAR10_CLASSES, [3, 0, 9])
+    return [3, 0, 9], CIFAR10_CLASSES, CIFAR10_CLASSES
+
+
+def cifar100(root, monkeypatch):
+    names = ["apple", "aquarium_fish", "willow_tree"]
+    _pickled(root, monkeypatch, tv.CIFAR100, "cifar-100-python", "fine_labels", "fine_label_names", "meta", names, [2, 1])
+    return [2, 1], names, ["apple", "aquarium fish", "willow tree"]
+
+
+def caltech101(root, monkeypatch):
+    folder = root / "caltech101/101_ObjectCategories"
+    for name in ["Faces_easy", "BACKGROUND_Google", "ceiling_fan", "water_lilly"]:
+        photo(folder / name / "image_0001.jpg")
+    photo(folder / "ceiling_fan/image_0002.jpg")
+    return [0, 1, 1, 2], ["Faces_easy", "ceiling_fan", "water_lilly"], ["centered face", "ceiling fan", "water lily"]
+
+
+def pets(root, monkeypatch):
+    folder = root / "oxford-iiit-pet"
+    (folder / "annotations").mkdir(parents=True)
+    (folder / "annotations/test.txt").write_text("Abyssinian_2 1 1 1\namerican_bulldog_10 2 2 1\nAbyssinian_9 1 1 1\n")
+    for name in ["Abyssinian_2", "american_bulldog_10", "Abyssinian_9"]:
+        photo(folder / f"images/{name}.jpg")
+    return [0, 1, 0], ["Abyssinian", "american_bulldog"], ["Abyssinian", "American Bulldog"]
+
+
+def stl10(root, monkeypatch):
+    folder = root / "stl10_binary"
+    folder.mkdir(parents=True)
+    pixels = np.random.default_rng(1).integers(0, 256, (2, 3, 96, 96), dtype=np.uint8)
+    files = {"test_X.bin": pixels.tobytes(), "test_y.bin": bytes([2, 1])}
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    (folder / "class_names.txt").write_text("airplane\nbird\n")
+    monkeypatch.setattr(tv.STL10, "train_list", [])
+    monkeypatch.setattr(tv.STL10, "test_list", [[name, hashlib.md5(content).hexdigest()] for name, content in files.items()])
+    return [1, 0], ["airplane", "bird"], ["airplane", "bird"]
+
+
+def dtd(root, monkeypatch):
+    (root / "dtd/dtd/labels").mkdir(parents=True)
+    (root / "dtd/dtd/labels/test1.txt").write_text("dotted/dotted_1.jpg\nbanded/banded_3.jpg\n")
+    for name in ["dotted/dotted_1", "banded/banded_3", "banded/banded_4"]:
+        photo(root / f"dtd/dtd/images/{name}.jpg")
+    return [1, 0], ["banded", "dotted"], ["banded", "dotted"]
+
+
+def eurosat(root, monkeypatch):
+    for name in ["SeaLake/SeaLake_1", "AnnualCrop/AnnualCrop_1", "AnnualCrop/AnnualCrop_2"]:
+        photo(root / f"eurosat/2750/{name}.jpg")
+    return [0, 0, 1], ["AnnualCrop", "SeaLake"], ["annual crop", "sea lake"]
+
+
+LAYOUTS = [food101, cifar10, cifar100, caltech101, pets, stl10, dtd, eurosat]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.__name__)
+def test_read_from_its_own_layout(layout, tmp_path, monkeypatch):
+    labels, raw, words = layout(tmp_path, monkeypatch)
+    dataset = load_dataset(layout.__name__, root=tmp_path, download=False)
+    assert dataset.labels.tolist() == labels and dataset.labels.dtype == torch.int64
+    assert dataset.classes == words and len(dataset) == len(labels) == len(list(dataset))
+    picture, label = dataset[1]
+    assert picture.mode == "RGB" and isinstance(label, int) and label == labels[1]
+    assert load_dataset(layout.__name__, root=tmp_path, class_names="raw").classes == raw
+
+
+def test_pixels_are_the_ones_written(tmp_path, monkeypatch):
+    cifar10(tmp_path, monkeypatch)
+    assert np.array_equal(load_dataset("cifar10", root=tmp_path)[2][0], PHOTO[2])
+    stl10(tmp_path, monkeypatch)
+    written = np.random.default_rng(1).integers(0, 256, (2, 3, 96, 96), dtype=np.uint8)
+    assert np.array_equal(load_dataset("stl10", root=tmp_path)[1][0], written[1].transpose(2, 1, 0))  # column by column
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.__name__)
+def test_downloaded_only_when_missing(layout, tmp_path, monkeypatch):
+    kind = {"food101": tv.Food101, "pets": tv.OxfordIIITPet, "dtd": tv.DTD}.get(layout.__name__)
+    name = "_download" if kind else "download"
+    kind = kind or {"cifar10": tv.CIFAR10, "cifar100": tv.CIFAR10, "caltech101": tv.Caltech101, "stl10": tv.STL10,
+                    "eurosat": tv.EuroSAT}[layout.__name__]
+    calls = []
+    monkeypatch.setattr(kind, name, lambda self: calls.append(layout(tmp_path, monkeypatch)))
+    with pytest.raises(FileNotFoundError, match=f"{layout.__name__}: not found below"):
+        load_dataset(layout.__name__, root=tmp_path, download=False)
+    assert not calls
+    assert len(load_dataset(layout.__name__, root=tmp_path)) > 0 and len(calls) == 1
+    load_dataset(layout.__name__, root=tmp_path)
+    assert len(calls) == 1
+
+
+def test_names_that_caltech_has():
+    assert all(name not in CALTECH_WORDS.values() and "_" not in words for name, words in CALTECH_WORDS.items())
+
+
+def test_imagenet_maps_sorted_folders_to_names(tmp_path):
+    with pytest.raises(FileNotFoundError, match="imagenet"):
+        load_dataset("imagenet", root=tmp_path)
+    for i in range(1000):
+        photo(tmp_path / f"imagenet/val/n{10_000_000 + i}/ILSVRC2012_val_{i}.JPEG", i % 40)
+    dataset = load_dataset("imagenet", root=tmp_path)
+    assert dataset.classes == list(open_clip.IMAGENET_CLASSNAMES) and dataset.labels.tolist() == list(range(1000))
+    photo(tmp_path / "imagenet/val/n99999999/one.JPEG")
+    with pytest.raises(ValueError, match="expected 1000 class folders n01440764, ..., got 1001"):
+        load_dataset("imagenet", root=tmp_path)
+
+
+class TestCifarPhotosAsFolders:
+    def test_folder_and_zip_and_torchvision_s_order(self, tmp_path):
+        for i, name in enumerate(CIFAR10_CLASSES):
+            photo(tmp_path / f"a/test/{name}/1.png", i)
+        with zipfile.ZipFile(tmp_path / "cifar10_test.zip", "w") as archive:
+            for path in sorted((tmp_path / "a").rglob("*.png")):
+                archive.write(path, path.relative_to(tmp_path / "a"))
+        folder, zipped = load_dataset("cifar10", root=tmp_path / "a"), load_dataset("cifar10", root=tmp_path)
+        assert folder.classes == zipped.classes == CIFAR10_CLASSES
+        assert folder.labels.tolist() == zipped.labels.tolist() == list(range(10))
+        assert all(np.array_equal(one[0], other[0]) for one, other in zip(folder, zipped))
+        assert zipped.images.unreadable() == {}
+
+    def test_folders_of_another_data_set(self, tmp_path):
+        photo(tmp_path / "test/cat/1.png")
+        with pytest.raises(ValueError, match="expected the class folders airplane, automobile"):
+            load_dataset("cifar10", root=tmp_path)
+
+    def test_the_real_ones(self, shared):
+        dataset = load_dataset("cifar10", root=shared / "data")
+        assert len(dataset) == 10_000 and dataset.labels.bincount().tolist() == [1000] * 10
+        assert dataset[9999][0].size == (32, 32) and dataset[9999][1] == 9
+        assert load_dataset("cifar10", root=shared / "data").images_key == dataset.images_key
+
+
+class TestScenes:
+    def test_one_set_of_pictures_for_all_attributes(self):
+        sets = {attribute: load_dataset(f"scenes_{attribute}") for attribute in ATTRIBUTES}
+        assert len({one.images_key for one in sets.values()}) == 1
+        for column, (attribute, one) in enumerate(sets.items()):
+            assert one.classes == ATTRIBUTES[attribute] and len(one) == 5000
+            assert one.labels.tolist() == one.images.attributes[:, column].tolist()
+
+    def test_pairs_say_what_is_drawn_and_differ_from_the_test(self):
+        pairs = load_pairs("scenes", n_pairs=200)
+        assert len(pairs) == len(pairs.captions) == len(pairs.rewrites) == 200
+        assert pairs.best_captions == [rewritten[0] for rewritten in pairs.rewrites]
+        assert load_pairs("scenes", n_pairs=100).captions == pairs.captions[:100]
+        assert pairs.images.seed != load_dataset("scenes_shape").images.seed
+
+
+@pytest.fixture
+def tree(tmp_path):
+    for i, name in enumerate(["wolf/1.jpg", "wolf/deep/2.png", "ant/1.jpg", "ant/2.JPG", "ant/notes.txt"]):
+        if name.endswith("txt"):
+            (tmp_path / "tree" / name).write_text("no picture")
+        else:
+            photo(tmp_path / "tree" / name, i)
+    return tmp_path / "tree"
+
+
+class TestFolder:
+    def test_class_folders(self, tree):
+        (tree / ".ipynb_checkpoints").mkdir()
+        dataset = load_dataset(f"folder:{tree}")
+        assert dataset.classes == ["ant", "wolf"] and dataset.labels.tolist() == [0, 0, 1, 1]
+
+    def test_display_names(self, tree):
+        (tree / "classes.txt").write_text("Ameise\ngrauer Wolf\n", encoding="utf-8")
+        assert load_dataset(f"folder:{tree}").classes == ["Ameise", "grauer Wolf"]
+        assert load_dataset(f"folder:{tree}", class_names="raw").classes == ["ant", "wolf"]
+
+    @pytest.mark.parametrize("content, message", [(b"ant\n", "names 1 classes, but .* has 2 class folders"),
+                                                  (b"\xe9\xe8\nwolf\n", "expected UTF-8")])
+    def test_display_names_that_do_not_fit(self, tree, content, message):
+        (tree / "classes.txt").write_bytes(content)
+        with pytest.raises(ValueError, match=message):
+            load_dataset(f"folder:{tree}")
+
+    def test_missing_or_empty(self, tree, tmp_path):
+        with pytest.raises(FileNotFoundError, match="there is no folder .*nowhere"):
+            load_dataset(f"folder:{tmp_path / 'nowhere'}")
+        with pytest.raises(FileNotFoundError, match="holds no class folders"):
+            load_dataset(f"folder:{tree / 'wolf' / 'deep'}")
+        (tree / "yak").mkdir()
+        with pytest.raises(ValueError, match="no images in the class folders yak"):
+            load_dataset(f"folder:{tree}")
+
+    def test_the_key_follows_the_pictures(self, tree):
+        before = load_dataset(f"folder:{tree}").images_key
+        assert load_dataset(f"folder:{tree}").images_key == before
+        photo(tree / "ant/1.jpg", 30)
+        assert load_dataset(f"folder:{tree}").images_key != before
+
+    def test_unreadable_images_are_skipped_and_counted_when_asked(self, tree):
+        (tree / "ant/1.jpg").write_bytes((tree / "ant/1.jpg").read_bytes()[:300])
+        (tree / "wolf/3.png").write_bytes(b"")
+        whole = load_dataset(f"folder:{tree}")
+        assert list(whole.images.unreadable()) == ["ant/1.jpg", "wolf/3.png"] and len(whole) == 5
+        with pytest.raises(ValueError, match="ant/1.jpg is not a readable image"):
+            whole[0]
+        dataset = load_dataset(f"folder:{tree}", unreadable="skip")
+        assert dataset.skipped == ("ant/1.jpg", "wolf/3.png") and dataset.labels.tolist() == [0, 1, 1]
+        assert dataset.images_key != whole.images_key and dataset.images.unreadable() == {}
+        assert len(list(dataset)) == 3
+
+    def test_nothing_readable(self, tree):
+        for path in tree.rglob("*.*"):
+            path.write_bytes(b"<html>")
+        with pytest.raises(ValueError, match="none of the 4 images is readable"):
+            load_dataset(f"folder:{tree}", unreadable="skip")
+
+
+@pytest.mark.parametrize("name", ["cifar1", "scenes_form", "", "scenes_"])
+def test_unknown_names(name):
+    with pytest.raises(ValueError, match="unknown data set .*Known: scenes_shape, .*eurosat, imagenet, folder:PATH"):
+        load_dataset(name)
+
+
+@pytest.mark.parametrize("option", [{"class_names": "pretty"}, {"unreadable": "ignore"}])
+def test_unknown_options(option):
+    with pytest.raises(ValueError, match=f"{next(iter(option))}: expected one of"):
+        load_dataset("scenes_shape", **option)
+
+
+def test_all_names_are_listed():
+    assert {"scenes_size", "cifar10", "imagenet"} <= set(dataset_names())
+
+
+class TestPairsFromCsv:
+    @pytest.fixture
+    def csv(self, tmp_path):
+        for i in range(3):
+            photo(tmp_path / f"images/{i}.jpg", i)
+        path = tmp_path / "captions.csv"
+        path.write_text('image,caption\n0.jpg,"a dog, on a sofa"\n0.jpg,ein Hündchen\n2.jpg,boat\n', encoding="utf-8")
+        return path
+
+    def test_images_and_captions(self, csv):
+        pairs = load_pairs(csv)
+        assert pairs.captions == ["a dog, on a sofa", "ein Hündchen", "boat"] == pairs.best_captions
+        assert pairs.rewrites == [[], [], []] and pairs.images.names == ["0.jpg", "0.jpg", "2.jpg"]
+        assert pairs[2][0].mode == "RGB" and pairs[2][1] == "boat"
+        assert load_pairs(str(csv), n_pairs=2).captions == pairs.captions[:2]
+        assert load_pairs("captions.csv", root=csv.parent).captions == pairs.captions
+
+    def test_rewrites_line_by_line(self, csv, tmp_path):
+        files = [tmp_path / "chat.txt", tmp_path / "human.txt"]
+        files[0].write_text("one dog\npuppy\nship\n")
+        files[1].write_text("dog!\nsmall dog\nsail\n")
+        pairs = load_pairs(csv, rewrites=files)
+        assert pairs.rewrites == [["one dog", "dog!"], ["puppy", "small dog"], ["ship", "sail"]]
+        assert pairs.best_captions == ["one dog", "puppy", "ship"]
+        files[1].write_text("dog!\nsmall dog\n")
+        with pytest.raises(ValueError, match="human.txt has 2 captions, but .* has 3 pairs"):
+            load_pairs(csv, rewrites=files)
+
+    @pytest.mark.parametrize("content, message", [
+        (b"image,caption\n", "holds no caption"), (b"image,caption\n0.jpg,\n2.jpg, \n", "holds no caption"),
+        (b"image,text\n0.jpg,dog\n", "expected a column 'caption'"), (b"file,caption\n0.jpg,dog\n", "expected the columns image"),
+        (b"image,caption\n0.jpg,caf\xe9\n", "line 2: byte 0xe9 is not UTF-8"), (b"", "empty")])
+    def test_bad_files(self, csv, content, message):
+        csv.write_bytes(content)
+        with pytest.raises(ValueError, match=message):
+            load_pairs(csv)
+
+    def test_missing_images_are_all_named(self, csv):
+        csv.write_text("image,caption\n0.jpg,a\n7.jpg,b\n8.jpg,c\n7.jpg,d\n")
+        with pytest.raises(FileNotFoundError, match=r"(?s)2 images are not in .*7\.jpg.*8\.jpg"):
+            load_pairs(csv)
+
+    def test_no_such_file(self, tmp_path):
+        with pytest.raises(FileNotFoundError, match="expected 'scenes', 'photos' or a CSV file"):
+            load_pairs(tmp_path / "none.csv")
+
+    def test_broken_images_can_be_skipped(self, csv):
+        (csv.parent / "images/0.jpg").write_bytes(b"")
+        pairs = load_pairs(csv, unreadable="skip")
+        assert pairs.captions == ["boat"] and pairs.skipped == ("0.jpg",)
+
+    def test_photos_with_human_captions(self, shared, tmp_path):
+        with zipfile.ZipFile(shared / "data/coco_mini.zip") as archive:
+            archive.extractall(tmp_path)
+        pairs = load_pairs(tmp_path / "captions.csv")
+        assert len(pairs) == 795 and len(set(pairs.images.names)) == 159
+        assert pairs.images.unreadable() == {} and min(pairs[794][0].size) == 256
+
+
+def test_photos_with_generated_captions(tmp_path):
+    for i, name in enumerate(CIFAR10_CLASSES):
+        photo(tmp_path / f"train/{name}/1.png", i)
+    pairs = load_pairs("photos", root=tmp_path)
+    again = load_pairs("photos", root=tmp_path, n_pairs=4)
+    assert len(pairs) == 10 and again.best_captions == pairs.best_captions[:4]
+    named = [path.split("/")[0] for path in pairs.images.names]
+    assert sorted(named) == CIFAR10_CLASSES and named != CIFAR10_CLASSES
+    for name, rewritten in zip(named, pairs.rewrites):  # a rewrite may describe the class instead of naming it
+        assert not any(other in text.split() for text in rewritten for other in CIFAR10_CLASSES if other != name)
