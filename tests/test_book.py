@@ -197,6 +197,8 @@ def heatmap_page(browser, sample, address):
 
 def test_browser_reads_the_packed_matrices(heatmap_page):
     for index in (0, 5):
+        heatmap_page.get_by_role("combobox").first.select_option(index=index)
+        heatmap_page.wait_for_function(f"document.querySelector('.js-plotly-plot').data[{index}].visible === true")
         values = heatmap_page.evaluate(f"document.querySelector('.js-plotly-plot').data[{index}].z.map((row) => [...row])")
         expected = sample_book.symmetric_matrix(index)
         assert np.abs(np.array(values) - expected).max() < 8e-6

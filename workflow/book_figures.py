@@ -80,8 +80,8 @@ def caption(figure):
     return str(meta.get("caption", "")) if isinstance(meta, dict) else ""
 
 
-def figure_script(name, figure):
-    """The JavaScript file that hands one figure to the page.
+def figure_scripts(name, figure):
+    """The JavaScript files that hand one figure to the page.
 
     Parameters
     ----------
@@ -92,13 +92,24 @@ def figure_script(name, figure):
 
     Returns
     -------
-    script : str
+    scripts : dict of str to str
+        File name without `.js`, and text: the figure under `name`, and a part for each large array of a hidden trace.
     """
     layout = {key: value for key, value in figure.get("layout", {}).items() if key != "width"}
     if layout.get("template") in _built_in_templates():
         del layout["template"]       # 7 kB of defaults; the page has its own, for light and for dark
-    parts = {"data": figure.get("data", []), "layout": layout, "frames": figure.get("frames", [])}
-    text = json.dumps(pack_arrays(parts), separators=(",", ":"), ensure_ascii=False)
+    data, parts, later = pack_arrays(figure.get("data", [])), {}, {}
+    for index, trace in enumerate(data):
+        hidden = [key for key, value in trace.items() if isinstance(value, dict) and "packed" in value]
+        for key in hidden if trace.get("visible") is False else ():
+            parts[f"{name}-{key}{index}"] = trace.pop(key)
+            later.setdefault(index, {})[key] = f"{name}-{key}{index}"
+    parts[name] = {"data": data, "layout": layout, "frames": pack_arrays(figure.get("frames", [])), "later": later}
+    return {part: _script(part, content) for part, content in parts.items()}
+
+
+def _script(name, content):
+    text = json.dumps(content, separators=(",", ":"), ensure_ascii=False)
     return f"featpurity.figure({json.dumps(name)}, {text});\n"
 
 

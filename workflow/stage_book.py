@@ -9,6 +9,7 @@ Both happen in `book.new`; only a build without a warning takes the place of `bo
 
 import argparse
 import importlib.metadata
+import itertools
 import platform
 import shutil
 import subprocess
@@ -19,7 +20,7 @@ import nbformat
 import plotly
 import yaml
 
-from book_figures import PLOTLY_MIME, figure_html, figure_script
+from book_figures import PLOTLY_MIME, figure_html, figure_scripts
 
 ROOT = Path(__file__).resolve().parents[1]
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
@@ -53,15 +54,15 @@ def fold_settings(cells):
     return cells
 
 
-def shown_outputs(cell, figures, prefix):
-    """The outputs of a cell that a static page can show; plotly figures are put into `figures` and replaced."""
+def shown_outputs(cell, scripts, names):
+    """The outputs of a cell that a static page can show; each plotly figure takes a name and goes to `scripts`."""
     for output in cell.outputs:
         data = output.get("data", {})
         if output.get("name") == "stderr" or WIDGET_MIME in data:
             continue
         if PLOTLY_MIME in data:
-            name = f"{prefix}-{len(figures) + 1}"
-            figures[name] = figure_script(name, data[PLOTLY_MIME])
+            name = next(names)
+            scripts |= figure_scripts(name, data[PLOTLY_MIME])
             output.data = nbformat.from_dict({"text/html": figure_html(name, data[PLOTLY_MIME])})
         elif "text/html" in data:      # pandas' styled tables lack the class by which the page knows a table
             output.data["text/html"] = data["text/html"].replace('<table id="T_', '<table class="dataframe" id="T_')
@@ -83,11 +84,11 @@ def stage_notebook(path, target, figures_folder):
     kept = [cell for cell in notebook.cells if LIVE_ONLY not in cell.metadata.get("tags", [])]
     notebook.cells = fold_settings(kept)
     notebook.metadata.pop("widgets", None)
-    figures = {}
+    scripts, names = {}, (f"{path.stem}-{number}" for number in itertools.count(1))
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            cell.outputs = list(shown_outputs(cell, figures, path.stem))
-    for name, script in figures.items():
+            cell.outputs = list(shown_outputs(cell, scripts, names))
+    for name, script in scripts.items():
         (figures_folder / f"{name}.js").write_text(script, encoding="utf-8")
     nbformat.write(notebook, target)
 

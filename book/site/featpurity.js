@@ -1,10 +1,12 @@
 // Draws the book's figures from files beside the page: no network, no kernel, from http and from file://.
 //
 // A page holds <figure class="featpurity-figure" data-figure="NAME"> elements. When one scrolls near the screen,
-// figures/NAME.js is run; it calls featpurity.figure(NAME, {data, layout, frames}), and plotly draws. Menus and sliders
-// of the layout become plain HTML controls, which the keyboard reaches and a thumb can hit.
+// figures/NAME.js is run; it calls featpurity.figure(NAME, {data, layout, frames, later}), and plotly draws. Large arrays
+// of hidden traces come later, each by a file of its own, when a menu shows the trace. Menus and sliders of the layout
+// become plain HTML controls, which the keyboard reaches and a thumb can hit.
 (() => {
   "use strict";
+  const { isDark, traceColours, template, fitWidth } = featpurityLooks;
   const here = document.currentScript.src.replace(/[^/]*$/, "");
   const root = document.documentElement;
   const arrived = new Map(); // NAME -> the function that takes the figure
@@ -63,73 +65,6 @@
     return node;
   }
 
-  // ---- the two looks: colours that colour-blind readers can tell apart (Okabe and Ito), on light and on dark ----
-
-  const looks = {
-    light: {
-      colorway: ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#F0E442", "#7F7F7F"],
-      diverging: [[0, "#00518a"], [0.25, "#7fb2d8"], [0.5, "#fbfbfb"], [0.75, "#eca472"], [1, "#a83d00"]],
-      grid: "#dfe3e8", panel: "#f1f4f7",
-    },
-    dark: {
-      colorway: ["#56B4E9", "#FF8F45", "#2CC298", "#E79BC6", "#A9CBFF", "#F2BC3D", "#F7EF7A", "#B8B8B8"],
-      diverging: [[0, "#9fd3ff"], [0.25, "#2f76ad"], [0.5, "#16191d"], [0.75, "#b3571a"], [1, "#ffc296"]],
-      grid: "#3a4048", panel: "#23282e",
-    },
-  };
-
-  const isDark = () => root.dataset.theme === "dark";
-
-  // A figure may name its colours. Those of the light look, black, and a diverging scale through white get their
-  // counterparts on dark ground.
-  function onDark(colour) {
-    const place = looks.light.colorway.findIndex((light) => light.toLowerCase() === String(colour).toLowerCase());
-    if (place >= 0) return looks.dark.colorway[place];
-    return ["#000000", "black", "#000"].includes(colour) ? "#e8e8e8" : colour;
-  }
-
-  const coloured = ["line.color", "marker.color", "fillcolor", "colorscale"];
-  const read = (trace, path) => path.split(".").reduce((node, key) => node?.[key], trace);
-
-  // What to restyle so that the traces suit the look; `data` are the traces as the figure named them.
-  function traceColours(data) {
-    const update = {};
-    for (const path of coloured) {
-      const values = data.map((trace) => read(trace, path));
-      if (values.every((value) => value === undefined)) continue;
-      update[path] = values.map((value) => {
-        if (!isDark()) return value;
-        if (path !== "colorscale") return typeof value === "string" ? onDark(value) : value;
-        return Array.isArray(value) && value.some((stop) => stop[1] === "rgb(247,247,247)") ? looks.dark.diverging : value;
-      });
-    }
-    return update;
-  }
-
-  function template(own = {}) {
-    const look = looks[isDark() ? "dark" : "light"];
-    const style = getComputedStyle(document.body);
-    const axis = { gridcolor: look.grid, zerolinecolor: look.grid, linecolor: look.grid, automargin: true };
-    const bar = [{ error_x: { color: style.color }, error_y: { color: style.color } }];
-    const heat = [{ colorscale: look.diverging, colorbar: { outlinewidth: 0, thickness: 14 } }];
-    return {
-      data: {
-        bar, heatmap: heat, ...own.data,
-        table: [{ header: { fill: { color: look.panel }, line: { color: look.grid } },
-                  cells: { fill: { color: "rgba(0,0,0,0)" }, line: { color: look.grid } } }],
-      },
-      layout: {
-        margin: { l: 60, r: 24, t: 40, b: 50 }, hoverlabel: { align: "left" },
-        legend: { orientation: "h", x: 0, yref: "container", y: 1, yanchor: "top" },
-        ...own.layout,
-        colorway: look.colorway, colorscale: { diverging: look.diverging },
-        font: { family: style.fontFamily, color: style.color, size: 13 },
-        paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
-        xaxis: { ...own.layout?.xaxis, ...axis }, yaxis: { ...own.layout?.yaxis, ...axis },
-      },
-    };
-  }
-
   // ---- controls ----
 
   function element(tag, attributes = {}, ...children) {
@@ -139,24 +74,40 @@
     return made;
   }
 
-  function press(plot, { method = "restyle", args = [] }) {
-    if (method !== "skip") return Plotly[method](plot, ...structuredClone(args));
+  const queues = new WeakMap(); // plot -> promise of its last change, so that changes come in the order of the clicks
+
+  function press(plot, { method = "restyle", args = [] }, later) {
+    if (method === "skip") return;
+    const change = (queues.get(plot) ?? Promise.resolve()).then(async () => {
+      const shown = args[0]?.visible ?? [];
+      for (const [i, visible] of [].concat(shown).entries()) {
+        if (visible === true) await complete(plot, later, args[1]?.[i] ?? i);
+      }
+      return Plotly[method](plot, ...structuredClone(args));
+    });
+    queues.set(plot, change.catch(console.error));
   }
 
-  function menu(plot, { buttons = [], active = 0, type = "dropdown", name = "Show" }) {
+  async function complete(plot, later, index) {
+    const missing = later[index] ?? {};
+    delete later[index];
+    for (const [key, name] of Object.entries(missing)) plot.data[index][key] = await unpack(await fetchFigure(name));
+  }
+
+  function menu(plot, later, { buttons = [], active = 0, type = "dropdown", name = "Show" }) {
     const shown = buttons.filter((button) => button.visible !== false);
     if (type === "buttons") {
       const keys = shown.map((button) => element("button", { type: "button" }, button.label ?? ""));
-      keys.forEach((key, i) => key.addEventListener("click", () => press(plot, shown[i])));
+      keys.forEach((key, i) => key.addEventListener("click", () => press(plot, shown[i], later)));
       return element("span", { role: "group", "aria-label": name }, name + " ", ...keys);
     }
     const select = element("select", {}, ...shown.map((button) => element("option", {}, button.label ?? "")));
     select.selectedIndex = Math.max(active, 0);
-    select.addEventListener("change", () => press(plot, shown[select.selectedIndex]));
+    select.addEventListener("change", () => press(plot, shown[select.selectedIndex], later));
     return element("label", {}, name + " ", select);
   }
 
-  function slider(plot, { steps = [], active = 0, currentvalue = {}, name = "" }) {
+  function slider(plot, later, { steps = [], active = 0, currentvalue = {}, name = "" }) {
     const label = (currentvalue.prefix ?? name ?? "").trim() || "Step";
     const range = element("input", { type: "range", min: 0, max: steps.length - 1, step: 1, value: active });
     const output = element("output", {});
@@ -164,15 +115,15 @@
       output.value = steps[range.value].label ?? range.value;
       range.setAttribute("aria-valuetext", output.value);
     };
-    range.addEventListener("input", () => { show(); press(plot, steps[range.value]); });
+    range.addEventListener("input", () => { show(); press(plot, steps[range.value], later); });
     show();
     return element("label", {}, label + " ", range, output);
   }
 
-  function addControls(host, plot, layout) {
+  function addControls(plot, later, layout) {
     const made = [
-      ...(layout.updatemenus ?? []).filter((entry) => entry.visible !== false).map((entry) => menu(plot, entry)),
-      ...(layout.sliders ?? []).filter((entry) => entry.steps?.length).map((entry) => slider(plot, entry)),
+      ...(layout.updatemenus ?? []).filter((entry) => entry.visible !== false).map((entry) => menu(plot, later, entry)),
+      ...(layout.sliders ?? []).filter((entry) => entry.steps?.length).map((entry) => slider(plot, later, entry)),
     ];
     delete layout.updatemenus;
     delete layout.sliders;
@@ -181,73 +132,14 @@
 
   // ---- drawing ----
 
-  const narrow = 520; // pixels
-
-  // Long row labels break into lines, so that the rows keep their share of the width.
-  function breakLabels(width, data, layout) {
-    const letters = Math.max(14, Math.round(width / 18));
-    const lines = (label) => String(label).split(" ").reduce((done, word) => {
-      const last = done.length - 1;
-      if (last >= 0 && done[last].length + word.length < letters) done[last] += ` ${word}`;
-      else done.push(word);
-      return done;
-    }, []);
-    for (const trace of data.filter(({ type, y }) => type !== "table" && Array.isArray(y) && typeof y[0] === "string")) {
-      trace.y = trace.y.map((label) => lines(label).join("<br>"));
-      const rows = trace.y.reduce((sum, label) => sum + 0.7 + label.split("<br>").length, 0);
-      layout.height = Math.max(layout.height ?? 0, Math.round(100 + 18 * rows));
-    }
-  }
-
-  // Panels side by side go below one another, pictures two by two.
-  function stackPanels(data, layout) {
-    const used = new Set(data.map(({ xaxis = "x" }) => xaxis.replace("x", "xaxis")));
-    const axes = Object.keys(layout).filter((key) => used.has(key));
-    if (!axes.some((key) => (layout[key].domain ?? [0])[0] > 0)) return;
-    for (const key of Object.keys(layout).filter((name) => /^xaxis\d+$/.test(name) && !used.has(name))) {
-      layout[key].visible = layout[key.replace("x", "y")].visible = false; // an empty panel of the grid
-    }
-    const columns = data.every(({ type }) => type === "image") ? 2 : 1;
-    const rows = Math.ceil(axes.length / columns);
-    const gap = columns === 2 ? 30 : 95; // pixels for a title and the labels of the panel above
-    const panels = rows * (columns === 2 ? 170 : 220) + (rows - 1) * gap;
-    layout.height = panels + 125;
-    layout.margin = { ...layout.margin, t: 70, b: 55 };
-    const high = (1 - ((rows - 1) * gap) / panels) / rows;
-    axes.forEach((key, i) => {
-      const [row, column] = [Math.floor(i / columns), i % columns];
-      const [top, left] = [1 - row * (high + gap / panels), column / columns];
-      const right = left + (columns === 1 ? 1 : 0.95 / columns);
-      layout[key].domain = [left, right];
-      layout[key.replace("x", "y")].domain = [Math.max(top - high, 0), top];
-      const title = layout.annotations?.[i];
-      if (title) Object.assign(title, { x: (left + right) / 2, y: top });
-    });
-  }
-
-  function fitWidth(plot, data, layout) {
-    const width = plot.clientWidth;
-    if (!layout.title?.text && !layout.annotations) layout.margin = { ...layout.margin, t: 24 }; // where menus were
-    breakLabels(width, data, layout);
-    if (width < narrow) {
-      for (const trace of data.filter(({ type }) => type === "heatmap")) {
-        trace.colorbar = { ...trace.colorbar, orientation: "h", y: -0.2, yanchor: "top", thickness: 10 };
-      }
-      if (layout.yaxis?.scaleanchor) layout.height = Math.min(layout.height ?? Infinity, width + 110); // a square
-      stackPanels(data, layout);
-      layout.margin = { ...layout.margin, l: 48, r: 12 };
-    }
-    if (layout.height) plot.style.minHeight = `${layout.height}px`;
-  }
-
   async function draw(host) {
     const plot = host.querySelector(".plot");
     try {
       const [figure] = await Promise.all([fetchFigure(host.dataset.figure), script("plotly.min.js")]);
       await unpackAll(figure);
-      const { data, layout, frames } = figure;
+      const { data, layout, frames, later } = figure;
       const own = layout.template;
-      addControls(host, plot, layout);
+      addControls(plot, later, layout);
       fitWidth(plot, data, layout);
       const config = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d"] };
       const named = data.map(({ line, marker, fillcolor, colorscale }) => structuredClone({ line, marker, fillcolor, colorscale }));
@@ -273,7 +165,7 @@
       }
     }, { rootMargin: "400px" });
     hosts.forEach((host) => watcher.observe(host));
-    // A page in a details element or a print preview never scrolls: draw what is left.
+    // Paper does not scroll: draw what is left.
     window.addEventListener("beforeprint", () => hosts.forEach((host) => {
       if (!host.dataset.state) { watcher.unobserve(host); draw(host); }
     }));
