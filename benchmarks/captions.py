@@ -2,9 +2,9 @@
 
     python benchmarks/captions.py ../shared/data/flickr8k_captions.txt
 
-Where the file holds fewer captions than asked for, more are made from it by joining the first half of one caption to
-the second half of another. The dense way is what one writes first: the whole similarity matrix in float32, then the
-64 largest of each row.
+Where the file holds fewer captions than asked for, all are made from it by joining the first half of one
+caption to the second half of another. The dense way is what one writes first: the whole similarity matrix in
+float32, then the 64 largest of each row.
 """
 
 import argparse
@@ -70,7 +70,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("captions", help="text file, one caption a line")
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 20_000, 40_000, 100_000])
-    parser.add_argument("--dense-up-to", type=int, default=40_000, help="the dense way needs 4 n^2 bytes and more")
+    parser.add_argument("--dense-up-to", type=int, default=40_000, help="that way needs 4 n^2 bytes and more")
     chosen = parser.parse_args()
     rows = []
     for n in chosen.sizes:
@@ -79,7 +79,8 @@ def main():
         swapped, _ = alone(swap, chosen.captions, n)
         rows.append({"captions": f"{n:,}", "nearest 64 (s)": f"{seconds:.2f}", "GB": f"{memory:.2f}",
                      "us per caption": f"{1e6 * seconds / n:.0f}",
-                     "dense (s)": f"{plain:.1f}" if plain else "", "dense GB": f"{plain_memory:.1f}" if plain else "",
+                     "dense (s)": f"{plain:.1f}" if plain else "",
+                     "dense GB": f"{plain_memory:.1f}" if plain else "",
                      "times faster": f"{plain / seconds:.0f}" if plain else "",
                      "whole swap, ratio 0.8 (s)": f"{swapped:.1f}"})
     print(f"{machine()}\n\n{markdown(rows)}")

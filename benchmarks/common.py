@@ -11,8 +11,8 @@ import torch
 def machine():
     """One line: processor, cores, GPU if any, commit."""
     cpuinfo = Path("/proc/cpuinfo")
-    names = [line.split(":")[1].strip() for line in (cpuinfo.read_text().splitlines() if cpuinfo.is_file() else [])
-             if line.startswith("model name")]
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
     parts = [names[0] if names else platform.processor() or platform.machine(),
              f"{len(os.sched_getaffinity(0))} cores, {torch.get_num_threads()} threads",
              *([torch.cuda.get_device_name()] if torch.cuda.is_available() else [])]

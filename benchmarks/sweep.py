@@ -1,4 +1,4 @@
-"""A sweep of fine-tuned projections: counted floating-point operations against the rate of a large matrix product.
+"""A sweep of fine-tuned projections: counted operations against the rate of a large matrix product.
 
     python benchmarks/sweep.py                       # B/16-sized features, a part of the steps, extrapolated
     python benchmarks/sweep.py --pairs 100000        # the whole sweep
@@ -18,7 +18,7 @@ B16_TRUNKS = 2 * 17.6e9 + 2 * 2.9e9  # of one pair, forward: ViT-B/16 at 224 px 
 
 
 def count_step(batch, width_image, width_text, d):
-    """Operations of one step of one run: forward and weight gradients, then the logits and their two gradients."""
+    """Operations of one step of one run: forward and weight gradients, the logits and their two gradients."""
     return 2 * 2 * batch * (width_image + width_text) * d + 3 * 2 * batch ** 2 * d
 
 
@@ -40,7 +40,7 @@ def now(device):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--pairs", type=int, default=4096, help="measured; 100,000 are extrapolated by operations")
+    parser.add_argument("--pairs", type=int, default=4096, help="measured; 100,000 are extrapolated")
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--runs", type=int, default=40, help="5 ratios x 2 kinds x 4 seeds")
     parser.add_argument("--batch", type=int, default=1024)
@@ -65,7 +65,8 @@ def main():
     step = count_step(chosen.batch, *chosen.widths)
     done = step * chosen.runs * chosen.epochs * (chosen.pairs // chosen.batch)
     whole = step * 40 * 10 * (100_000 // chosen.batch)
-    cached, online = (whole + B16_TRUNKS * 100_000 * passes for passes in (1, 40 * 10))  # trunks once, or each step
+    trunks = B16_TRUNKS * 100_000
+    cached, online = whole + trunks, whole + trunks * 40 * 10
     print(f"{machine()}\n\n" + markdown([{
         "runs": chosen.runs, "pairs": f"{chosen.pairs:,}", "epochs": chosen.epochs, "batch": chosen.batch,
         "widths": "/".join(map(str, chosen.widths)), "operations": f"{done:.2e}", "seconds": f"{seconds:.1f}",

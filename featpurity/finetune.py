@@ -6,9 +6,16 @@ Two ways with the same steps: *cached* on stored trunk features (here, one run; 
     torchrun --nproc_per_node=4 -m featpurity.finetune --train-data pairs.csv --output-dir results/online
 """
 
+import argparse
+import logging
+import os
+from pathlib import Path
+
 import torch
 import torch.nn.functional as F
 
+from featpurity.caption_files import read_captions
+from featpurity.schedule import Settings
 from featpurity.sweep import sweep_projections
 from featpurity.zeroshot import accuracy
 
@@ -93,7 +100,97 @@ def zero_shot(clip, datasets, device=None):
     return evaluate
 
 
-if __name__ == "__main__":
-    from featpurity.online import main  # late: brings the model and data modules
+def parse(arguments=None):
+    """The options, with the names and defaults of the paper's training where it has them."""
+    parser = argparse.ArgumentParser(
+        prog="python -m featpurity.finetune", description="Fine-tune projections online, the paper's way.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    add = parser.add_argument
+    add("--train-data", required=True, help="CSV with columns image and caption, or a name: scenes, photos")
+    add("--root", help="folder of the images")
+    add("--captions", help="text file, line n for image n, in place of all captions: a swapped one, say")
+    add("--augmented-caption-filelist", nargs="+", default=[], help="text files of rewritten captions")
+    add("--imagenet-root", help="ImageNet's folder, for its zero-shot accuracy after each epoch")
+    add("--output-dir", required=True)
+    add("--model", default="scenes_laclip", help="what load_model takes")
+    add("--preprocess", choices=["native", "paper"], default="native")
+    add("--epochs", type=int, default=10)
+    add("--warmup-epochs", type=int, default=1)
+    add("--batch-size", type=int, default=256, help="pairs a process takes through the towers at once")
+    add("--update-freq", type=int, default=1, help="such batches that make one step together")
+    add("--lr", type=float, default=1e-3)
+    add("--lr-start", type=float, default=1e-6)
+    add("--lr-end", type=float, default=1e-5)
+    add("--wd", type=float, default=0.5)
+    add("--betas", type=float, nargs=2, default=(0.9, 0.98))
+    add("--train-logit-scale", action="store_true")
+    add("--no-augmentation", action="store_true", help="the preprocessing alone, no RandomResizedCrop")
+    add("--precision", choices=["fp32", "bf16", "fp16"], default=None,
+        help="of the frozen towers; without it bf16 on a GPU, else fp32")
+    add("--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=["cpu", "cuda"])
+    add("--workers", type=int, default=0)
+    add("--seed", type=int, default=0)
+    add("--resume", help="a last.pt; the output folder's own is found by itself")
+    return parser.parse_args(arguments)
 
+
+def main(arguments=None):
+    """Train as the options say; torchrun starts one such process a GPU."""
+    from featpurity.datasets import load_pairs
+    from featpurity.models import load_model
+    from featpurity.online import train
+
+    chosen = parse(arguments)
+    world = int(os.environ.get("WORLD_SIZE", 1))
+    device = torch.device(f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if chosen.device == "cuda" else "cpu")
+    if world > 1:
+        torch.distributed.init_process_group("nccl" if chosen.device == "cuda" else "gloo")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    pairs = load_pairs(chosen.train_data, root=chosen.root)
+    texts = caption_choices(pairs, chosen.captions, chosen.augmented_caption_filelist)
+    clip = load_model(chosen.model, device, chosen.preprocess)
+    precision = chosen.precision or ("bf16" if chosen.device == "cuda" else "fp32")
+    settings = Settings(chosen.epochs, chosen.batch_size * chosen.update_freq * world, chosen.lr, chosen.wd,
+                        tuple(chosen.betas), chosen.warmup_epochs, chosen.lr_start, chosen.lr_end,
+                        chosen.train_logit_scale)
+    own = Path(chosen.output_dir, "last.pt")
+    train(clip, pairs.images, texts, chosen.output_dir, settings, seed=chosen.seed,
+          update_freq=chosen.update_freq, augment=not chosen.no_augmentation, precision=precision,
+          workers=chosen.workers, evaluate=_imagenet(clip, chosen, precision),
+          resume=chosen.resume or (own if own.is_file() else None))
+    if world > 1:
+        torch.distributed.destroy_process_group()
+
+
+def caption_choices(pairs, captions_file=None, rewritten_files=()):
+    """The texts of each image: its captions, or a file's in place of them all, and those of further files."""
+    choices = [[caption, *rewrites] for caption, rewrites in zip(pairs.captions, pairs.rewrites)]
+    if captions_file:
+        choices = [[] for _ in choices]
+    for file in [captions_file, *rewritten_files] if captions_file else rewritten_files:
+        lines = read_captions(file)
+        if len(lines) != len(choices):
+            raise ValueError(f"{file}: expected a line for each of {len(choices)} images, got {len(lines)}")
+        choices = [[*texts, line] for texts, line in zip(choices, lines)]
+    return choices
+
+
+def _imagenet(clip, chosen, precision):
+    """The zero-shot accuracy on ImageNet as a function of the neurons; the towers see its images once."""
+    if not chosen.imagenet_root:
+        return None
+    from featpurity.datasets import load_dataset
+    from featpurity.embeddings import image_trunk_features, text_trunk_features
+    from featpurity.prompts import prompt_set
+
+    dataset, templates = load_dataset("imagenet", root=chosen.imagenet_root), prompt_set("laclip")
+    store = Path(chosen.output_dir, "store")
+    images = image_trunk_features(clip, dataset, store, workers=chosen.workers, precision=precision)
+    prompts = [template.replace("{}", name) for name in dataset.classes for template in templates]
+    texts = text_trunk_features(clip, prompts, store, precision=precision)
+    return zero_shot(clip, {"imagenet": (images, dataset.labels, texts.unflatten(0, (-1, len(templates))))},
+                     clip.device)
+
+
+if __name__ == "__main__":
     main()
