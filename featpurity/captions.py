@@ -80,7 +80,7 @@ def similar_captions(vectors, top_k=LISTED, rows=None):
                           n_threads=cpu_count())
 
 
-def swap_pairs(captions, ratio, kind="similarity", seed=42, top_k=10):
+def swap_pairs(captions, ratio, kind="similarity", seed=42, top_k=10, neighbours=None):
     """Pairs of captions that change places, in the order of the walk.
 
     The walk for a smaller ratio is the beginning of the walk for a larger one: the swaps are nested.
@@ -94,6 +94,8 @@ def swap_pairs(captions, ratio, kind="similarity", seed=42, top_k=10):
         Swap with one of the `top_k` most similar unused captions, or with any unused caption.
     seed : int, default 42
     top_k : int, default 10
+    neighbours : sparse matrix of shape (n, n), optional
+        From `similar_captions`, when it was computed before, in parts maybe; it saves time, nothing else.
 
     Returns
     -------
@@ -115,7 +117,7 @@ def swap_pairs(captions, ratio, kind="similarity", seed=42, top_k=10):
             raise
         vectors = sparse.csr_matrix(np.full((len(captions), 1), np.nan))
     if kind == "similarity":
-        pairs = _walk(vectors, order, n_pairs, rng, top_k)
+        pairs = _walk(vectors, order, n_pairs, rng, top_k, neighbours)
     else:  # neighbours in a random order are random partners
         pairs = order[:2 * n_pairs].reshape(n_pairs, 2)
     similarity = np.asarray(vectors[pairs[:, 0]].multiply(vectors[pairs[:, 1]]).sum(axis=1)).ravel()
@@ -155,12 +157,15 @@ def permutation(n, pairs):
     return perm
 
 
-def _walk(vectors, order, n_pairs, rng, top_k):
+def _walk(vectors, order, n_pairs, rng, top_k, neighbours):
     """Visit captions in `order` and give each unused one an unused partner among its `top_k` most similar."""
     columns = _columns(vectors)
     first, group = _equal_rows(vectors)  # equal vectors share a list, and with it every repeated search
-    listed = max(LISTED, 2 * top_k)
-    found = similar_captions(vectors, listed, first)
+    if neighbours is None:
+        found = similar_captions(vectors, max(LISTED, 2 * top_k), first)
+    else:
+        found = neighbours[first]
+    listed = np.diff(found.indptr).max()
     lists = np.split(found.indices, found.indptr[1:-1])
     unused = np.ones(len(order), bool)
     pairs = np.empty((n_pairs, 2), np.int64)

@@ -136,11 +136,11 @@ def parse(arguments=None):
 
 def main(arguments=None):
     """Train as the options say; torchrun starts one such process a GPU."""
-    from featpurity.datasets import load_pairs
+    chosen = parse(arguments)
+    from featpurity.datasets import load_pairs  # late: --help answers at once
     from featpurity.models import load_model
     from featpurity.online import train
 
-    chosen = parse(arguments)
     world = int(os.environ.get("WORLD_SIZE", 1))
     device = torch.device(f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if chosen.device == "cuda" else "cpu")
     if world > 1:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings, strategies as st
+from scipy import sparse
 
 from featpurity import captions as module
 from featpurity.caption_files import read_captions, write_swaps
@@ -66,10 +67,13 @@ def test_a_swap_is_made_of_exchanges(n, ratio, seed, kind):
 
 
 def test_parts_stack_to_the_whole():
-    vectors = tfidf(generated(300))
-    whole = similar_captions(vectors, 7).toarray()
-    parts = [similar_captions(vectors, 7, rows).toarray() for rows in np.array_split(np.arange(300), 4)]
-    assert np.array_equal(whole, np.vstack(parts))
+    captions = generated(300)
+    vectors = tfidf(captions)
+    whole = similar_captions(vectors, 20)
+    parts = [similar_captions(vectors, 20, rows) for rows in np.array_split(np.arange(300), 4)]
+    assert np.array_equal(whole.toarray(), sparse.vstack(parts).toarray())
+    assert np.array_equal(swap_pairs(captions, 0.9, neighbours=sparse.vstack(parts).tocsr())[0],
+                          swap_pairs(captions, 0.9)[0])
 
 
 def test_walks_are_nested_and_seeded():
