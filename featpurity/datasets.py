@@ -11,9 +11,9 @@ from pathlib import Path
 import open_clip
 import torch
 from featpurity.images import ImageFiles, class_tree, content_hash, subset
-from featpurity.known_datasets import KNOWN, read_known
+from featpurity.known_datasets import KNOWN, read_imagenet, read_known
 
-SCENES_TEST = {"n": 5000, "seed": 1_000_001}  # seeds apart from pre-training's, so that no picture is met twice
+SCENES_TEST = {"n": 5000, "seed": 1_000_001}  # apart from pre-training's seed: no picture is met twice
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ class LabelledImages:
     def subset(self, indices):
         """The images at `indices`, with the classes as they are."""
         indices = [int(i) for i in indices]
-        images = subset(self.images, indices)
-        return replace(self, labels=self.labels[indices], images=images, images_key=_subset_key(self, indices))
+        images, key = subset(self.images, indices), _subset_key(self, indices)
+        return replace(self, labels=self.labels[indices], images=images, images_key=key)
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class CaptionedImages:
     @property
     def best_captions(self):
         """A right caption for each picture: its first rewrite where it has one, else its caption."""
-        return [rewritten[0] if rewritten else caption for caption, rewritten in zip(self.captions, self.rewrites)]
+        return [texts[0] if texts else caption for caption, texts in zip(self.captions, self.rewrites)]
 
     def subset(self, indices):
         """The pairs at `indices`."""
@@ -92,17 +92,18 @@ def load_dataset(name, root=None, class_names="words", unreadable="raise", downl
     Parameters
     ----------
     name : str
-        `scenes_ATTRIBUTE` (generated), one of `KNOWN`, `imagenet`, or `folder:PATH` for any folder (or zip archive)
-        of class folders, whose file `classes.txt`, if any, has a display name a line in the folders' sorted order.
+        `scenes_ATTRIBUTE` (generated), one of `KNOWN`, `imagenet`, or `folder:PATH` for any folder (or zip
+        archive) of class folders. A file `classes.txt` in the folder may hold display names, one a line, in the
+        sorted order of the class folders.
     root : str or Path, default "data"
-        The folder of data sets: each in torchvision's own layout, or as class folders in `root/NAME/test/CLASS/` or
-        inside `root/NAME_test.zip` (CIFAR-10's also in `root/test/CLASS/`).
+        The folder of data sets: each in torchvision's own layout, or as class folders in `root/NAME/test/CLASS/`
+        or inside `root/NAME_test.zip` (CIFAR-10's also in `root/test/CLASS/`).
     class_names : {"words", "raw"}
-        "words": as in a sentence, "Faces_easy" becomes "centered face". "raw": as the data set spells them, which
-        is what the paper used.
+        "words": as in a sentence, "Faces_easy" becomes "centered face". "raw": as the data set spells them,
+        which is what the paper used.
     unreadable : {"raise", "skip"}
-        "skip" opens every image file now and leaves the broken ones out, see `.skipped`. With "raise" they are
-        named, all at once, before the features of the data set are computed.
+        "skip" opens every image file now and leaves the broken ones out, see `.skipped`. With "raise" they
+        are named, all at once, before the features of the data set are computed.
     download : bool
         Whether torchvision may fetch what is missing.
 
@@ -115,9 +116,8 @@ def load_dataset(name, root=None, class_names="words", unreadable="raise", downl
     ValueError, FileNotFoundError
         For an unknown name, a missing folder, a class without images, names that do not fit the folders.
     """
-    for what, value, known in [("class_names", class_names, ["words", "raw"]), ("unreadable", unreadable, ["raise", "skip"])]:
-        if value not in known:
-            raise ValueError(f"{what}: expected one of {', '.join(known)}, got {value!r}")
+    _check_choice("class_names", class_names, ["words", "raw"])
+    _check_choice("unreadable", unreadable, ["raise", "skip"])
     root = Path(root or "data").expanduser()
     if name.startswith("folder:"):
         folder = Path(name.removeprefix("folder:")).expanduser()
@@ -127,13 +127,13 @@ def load_dataset(name, root=None, class_names="words", unreadable="raise", downl
         images, raw, labels = _scenes(name)
         words = raw
     elif name == "imagenet":
-        images, raw, labels = _imagenet(root)
+        images, raw, labels = read_imagenet(root)
         words = list(open_clip.IMAGENET_CLASSNAMES)
     elif name in KNOWN:
         images, raw, labels = read_known(name, root, "test", download)
         words = [KNOWN[name].words(one) for one in raw]
     else:
-        raise ValueError(f"unknown data set {name!r}{_hint(name)}. Known: {', '.join(dataset_names())}, folder:PATH")
+        raise _unknown(name)
     labels = torch.as_tensor(labels, dtype=torch.int64)
     dataset = LabelledImages(name, words if class_names == "words" else raw, labels, images, images.key)
     return _without_unreadable(dataset) if unreadable == "skip" else dataset
@@ -145,9 +145,9 @@ def load_pairs(name, root=None, n_pairs=None, rewrites=(), unreadable="raise", d
     Parameters
     ----------
     name : str or Path
-        `scenes` (generated pictures), `photos` (CIFAR-10's training photos), both with generated captions, or a CSV
-        file with the columns image and caption. Its images are looked for beside it, in `images/` beside it, and in
-        `root`.
+        `scenes` (generated pictures), `photos` (CIFAR-10's training photos), both with generated captions, or a
+        CSV file with the columns image and caption. Its images are looked for beside it, in `images/` beside it,
+        and in `root`.
     root : str or Path, default "data"
     n_pairs : int, optional
         At most so many pairs: of `photos` a seeded draw, of a CSV file the first ones.
@@ -167,6 +167,9 @@ def load_pairs(name, root=None, n_pairs=None, rewrites=(), unreadable="raise", d
     """
     from featpurity import pairs  # late, because it builds on this module
 
+    _check_choice("unreadable", unreadable, ["raise", "skip"])
+    if n_pairs is not None and n_pairs < 1:
+        raise ValueError(f"n_pairs: expected 1 or more, got {n_pairs}")
     loaders = {"scenes": pairs.scenes, "photos": pairs.photos}
     if str(name) in loaders:
         found = loaders[str(name)](Path(root or "data").expanduser(), n_pairs, download)
@@ -202,26 +205,21 @@ def _scenes(name):
 
     attribute = name.removeprefix("scenes_")
     if attribute not in scenes.ATTRIBUTES:
-        raise ValueError(f"unknown data set {name!r}{_hint(name)}. Known: {', '.join(dataset_names())}, folder:PATH")
+        raise _unknown(name)
     images = scenes.Scenes(**SCENES_TEST)
     column = list(scenes.ATTRIBUTES).index(attribute)
     return images, list(scenes.ATTRIBUTES[attribute]), images.attributes[:, column]
 
 
-def _imagenet(root):
-    """ImageNet's validation photos, one folder a WordNet number; these in sorted order are the 1,000 classes."""
-    place = next((at for at in [root / "imagenet" / "val", root / "imagenet"] if at.is_dir()), None)
-    if place is None:
-        raise FileNotFoundError(f"there is no folder {root / 'imagenet' / 'val'}; expected class folders n01440764, ... in it")
-    images, folders, labels = class_tree(place)
-    if len(folders) != 1000 or not all(folder[0] == "n" and folder[1:].isdigit() for folder in folders):
-        raise ValueError(f"{place}: expected 1000 class folders n01440764, ..., got {len(folders)}: {folders[0]}, ...")
-    return images, folders, labels
-
-
-def _hint(name):
+def _unknown(name):
     close = difflib.get_close_matches(name, dataset_names(), n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+    hint = f" (did you mean {close[0]!r}?)" if close else ""
+    return ValueError(f"unknown data set {name!r}{hint}. Known: {', '.join(dataset_names())}, folder:PATH")
+
+
+def _check_choice(what, value, known):
+    if value not in known:
+        raise ValueError(f"{what}: expected one of {', '.join(known)}, got {value!r}")
 
 
 def _subset_key(dataset, indices):

@@ -1,18 +1,18 @@
 """Run each tower once: trunk features and embeddings, kept in a store on disk.
 
 The store holds what enters a projection, so that every projection fine-tuned on one trunk shares them. Several
-processes may work on one store: under torchrun each takes its share of the shards, and otherwise the last to finish a
-shard leaves its equal result.
+processes may work on one store: under torchrun each takes its share of the shards, and otherwise the last to
+finish a shard leaves its equal result.
 """
 
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
-from featpurity.images import ImageFiles, content_hash
+from featpurity.images import ImageFiles, content_hash, subset
 from featpurity.store import Shards
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -80,24 +80,22 @@ def image_trunk_features_of(clips, dataset, store=None, batch_size=256, workers=
     Raises
     ------
     ValueError
-        Before any model runs: for unreadable images, all named at once, or unknown options. Later: for features that
-        are not finite.
+        Before any model runs: for unreadable images, all named at once, or unknown options. Later: for features
+        that are not finite.
     """
     _check(precision, batch_size, len(dataset))
-    images, rows, inverse = _distinct_images(dataset)
-    shards = [Shards(store, ("image", clip.image_key, clip.preprocess_name, dataset.images_key, precision), len(rows))
-              for clip in clips]
+    images, inverse = _distinct(dataset.images)
+    keys = [("image", clip.image_key, clip.preprocess_name, dataset.images_key, precision) for clip in clips]
+    shards = [Shards(store, key, len(images)) for key in keys]
     if any(one.missing for one in shards):
-        _refuse_unreadable(dataset, store)
+        refuse_unreadable(dataset, store)
     by_preprocessing = {}
     for clip, one in zip(clips, shards):
         by_preprocessing.setdefault(repr(clip.preprocess), []).append((clip, one))
     for group in by_preprocessing.values():
-        towers = [(_tower(clip, clip.image_trunk, precision, compiled), one) for clip, one in group]
-        decoded = _Decoded(images, rows, group[0][0].preprocess)
+        towers = [(runner(clip, clip.image_trunk, precision, compiled), one) for clip, one in group]
         batches = _batches([one for _, one in group], batch_size)
-        loader = DataLoader(decoded, batch_sampler=[list(range(*batch)) for batch in batches], num_workers=workers,
-                            pin_memory=group[0][0].device.type == "cuda")
+        loader = decoder(images, batches, group[0][0], workers)
         names = ", ".join(clip.name for clip, _ in group)
         _fill(towers, batches, loader, progress and f"{dataset.name} | {names}")
     return [one.features()[inverse] for one in shards]
@@ -114,23 +112,31 @@ def text_trunk_features(clip, texts, store=None, batch_size=256, precision="fp32
     shards = Shards(store, ("text", clip.text_key, content_hash(unique), precision), len(unique))
     batches = _batches([shards], batch_size)
     tokens = (clip.tokenizer(unique[start:stop]) for start, stop in batches)
-    _fill([(_tower(clip, clip.text_trunk, precision), shards)], batches, tokens, progress and f"texts | {clip.name}")
+    tower = runner(clip, clip.text_trunk, precision)
+    _fill([(tower, shards)], batches, tokens, progress and f"texts | {clip.name}")
     return shards.features()[[distinct[text] for text in texts]]
 
 
-class _Decoded(torch.utils.data.Dataset):
-    def __init__(self, images, rows, preprocess):
-        self.images, self.rows, self.preprocess = images, rows, preprocess
+def decoder(images, batches, clip, workers=0):
+    """Batches of decoded and preprocessed images (size, 3, S, S), one for each range (start, stop) in `batches`."""
+    rows = [range(*batch) for batch in batches]
+    return DataLoader(_Decoded(images, clip.preprocess), batch_sampler=rows, num_workers=workers,
+                      pin_memory=clip.device.type == "cuda")
+
+
+class _Decoded(Dataset):
+    def __init__(self, images, preprocess):
+        self.images, self.preprocess = images, preprocess
 
     def __len__(self):
-        return len(self.rows)
+        return len(self.images)
 
     def __getitem__(self, i):
-        return self.preprocess(self.images[self.rows[i]])
+        return self.preprocess(self.images[i])
 
 
-def _tower(clip, trunk, precision, compiled=False):
-    """The trunk as a function of a batch on the CPU, in a precision, with its name for messages."""
+def runner(clip, trunk, precision, compiled=False):
+    """A function of a batch, wherever it is, to the trunk's features on the model's device, in a precision."""
     trunk = torch.compile(trunk) if compiled else trunk
     kind = PRECISIONS[precision]
 
@@ -147,9 +153,9 @@ def _tower(clip, trunk, precision, compiled=False):
 
 
 def _batches(shards, batch_size):
-    """Ranges of rows that any of the shards lack and this process computes; none crosses the end of a shard."""
+    """Ranges of rows that any of the shards lack and this process computes, none across the end of a shard."""
     ranges = sorted({part for one in shards for part in one.mine()})
-    return [(at, min(at + batch_size, stop)) for start, stop in ranges for at in range(start, stop, batch_size)]
+    return [(row, min(row + batch_size, stop)) for start, stop in ranges for row in range(start, stop, batch_size)]
 
 
 def _fill(towers, batches, loaded, title):
@@ -165,18 +171,18 @@ def _fill(towers, batches, loaded, title):
         shards.wait_for_others()
 
 
-def _distinct_images(dataset):
-    """The images, the rows of those that differ, and for every image the place of its like among them."""
-    names = getattr(dataset.images, "names", range(len(dataset)))
-    place, rows = {}, []
-    for row, name in enumerate(names):
-        if name not in place:
-            place[name] = len(rows)
-            rows.append(row)
-    return dataset.images, rows, torch.tensor([place[name] for name in names])
+def _distinct(images):
+    """The images without those named before, and for every image its place among them."""
+    names = getattr(images, "names", range(len(images)))
+    places = {name: place for place, name in enumerate(dict.fromkeys(names))}
+    inverse = torch.tensor([places[name] for name in names])
+    if len(places) == len(images):
+        return images, inverse
+    first = {name: row for row, name in reversed(list(enumerate(names)))}
+    return subset(images, [first[name] for name in places]), inverse
 
 
-def _refuse_unreadable(dataset, store):
+def refuse_unreadable(dataset, store):
     """Open every image file once before any model runs; the store remembers which data sets passed."""
     if not isinstance(dataset.images, ImageFiles):
         return
@@ -186,16 +192,16 @@ def _refuse_unreadable(dataset, store):
     broken = dataset.images.unreadable()
     if broken:
         listed = "\n".join(f"  {dataset.images.source / name}: {why}" for name, why in broken.items())
-        raise ValueError(f"{dataset.name}: {len(broken)} of {len(dataset)} images cannot be read; mend or remove them, or "
-                         f"load the data set with unreadable='skip':\n{listed}")
+        raise ValueError(f"{dataset.name}: {len(broken)} of {len(dataset)} images cannot be read; mend or remove "
+                         f"them, or load the data set with unreadable='skip':\n{listed}")
     if passed:
         passed.parent.mkdir(parents=True, exist_ok=True)
         passed.touch()
 
 
 def _project(clip, project, features, batch_size=65536):
-    parts = [F.normalize(project(part.to(clip.device)).float(), dim=1).cpu() for part in features.split(batch_size)]
-    embeddings = torch.cat(parts)
+    parts = (project(part.to(clip.device)).float() for part in features.split(batch_size))
+    embeddings = torch.cat([F.normalize(part, dim=1).cpu() for part in parts])
     if not torch.isfinite(embeddings).all():
         raise ValueError(f"{clip.name}: embeddings hold NaN or infinity; its projection or trunk is broken")
     return embeddings
@@ -205,4 +211,4 @@ def _check(precision, batch_size, n):
     if precision not in PRECISIONS:
         raise ValueError(f"precision: expected one of {', '.join(PRECISIONS)}, got {precision!r}")
     if batch_size < 1 or n < 1:
-        raise ValueError(f"expected a batch size of 1 or more and at least one row, got {batch_size} and {n} rows")
+        raise ValueError(f"expected a batch size of 1 or more and at least one row, got {batch_size} and {n}")

@@ -1,4 +1,4 @@
-"""Sequences of pictures: files of a folder or a zip archive, or pixels in memory; found, counted and checked here.
+"""Sequences of pictures: files of a folder or a zip archive, or pixels in memory.
 
 Each is a sequence of PIL RGB pictures with a `key`, a hash that changes when a picture does.
 """
@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 from torch.utils.data import Subset
 from torchvision.datasets.folder import IMG_EXTENSIONS
+from tqdm.auto import tqdm
 
 
 class ImageFiles:
@@ -72,7 +73,7 @@ class ImageFiles:
         def fault(name):
             try:
                 with self._open(name) as file, Image.open(file) as picture:
-                    picture.draft("RGB", (32, 32))  # JPEG at an eighth of its size shows the same faults sooner
+                    picture.draft("RGB", (32, 32))  # a JPEG at an eighth of its size shows its faults sooner
                     picture.load()
             except Exception as error:
                 return f"{type(error).__name__}: {error}".replace(repr(file), "file").splitlines()[0]
@@ -80,7 +81,9 @@ class ImageFiles:
         names = list(dict.fromkeys(self.names))
         in_turn = self.source.suffix.lower() == ".zip"  # threads would share its file position
         with ThreadPoolExecutor(1 if in_turn else threads or os.cpu_count()) as pool:
-            return {name: why for name, why in zip(names, pool.map(fault, names)) if why}
+            # The bar waits, because a small set is opened sooner than a bar is read.
+            faults = tqdm(pool.map(fault, names), total=len(names), desc="opening images", delay=2)
+            return {name: why for name, why in zip(names, faults) if why}
 
 
 class ImageArrays:
@@ -155,5 +158,6 @@ def class_tree(source, below=""):
     found = [(name, label_of[folder]) for name, folder in in_class if folder in label_of]
     empty = sorted(set(folders) - {folders[label] for _, label in found})
     if empty:
-        raise ValueError(f"{where}: no images in the class folders {', '.join(empty)}; known are {', '.join(IMG_EXTENSIONS)}")
+        raise ValueError(
+            f"{where}: no images ({', '.join(IMG_EXTENSIONS)}) in the class folders {', '.join(empty)}")
     return ImageFiles(source, [name for name, _ in found]), folders, [label for _, label in found]

@@ -1,4 +1,4 @@
-"""The public data sets that torchvision knows: how each is opened, and where it keeps its images and labels."""
+"""The public data sets that torchvision knows: how each is opened, where it keeps images and labels."""
 
 import re
 from collections.abc import Callable
@@ -9,6 +9,7 @@ from torchvision import datasets as tv
 
 from featpurity.images import ImageArrays, ImageFiles, class_tree
 
+CIFAR10_CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 # Caltech-101's folder names that do not read as words once the underscores are spaces.
 CALTECH_WORDS = {
     "Faces": "off-center face",
@@ -109,8 +110,8 @@ KNOWN = {
 def read_known(name, root, split, download):
     """Pictures, raw class names and labels of a data set in `KNOWN`; see `featpurity.datasets.load_dataset`.
 
-    Class folders in `root/NAME/SPLIT`, `root/NAME_SPLIT.zip` or (CIFAR-10) `root/SPLIT` come first, then torchvision's
-    layout, which is downloaded where it is missing and `download` allows.
+    Class folders in `root/NAME/SPLIT`, `root/NAME_SPLIT.zip` or (CIFAR-10) `root/SPLIT` come first, then
+    torchvision's layout, which is downloaded where it is missing and `download` allows.
     """
     known = KNOWN[name]
     trees = [(root / name / split, ""), (root / f"{name}_{split}.zip", split)]
@@ -119,7 +120,8 @@ def read_known(name, root, split, download):
         if source.exists():
             images, folders, labels = class_tree(source, below)
             if name == "cifar10" and folders != CIFAR10_CLASSES:
-                raise ValueError(f"{source}: expected the class folders {', '.join(CIFAR10_CLASSES)}, got {folders}")
+                expected = ", ".join(CIFAR10_CLASSES)
+                raise ValueError(f"{source}: expected the class folders {expected}, got {', '.join(folders)}")
             return images, folders, labels
     try:
         data = known.open(root, split, False)
@@ -134,4 +136,12 @@ def read_known(name, root, split, download):
     return images, list(known.classes(data)), list(known.labels(data))
 
 
-CIFAR10_CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+def read_imagenet(root):
+    """ImageNet's validation photos, a folder for each WordNet number; sorted, these are the 1,000 classes."""
+    place = next((at for at in [root / "imagenet" / "val", root / "imagenet"] if at.is_dir()), None)
+    if place is None:
+        raise FileNotFoundError(f"imagenet: there is no folder {root / 'imagenet' / 'val'} with n01440764/, ...")
+    images, folders, labels = class_tree(place)
+    if len(folders) != 1000 or not all(folder[0] == "n" and folder[1:].isdigit() for folder in folders):
+        raise ValueError(f"{place}: expected 1000 class folders n01440764, ..., got {len(folders)}")
+    return images, folders, labels

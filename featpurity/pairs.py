@@ -21,11 +21,12 @@ def scenes(root=None, n_pairs=None, download=True):
     from featpurity.scenes import Scenes
 
     images = Scenes(n_pairs or SCENES["n"], SCENES["seed"])
-    return _generated("scenes", images, [scene_facts(row) for row in images.attributes], images.key)
+    facts = [scene_facts(row) for row in images.attributes]
+    return _generated("scenes", images, facts, images.key)
 
 
 def photos(root, n_pairs=None, download=True):
-    """CIFAR-10's training photos with captions generated from their classes; `n_pairs` of them are drawn, seeded."""
+    """CIFAR-10's training photos, or a seeded draw of them, with captions generated from their classes."""
     images, classes, labels = read_known("cifar10", root, "train", download)
     drawn = np.random.default_rng(SCENES["seed"]).permutation(len(images))[:n_pairs].tolist()
     facts = [{"class": classes[labels[i]]} for i in drawn]
@@ -45,7 +46,7 @@ def from_csv(path, root=None, rewrites=(), n_pairs=None):
     candidates = [path, Path(root) / path] if root else [path]
     path = next((one for one in candidates if one.is_file()), None)
     if path is None:
-        raise FileNotFoundError(f"pairs: expected 'scenes', 'photos' or a CSV file, there is no {candidates[0]}")
+        raise FileNotFoundError(f"pairs: expected scenes, photos or a CSV file, but there is no {candidates[0]}")
     if path.stat().st_size == 0:
         raise ValueError(f"{path} is empty; expected the columns image and caption")
     captions = read_captions(path)  # says so when it is not UTF-8, has no caption column, or is empty
@@ -55,14 +56,16 @@ def from_csv(path, root=None, rewrites=(), n_pairs=None):
     rewritten = [read_captions(file) for file in rewrites]
     for file, lines in zip(rewrites, rewritten):
         if len(lines) != len(captions):
-            raise ValueError(f"{file} has {len(lines)} captions, but {path} has {len(captions)} pairs; expected a line a pair")
+            raise ValueError(f"{file} has {len(lines)} captions, but {path} has {len(captions)} pairs; "
+                             "expected one line a pair")
     names = list(table["image"])
     folders = [path.parent, path.parent / "images", *([Path(root).expanduser()] if root else [])]
     folder = next((one for one in folders if (one / names[0]).is_file()), folders[0])
     missing = [name for name in dict.fromkeys(names) if not (folder / name).is_file()]
     if missing:
-        raise FileNotFoundError(f"{path}: {len(missing)} images are not in {folder}:\n  " + "\n  ".join(missing))
+        listed = "\n  ".join(missing)
+        raise FileNotFoundError(f"{path}: {len(missing)} images are not in {folder}:\n  {listed}")
     images = ImageFiles(folder, names)
-    pairs = CaptionedImages(path.stem, captions, [list(lines) for lines in zip(*rewritten)] or [[] for _ in names],
-                            images, images.key)
+    rewrites_of = [list(texts) for texts in zip(*rewritten)] if rewritten else [[] for _ in names]
+    pairs = CaptionedImages(path.stem, captions, rewrites_of, images, images.key)
     return pairs if n_pairs is None or n_pairs >= len(pairs) else pairs.subset(range(n_pairs))

@@ -11,8 +11,8 @@ def prompt_set(name, dataset=None):
     Parameters
     ----------
     name : {"paper", "laclip", "openai", "scenes"}
-        The paper's one sentence; the 7 that LaCLIP takes and the 80 of CLIP for ImageNet, both from open_clip; or
-        the ones of the generated pictures.
+        The paper's one sentence; the 7 that LaCLIP takes and the 80 of CLIP for ImageNet, both from open_clip;
+        or the ones of the generated pictures.
     dataset : str, optional
         Needed for "scenes", whose templates differ by attribute: "scenes_shape", "scenes_colour", ...
 
@@ -25,7 +25,8 @@ def prompt_set(name, dataset=None):
     ----------
     Radford et al. (2021), section 3.1.4; Fan et al. (2023), Improving CLIP Training with Language Rewrites.
     """
-    known = {"paper": PAPER, "laclip": open_clip.SIMPLE_IMAGENET_TEMPLATES, "openai": open_clip.OPENAI_IMAGENET_TEMPLATES}
+    known = {"paper": PAPER, "laclip": open_clip.SIMPLE_IMAGENET_TEMPLATES,
+             "openai": open_clip.OPENAI_IMAGENET_TEMPLATES}
     if name == "scenes":
         return _scenes(dataset)
     if name not in known:

@@ -234,7 +234,7 @@ class TestFolder:
         with pytest.raises(FileNotFoundError, match="holds no class folders"):
             load_dataset(f"folder:{tree / 'wolf' / 'deep'}")
         (tree / "yak").mkdir()
-        with pytest.raises(ValueError, match="no images in the class folders yak"):
+        with pytest.raises(ValueError, match="no images .* in the class folders yak"):
             load_dataset(f"folder:{tree}")
 
     def test_the_key_follows_the_pictures(self, tree):
@@ -321,7 +321,7 @@ class TestPairsFromCsv:
             load_pairs(csv)
 
     def test_no_such_file(self, tmp_path):
-        with pytest.raises(FileNotFoundError, match="expected 'scenes', 'photos' or a CSV file"):
+        with pytest.raises(FileNotFoundError, match="expected scenes, photos or a CSV file"):
             load_pairs(tmp_path / "none.csv")
 
     def test_broken_images_can_be_skipped(self, csv):

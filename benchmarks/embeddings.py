@@ -1,0 +1,145 @@
+"""Images per second: the model alone, decoding alone, and the pipeline of both, against what the device can do.
+
+The device's rate is that of one large matrix product in the same precision; the model's share of it counts the
+floating-point operations of its matrix products, convolutions and attention. The weights are untrained, which costs the
+same time. Run `python benchmarks/embeddings.py --help` for the settings; the defaults suit two cores, or a card if
+there is one.
+"""
+
+import argparse
+import hashlib
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import torch
+from PIL import Image
+from torch.utils.flop_counter import FlopCounterMode
+
+from common import machine
+from featpurity import embeddings
+from featpurity.datasets import load_dataset
+
+
+class Untrained:
+    """An open_clip architecture without weights of worth, as far as the image trunk needs it."""
+
+    preprocess_name = "native"
+
+    def __init__(self, architecture, device):
+        model, _, self.preprocess = open_clip.create_model_and_transforms(architecture)
+        self.name, self.device = architecture, torch.device(device)
+        self.size = model.visual.image_size[0] if isinstance(model.visual.image_size, tuple) else model.visual.image_size
+        self.image_key = hashlib.sha256(architecture.encode()).hexdigest()
+        model.visual.proj = None  # what remains is the trunk
+        self.trunk = model.visual.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
+
+    def image_trunk(self, x):
+        return self.trunk(x)
+
+
+def wait(device):
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize()
+
+
+def seconds(run, device, repeats=3):
+    """Shortest time of a run, after one to warm up."""
+    times = []
+    for _ in range(repeats + 1):
+        wait(device)
+        start = time.perf_counter()
+        run()
+        wait(device)
+        times.append(time.perf_counter() - start)
+    return min(times[1:])
+
+
+def matmul_rate(device, kind, size):
+    """Floating-point operations per second of one (size, size) product, many in a row."""
+    a, b = (torch.randn(size, size, device=device, dtype=kind) for _ in range(2))
+    return 10 * 2 * size**3 / seconds(lambda: [a @ b for _ in range(10)], device)
+
+
+def operations(clip):
+    """Floating-point operations of the trunk for one image; the fused attention, which is not counted, is off."""
+    fused = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        clip.image_trunk(torch.zeros(1, 3, clip.size, clip.size, device=clip.device))
+    torch.backends.mha.set_fastpath_enabled(fused)
+    return counter.get_total_flops()
+
+
+def write_photos(folder, n, classes=10):
+    """JPEG files of the size of Food-101's, 512 x 384, with detail at all scales so that they are as slow to decode."""
+    rng = np.random.default_rng(0)
+    layers = [Image.fromarray(rng.integers(0, 256, (384 // step, 512 // step, 3), dtype=np.uint8)).resize((512, 384))
+              for step in (64, 16, 4, 1)]
+    photo = np.tensordot([0.5, 0.25, 0.2, 0.05], np.stack([np.asarray(one, dtype=float) for one in layers]), 1)
+    for i in range(n):
+        path = folder / str(i % classes) / f"{i}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.roll(photo, 7 * i, axis=1).astype(np.uint8)).save(path, quality=90)
+
+
+def main():
+    card = torch.cuda.is_available()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="ViT-B-16" if card else "ViT-B-32", help="an open_clip architecture")
+    parser.add_argument("--device", default="cuda" if card else "cpu")
+    parser.add_argument("--precision", default="bf16" if card else "fp32", choices=list(embeddings.PRECISIONS))
+    parser.add_argument("--images", type=int, default=16384 if card else 128)
+    parser.add_argument("--batch-size", type=int, default=512 if card else 32)
+    parser.add_argument("--workers", type=int, default=16 if card else 0, help="processes that decode")
+    parser.add_argument("--photos", help="a folder of class folders; left out, photos are generated")
+    parser.add_argument("--compile", action="store_true", help="prepare the tower with torch.compile")
+    args = parser.parse_args()
+
+    kind = embeddings.PRECISIONS[args.precision] or torch.float32
+    clip = Untrained(args.model, args.device)
+    peak = matmul_rate(args.device, kind, 8192 if torch.device(args.device).type == "cuda" else 1024)
+    work = operations(clip)
+    print(machine())
+    print(f"{args.model} on {args.device}, {args.precision}, batch {args.batch_size}, {args.workers} workers")
+    print(f"one matrix product     {peak / 1e12:8.2f} TFLOP/s;  the trunk takes {work / 1e9:.1f} GFLOP an image")
+
+    tower = embeddings.runner(clip, clip.image_trunk, args.precision, args.compile)
+    batch = torch.randn(args.batch_size, 3, clip.size, clip.size, device=args.device)
+    model_rate = args.batch_size / seconds(lambda: tower(batch), args.device)
+    print(f"model alone            {model_rate:8.0f} images/s = {model_rate * work / peak:.0%} of that rate")
+
+    with tempfile.TemporaryDirectory() as folder:
+        photos = Path(args.photos or Path(folder) / "photos")
+        if not args.photos:
+            write_photos(photos, args.images)
+        data = load_dataset(f"folder:{photos}")
+        data = data.subset(range(min(args.images, len(data))))
+
+        start = time.perf_counter()
+        embeddings.refuse_unreadable(data, Path(folder))
+        print(f"opening every file     {len(data) / (time.perf_counter() - start):8.0f} images/s, once a data set")
+
+        start = time.perf_counter()
+        starts = range(0, len(data), args.batch_size)
+        batches = [(at, min(at + args.batch_size, len(data))) for at in starts]
+        for _ in embeddings.decoder(data.images, batches, clip, args.workers):
+            pass
+        decoding_rate = len(data) / (time.perf_counter() - start)
+        print(f"decoding alone         {decoding_rate:8.0f} images/s")
+
+        start = time.perf_counter()
+        embeddings.image_trunk_features(clip, data, folder, batch_size=args.batch_size, workers=args.workers,
+                                        precision=args.precision, compiled=args.compile)
+        rate = len(data) / (time.perf_counter() - start)
+        slower = min(decoding_rate, model_rate)
+        print(f"pipeline into store    {rate:8.0f} images/s = {rate / slower:.0%} of the slower of the two")
+        if not args.workers:
+            serial = 1 / (1 / decoding_rate + 1 / model_rate)
+            print(f"                       without workers they take turns, at best {serial:.0f} images/s: {rate / serial:.0%}")
+
+
+if __name__ == "__main__":
+    main()
