@@ -7,7 +7,7 @@ READY := $(VENV)/ready
 BIN := $(VENV)/bin
 SETTINGS := profile=$(PROFILE) $(if $(DATA_ROOT),data_root=$(DATA_ROOT))
 # One run at a time of each profile, held by a lock that ends with its owner, which Snakemake's own does not.
-LOCK := $(if $(shell command -v flock),flock --nonblock --conflict-exit-code 75 results/.$(notdir $(PROFILE)).lock)
+LOCK := $(if $(shell command -v flock),flock --nonblock --conflict-exit-code 75 results/.$(basename $(notdir $(PROFILE))).lock)
 BROWSER := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 
 .DEFAULT_GOAL := help
