@@ -347,3 +347,16 @@ def test_photos_with_generated_captions(tmp_path):
     assert sorted(named) == CIFAR10_CLASSES and named != CIFAR10_CLASSES
     for name, rewritten in zip(named, pairs.rewrites):  # a rewrite may describe the class instead of naming it
         assert not any(other in text.split() for text in rewritten for other in CIFAR10_CLASSES if other != name)
+
+
+def test_photos_from_torchvision_s_layout(tmp_path, monkeypatch):
+    cifar10(tmp_path, monkeypatch)
+    pairs, two = load_pairs("photos", root=tmp_path), load_pairs("photos", root=tmp_path, n_pairs=2)
+    assert len(pairs) == len(list(pairs)) == 3 and len(two) == 2 and two.images_key != pairs.images_key
+    assert two.captions == pairs.captions[:2] and np.array_equal(two[1][0], pairs[1][0])
+
+
+@pytest.mark.parametrize("option", [{"n_pairs": 0}, {"unreadable": "maybe"}])
+def test_unknown_options_of_pairs(option):
+    with pytest.raises(ValueError, match=f"{next(iter(option))}: expected"):
+        load_pairs("scenes", **option)
