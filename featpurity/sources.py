@@ -6,7 +6,9 @@ and compute.
 
 import difflib
 import json
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 BUNDLED = Path(__file__).parent / "assets" / "models"
@@ -23,6 +25,9 @@ DATASETS = {
     "eurosat": (27_000, 10, 94, "eurosat"),
     "imagenet": (50_000, 1_000, None, "imagenet"),  # behind a login: has to be put there by hand
 }
+# LaCLIP's published checkpoints: each data set (and size) trained with the original captions and with rewritten ones
+LACLIP = [f"{data}_{kind}" for data in ["cc3m", "cc12m", "redcaps"] for kind in ["clip", "laclip"]]
+LACLIP += [f"laion400m_{kind}_{size}" for size in ["vitb32", "vitb16", "vitl14"] for kind in ["clip", "laclip"]]
 
 
 @dataclass(frozen=True)
@@ -31,8 +36,9 @@ class Source:
 
     name: str
     what: str
-    megabytes: float | None = 0  # None: to be downloaded, size not known before
+    megabytes: float | None = 0  # None: to be downloaded or put in place, size not known before
     missing: str | None = None  # what the user has to put in place first
+    architecture: str | None = None  # open_clip's name, where the size follows from it
 
 
 def model_source(name):
@@ -55,9 +61,15 @@ def model_source(name):
 
 
 def _laclip_source(name):
-    from . import laclip  # late: brings torch
-
-    raise NotImplementedError(laclip)
+    short = name.removeprefix("laclip:")
+    if short not in LACLIP:
+        close = difflib.get_close_matches(short, LACLIP, n=1)
+        hint = f"did you mean {'laclip:' + close[0]!r}?" if close else f"known: {', '.join(LACLIP)}"
+        raise ValueError(f"unknown model {name!r} ({hint})")
+    here = sorted(Path("checkpoints").glob(f"{short}.*"))
+    sizes = {"vitb32": "ViT-B-32", "vitl14": "ViT-L-14"}
+    architecture = sizes.get(short.rpartition("_")[2], "ViT-B-16")
+    return Source(name, f"LaCLIP's {here[0] if here else 'checkpoint'}", 0 if here else None, architecture=architecture)
 
 
 def _open_clip_source(name):
@@ -65,8 +77,8 @@ def _open_clip_source(name):
 
     architecture, _, tag = name.partition(":")
     if architecture in open_clip.list_models() and tag in open_clip.list_pretrained_tags_by_model(architecture):
-        return Source(name, f"open_clip, {architecture} trained on {tag}", None)
-    known = sorted(folder.name for folder in BUNDLED.glob("*/"))
+        return Source(name, f"open_clip's, trained on {tag}", None, architecture=architecture)
+    known = [folder.name for folder in sorted(BUNDLED.glob("*/"))]
     if architecture in open_clip.list_models():
         hint = f"{architecture} has {', '.join(open_clip.list_pretrained_tags_by_model(architecture)) or 'no tags'}"
     else:
@@ -155,9 +167,10 @@ def check(profile):
 def plan(profile):
     """Lines that tell what a run of the profile downloads and computes, and what is missing."""
     models, datasets, pairs = sources_of(profile)
-    lines = [f"Profile {profile.name}"]
+    models = [_with_size(one) for one in models]
+    lines, wide = [f"Profile {profile.name}"], max(len(one.name) for one in [*models, *datasets, *pairs]) + 2
     for title, found in {"Models": models, "Data sets": datasets, "Pairs": pairs}.items():
-        lines += ["", title, *(f"  {one.name:<24} {one.what}{_to_do(one)}" for one in found)]
+        lines += ["", title, *(f"  {one.name:<{wide}}{one.what}{_to_do(one)}" for one in found)]
     runs = len(profile.kinds) * len(profile.ratios) * len(profile.seeds)
     megabytes = sum(one.megabytes or 0 for one in [*models, *datasets, *pairs])
     missing = [f"  {one.name}: {one.missing}" for one in [*models, *datasets, *pairs] if one.missing]
@@ -166,22 +179,43 @@ def plan(profile):
         *lines,
         "",
         "To compute (what is stored already is not computed again)",
-        f"  trunk features           {len(models)} models x {len(datasets)} data sets, kept in {profile.store_dir}/",
-        f"  fine-tuning              {runs} runs of {profile.epochs} epochs on {profile.n_pairs:,} pairs: "
+        f"  trunk features  {len(models)} models x {len(datasets)} data sets, kept in {profile.store_dir}/",
+        f"  fine-tuning     {runs} runs of {profile.epochs} epochs on {profile.n_pairs:,} pairs: "
         f"{len(profile.kinds)} kinds of swap x {len(profile.ratios)} ratios x {len(profile.seeds)} seeds",
-        f"  results                  {profile.results_dir}/",
+        f"  results         {profile.results_dir}/",
         "",
-        f"To download: {megabytes:,.0f} MB{unknown}",
+        f"To download: about {megabytes:,.0f} MB{unknown}",
         "",
         "Missing",
         *(missing or ["  nothing"]),
     ]
 
 
+def _with_size(source):
+    if source.megabytes is None and source.architecture:
+        return replace(source, megabytes=_weights_megabytes(source.architecture))
+    return source
+
+
+@cache
+def _weights_megabytes(architecture):
+    """Megabytes of a model's weights as float32, counted without making them."""
+    import open_clip  # late, as above
+    import torch
+
+    logging.disable()  # it warns that the weights are random
+    try:
+        with torch.device("meta"):
+            model = open_clip.create_model(architecture, load_weights=False, device="meta")
+    finally:
+        logging.disable(logging.NOTSET)
+    return 4e-6 * sum(weights.numel() for weights in model.parameters())
+
+
 def _to_do(source):
     if source.missing or source.megabytes == 0:
         return ""
-    return f"; to download, {source.megabytes:,.0f} MB" if source.megabytes else "; to download, size not known before"
+    return f"; to download, about {source.megabytes:,.0f} MB" if source.megabytes else "; to download, size not known before"
 
 
 def _megabytes(path):

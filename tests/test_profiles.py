@@ -88,6 +88,7 @@ def test_a_missing_profile_or_folder_is_told(folder):
         ({"clip_models": ["c.pt"]}, ValueError, "unknown model 'c.pt'"),
         ({"clip_models": ["ViT-B-32:nobody"]}, ValueError, "ViT-B-32 has .*openai"),
         ({"clip_models": ["local-dir:profiles"]}, ValueError, "holds no open_clip_config.json"),
+        ({"clip_models": ["laclip:cc3m_clap"]}, ValueError, "did you mean 'laclip:cc3m_clip'"),
         ({"finetune_model": "sceness_laclip"}, ValueError, "unknown model"),
         ({"datasets": ["cifar11"]}, ValueError, "did you mean 'cifar10"),
         ({"datasets": ["folder:nowhere"], "prompts": "paper"}, FileNotFoundError, "there is no folder nowhere"),
@@ -123,12 +124,12 @@ def test_pairs_are_looked_up_below_the_data_root(folder):
 def test_the_plan_tells_downloads_computing_and_what_is_missing(folder, capsys):
     assert main(["plan", "mine", "datasets=[cifar10, imagenet]", "prompts=paper", "pairs=x.csv"]) == 0
     said = capsys.readouterr().out
-    for part in ["10,000 images, 10 classes; to download, 170 MB", "To download: 170 MB", "30 runs of 10 epochs",
+    for part in ["10,000 images, 10 classes; to download, about 170 MB", "To download: about 170 MB", "30 runs of 10 epochs",
                  "imagenet: its photos have to be put", "x.csv: there is no such file"]:  # fmt: skip
         assert part in said
     (folder / "there/cifar10/test").mkdir(parents=True)
     assert main(["plan", "mine", "datasets=[cifar10]", "prompts=paper", "data_root=there"]) == 0
-    assert "To download: 0 MB\n\nMissing\n  nothing" in capsys.readouterr().out
+    assert "To download: about 0 MB\n\nMissing\n  nothing" in capsys.readouterr().out
 
 
 def test_the_command_line_tells_errors_in_one_line(folder, capsys):
@@ -146,6 +147,16 @@ def test_swap_writes_the_named_file(tmp_path, capsys):
     written = (tmp_path / "captions_Cs50_random_simple.txt").read_text().splitlines()
     assert sorted(written) == sorted(captions.read_text().splitlines()) and written != captions.read_text().splitlines()
     assert main(["swap", str(captions), "--ratio", "1.5"]) == 2
+
+
+def test_the_paper_s_profile_names_what_is_known_and_what_is_missing(folder, capsys):
+    paper = load(ROOT / "profiles/paper.yaml")
+    assert set(paper.models) == {f"laclip:{name}" for name in sources.LACLIP}
+    said = "\n".join(sources.plan(paper))
+    assert "ViT" not in said and "laclip:cc3m_clip              LaCLIP's checkpoint; to download, about 598 MB" in said
+    assert "cc3m/pairs.csv: there is no such file" in said
+    with pytest.raises(FileNotFoundError, match="cc3m/pairs.csv"):
+        sources.check(paper)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "profiles").glob("*.yaml")), ids=lambda path: path.stem)
