@@ -214,6 +214,7 @@ def _fingerprint(settings, texts_of, runs, *tensors):
 
 def _save(path, **state):
     if path is not None:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
         torch.save(state, f"{path}.part")
         os.replace(f"{path}.part", path)
 

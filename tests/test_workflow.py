@@ -25,7 +25,7 @@ NOTEBOOKS = {
 BODY = """
 import json, pathlib, sys, time
 given = {key: value for key, value in globals().items() if key in %r}
-name = %r + (f" {model}" if "model" in given else "")
+name = %r + (f" {model}" if "model" in given else "") + (" pairs" if given.get("pairs") else "")
 if pathlib.Path("fail").exists() and name == pathlib.Path("fail").read_text():
     raise RuntimeError("told to fail")
 for _ in range(2400):
@@ -106,15 +106,15 @@ pytestmark = pytest.mark.slow
 
 def test_every_notebook_runs_once_with_this_python_and_only_its_own_parameters(finished):
     folder, notebooks = finished
-    embeds = {"steps/embed a.pt", "steps/embed b.pt"}
+    embeds = {"steps/embed a.pt", "steps/embed b.pt", "steps/embed b.pt pairs"}
     assert set(notebooks) == set(NOTEBOOKS) - {"steps/embed"} | embeds
     assert {python for python, _ in notebooks.values()} == {sys.executable}
     assert notebooks["steps/swap"][1]["ratios"] == [0.0, 0.1, 0.3, 0.5, 0.8]
     assert notebooks["steps/finetune"][1]["learning_rate"] == 1e-3
     assert notebooks["02_neuron_pruning"][1]["kept"] is None
-    # only the model that is fine-tuned needs the pairs' features
-    assert notebooks["steps/embed a.pt"][1]["pairs"] is None
-    assert notebooks["steps/embed b.pt"][1]["pairs"] == "scenes"
+    # data sets and pairs are embedded apart, the pairs for the model to fine-tune only
+    assert notebooks["steps/embed b.pt"][1]["datasets"] == ["scenes_shape"]
+    assert notebooks["steps/embed b.pt pairs"][1]["datasets"] == []
     assert (folder / "results/demo/book/_build/html/index.html").is_file()
     assert (folder / "results/demo/notebooks/steps/embed_a_pt.ipynb").is_file()
 
@@ -166,8 +166,8 @@ def test_a_killed_run_resumes(suite):
     (suite / "wait").write_text("steps/finetune")
     (suite / "ran.txt").unlink()
     process = start(suite, start_new_session=True)
-    # both embeddings, the swaps and two chapters; the fine-tuning waits, and all else waits for it
-    assert any("5 of 10 steps" in line for line in process.stdout)
+    # three embeddings, the swaps and two chapters; the fine-tuning waits, and all else waits for it
+    assert any("6 of 11 steps" in line for line in process.stdout)
     before = set(ran(suite))
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
