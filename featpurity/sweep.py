@@ -221,7 +221,10 @@ def _save(path, **state):
 
 def _resume(path, fingerprint, weights, optimiser):
     """The number of finished epochs and their history, with weights and optimiser put back."""
-    if path is None or not Path(path).is_file():
+    if path is None:
+        return 0, []
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    if not Path(path).is_file():
         return 0, []
     state = torch.load(path, map_location=weights[0].device, weights_only=True)
     if state["fingerprint"] != fingerprint:

@@ -145,7 +145,7 @@ def test_a_killed_sweep_goes_on_with_the_same_numbers(tmp_path):
             raise KeyboardInterrupt
         return {}
 
-    path = tmp_path / "sweep.pt"
+    path = tmp_path / "checkpoints" / "sweep.pt"
     with pytest.raises(KeyboardInterrupt):
         sweep_projections(clip, images, texts, runs, evaluate=killed_in_the_second_epoch, checkpoint=path,
                           **OPTIONS)
