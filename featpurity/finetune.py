@@ -76,7 +76,8 @@ def zero_shot(clip, datasets, device=None):
     Returns
     -------
     evaluate : callable
-        ``evaluate(image_neurons, text_neurons)`` -> dict with ``accuracy_<name>`` in [0, 1].
+        ``evaluate(image_neurons, text_neurons)`` -> dict with ``accuracy_<name>`` in [0, 1] and ``accuracy``,
+        their mean.
     """
     moved = {}
 
@@ -95,7 +96,7 @@ def zero_shot(clip, datasets, device=None):
             units = F.normalize(F.linear(prompts, text_neurons, text_bias), dim=2)  # (classes, templates, d)
             classes = F.normalize(units.mean(1), dim=1)
             found[f"accuracy_{name}"] = accuracy(embedded[id(images)], classes, labels)
-        return found
+        return {**found, "accuracy": sum(found.values()) / len(found)}
 
     return evaluate
 
