@@ -12,8 +12,11 @@ from featpurity.scenes import ATTRIBUTES
 
 MISSING = 0.4
 SPURIOUS = 0.2
-BOILERPLATE = ["free download", "stock photo", "hd wallpaper", "clip art", "best price", "click here", "image",
-               "new", "royalty free", "banner", "design", "thumbnail", "online shop", "photo 1", "photo 2"]
+FEWEST_NAMED, MOST_NAMED = 1, 5  # other facts in one rewritten sentence about a scene
+SHAPE_NAMED = 0.9
+BOILERPLATE = ["free download", "stock photo", "hd wallpaper", "clip art", "best price", "click here",
+               "image", "new", "royalty free", "banner", "design", "thumbnail", "online shop", "photo 1",
+               "photo 2"]
 
 # A photograph's class -> its article, its spurious partner, and what is true of every member of the class.
 PHOTO_CLASSES = {
@@ -139,8 +142,10 @@ def _phrase(determiner, *words):
 
 
 def _scene_sentence(facts, rng):
-    """A sentence that names one to six of the facts."""
-    named = rng.sample(list(facts), rng.randint(1, len(facts)))
+    """A sentence that names the object's shape more often than not, and up to `MOST_NAMED` other facts."""
+    others = [attribute for attribute in facts if attribute != "shape"]
+    named = rng.sample(others, rng.randint(FEWEST_NAMED, MOST_NAMED))
+    named += ["shape"] if rng.random() < SHAPE_NAMED else []
     fact = {attribute: name if attribute in named else "" for attribute, name in facts.items()}
     noun = fact["shape"] or rng.choice(["shape", "object"])
     thing = _phrase(rng.choice(["a", "the", "one"]), fact["size"], fact["colour"], noun)

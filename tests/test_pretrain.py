@@ -1,0 +1,132 @@
+"""Training from scratch, in miniature: it learns, resumes, and writes what open_clip reads."""
+
+import json
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+
+from featpurity import pretrain
+from featpurity.merges import learn_merges, write_merges
+from featpurity.recipes import make_captions, scene_facts
+from featpurity.scenes import Scenes
+from featpurity.training import Recipe, normalise, train
+
+TINY = Recipe(image_size=32, vision={"layers": [1, 1, 1, 1], "width": 8, "head_width": 32}, d=16, epochs=3,
+              text={"width": 32, "heads": 2, "layers": 1, "context_length": 24}, batch_size=16,
+              warmup_steps=2, learning_rate=5e-3, text_learning_rate=5e-3, bf16=False)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """Pictures, tokens and the tokenizer of a world of 64 scenes."""
+    scenes = Scenes(64, seed=0, size=32)
+    captions, rewrites = make_captions([scene_facts(row) for row in scenes.attributes], 0, n=2)
+    columns = [captions, *map(list, zip(*rewrites))]
+    folder = tmp_path_factory.mktemp("bpe")
+    write_merges(folder / "bpe.txt.gz", (text for column in columns for text in column))
+    tokenizer = pretrain.read_tokenizer(folder, 24)
+    tokens = np.stack([tokenizer(column).numpy() for column in columns], axis=1)
+    return np.stack([np.asarray(scene) for scene in scenes]), tokens, tokenizer
+
+
+def same_weights(a, b):
+    return all(torch.equal(a.state_dict()[name], b.state_dict()[name]) for name in a.state_dict())
+
+
+def test_loss_falls_and_projections_are_as_wide_as_many(world):
+    pictures, tokens, tokenizer = world
+    model, history = train(TINY, pictures, tokens, tokenizer.vocab_size)
+    assert len(history) == 3 and history[-1] < history[0] - 0.1
+    assert model.visual.attnpool.c_proj.weight.shape == (16, 256) and model.text_projection.shape == (32, 16)
+
+
+def test_a_killed_training_goes_on_and_ends_up_the_same(world, tmp_path):
+    pictures, tokens, tokenizer = world
+    whole, losses = train(TINY, pictures, tokens, tokenizer.vocab_size)
+    train(TINY, pictures, tokens, tokenizer.vocab_size, tmp_path / "state.pt", stop_after=1)
+    resumed, resumed_losses = train(TINY, pictures, tokens, tokenizer.vocab_size, tmp_path / "state.pt")
+    assert losses == resumed_losses and same_weights(whole, resumed)
+    with pytest.raises(ValueError, match="another training"):
+        train(TINY, pictures[::-1], tokens, tokenizer.vocab_size, tmp_path / "state.pt")
+
+
+def test_pictures_and_captions_must_match(world):
+    pictures, tokens, tokenizer = world
+    with pytest.raises(ValueError, match="64 pictures and captions for 63"):
+        train(TINY, pictures, tokens[1:], tokenizer.vocab_size)
+    with pytest.raises(ValueError, match="batch of 16"):
+        train(TINY, pictures[:9], tokens[:9], tokenizer.vocab_size)
+
+
+def test_every_word_of_the_captions_is_one_token(world):
+    tokenizer = world[2]
+    for word in ["hourglass", "background", "mushroom", "checked"]:
+        assert (tokenizer([word])[0] != 0).sum() == 3  # between start and end
+    assert learn_merges(["abc abc", "ab ab"]) == [("a", "b"), ("a", "b</w>"), ("ab", "c</w>")]
+    assert tokenizer(["a zebra, never seen"])[0].max() < tokenizer.vocab_size
+
+
+def test_equal_captions_make_an_equal_file(tmp_path):
+    for name in "ab":
+        write_merges(tmp_path / name, ["one red star", "the blue moon"])
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_a_pair_is_written_as_open_clip_reads_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(pretrain, "N_SCENES", 32)
+    monkeypatch.setattr(pretrain, "load_dataset", lambda name, root: first_scenes(name))
+    folders = pretrain.make_pair("scenes", out=tmp_path, recipe=TINY, work=tmp_path / "work")
+    assert [folder.name for folder in folders] == ["scenes_laclip", "scenes_clip"]
+    for folder in folders:
+        assert sorted(file.name for file in folder.iterdir()) == [
+            "README.md", "bpe.txt.gz", "open_clip_config.json", "open_clip_model.safetensors"]
+        model, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{folder}")
+        scene = Scenes(1, seed=4, size=32)[0]
+        assert torch.allclose(preprocess(scene), normalise(np.array(scene)[None])[0], atol=1e-6)
+        tokens = pretrain.read_tokenizer(folder, 24)(["a red star", "a blue moon"])
+        assert model.encode_text(tokens).shape == (2, 16)
+        card = (folder / "README.md").read_text()
+        assert "license: mit" in card and "scenes_position" in card and "purity was not looked at" in card
+        config = json.loads((folder / "open_clip_config.json").read_text())
+        assert config["preprocess_cfg"]["mean"] == [0.5] * 3
+    assert not list((tmp_path / "work").iterdir())
+
+
+def first_scenes(name):
+    """Twenty test pictures in place of all."""
+    from featpurity.datasets import LabelledImages
+    from featpurity.scenes import ATTRIBUTES
+
+    attribute = name.removeprefix("scenes_")
+    scenes = Scenes(20, seed=1_000_001, size=32)
+    labels = torch.from_numpy(scenes.attributes[:, list(ATTRIBUTES).index(attribute)].copy())
+    return LabelledImages(name, ATTRIBUTES[attribute], labels, scenes, scenes.key)
+
+
+def test_augmented_pictures_are_the_same_ones_moved(world):
+    from featpurity.training import augmented
+
+    pixels = normalise(world[0][:40])
+    moved = augmented(pixels, np.random.default_rng(0))
+    assert moved.shape == pixels.shape and not torch.equal(moved, pixels)
+    centre = pixels[:, :, 12:20, 12:20].mean(dim=(1, 2, 3)) - moved[:, :, 12:20, 12:20].mean(dim=(1, 2, 3))
+    assert centre.abs().median() < 0.5
+    assert torch.equal(augmented(pixels, np.random.default_rng(0)), moved)
+
+
+def test_unknown_profile_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        pretrain.main(["scenery"])
+    assert "expected some of scenes, photos" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["scenes_clip", "scenes_laclip", "photos_clip", "photos_laclip"])
+def test_bundled_models_are_small_and_load(name):
+    folder = pretrain.BUNDLED / name
+    assert sum(file.stat().st_size for file in folder.iterdir()) < 8e6
+    model = open_clip.create_model(f"local-dir:{folder}")
+    width, d = model.text_projection.shape
+    assert d >= 128 and width >= d and model.visual.attnpool.c_proj.in_features >= d
+    assert all(p.dtype == torch.float32 and torch.isfinite(p).all() for p in model.parameters())
