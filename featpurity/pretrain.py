@@ -117,6 +117,7 @@ def save_model(folder, recipe, model, vocab_size):
                for name, value in model.state_dict().items()}
     (Path(folder) / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n")
     save_file(weights, Path(folder) / "unfinished.part")
+    (Path(folder) / "unfinished.part").chmod(0o644)  # safetensors keeps its files to their owner
     os.replace(Path(folder) / "unfinished.part", Path(folder) / "open_clip_model.safetensors")
 
 
