@@ -12,7 +12,6 @@ Fan et al. (2023), Improving CLIP Training with Language Rewrites.
 import argparse
 import json
 import os
-import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -37,7 +36,8 @@ from featpurity.training import MEAN, STD, Recipe, normalise, train
 N_SCENES, N_REWRITES = 30_000, 4
 RECIPES = {
     "scenes": Recipe(),
-    "photos": Recipe(augment=True),
+    "photos": Recipe(vision={"layers": [2, 2, 2, 1], "width": 16}, epochs=20, batch_size=128, augment=True,
+                     text={"width": 128, "heads": 4, "layers": 1, "context_length": 20}),
 }
 TESTS = {  # what a profile's models are measured on: data set -> prompt set
     "scenes": {f"scenes_{attribute}": "scenes" for attribute in ATTRIBUTES},
@@ -84,21 +84,20 @@ def make_pair(profile, data_root="data", out=BUNDLED, recipe=None, work="checkpo
     pictures, facts = load_training(profile, recipe.image_size, data_root)
     captions, rewrites = make_captions(facts, recipe.seed, N_REWRITES)
     columns = [captions, *map(list, zip(*rewrites))]
-    folders = []
+    folders, checkpoints = [], []
     for kind, used in {"laclip": columns, "clip": columns[:1]}.items():
         folder = Path(out) / f"{profile}_{kind}"
         folder.mkdir(parents=True, exist_ok=True)
         write_merges(folder / "bpe.txt.gz", (text for column in columns for text in column))
         tokenizer = read_tokenizer(folder, recipe.text["context_length"])
         tokens = np.stack([tokenizer(column).numpy() for column in used], axis=1)  # (n, n_captions, context)
-        checkpoint, start = Path(work) / f"{folder.name}.pt", time.perf_counter()
-        model, history = train(recipe, pictures, tokens, tokenizer.vocab_size, checkpoint)
-        minutes = (time.perf_counter() - start) / 60
+        checkpoints.append(Path(work) / f"{folder.name}.pt")
+        model, history = train(recipe, pictures, tokens, tokenizer.vocab_size, checkpoints[-1])
         save_model(folder, recipe, model, tokenizer.vocab_size)
-        accuracy = measure(folder, profile, data_root)
-        write_card(folder, profile, recipe, len(pictures), history, minutes, accuracy)
-        checkpoint.unlink()
+        write_card(folder, profile, recipe, len(pictures), history, measure(folder, profile, data_root))
         folders.append(folder)
+    for checkpoint in checkpoints:  # only now: a pair that is killed in its second half keeps the first
+        checkpoint.unlink()
     return folders
 
 
@@ -151,7 +150,7 @@ def measure(folder, profile, data_root="data"):
     return accuracy
 
 
-def write_card(folder, profile, recipe, n_pictures, history, minutes, accuracy):
+def write_card(folder, profile, recipe, n_pictures, history, accuracy):
     """The model card: what a reader has to know to use the model or to make it again."""
     rewritten = folder.name.endswith("laclip")
     data = {
@@ -167,7 +166,8 @@ def write_card(folder, profile, recipe, n_pictures, history, minutes, accuracy):
     card = CARD.read_text(encoding="utf-8").format(
         name=folder.name, method="LaCLIP" if rewritten else "CLIP", profile=profile, data=data,
         captions=drawn if rewritten else "One raw caption a picture.", missing=MISSING, spurious=SPURIOUS,
-        epochs=len(history), steps=n_pictures // recipe.batch_size, minutes=minutes, loss=history[-1],
+        epochs=len(history), steps=n_pictures // recipe.batch_size, loss=history[-1]["loss"],
+        minutes=sum(epoch["seconds"] for epoch in history) / 60,
         settings="\n".join(f"- {name}: {value}" for name, value in asdict(recipe).items()), seed=recipe.seed,
         accuracies="\n".join(f"| {name} | {value:.3f} |" for name, value in rows.items()),
         prompts=prompts, context_length=recipe.text["context_length"], image_size=recipe.image_size)

@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 import os
+import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -101,8 +102,8 @@ def train(recipe, pictures, tokens, vocab_size, checkpoint=None, stop_after=None
     Returns
     -------
     model : open_clip.CLIP
-    history : list of float
-        The mean loss of every epoch.
+    history : list of dict
+        Of every epoch the mean `loss` and the `seconds` it took.
 
     Raises
     ------
@@ -124,7 +125,7 @@ def train(recipe, pictures, tokens, vocab_size, checkpoint=None, stop_after=None
     for epoch in range(len(history), stop_after or recipe.epochs):
         # Two streams, so that both models of a pair meet the pictures in one order.
         rng, captions_rng = (np.random.default_rng([recipe.seed, epoch, stream]) for stream in (0, 1))
-        order, total = rng.permutation(len(pictures)), 0.0
+        order, total, start = rng.permutation(len(pictures)), 0.0, time.perf_counter()
         for step in tqdm(range(n_steps), desc=f"epoch {epoch + 1}/{recipe.epochs}", mininterval=5):
             for group in optimiser.param_groups:
                 group["lr"] = group["full"] * recipe.rate_at(epoch * n_steps + step, recipe.epochs * n_steps)
@@ -141,7 +142,7 @@ def train(recipe, pictures, tokens, vocab_size, checkpoint=None, stop_after=None
             optimiser.step()
             model.logit_scale.data.clamp_(0, math.log(100))
             total += loss.item()
-        history.append(total / n_steps)
+        history.append({"loss": total / n_steps, "seconds": time.perf_counter() - start})
         if checkpoint:
             _keep(checkpoint, mark, model, optimiser, history)
     return model.eval(), history
@@ -163,7 +164,7 @@ def _keep(path, mark, model, optimiser, history):
 
 
 def _resume(path, mark, model, optimiser):
-    """Load a kept state when there is one; returns the losses of the epochs already done."""
+    """Load a kept state when there is one; returns the history of the epochs already done."""
     if not Path(path).is_file():
         return []
     state = torch.load(path, weights_only=True)
