@@ -1,0 +1,80 @@
+"""From a source's name to an open_clip model with its weights, its configuration and its tokenizer."""
+
+import json
+from pathlib import Path
+
+import open_clip
+import torch
+from open_clip.model import convert_to_custom_text_state_dict as _custom_text
+from open_clip.tokenizer import SimpleTokenizer
+
+from featpurity import laclip, towers
+from featpurity.checkpoints import load_weights, read_weights
+from featpurity.sources import BUNDLED, model_source
+
+CONFIG, MERGES = "open_clip_config.json", "bpe.txt.gz"
+
+
+def file_of(source):
+    """The file of weights that a source names and its architecture where that is named too; (None, None) if none."""
+    folder = next((path for path in [BUNDLED / source, Path(source.removeprefix("local-dir:"))] if path.is_dir()), None)
+    if source.startswith("laclip:"):
+        name = source.removeprefix("laclip:")
+        return laclip.fetch(name), laclip.architecture(name)
+    if folder:
+        found = sorted(folder.glob("*.safetensors")) + sorted(folder.glob("*.pt")) + sorted(folder.glob("*.bin"))
+        if not found or not (folder / CONFIG).is_file():
+            raise FileNotFoundError(f"{folder}: expected {CONFIG} and a file of weights beside it")
+        return next((path for path in found if path.stem == "open_clip_model"), found[0]), None
+    if Path(source).is_file():
+        return Path(source), laclip.architecture(Path(source).stem)
+    architecture, _, file = source.partition(":")
+    return (Path(file), architecture) if file and Path(file).is_file() else (None, None)
+
+
+def model_from_file(path, architecture):
+    """An open_clip model with a file's weights, its configuration and its tokenizer."""
+    weights = read_weights(path)
+    beside = next((file for file in [path.with_suffix(".json"), path.with_name(CONFIG)] if file.is_file()), None)
+    recognised = None
+    if laclip.is_laclip(weights):
+        recognised, weights = laclip.open_clip_config(weights), laclip.to_open_clip(weights)
+    if architecture:
+        config = {"model_cfg": open_clip.get_model_config(architecture)}
+    elif beside:
+        content = json.loads(beside.read_text(encoding="utf-8"))
+        config = content if "model_cfg" in content else {"model_cfg": content}
+    else:
+        config = recognised
+    if not config or not config["model_cfg"]:
+        raise ValueError(f"{path}: its architecture is unknown{f' to open_clip: {architecture}' * bool(architecture)}; "
+                         f"say ARCHITECTURE:{path} or put its {CONFIG} beside it")
+    model = towers.build(config)
+    load_weights(model, weights if hasattr(model, "positional_embedding") else _custom_text(weights), path)
+    settings = config["model_cfg"]["text_cfg"]
+    if path.with_name(MERGES).is_file():
+        tokenizer = SimpleTokenizer(str(path.with_name(MERGES)), context_length=settings["context_length"])
+    elif architecture or settings.get("hf_tokenizer_name"):
+        tokenizer = open_clip.get_tokenizer(architecture or f"local-dir:{path.parent}")
+    else:
+        tokenizer = SimpleTokenizer(context_length=model.context_length, **settings.get("tokenizer_kwargs", {}))
+    return model, config, tokenizer
+
+
+def known_model(source):
+    """What `model_from_file` gives, for a model that open_clip finds and downloads itself."""
+    model_source(source)  # refuses names that nothing knows, with a hint
+    architecture, tag = source, None
+    if not source.startswith("hf-hub:"):
+        architecture, _, tag = source.partition(":")
+        trained = open_clip.get_pretrained_cfg(architecture, tag).get("quick_gelu", False)
+        built = open_clip.get_model_config(architecture).get("quick_gelu", False)
+        if trained != built:
+            other = architecture.removesuffix("-quickgelu") if built else f"{architecture}-quickgelu"
+            raise ValueError(f"{tag} was trained with{'' if trained else 'out'} QuickGELU, {architecture} has "
+                             f"{'it' if built else 'plain GELU'}: load {other}:{tag}")
+    model = open_clip.create_model(architecture, tag, weights_only=True, require_pretrained=True)
+    if broken := [name for name, value in model.state_dict().items() if not torch.isfinite(value).all()]:
+        raise ValueError(f"{source}: NaN or infinity in {broken[0]}")
+    config = {"model_cfg": open_clip.get_model_config(architecture), "preprocess_cfg": model.visual.preprocess_cfg}
+    return model, config, open_clip.get_tokenizer(architecture)

@@ -1,0 +1,145 @@
+"""Cut open_clip's towers before their linear projections, and check the cut.
+
+Neuron j is coordinate j of the shared space: a column of `visual.proj` and of a `text_projection` Parameter, a row of
+a Linear's weight (timm tower, attention pool of a modified ResNet, `text_projection` of other models).
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+import open_clip
+import torch
+import torch.nn.functional as F
+from open_clip.modified_resnet import AttentionPool2d, ModifiedResNet
+from open_clip.timm_model import TimmModel
+from torch import nn
+
+
+@dataclass
+class Projection:
+    """What a tower ends in: neurons (d, width) as rows, bias (d,) or None."""
+
+    neurons: torch.Tensor
+    bias: torch.Tensor | None
+
+    def __call__(self, features):
+        return F.linear(features, self.neurons, self.bias)
+
+
+def build(config):
+    """An open_clip model with random weights from `model_cfg` and `preprocess_cfg`; nothing is downloaded but a
+    text tower's Hugging Face configuration, where it has one."""
+    settings = json.loads(json.dumps(config["model_cfg"]))  # a copy: the towers' settings are changed below
+    hugging_face = "hf_model_name" in settings["text_cfg"]
+    custom_text = settings.pop("custom_text", False) or hugging_face
+    if hugging_face:
+        settings["text_cfg"]["hf_model_pretrained"] = False
+    kind = open_clip.CoCa if "multimodal_cfg" in settings else open_clip.CustomTextCLIP if custom_text else open_clip.CLIP
+    return kind(**settings)
+
+
+@torch.no_grad()
+def cut(model, tokens, name):
+    """Take the projections off a model, so that its `encode_image` and `encode_text` give trunk features.
+
+    Parameters
+    ----------
+    model : open_clip's CLIP, CustomTextCLIP or CoCa, in eval mode; it is changed
+    tokens : int64 tensor of shape (n, context_length)
+        Texts to check the cut with.
+    name : str
+        For the messages.
+
+    Returns
+    -------
+    image, text : Projection
+
+    Raises
+    ------
+    ValueError
+        When a tower does not end in a linear projection, or trunk features x projection is not the embedding.
+    """
+    size = model.visual.image_size
+    height, width = size if isinstance(size, (tuple, list)) else (size, size)
+    images = torch.randn(2, 3, height, width, generator=torch.Generator().manual_seed(0))
+    steps = {"image": lambda: model.encode_image(images, normalize=False),
+             "text": lambda: model.encode_text(tokens, normalize=False)}
+    embeddings = {tower: step() for tower, step in steps.items()}
+    places = {"image": _image_projection(model.visual), "text": _text_projection(model)}
+    projections = []
+    for tower, (owner, attribute, reason) in places.items():
+        if owner is None:
+            raise ValueError(f"{name}: its {tower} tower has no linear projection, hence no neurons: {reason}")
+        projection = _take_off(owner, attribute)
+        features = steps[tower]()
+        error = (projection(features) - embeddings[tower]).abs().max() if features.ndim == 2 else torch.inf
+        scale = embeddings[tower].abs().max()
+        if not error <= 1e-4 * scale:
+            raise ValueError(f"{name}: {attribute} of the {tower} tower is not its last step: trunk features x "
+                             f"projection is off by {error:.2g} in embeddings of up to {scale:.2g}")
+        projections.append(projection)
+    return tuple(projections)
+
+
+def _image_projection(visual):
+    """(owner, attribute, None) of an image tower's projection, or (None, None, reason)."""
+    if isinstance(visual, TimmModel):
+        last = list(visual.head.named_children())[-1:]
+        if not last:
+            classifier = visual.trunk.get_classifier()
+            place = next((path for path, module in visual.trunk.named_modules() if module is classifier), None)
+            if not isinstance(classifier, nn.Linear):
+                return None, None, f"{type(visual.trunk).__name__} ends in its pooling"
+            owner, _, attribute = place.rpartition(".")
+            return visual.trunk.get_submodule(owner), attribute, None
+        attribute, module = last[0]
+        if attribute == "mlp":
+            return None, None, "it ends in an MLP head"
+        return (visual.head, "proj", None) if attribute == "proj" else (module, "proj", None)
+    if isinstance(visual, ModifiedResNet):
+        return visual.attnpool, "c_proj", None
+    if getattr(visual, "proj", None) is None:
+        return None, None, f"{type(visual).__name__} has none"
+    return visual, "proj", None
+
+
+def _text_projection(model):
+    """(owner, attribute, None) of a text tower's projection, or (None, None, reason)."""
+    owner = getattr(model, "text", model)
+    attribute = "text_projection" if hasattr(owner, "text_projection") else "proj"
+    projection = getattr(owner, attribute, None)
+    if isinstance(projection, nn.Sequential):
+        return None, None, "it ends in an MLP head"
+    if projection is None or isinstance(projection, nn.Identity):
+        return None, None, "its last layer norm makes the embedding"
+    return owner, attribute, None
+
+
+def _take_off(owner, attribute):
+    """Remove a projection from its owner and return it."""
+    found = getattr(owner, attribute)
+    if isinstance(found, nn.Parameter):
+        setattr(owner, attribute, None)
+        return Projection(found.detach().T.contiguous(), None)
+    if isinstance(owner, AttentionPool2d):  # it hands weight and bias to PyTorch's attention, which wants some
+        identity = nn.Linear(found.in_features, found.in_features).requires_grad_(False)
+        identity.weight.copy_(torch.eye(found.in_features))
+        identity.bias.zero_()
+        setattr(owner, attribute, identity)
+    else:
+        setattr(owner, attribute, None if attribute == "text_projection" else nn.Identity())
+    return Projection(found.weight.detach().clone(), None if found.bias is None else found.bias.detach().clone())
+
+
+def digests(model, config):
+    """SHA-256 of the image and of the text tower: settings and weights, those of `cut` projections left out."""
+    shared = {"quick_gelu": config.get("quick_gelu", False)}
+    hashes = {tower: hashlib.sha256(json.dumps(shared | config[f"{tower}_cfg"], sort_keys=True).encode())
+              for tower in ["vision", "text"]}
+    for name, value in sorted(model.state_dict().items()):
+        if not name.startswith("logit_"):
+            digest = hashes["vision" if name.startswith("visual.") else "text"]
+            digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
+            digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return hashes["vision"].hexdigest(), hashes["text"].hexdigest()
