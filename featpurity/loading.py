@@ -72,7 +72,8 @@ def known_model(source):
         if trained != built:
             other = architecture.removesuffix("-quickgelu") if built else f"{architecture}-quickgelu"
             raise ValueError(f"{tag} was trained with{'' if trained else 'out'} QuickGELU, {architecture} has "
-                             f"{'it' if built else 'plain GELU'}: load {other}:{tag}")
+                             + ("QuickGELU" if built else "plain GELU")
+                             + f": load {other}:{tag}" * (tag in open_clip.list_pretrained_tags_by_model(other)))
     model = open_clip.create_model(architecture, tag, weights_only=True, require_pretrained=True)
     if broken := [name for name, value in model.state_dict().items() if not torch.isfinite(value).all()]:
         raise ValueError(f"{source}: NaN or infinity in {broken[0]}")

@@ -17,7 +17,7 @@ import open_clip
 import torch
 import torch.nn.functional as F
 from open_clip.transform import PreprocessCfg, image_transform_v2, merge_preprocess_dict
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
@@ -133,6 +133,7 @@ def load_model(source, device="cpu", preprocess="native"):
         projections this project fine-tuned, or any open_clip state dict with its configuration beside it as
         ``FILE_STEM.json`` or ``open_clip_config.json``.
     device : str or torch.device, default "cpu"
+        "auto" is a GPU where there is one.
     preprocess : {"native", "paper", "paper-bicubic"}
         What the checkpoint was trained with, or what the paper's scripts used in experiment 1 or 2.
 
@@ -149,6 +150,8 @@ def load_model(source, device="cpu", preprocess="native"):
     source = str(source)
     if preprocess not in PREPROCESSINGS:
         raise ValueError(f"preprocess: expected one of {', '.join(PREPROCESSINGS)}, got {preprocess!r}")
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     path, architecture = file_of(source)
     if path is None:
         model, config, tokenizer = known_model(source)
@@ -183,12 +186,12 @@ def save_projections(path, clip, image_neurons, text_neurons, **metadata):
 
 def _read_projections(path):
     """Header and tensors of a file that `save_projections` wrote, None for any other."""
-    if path.suffix != ".safetensors":
+    try:
+        with safe_open(path, "pt") as file:
+            header = file.metadata() or {}
+    except SafetensorError:  # another kind of file, or a broken one: for its reader to say
         return None
-    weights = read_weights(path)
-    with safe_open(path, "pt") as file:
-        header = file.metadata() or {}
-    return header | weights if header.get("kind") == KIND else None
+    return header | read_weights(path) if header.get("kind") == KIND else None
 
 
 def _cut(source, model, config, tokenizer, device, preprocess):

@@ -1,0 +1,277 @@
+"""Every way a model arrives, and that trunk features x neurons is what the model itself computes."""
+
+import json
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from featpurity import load_model, sources, towers
+from featpurity.models import save_projections
+
+D, WIDTH = 24, 32
+VIT = {"image_size": 32, "patch_size": 16, "width": 64, "layers": 1, "head_width": 32}
+RESNET = {"image_size": 32, "layers": [1, 1, 1, 1], "width": 4, "head_width": 32}
+TEXT = {"context_length": 16, "vocab_size": 49408, "width": WIDTH, "heads": 2, "layers": 1}
+
+
+def timm_tower(**settings):
+    return {"timm_model_name": "test_vit", "image_size": 160, "timm_pool": "token", "timm_proj": "linear"} | settings
+
+
+def config(vision=VIT, text=None, **settings):
+    return {"embed_dim": D, "vision_cfg": vision, "text_cfg": TEXT | (text or {})} | settings
+
+
+KINDS = {  # configuration and the expected widths of image and text neurons; bias or not
+    "native ViT": (config(), 64, (False, False)),
+    "ViT of 768 neurons": (config(embed_dim=768), 64, (False, False)),
+    "ViT with attentional pooling": (config(VIT | {"attentional_pool": True, "attn_pooler_heads": 2}), D, (False, False)),
+    "modified ResNet": (config(RESNET), 128, (True, False)),
+    "timm, projection": (config(timm_tower()), 64, (False, False)),
+    "timm, projection with bias": (config(timm_tower(timm_proj_bias=True)), 64, (True, False)),
+    "timm, the trunk's own classifier": (config(timm_tower(timm_proj=None)), 64, (True, False)),
+    "timm, rotary attention pool": (
+        config(timm_tower(timm_model_name="resnet10t", image_size=64, timm_pool="rot_attn", timm_proj="")), 512,
+        (True, False)),
+    "custom text": (config(custom_text=True), 64, (False, False)),
+    "text projection as Linear": (config(text={"proj_bias": True}), 64, (False, True)),
+    "custom text, Linear": (config(text={"proj_bias": True}, custom_text=True), 64, (False, True)),
+    "custom text with class token": (config(text={"embed_cls": True}, custom_text=True), 64, (False, False)),
+    "QuickGELU": (config(quick_gelu=True), 64, (False, False)),
+}
+
+
+def write_folder(folder, settings, preprocess=None, half=False):
+    """An open_clip folder with random weights; biases too, which start as zeros."""
+    torch.manual_seed(0)
+    model = towers.build({"model_cfg": settings}).eval()
+    for weights in model.parameters():
+        if weights.ndim == 1:
+            weights.data += 0.1 * torch.randn_like(weights)
+    folder.mkdir(parents=True, exist_ok=True)
+    content = {"model_cfg": settings, "preprocess_cfg": preprocess or {}}
+    (folder / "open_clip_config.json").write_text(json.dumps(content))
+    weights = {name: (value.half() if half and value.is_floating_point() else value).contiguous()
+               for name, value in model.state_dict().items()}
+    save_file(weights, folder / "open_clip_model.safetensors")
+    return model
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models") / "resnet"
+    write_folder(folder, config(RESNET), {"mean": [0.5] * 3, "std": [0.25] * 3, "interpolation": "bilinear"})
+    return folder
+
+
+def inputs(clip, n=3):
+    size = clip.preprocess(Image.new("RGB", (50, 40))).shape[-1]
+    images = torch.randn(n, 3, size, size, generator=torch.Generator().manual_seed(1))
+    return images, clip.tokenizer(["a dog", "a red square", "many words that go on and on and on"][:n])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_embeddings_are_those_of_open_clip(tmp_path, kind):
+    settings, width, (image_bias, text_bias) = KINDS[kind]
+    model, d = write_folder(tmp_path / "model", settings), settings["embed_dim"]
+    clip = load_model(tmp_path / "model")
+    images, tokens = inputs(clip)
+    assert clip.d == d and clip.name == "model"
+    assert clip.image_neurons.shape == (d, width) and clip.text_neurons.shape == (d, WIDTH)
+    assert (clip.image_bias is not None, clip.text_bias is not None) == (image_bias, text_bias)
+    assert clip.image_trunk(images).shape == (3, width) and clip.text_trunk(tokens).shape == (3, WIDTH)
+    with torch.no_grad():
+        torch.testing.assert_close(clip.encode_image(images), model.encode_image(images), atol=2e-6, rtol=1e-5)
+        torch.testing.assert_close(clip.encode_text(tokens), model.encode_text(tokens), atol=2e-6, rtol=1e-5)
+    one = clip.image_trunk(images)[0] @ clip.image_neurons[5] + (clip.image_bias[5] if image_bias else 0)
+    assert abs(one - clip.encode_image(images)[0, 5]) < 1e-5
+    assert not clip.encode_image(images).requires_grad and clip.image_neurons.dtype == torch.float32
+    assert clip.logit_scale == pytest.approx(1 / 0.07, rel=1e-5)
+
+
+REFUSED = {
+    "image tower has no linear projection.*MLP head": config(timm_tower(timm_proj="mlp")),
+    "image tower has no linear projection.*pooling": config(timm_tower(timm_pool="avg", timm_proj="none")),
+    "text tower has no linear projection": config(text={"proj_type": "none"}, custom_text=True),
+}
+
+
+@pytest.mark.parametrize("reason", REFUSED)
+def test_a_model_without_linear_projections_is_refused(tmp_path, reason):
+    write_folder(tmp_path / "model", REFUSED[reason])
+    with pytest.raises(ValueError, match=reason):
+        load_model(tmp_path / "model")
+
+
+def test_a_projection_that_is_not_the_last_step_is_noticed(tmp_path):
+    model = write_folder(tmp_path / "model", config())
+    model.visual.register_forward_hook(lambda module, given, result: result.tanh())
+    with pytest.raises(ValueError, match="proj of the image tower is not its last step"):
+        towers.cut(model.eval(), torch.ones(1, 16, dtype=torch.int64), "a model")
+
+
+def test_a_tokenizer_of_more_words_than_the_tower_is_refused(tmp_path):
+    write_folder(tmp_path / "model", config(text={"vocab_size": 500}))
+    with pytest.raises(ValueError, match="tokens up to 49407.*500"):
+        load_model(tmp_path / "model")
+
+
+def test_half_precision_on_disk_is_float32_in_memory(tmp_path):
+    write_folder(tmp_path / "model", config(RESNET), half=True)
+    clip = load_model(tmp_path / "model")
+    assert {weights.dtype for weights in clip.trunks.parameters()} == {torch.float32}
+
+
+def test_paths_to_one_model_agree(folder):
+    clips = [load_model(source) for source in [folder, f"local-dir:{folder}", folder / "open_clip_model.safetensors"]]
+    assert len({(clip.image_key, clip.text_key) for clip in clips}) == 1
+    images, tokens = inputs(clips[0])
+    assert torch.equal(clips[0].encode_image(images), clips[2].encode_image(images))
+
+
+def test_a_state_dict_loads_by_architecture_or_by_the_configuration_beside_it(tmp_path):
+    open_clip.add_model_config(_written(tmp_path / "toy-ViT.json", config()))
+    model = towers.build({"model_cfg": config()}).eval()
+    torch.save({"epoch": 3, "state_dict": {f"module.{k}": v for k, v in model.state_dict().items()}}, tmp_path / "a.pt")
+    named = load_model(f"toy-ViT:{tmp_path / 'a.pt'}")
+    with pytest.raises(ValueError, match="architecture is unknown"):
+        load_model(tmp_path / "a.pt")
+    _written(tmp_path / "a.json", config())
+    beside = load_model(tmp_path / "a.pt")
+    images, _ = inputs(named)
+    with torch.no_grad():
+        assert torch.equal(named.encode_image(images), beside.encode_image(images))
+        torch.testing.assert_close(named.encode_image(images), model.encode_image(images), atol=2e-6, rtol=1e-5)
+    with pytest.raises(ValueError, match="unknown to open_clip: no-such-ViT"):
+        load_model(f"no-such-ViT:{tmp_path / 'a.pt'}")
+
+
+def _written(path, content):
+    path.write_text(json.dumps(content))
+    return path
+
+
+@pytest.mark.parametrize("source, hint", [
+    ("ViT-B-32", "ViT-B-32 has "), ("ViT-B-32:no_such_tag", "ViT-B-32 has "), ("scenes_clop", "scenes_clip"),
+    ("nothing/here.pt", "unknown model"), ("local-dir:nothing", "open_clip_config.json"),
+    ("laclip:cc99m_clip", "unknown LaCLIP checkpoint")])
+def test_unknown_names_are_refused_with_a_hint(source, hint):
+    with pytest.raises(ValueError, match=hint):
+        load_model(source)
+
+
+@pytest.mark.parametrize("source, better", [
+    ("ViT-B-32:openai", ": load ViT-B-32-quickgelu:openai"), ("RN50:cc12m", ": load RN50-quickgelu:cc12m"),
+    ("roberta-ViT-B-32:laion2b_s12b_b32k", "roberta-ViT-B-32 has QuickGELU")])
+def test_a_wrong_activation_for_a_known_tag_is_an_error(source, better):
+    with pytest.raises(ValueError, match=f"trained with.*QuickGELU.*{better}$"):
+        load_model(source)
+
+
+def test_preprocessing_is_explicit(folder):
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (48, 60, 3), dtype=np.uint8))
+    clips = {name: load_model(folder, preprocess=name) for name in ["native", "paper", "paper-bicubic"]}
+    pixels = {name: clip.preprocess(picture) for name, clip in clips.items()}
+    assert all(one.shape == (3, 32, 32) for one in pixels.values())
+    assert all(clip.preprocess_name == name for name, clip in clips.items())
+    black = {name: clip.preprocess(Image.new("RGB", (32, 32)))[:, 0, 0] for name, clip in clips.items()}
+    torch.testing.assert_close(black["native"], torch.full((3,), -2.0))
+    openai = -torch.tensor(open_clip.OPENAI_DATASET_MEAN) / torch.tensor(open_clip.OPENAI_DATASET_STD)
+    torch.testing.assert_close(black["paper"], openai)
+    same_resize = (pixels["native"] * 0.25 + 0.5 - (pixels["paper"] - openai[:, None, None])
+                   * torch.tensor(open_clip.OPENAI_DATASET_STD)[:, None, None])
+    assert same_resize.abs().max() < 1e-5 and (pixels["paper"] - pixels["paper-bicubic"]).abs().max() > 0.05
+    assert len({clip.image_key for clip in clips.values()}) == 3 and len({clip.text_key for clip in clips.values()}) == 1
+    with pytest.raises(ValueError, match="preprocess: expected one of native, paper"):
+        load_model(folder, preprocess="imagenet")
+
+
+def test_keys_follow_weights_and_settings_but_no_projection(tmp_path, folder):
+    base = load_model(folder)
+    weights = load_file(folder / "open_clip_model.safetensors")
+    changes = {"visual.attnpool.c_proj.weight": (0, 0), "text_projection": (0, 0), "logit_scale": (0, 0),
+               "visual.conv1.weight": (1, 0), "ln_final.bias": (0, 1)}
+    for name, (image, text) in changes.items():
+        other = tmp_path / name
+        other.mkdir()
+        (other / "open_clip_config.json").write_bytes((folder / "open_clip_config.json").read_bytes())
+        save_file(weights | {name: weights[name] + 0.5}, other / "open_clip_model.safetensors")
+        clip = load_model(other)
+        assert (clip.image_key != base.image_key, clip.text_key != base.text_key) == (image, text), name
+    content = json.loads((folder / "open_clip_config.json").read_text())
+    content["model_cfg"]["quick_gelu"] = True
+    _written(tmp_path / "text_projection/open_clip_config.json", content)
+    assert load_model(tmp_path / "text_projection").text_key != base.text_key
+
+
+def test_fine_tuned_projections_come_back(tmp_path, folder):
+    base = load_model(folder)
+    image_neurons, text_neurons = base.image_neurons * 2, base.text_neurons + 1
+    path = tmp_path / "runs/similarity_Cs30.safetensors"
+    save_projections(path, base, image_neurons, text_neurons, ratio=0.3, seed=1)
+    clip = load_model(path, preprocess="paper")
+    images, tokens = inputs(clip)
+    assert torch.equal(clip.image_neurons, image_neurons) and torch.equal(clip.text_neurons, text_neurons)
+    assert clip.text_key == base.text_key and clip.base == str(folder) and clip.name == "similarity_Cs30"
+    assert path.stat().st_size < 50_000 and [one.name for one in path.parent.iterdir()] == [path.name]
+    torch.testing.assert_close(clip.encode_image(images) - base.image_bias,
+                               2 * (base.encode_image(images) - base.image_bias), atol=1e-5, rtol=1e-5)
+    assert not torch.equal(clip.encode_text(tokens), base.encode_text(tokens))
+    again = tmp_path / "again.safetensors"
+    save_projections(again, clip, clip.image_neurons, clip.text_neurons)
+    assert load_model(again).base == str(folder)
+
+
+def test_projections_of_other_trunks_or_sizes_are_refused(tmp_path, folder):
+    base = load_model(folder)
+    write_folder(tmp_path / "model", config(RESNET))
+    clip = load_model(tmp_path / "model")
+    save_projections(tmp_path / "tuned.safetensors", clip, clip.image_neurons, clip.text_neurons)
+    write_folder(tmp_path / "model", config(RESNET, text={"layers": 2}))
+    with pytest.raises(ValueError, match="tuned.safetensors was fine-tuned on other trunk weights"):
+        load_model(tmp_path / "tuned.safetensors")
+    with pytest.raises(ValueError, match=r"image_neurons: expected .* \(24, 128\), got \(23, 128\)"):
+        base.with_projections(base.image_neurons[1:], base.text_neurons)
+    with pytest.raises(ValueError, match="text_neurons.*NaN or infinity"):
+        save_projections(tmp_path / "nan.safetensors", base, base.image_neurons, base.text_neurons * torch.nan)
+    assert not (tmp_path / "nan.safetensors").exists()
+
+
+def test_other_projections_leave_the_model_as_it_was(folder):
+    base = load_model(folder)
+    given = base.image_neurons.clone().requires_grad_()
+    other = base.with_projections(given, base.text_neurons, name="other")
+    other.image_neurons.zero_()
+    assert other.trunks is base.trunks and other.name == "other" and base.name == "resnet"
+    assert base.image_neurons.abs().sum() > 0 and given.abs().sum() > 0
+
+
+def test_encodes_under_autocast(folder):
+    clip = load_model(folder)
+    images, tokens = inputs(clip)
+    with torch.autocast("cpu", torch.bfloat16):
+        image, text = clip.encode_image(images), clip.encode_text(tokens)
+    assert image.dtype == text.dtype == torch.bfloat16
+    assert (image.float() - clip.encode_image(images)).abs().max() < 0.05 * image.abs().max()
+
+
+def test_bundled_models_load(monkeypatch):
+    names = [path.name for path in sorted(sources.BUNDLED.glob("*/"))]
+    assert names, "no model is bundled"
+    for name in names:
+        clip = load_model(name)
+        assert clip.name == clip.base == name and clip.tokenizer(["a red square"]).dtype == torch.int64
+        assert clip.image_neurons.shape[0] == clip.text_neurons.shape[0] == clip.d
+    assert load_model(names[0], device="auto").device.type in ("cpu", "cuda")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_gives_the_same_embeddings(folder):
+    on_cpu, on_gpu = load_model(folder), load_model(folder, "cuda")
+    images, tokens = inputs(on_cpu)
+    torch.testing.assert_close(on_gpu.encode_image(images).cpu(), on_cpu.encode_image(images), atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(on_gpu.encode_text(tokens).cpu(), on_cpu.encode_text(tokens), atol=1e-3, rtol=1e-3)
