@@ -114,7 +114,7 @@ def parse(arguments=None):
     add("--imagenet-root", help="ImageNet's folder, for its zero-shot accuracy after each epoch")
     add("--output-dir", required=True)
     add("--model", default="scenes_laclip", help="what load_model takes")
-    add("--preprocess", choices=["native", "paper"], default="native")
+    add("--preprocess", choices=["native", "paper", "paper-bicubic"], default="native")
     add("--epochs", type=int, default=10)
     add("--warmup-epochs", type=int, default=1)
     add("--batch-size", type=int, default=256, help="pairs a process takes through the towers at once")

@@ -8,6 +8,7 @@ References
 Fan et al. (2023), Improving CLIP Training with Language Rewrites.
 """
 
+import difflib
 import math
 import os
 from pathlib import Path
@@ -15,6 +16,7 @@ from pathlib import Path
 import pooch
 import requests
 import timm
+from filelock import FileLock
 from timm.models import register_model
 from tqdm.auto import tqdm
 
@@ -156,19 +158,24 @@ def fetch(name, folder=None):
         When the download fails; what has arrived is kept.
     """
     if name not in URLS:
-        raise ValueError(f"unknown LaCLIP checkpoint {name!r}, expected one of {', '.join(URLS)}")
+        close = difflib.get_close_matches(name, URLS, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"expected one of {', '.join(URLS)}"
+        raise ValueError(f"unknown LaCLIP checkpoint {name!r}, {hint}")
     folder = Path(folder or CHECKPOINTS)
-    path = next((folder / file for file in [f"{name}.pt", _file_name(URLS[name])] if (folder / file).is_file()), None)
-    if path is None:
-        path = folder / f"{name}.pt"
-        pooch.retrieve(URLS[name], None, path.name, folder, downloader=download)
-    record, found = path.with_name(f"{path.name}.sha256"), pooch.file_hash(path)
-    if not record.is_file():
-        record.write_text(f"{found}  {path.name}\n")
-    expected = record.read_text().split()[0]
-    if found != expected:
-        raise ValueError(f"{path}: its SHA-256 is {found}, but {record.name} says {expected}; delete the file that "
-                         "is wrong")
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / f"{name}.lock"):  # of several processes one downloads and the others wait
+        path = next((folder / file for file in [f"{name}.pt", _file_name(URLS[name])] if (folder / file).is_file()),
+                    folder / f"{name}.pt")
+        record = path.with_name(f"{path.name}.sha256")
+        expected = record.read_text().split()[0] if record.is_file() else None
+        if not path.is_file():
+            pooch.retrieve(URLS[name], expected, path.name, folder, downloader=download)
+        found = pooch.file_hash(path)
+        if expected is None:
+            record.write_text(f"{found}  {path.name}\n")
+        elif found != expected:
+            raise ValueError(f"{path}: its SHA-256 is {found}, but {record.name} says {expected}; delete the one that "
+                             "is wrong")
     return path
 
 
@@ -188,7 +195,7 @@ def download(url, output_file, pooch_=None):
         size = have + int(answer.headers["Content-Length"]) if "Content-Length" in answer.headers else None
         with part.open("ab" if have else "wb") as file, tqdm(
                 desc=_file_name(url), initial=have, total=size, unit="B", unit_scale=True) as bar:
-            for block in answer.iter_content(2 ** 20):
+            for block in answer.iter_content(2 ** 16):  # what a breaking connection loses at most
                 file.write(block)
                 bar.update(len(block))
     if size is not None and part.stat().st_size != size:

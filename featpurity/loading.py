@@ -38,7 +38,10 @@ def model_from_file(path, architecture):
     beside = next((file for file in [path.with_suffix(".json"), path.with_name(CONFIG)] if file.is_file()), None)
     recognised = None
     if laclip.is_laclip(weights):
-        recognised, weights = laclip.open_clip_config(weights), laclip.to_open_clip(weights)
+        try:
+            recognised, weights = laclip.open_clip_config(weights), laclip.to_open_clip(weights)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
     if architecture:
         config = {"model_cfg": open_clip.get_model_config(architecture)}
     elif beside:

@@ -15,7 +15,7 @@ import yaml
 
 SCENES = ["shape", "colour", "background", "texture", "size", "position"]
 CHOICES = {
-    "preprocess": ["native", "paper"],
+    "preprocess": ["native", "paper", "paper-bicubic"],
     "precision": ["fp32", "bf16", "fp16"],
     "prompts": ["scenes", "paper", "laclip", "openai"],
     "kinds": ["similarity", "random"],

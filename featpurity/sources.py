@@ -66,7 +66,7 @@ def _laclip_source(name):
         close = difflib.get_close_matches(short, LACLIP, n=1)
         hint = f"did you mean {'laclip:' + close[0]!r}?" if close else f"known: {', '.join(LACLIP)}"
         raise ValueError(f"unknown model {name!r} ({hint})")
-    here = sorted(Path("checkpoints").glob(f"{short}.*"))
+    here = sorted(Path("checkpoints").glob(f"{short}.pt"))
     sizes = {"vitb32": "ViT-B-32", "vitl14": "ViT-L-14"}
     architecture = sizes.get(short.rpartition("_")[2], "ViT-B-16")
     return Source(name, f"LaCLIP's {here[0] if here else 'checkpoint'}", 0 if here else None, architecture=architecture)
@@ -76,6 +76,8 @@ def _open_clip_source(name):
     import open_clip  # late: takes seconds, and few profiles need it
 
     architecture, _, tag = name.partition(":")
+    if architecture in open_clip.list_models() and Path(tag).is_file():
+        return Source(name, f"file, {_megabytes(Path(tag)):.1f} MB")
     if architecture in open_clip.list_models() and tag in open_clip.list_pretrained_tags_by_model(architecture):
         return Source(name, f"open_clip's, trained on {tag}", None, architecture=architecture)
     known = [folder.name for folder in sorted(BUNDLED.glob("*/"))]
