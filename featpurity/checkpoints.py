@@ -1,7 +1,7 @@
 """Read weights from a file that nobody vouches for: tensors come out, nothing in the file is ever run.
 
 PyTorch's restricted unpickler refuses every name that is not on its list. Published checkpoints also hold an
-`argparse.Namespace` and a numpy scalar beside their weights; for these four names an inert class stands in, which
+`argparse.Namespace` and a numpy scalar beside their weights; for these names an inert class stands in, which
 takes whatever the file gives it and keeps nothing.
 """
 
@@ -36,21 +36,21 @@ def read_weights(path):
     Parameters
     ----------
     path : str or Path
-        A safetensors file or what `torch.save` wrote: a state dict, or a dict that holds one as ``state_dict``.
+        A safetensors file or what `torch.save` wrote: a state dict, or a dict with one as ``state_dict``.
 
     Returns
     -------
     weights : dict of str to tensor
-        On the CPU, finite, without the prefix ``module.`` of distributed training. Tensors may be mapped from the
-        file, so that what else the file holds (say, an optimiser's state) is not read.
+        On the CPU, finite, without the prefix ``module.`` of distributed training. Tensors may be mapped from
+        the file, so that what else the file holds (say, an optimiser's state) is not read.
 
     Raises
     ------
     FileNotFoundError
         When there is no such file.
     ValueError
-        When the file is no checkpoint, is cut short, holds more than tensors, or numbers that are not finite; the
-        message names the file and the fault.
+        When the file is no checkpoint, is cut short, holds more than tensors, or numbers that are not finite;
+        the message names the file and the fault.
     """
     path = Path(path)
     if not path.is_file():
@@ -58,11 +58,11 @@ def read_weights(path):
     with path.open("rb") as file:
         head = file.read(512)
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
-        raise ValueError(f"{path}: a web page, not a checkpoint, as a failed download leaves; download it again")
+        raise ValueError(f"{path}: a web page, not a checkpoint, as failed downloads leave; fetch it again")
     content = _read(path, head)
     content = content.get("state_dict", content) if isinstance(content, dict) else content
     if not isinstance(content, dict) or not content:
-        raise ValueError(f"{path}: expected a state dict, got {type(content).__name__} with nothing in it to load")
+        raise ValueError(f"{path}: expected a state dict, got {type(content).__name__} with nothing to load")
     strangers = [name for name, value in content.items() if not isinstance(value, torch.Tensor)]
     if strangers:
         raise ValueError(f"{path}: expected tensors only in its state dict, not so {_some(strangers)}")
@@ -84,7 +84,7 @@ def _read(path, head):
         with torch.serialization.safe_globals(_STAND_INS):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except pickle.UnpicklingError as error:
-        raise ValueError(f"{path}: refused, since it holds more than weights or is damaged: {_first(error)}") from error
+        raise ValueError(f"{path}: refused: more than weights in it, or damaged: {_first(error)}") from error
     except Exception as error:  # a damaged file can make its reader stumble over anything
         raise ValueError(f"{path}: cut short, damaged or no checkpoint: {_first(error)}") from error
 
@@ -113,8 +113,9 @@ def load_weights(model, weights, path):
         faults.append(f"lacks {_some(missing)}")
     if extra := [name for name in weights if name not in expected]:
         faults.append(f"has {_some(extra)}, which the model does not know")
-    if wrong := [f"{name} {tuple(weights[name].shape)} instead of {tuple(value.shape)}"
-                 for name, value in expected.items() if name in weights and weights[name].shape != value.shape]:
+    shared = [name for name in expected if name in weights]
+    if wrong := [f"{name} {tuple(weights[name].shape)} instead of {tuple(expected[name].shape)}"
+                 for name in shared if weights[name].shape != expected[name].shape]:
         faults.append(f"has another shape: {_some(wrong)}")
     if faults:
         raise ValueError(f"{path} does not fit the model: it {'; it '.join(faults)}")

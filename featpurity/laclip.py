@@ -1,7 +1,7 @@
 """LaCLIP's published checkpoints as plain open_clip models: a configuration and a map of keys, no model code.
 
-The models trained on CC3M, CC12M and RedCaps have a timm vision transformer whose queries and keys are normalised
-and a text tower with QuickGELU; those trained on LAION-400M are open_clip's own.
+The models trained on CC3M, CC12M and RedCaps have a timm vision transformer whose queries and keys are
+normalised and a text tower with QuickGELU; those trained on LAION-400M are open_clip's own.
 
 References
 ----------
@@ -20,24 +20,24 @@ from filelock import FileLock
 from timm.models import register_model
 from tqdm.auto import tqdm
 
-_DROPBOX = "https://www.dropbox.com"
+_SHORT, _LONG = "https://www.dropbox.com/s", "https://www.dropbox.com/scl/fi"
 URLS = {
-    "cc3m_clip": f"{_DROPBOX}/s/5jsthdm85r2nfpz/cc3m_clip.pt?dl=1",
-    "cc3m_laclip": f"{_DROPBOX}/s/k2e1tgsfmo0afme/cc3m_laclip.pt?dl=1",
-    "cc12m_clip": f"{_DROPBOX}/s/wwfq3txw4tk1yzj/cc12m_clip.pt?dl=1",
-    "cc12m_laclip": f"{_DROPBOX}/s/lle8x0tdxssfz11/cc12m_laclip.pt?dl=1",
-    "redcaps_clip": f"{_DROPBOX}/s/qvrvkwsy6j26suv/redcaps_clip.pt?dl=1",
-    "redcaps_laclip": f"{_DROPBOX}/s/wpedkikz46gfzmg/redcaps_laclip.pt?dl=1",
-    "laion400m_clip_vitb32": f"{_DROPBOX}/s/zskxrso4pc4pe3j/laion400m_clip.pt?dl=1",
-    "laion400m_laclip_vitb32": f"{_DROPBOX}/s/ahj8ys8uufndy9y/laion400m_laclip.pt?dl=1",
+    "cc3m_clip": f"{_SHORT}/5jsthdm85r2nfpz/cc3m_clip.pt?dl=1",
+    "cc3m_laclip": f"{_SHORT}/k2e1tgsfmo0afme/cc3m_laclip.pt?dl=1",
+    "cc12m_clip": f"{_SHORT}/wwfq3txw4tk1yzj/cc12m_clip.pt?dl=1",
+    "cc12m_laclip": f"{_SHORT}/lle8x0tdxssfz11/cc12m_laclip.pt?dl=1",
+    "redcaps_clip": f"{_SHORT}/qvrvkwsy6j26suv/redcaps_clip.pt?dl=1",
+    "redcaps_laclip": f"{_SHORT}/wpedkikz46gfzmg/redcaps_laclip.pt?dl=1",
+    "laion400m_clip_vitb32": f"{_SHORT}/zskxrso4pc4pe3j/laion400m_clip.pt?dl=1",
+    "laion400m_laclip_vitb32": f"{_SHORT}/ahj8ys8uufndy9y/laion400m_laclip.pt?dl=1",
     "laion400m_clip_vitb16":
-        f"{_DROPBOX}/scl/fi/e235mjd5lkhu8h5nk4ovn/laion400m_clip_vitb16.pt?rlkey=s6guy23m8eyl7zzhfmyn1xt21&dl=1",
+        f"{_LONG}/e235mjd5lkhu8h5nk4ovn/laion400m_clip_vitb16.pt?rlkey=s6guy23m8eyl7zzhfmyn1xt21&dl=1",
     "laion400m_laclip_vitb16":
-        f"{_DROPBOX}/scl/fi/il3o958e2hvun2ei774ao/laion400m_laclip_vitb16.pt?rlkey=0domivxgaimqrfyuruak0h96b&dl=1",
+        f"{_LONG}/il3o958e2hvun2ei774ao/laion400m_laclip_vitb16.pt?rlkey=0domivxgaimqrfyuruak0h96b&dl=1",
     "laion400m_clip_vitl14":
-        f"{_DROPBOX}/scl/fi/o61athl9ijt2pufoplpsh/laion400m_clip_vitl14.pt?rlkey=ri0fzco6b5yfs7aryxvxc9rvw&dl=1",
+        f"{_LONG}/o61athl9ijt2pufoplpsh/laion400m_clip_vitl14.pt?rlkey=ri0fzco6b5yfs7aryxvxc9rvw&dl=1",
     "laion400m_laclip_vitl14":
-        f"{_DROPBOX}/scl/fi/v9y0vtgfjisctl0qyufdg/laion400m_laclip_vitl14.pt?rlkey=pdyzxpjeji1mw1xztn5gptqgo&dl=1",
+        f"{_LONG}/v9y0vtgfjisctl0qyufdg/laion400m_laclip_vitl14.pt?rlkey=pdyzxpjeji1mw1xztn5gptqgo&dl=1",
 }
 CHECKPOINTS = Path("checkpoints")
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -45,7 +45,7 @@ _ARCHITECTURES = {"vitb32": "ViT-B-32", "vitb16": "ViT-B-16", "vitl14": "ViT-L-1
 
 
 def architecture(name):
-    """open_clip's architecture by the name of a checkpoint or of its published file; None where tensors tell it."""
+    """open_clip's architecture by the name of a checkpoint or its published file, None where tensors tell."""
     known = next((key for key, url in URLS.items() if name in (key, Path(_file_name(url)).stem)), "")
     return _ARCHITECTURES.get(known.rpartition("_")[2])
 
@@ -136,8 +136,8 @@ def _register(width, depth, heads, patch, image_size):
 def fetch(name, folder=None):
     """The file of a published checkpoint, downloaded on first use; a download that broke off is gone on with.
 
-    A file that lies in the folder already is taken, under this name or the one it was published under. Its SHA-256
-    is written beside it at first and checked from then on.
+    A file that lies in the folder already is taken, under this name or the one it was published under. Its
+    SHA-256 is written beside it at first and checked from then on.
 
     Parameters
     ----------
@@ -164,8 +164,8 @@ def fetch(name, folder=None):
     folder = Path(folder or CHECKPOINTS)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / f"{name}.lock"):  # of several processes one downloads and the others wait
-        path = next((folder / file for file in [f"{name}.pt", _file_name(URLS[name])] if (folder / file).is_file()),
-                    folder / f"{name}.pt")
+        places = [folder / f"{name}.pt", folder / _file_name(URLS[name])]
+        path = next((place for place in places if place.is_file()), places[0])
         record = path.with_name(f"{path.name}.sha256")
         expected = record.read_text().split()[0] if record.is_file() else None
         if not path.is_file():
@@ -174,8 +174,8 @@ def fetch(name, folder=None):
         if expected is None:
             record.write_text(f"{found}  {path.name}\n")
         elif found != expected:
-            raise ValueError(f"{path}: its SHA-256 is {found}, but {record.name} says {expected}; delete the one that "
-                             "is wrong")
+            raise ValueError(f"{path}: its SHA-256 is {found}, but {record.name} says {expected}; "
+                             "delete the one that is wrong")
     return path
 
 
@@ -199,7 +199,7 @@ def download(url, output_file, pooch_=None):
                 file.write(block)
                 bar.update(len(block))
     if size is not None and part.stat().st_size != size:
-        raise requests.ConnectionError(f"{url} broke off after {part.stat().st_size} of {size} bytes; run it again "
-                                       "to go on")
+        raise requests.ConnectionError(f"{url} broke off after {part.stat().st_size} of {size} bytes; "
+                                       "run it again to go on")
     os.replace(part, output_file)
     tag.unlink(missing_ok=True)

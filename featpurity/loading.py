@@ -16,13 +16,14 @@ CONFIG, MERGES = "open_clip_config.json", "bpe.txt.gz"
 
 
 def file_of(source):
-    """The file of weights that a source names and its architecture where that is named too; (None, None) if none."""
-    folder = next((path for path in [BUNDLED / source, Path(source.removeprefix("local-dir:"))] if path.is_dir()), None)
+    """The file of weights that a source names and its architecture, if that is named too; or (None, None)."""
+    folders = [BUNDLED / source, Path(source.removeprefix("local-dir:"))]
+    folder = next((path for path in folders if path.is_dir()), None)
     if source.startswith("laclip:"):
         name = source.removeprefix("laclip:")
         return laclip.fetch(name), laclip.architecture(name)
     if folder:
-        found = sorted(folder.glob("*.safetensors")) + sorted(folder.glob("*.pt")) + sorted(folder.glob("*.bin"))
+        found = [path for kind in ["safetensors", "pt", "bin"] for path in sorted(folder.glob(f"*.{kind}"))]
         if not found or not (folder / CONFIG).is_file():
             raise FileNotFoundError(f"{folder}: expected {CONFIG} and a file of weights beside it")
         return next((path for path in found if path.stem == "open_clip_model"), found[0]), None
@@ -35,7 +36,8 @@ def file_of(source):
 def model_from_file(path, architecture):
     """An open_clip model with a file's weights, its configuration and its tokenizer."""
     weights = read_weights(path)
-    beside = next((file for file in [path.with_suffix(".json"), path.with_name(CONFIG)] if file.is_file()), None)
+    places = [path.with_suffix(".json"), path.with_name(CONFIG)]
+    beside = next((place for place in places if place.is_file()), None)
     recognised = None
     if laclip.is_laclip(weights):
         try:
@@ -50,8 +52,9 @@ def model_from_file(path, architecture):
     else:
         config = recognised
     if not config or not config["model_cfg"]:
-        raise ValueError(f"{path}: its architecture is unknown{f' to open_clip: {architecture}' * bool(architecture)}; "
-                         f"say ARCHITECTURE:{path} or put its {CONFIG} beside it")
+        named = f" to open_clip: {architecture}" if architecture else ""
+        raise ValueError(f"{path}: its architecture is unknown{named}; say ARCHITECTURE:{path} or put its "
+                         f"{CONFIG} beside it")
     model = towers.build(config)
     load_weights(model, weights if hasattr(model, "positional_embedding") else _custom_text(weights), path)
     settings = config["model_cfg"]["text_cfg"]
@@ -60,7 +63,8 @@ def model_from_file(path, architecture):
     elif architecture or settings.get("hf_tokenizer_name"):
         tokenizer = open_clip.get_tokenizer(architecture or f"local-dir:{path.parent}")
     else:
-        tokenizer = SimpleTokenizer(context_length=model.context_length, **settings.get("tokenizer_kwargs", {}))
+        options = settings.get("tokenizer_kwargs", {})
+        tokenizer = SimpleTokenizer(context_length=model.context_length, **options)
     return model, config, tokenizer
 
 
@@ -74,11 +78,13 @@ def known_model(source):
         built = open_clip.get_model_config(architecture).get("quick_gelu", False)
         if trained != built:
             other = architecture.removesuffix("-quickgelu") if built else f"{architecture}-quickgelu"
-            raise ValueError(f"{tag} was trained with{'' if trained else 'out'} QuickGELU, {architecture} has "
-                             + ("QuickGELU" if built else "plain GELU")
-                             + f": load {other}:{tag}" * (tag in open_clip.list_pretrained_tags_by_model(other)))
+            here = other != architecture and tag in open_clip.list_pretrained_tags_by_model(other)
+            raise ValueError(f"{tag} was trained with{'' if trained else 'out'} QuickGELU, "
+                             f"{architecture} has {'QuickGELU' if built else 'plain GELU'}"
+                             + f": load {other}:{tag}" * here)
     model = open_clip.create_model(architecture, tag, weights_only=True, require_pretrained=True)
     if broken := [name for name, value in model.state_dict().items() if not torch.isfinite(value).all()]:
         raise ValueError(f"{source}: NaN or infinity in {broken[0]}")
-    config = {"model_cfg": open_clip.get_model_config(architecture), "preprocess_cfg": model.visual.preprocess_cfg}
+    settings = open_clip.get_model_config(architecture)
+    config = {"model_cfg": settings, "preprocess_cfg": model.visual.preprocess_cfg}
     return model, config, open_clip.get_tokenizer(architecture)

@@ -1,15 +1,15 @@
 """A name or a file in, a CLIP model out: the only door to open_clip's models.
 
 Each tower is cut before its projection, so that its trunk runs on its own. What was cut off, the projection's
-weights, are the neurons: row j makes coordinate j of the shared space. That trunk features x projection is the
-embedding of the model as it came is checked whenever one is loaded.
+weights, are the neurons: row j makes coordinate j of the shared space. Whenever a model is loaded, its trunk
+features x projection are checked to be the embeddings of the model as it came.
 """
 
 import copy
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable
 
@@ -25,7 +25,8 @@ from featpurity import towers
 from featpurity.checkpoints import read_weights
 from featpurity.loading import file_of, known_model, model_from_file
 
-OPENAI = {"mean": open_clip.OPENAI_DATASET_MEAN, "std": open_clip.OPENAI_DATASET_STD, "resize_mode": "shortest"}
+MEAN, STD = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
+OPENAI = {"mean": MEAN, "std": STD, "resize_mode": "shortest"}
 PREPROCESSINGS = {
     "native": {},  # what the checkpoint was trained with
     "paper": OPENAI | {"interpolation": "bilinear"},         # the paper's experiment 1, whatever the model
@@ -128,10 +129,10 @@ def load_model(source, device="cpu", preprocess="native"):
     Parameters
     ----------
     source : str or Path
-        A bundled name; ``ARCHITECTURE:TAG`` of open_clip, or ``ARCHITECTURE:FILE`` for a state dict; ``hf-hub:NAME``;
-        ``local-dir:FOLDER`` or the folder itself; ``laclip:NAME`` (see `featpurity.laclip`); a file: of LaCLIP, of
-        projections this project fine-tuned, or any open_clip state dict with its configuration beside it as
-        ``FILE_STEM.json`` or ``open_clip_config.json``.
+        A bundled name; ``ARCHITECTURE:TAG`` of open_clip, or ``ARCHITECTURE:FILE`` for a state dict;
+        ``hf-hub:NAME``; ``local-dir:FOLDER`` or the folder itself; ``laclip:NAME`` (see `featpurity.laclip`);
+        a file: of LaCLIP, of projections this project fine-tuned, or any open_clip state dict with its
+        configuration beside it as ``FILE_STEM.json`` or ``open_clip_config.json``.
     device : str or torch.device, default "cpu"
         "auto" is a GPU where there is one.
     preprocess : {"native", "paper", "paper-bicubic"}
@@ -144,8 +145,8 @@ def load_model(source, device="cpu", preprocess="native"):
     Raises
     ------
     FileNotFoundError, ValueError
-        When nothing is known by that name, the file is broken or does not fit, a known tag was trained with another
-        activation than the architecture has, or a tower does not end in a linear projection.
+        When nothing is known by that name, the file is broken or does not fit, a known tag was trained with
+        another activation than the architecture has, or a tower does not end in a linear projection.
     """
     source = str(source)
     if preprocess not in PREPROCESSINGS:
@@ -166,7 +167,7 @@ def load_model(source, device="cpu", preprocess="native"):
 
 
 def save_projections(path, clip, image_neurons, text_neurons, **metadata):
-    """Write fine-tuned projections as a small file that `load_model` reads back, given the model they stand on.
+    """Write fine-tuned projections as a small file that `load_model` reads back onto the model they stand on.
 
     Parameters
     ----------
@@ -178,9 +179,11 @@ def save_projections(path, clip, image_neurons, text_neurons, **metadata):
     """
     tuned = clip.with_projections(image_neurons, text_neurons)
     tensors = {"image_neurons": tuned.image_neurons.cpu(), "text_neurons": tuned.text_neurons.cpu()}
-    header = {"kind": KIND, "base": clip.base, "image_key": clip.trunk_keys[0], "text_key": clip.trunk_keys[1]}
+    header = {name: str(value) for name, value in metadata.items()}
+    header |= {"kind": KIND, "base": clip.base} | dict(zip(["image_key", "text_key"], clip.trunk_keys))
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, f"{path}.part", {name: str(value) for name, value in metadata.items()} | header)
+    save_file(tensors, f"{path}.part", header)
+    os.chmod(f"{path}.part", 0o644)  # safetensors keeps its files to their owner
     os.replace(f"{path}.part", path)
 
 
@@ -202,20 +205,20 @@ def _cut(source, model, config, tokenizer, device, preprocess):
                          f"{model.vocab_size}")
     image, text = towers.cut(model, tokens, source)
     keys = towers.digests(model, config["model_cfg"])
-    settings = merge_preprocess_dict(PreprocessCfg(size=model.visual.image_size), config.get("preprocess_cfg", {}))
+    settings = merge_preprocess_dict(PreprocessCfg(), config.get("preprocess_cfg", {}))
     settings |= {"size": model.visual.image_size} | PREPROCESSINGS[preprocess]
     settings |= {key: tuple(settings[key]) for key in ["mean", "std"]}  # JSON has lists
-    settings = PreprocessCfg(**settings)
     words = [tokens.tolist(), sorted(getattr(tokenizer, "encoder", {}).items())]
     move = {"device": device, "dtype": torch.float32}
     return ClipModel(
         name=Path(source.removeprefix("local-dir:")).name if os.path.exists(source) else source, base=source,
         device=device, logit_scale=model.logit_scale.exp().item(),
-        preprocess=image_transform_v2(settings, is_train=False), preprocess_name=preprocess, tokenizer=tokenizer,
+        preprocess=image_transform_v2(PreprocessCfg(**settings), is_train=False),
+        preprocess_name=preprocess, tokenizer=tokenizer,
         image_neurons=image.neurons.to(**move), text_neurons=text.neurons.to(**move),
         image_bias=None if image.bias is None else image.bias.to(**move),
         text_bias=None if text.bias is None else text.bias.to(**move),
-        image_key=_digest(keys[0], asdict(settings)), text_key=_digest(keys[1], words), trunk_keys=keys,
+        image_key=_digest(keys[0], settings), text_key=_digest(keys[1], words), trunk_keys=keys,
         trunks=model.requires_grad_(False).to(device))
 
 

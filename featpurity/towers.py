@@ -1,7 +1,7 @@
 """Cut open_clip's towers before their linear projections, and check the cut.
 
-Neuron j is coordinate j of the shared space: a column of `visual.proj` and of a `text_projection` Parameter, a row of
-a Linear's weight (timm tower, attention pool of a modified ResNet, `text_projection` of other models).
+Neuron j is coordinate j of the shared space: a column of `visual.proj` and of a `text_projection` Parameter, 
+a row of a Linear's weight (timm tower, attention pool of a modified ResNet, `text_projection` of other models).
 """
 
 import hashlib
@@ -28,15 +28,18 @@ class Projection:
 
 
 def build(config):
-    """An open_clip model with random weights from `model_cfg` and `preprocess_cfg`; nothing is downloaded but a
-    text tower's Hugging Face configuration, where it has one."""
+    """An open_clip model with random weights, from a configuration with `model_cfg`.
+
+    Nothing is downloaded but a text tower's Hugging Face configuration, where it has one.
+    """
     settings = json.loads(json.dumps(config["model_cfg"]))  # a copy: the towers' settings are changed below
     hugging_face = "hf_model_name" in settings["text_cfg"]
     custom_text = settings.pop("custom_text", False) or hugging_face
     if hugging_face:
         settings["text_cfg"]["hf_model_pretrained"] = False
-    kind = open_clip.CoCa if "multimodal_cfg" in settings else open_clip.CustomTextCLIP if custom_text else open_clip.CLIP
-    return kind(**settings)
+    if "multimodal_cfg" in settings:
+        return open_clip.CoCa(**settings)
+    return open_clip.CustomTextCLIP(**settings) if custom_text else open_clip.CLIP(**settings)
 
 
 @torch.no_grad()
@@ -70,14 +73,14 @@ def cut(model, tokens, name):
     projections = []
     for tower, (owner, attribute, reason) in places.items():
         if owner is None:
-            raise ValueError(f"{name}: its {tower} tower has no linear projection, hence no neurons: {reason}")
+            raise ValueError(f"{name}: its {tower} tower has no linear projection, so no neurons: {reason}")
         projection = _take_off(owner, attribute)
         features = steps[tower]()
         error = (projection(features) - embeddings[tower]).abs().max() if features.ndim == 2 else torch.inf
         scale = embeddings[tower].abs().max()
         if not error <= 1e-4 * scale:
-            raise ValueError(f"{name}: {attribute} of the {tower} tower is not its last step: trunk features x "
-                             f"projection is off by {error:.2g} in embeddings of up to {scale:.2g}")
+            raise ValueError(f"{name}: {attribute} of the {tower} tower is not its last step: trunk features "
+                             f"x projection is off by {error:.2g} in embeddings of up to {scale:.2g}")
         projections.append(projection)
     return tuple(projections)
 
@@ -88,9 +91,9 @@ def _image_projection(visual):
         last = list(visual.head.named_children())[-1:]
         if not last:
             classifier = visual.trunk.get_classifier()
-            place = next((path for path, module in visual.trunk.named_modules() if module is classifier), None)
             if not isinstance(classifier, nn.Linear):
                 return None, None, f"{type(visual.trunk).__name__} ends in its pooling"
+            place = next(path for path, module in visual.trunk.named_modules() if module is classifier)
             owner, _, attribute = place.rpartition(".")
             return visual.trunk.get_submodule(owner), attribute, None
         attribute, module = last[0]
@@ -122,18 +125,19 @@ def _take_off(owner, attribute):
     if isinstance(found, nn.Parameter):
         setattr(owner, attribute, None)
         return Projection(found.detach().T.contiguous(), None)
-    if isinstance(owner, AttentionPool2d):  # it hands weight and bias to PyTorch's attention, which wants some
+    if isinstance(owner, AttentionPool2d):  # it hands weight and bias on to PyTorch's attention
         identity = nn.Linear(found.in_features, found.in_features).requires_grad_(False)
         identity.weight.copy_(torch.eye(found.in_features))
         identity.bias.zero_()
         setattr(owner, attribute, identity)
     else:
         setattr(owner, attribute, None if attribute == "text_projection" else nn.Identity())
-    return Projection(found.weight.detach().clone(), None if found.bias is None else found.bias.detach().clone())
+    bias = None if found.bias is None else found.bias.detach().clone()
+    return Projection(found.weight.detach().clone(), bias)
 
 
 def digests(model, config):
-    """SHA-256 of the image and of the text tower: settings and weights, those of `cut` projections left out."""
+    """SHA-256 of the image and of the text tower as `cut` left them: their settings and weights."""
     shared = {"quick_gelu": config.get("quick_gelu", False)}
     hashes = {tower: hashlib.sha256(json.dumps(shared | config[f"{tower}_cfg"], sort_keys=True).encode())
               for tower in ["vision", "text"]}
