@@ -200,9 +200,10 @@ def _read_projections(path):
 def _cut(source, model, config, tokenizer, device, preprocess):
     """Cut a model's towers and wrap it."""
     tokens = tokenizer(["a photo of a dog", "two small squares, 3 large circles & more"])
-    if tokens.max() >= model.vocab_size > 0:
+    known = getattr(model, "text", model).vocab_size
+    if tokens.max() >= known > 0:
         raise ValueError(f"{source}: its tokenizer gives tokens up to {tokens.max()}, its text tower knows "
-                         f"{model.vocab_size}")
+                         f"{known}")
     image, text = towers.cut(model, tokens, source)
     keys = towers.digests(model, config["model_cfg"])
     settings = merge_preprocess_dict(PreprocessCfg(), config.get("preprocess_cfg", {}))

@@ -1,7 +1,7 @@
 """Cut open_clip's towers before their linear projections, and check the cut.
 
-Neuron j is coordinate j of the shared space: a column of `visual.proj` and of a `text_projection` Parameter, 
-a row of a Linear's weight (timm tower, attention pool of a modified ResNet, `text_projection` of other models).
+Neuron j is coordinate j of the shared space: a column of `visual.proj` and of a `text_projection` Parameter,
+a row of a Linear's weight (timm tower, attention pool of a modified ResNet, `text_projection` elsewhere).
 """
 
 import hashlib
