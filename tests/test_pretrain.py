@@ -123,7 +123,7 @@ def test_unknown_profile_is_refused(capsys):
     assert "expected some of scenes, photos" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["scenes_clip", "scenes_laclip", "photos_clip", "photos_laclip"])
+@pytest.mark.parametrize("name", sorted({"scenes_clip", "scenes_laclip"} | {folder.name for folder in pretrain.BUNDLED.iterdir()}))
 def test_bundled_models_are_small_and_load(name):
     folder = pretrain.BUNDLED / name
     assert sum(file.stat().st_size for file in folder.iterdir()) < 8e6
