@@ -12,6 +12,7 @@ Fan et al. (2023), Improving CLIP Training with Language Rewrites.
 import argparse
 import json
 import os
+import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -86,7 +87,7 @@ def make_pair(profile, data_root="data", out=BUNDLED, recipe=None, work="checkpo
     columns = [captions, *map(list, zip(*rewrites))]
     folders, checkpoints = [], []
     for kind, used in {"laclip": columns, "clip": columns[:1]}.items():
-        folder = Path(out) / f"{profile}_{kind}"
+        folder = Path(work) / f"{profile}_{kind}"  # moved to its place only when it is whole
         folder.mkdir(parents=True, exist_ok=True)
         write_merges(folder / "bpe.txt.gz", (text for column in columns for text in column))
         tokenizer = read_tokenizer(folder, recipe.text["context_length"])
@@ -95,7 +96,10 @@ def make_pair(profile, data_root="data", out=BUNDLED, recipe=None, work="checkpo
         model, history = train(recipe, pictures, tokens, tokenizer.vocab_size, checkpoints[-1])
         save_model(folder, recipe, model, tokenizer.vocab_size)
         write_card(folder, profile, recipe, len(pictures), history, measure(folder, profile, data_root))
-        folders.append(folder)
+        folders.append(Path(out) / folder.name)
+        folders[-1].parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(folders[-1], ignore_errors=True)
+        shutil.move(folder, folders[-1])
     for checkpoint in checkpoints:  # only now: a pair that is killed in its second half keeps the first
         checkpoint.unlink()
     return folders
