@@ -1,0 +1,63 @@
+"""The real notebooks on a small profile, from nothing to a built book, and a second call that does nothing."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SMALL = """
+datasets: [scenes_texture, scenes_size]
+n_pairs: 600
+batch_size: 200
+ratios: [0.0, 0.8]
+seeds: [0, 1]
+epochs: 2
+n_random_orders: 3
+n_bootstrap: 20
+"""
+pytestmark = pytest.mark.slow
+
+
+def snakemake(profile):
+    command = [sys.executable, "-m", "snakemake", "--nolock", "--config", f"profile={profile}"]
+    return subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=1500)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A profile that has run, its first call's result beside it."""
+    folder = tmp_path_factory.mktemp("suite")
+    profile = folder / "small.yaml"
+    profile.write_text(f"{SMALL}\nresults_dir: {folder}/results\nstore_dir: {folder}/store\n")
+    return profile, folder / "results", snakemake(profile)
+
+
+def test_every_chapter_runs_and_the_book_is_built(finished):
+    _, results, done = finished
+    assert done.returncode == 0, done.stdout[-4000:]
+    built = results / "book/_build/html/notebooks"
+    assert sorted(page.stem for page in built.glob("0*.html")) == [
+        "01_clip_vs_laclip", "02_neuron_pruning", "03_misalignment", "04_claims"]
+
+
+def test_the_tables_hold_every_measurement(finished):
+    _, results, _ = finished
+    curves = pd.read_csv(results / "tables/02_accuracy_curves.csv")
+    assert (curves[curves.strategy != "full"].groupby(["model", "dataset", "strategy"]).kept.count() == 128).all()
+    runs = pd.read_csv(results / "tables/03_runs.csv")
+    assert len(runs) == 2 * 2 * 2 * 2 and runs.accuracy.between(0, 1).all()  # kinds, ratios, seeds, data sets
+    claims = pd.read_csv(results / "tables/claims.csv")
+    assert set(claims.verdict) <= {"holds", "does not hold", "undecided"}
+    paper = pd.read_csv(results / "scenes_size_scenes_clip_accuracy_vs_sam.csv")
+    assert list(paper) == ["sam", "Model", "Full Features", "Min Sparse Features", "Max Sparse Features", "Random Features"]
+
+
+def test_a_second_call_does_nothing(finished):
+    profile, results, _ = finished
+    before = {path: path.stat().st_mtime_ns for path in results.rglob("*") if path.is_file()}
+    again = snakemake(profile)
+    assert again.returncode == 0 and "Nothing to be done" in again.stdout
+    assert before == {path: path.stat().st_mtime_ns for path in results.rglob("*") if path.is_file()}
