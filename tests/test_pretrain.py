@@ -89,7 +89,7 @@ def test_a_pair_is_written_as_open_clip_reads_it(tmp_path, monkeypatch):
         tokens = pretrain.read_tokenizer(folder, 24)(["a red star", "a blue moon"])
         assert model.encode_text(tokens).shape == (2, 16)
         card = (folder / "README.md").read_text()
-        assert "license: mit" in card and "scenes_position" in card and "purity was not looked at" in card
+        assert "license: mit" in card and "scenes_position" in card and "Purity was not looked at" in card
         config = json.loads((folder / "open_clip_config.json").read_text())
         assert config["preprocess_cfg"]["mean"] == [0.5] * 3
     assert not list((tmp_path / "work").iterdir())
