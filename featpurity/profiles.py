@@ -14,7 +14,10 @@ from typing import get_args, get_origin
 import yaml
 
 SCENES = ["shape", "colour", "background", "texture", "size", "position"]
+EXPERIMENTS = ["01_clip_vs_laclip", "02_neuron_pruning", "03_misalignment"]
+LADDER, FILTER, CLAIMS = "04_data_quality_ladder", "05_caption_filter", "06_claims"
 CHOICES = {
+    "chapters": [*EXPERIMENTS, LADDER, FILTER, CLAIMS],
     "preprocess": ["native", "paper", "paper-bicubic"],
     "precision": ["fp32", "bf16", "fp16"],
     "prompts": ["scenes", "paper", "laclip", "openai"],
@@ -34,6 +37,7 @@ class Profile:
     """
 
     name: str = "demo"
+    chapters: list[str] = field(default_factory=lambda: [*EXPERIMENTS, FILTER, CLAIMS])
     clip_models: list[str] = field(default_factory=lambda: ["scenes_clip"])
     laclip_models: list[str] = field(default_factory=lambda: ["scenes_laclip"])
     datasets: list[str] = field(default_factory=lambda: [f"scenes_{attribute}" for attribute in SCENES])
@@ -41,8 +45,10 @@ class Profile:
     prompts: str = "scenes"  # prompt set, see featpurity.prompts
     preprocess: str = "native"  # "paper": as the paper's scripts did
     pairs: str = "scenes"  # image-caption pairs of experiment 3: a name, or a CSV of image,caption
-    n_pairs: int = 20000
+    n_pairs: int = 12000
     finetune_model: str = "scenes_laclip"
+    filter_model: str = "scenes_clip"  # the first model of the caption filter, trained on raw captions
+    ladder_models: list[str] = field(default_factory=list)  # models that differ in the quality of their data
     ratios: list[float] = field(default_factory=lambda: [0.0, 0.1, 0.3, 0.5, 0.8])
     kinds: list[str] = field(default_factory=lambda: ["similarity", "random"])
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
@@ -66,8 +72,14 @@ class Profile:
 
     @property
     def models(self):
-        """Every model of the profile once, the fine-tuned one included."""
-        return list(dict.fromkeys([*self.clip_models, *self.laclip_models, self.finetune_model]))
+        """Every model that the profile's chapters ask for, once."""
+        return list(dict.fromkeys(model for chapter in self.chapters for model in self.models_of(chapter)))
+
+    def models_of(self, chapter):
+        """The models whose embeddings a chapter reads."""
+        compared = [*self.clip_models, *self.laclip_models]
+        return {EXPERIMENTS[0]: compared, EXPERIMENTS[1]: compared, EXPERIMENTS[2]: [self.finetune_model],
+                LADDER: self.ladder_models, FILTER: [self.filter_model], CLAIMS: []}[chapter]
 
     def parameters(self):
         """All settings as plain values, ready for YAML."""
@@ -134,7 +146,7 @@ def _typed(key, value, kind):
 
 def _check_values(profile):
     """Ranges, choices, duplicates, lengths, and the folder of the data."""
-    for key in ["clip_models", "laclip_models", "datasets", "ratios", "kinds", "seeds", "kept"]:
+    for key in ["chapters", "clip_models", "laclip_models", "datasets", "ratios", "kinds", "seeds", "kept"]:
         values = getattr(profile, key)
         if values is not None and (not values or len(set(values)) < len(values)):
             raise ValueError(f"{key} must hold at least one value and none twice, got {values}")
@@ -148,6 +160,10 @@ def _check_values(profile):
         for value in values if isinstance(values, list) else [values]:
             if value not in known:
                 raise ValueError(f"{key}: unknown {value!r}{_hint(value, known)}. Known: {', '.join(known)}")
+    if CLAIMS in profile.chapters and not set(EXPERIMENTS) & set(profile.chapters):
+        raise ValueError(f"{CLAIMS} judges {', '.join(EXPERIMENTS)}, but chapters names none of them")
+    if LADDER in profile.chapters and len(set(profile.ladder_models)) < 4:
+        raise ValueError(f"{LADDER} needs at least 4 different ladder_models, got {profile.ladder_models}")
     if profile.data_root is not None and not Path(profile.data_root).is_dir():
         raise FileNotFoundError(f"data_root: there is no folder {profile.data_root}")
     if profile.device != "auto" and profile.device.split(":")[0] not in {"cpu", "cuda", "mps"}:

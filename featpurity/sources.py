@@ -149,7 +149,8 @@ def sources_of(profile):
     """The sources of a profile's models, data sets and pairs, as three lists."""
     root = profile.data_root
     models = [model_source(name) for name in profile.models]
-    return models, [dataset_source(name, root) for name in profile.datasets], [pairs_source(profile.pairs, root)]
+    pairs = [pairs_source(profile.pairs, root)] if "03_misalignment" in profile.chapters else []
+    return models, [dataset_source(name, root) for name in profile.datasets], pairs
 
 
 def check(profile):
@@ -172,8 +173,10 @@ def plan(profile):
     models = [_with_size(one) for one in models]
     lines, wide = [f"Profile {profile.name}"], max(len(one.name) for one in [*models, *datasets, *pairs]) + 2
     for title, found in {"Models": models, "Data sets": datasets, "Pairs": pairs}.items():
-        lines += ["", title, *(f"  {one.name:<{wide}}{one.what}{_to_do(one)}" for one in found)]
+        lines += ["", title, *(f"  {one.name:<{wide}}{one.what}{_to_do(one)}" for one in found)] if found else []
     runs = len(profile.kinds) * len(profile.ratios) * len(profile.seeds)
+    training = [f"  fine-tuning     {runs} runs of {profile.epochs} epochs on {profile.n_pairs:,} pairs: "
+                f"{len(profile.kinds)} kinds of swap x {len(profile.ratios)} ratios x {len(profile.seeds)} seeds"]
     megabytes = sum(one.megabytes or 0 for one in [*models, *datasets, *pairs])
     missing = [f"  {one.name}: {one.missing}" for one in [*models, *datasets, *pairs] if one.missing]
     unknown = " and files of unknown size" if any(one.megabytes is None for one in models) else ""
@@ -182,8 +185,8 @@ def plan(profile):
         "",
         "To compute (what is stored already is not computed again)",
         f"  trunk features  {len(models)} models x {len(datasets)} data sets, kept in {profile.store_dir}/",
-        f"  fine-tuning     {runs} runs of {profile.epochs} epochs on {profile.n_pairs:,} pairs: "
-        f"{len(profile.kinds)} kinds of swap x {len(profile.ratios)} ratios x {len(profile.seeds)} seeds",
+        *(training if pairs else []),
+        f"  chapters        {', '.join(profile.chapters)}",
         f"  results         {profile.results_dir}/",
         "",
         f"To download: about {megabytes:,.0f} MB{unknown}",

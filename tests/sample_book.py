@@ -14,7 +14,8 @@ from PIL import Image
 from featpurity import plots
 
 ROOT = Path(__file__).resolve().parents[1]
-CHAPTERS = ("01_clip_vs_laclip", "02_neuron_pruning", "03_misalignment", "04_claims")
+CHAPTERS = ("01_clip_vs_laclip", "02_neuron_pruning", "03_misalignment", "04_data_quality_ladder", "05_caption_filter",
+            "06_claims")
 CAPTION = "Cosines between neurons; <b>not</b> a real model & not measured."
 
 
@@ -131,5 +132,6 @@ def copy_book_source(target):
     target.mkdir(parents=True)
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy(ROOT / name, target)
-    shutil.copytree(ROOT / "book", target / "book")
+    for name in ("book", "notebooks"):
+        shutil.copytree(ROOT / name, target / name)
     return target

@@ -137,6 +137,14 @@ def test_a_chapter_that_was_not_run_is_named(results, tmp_path):
         stage_book.stage(results, tmp_path / "book")
 
 
+def test_a_chapter_left_out_of_the_run_becomes_a_page_that_says_so(results, tmp_path):
+    (results / "notebooks" / f"{CHAPTERS[2]}.ipynb").unlink()
+    stage_book.stage(results, tmp_path / "book", run=[name for name in CHAPTERS if name != CHAPTERS[2]])
+    absent = nbformat.read(tmp_path / "book" / "notebooks" / f"{CHAPTERS[2]}.ipynb", as_version=4)
+    assert absent.cells[0].source.startswith("# Experiment 3") and "not part of this run" in absent.cells[1].source
+    assert len(absent.cells) == 2
+
+
 @pytest.mark.parametrize("code", [0, 1])
 def test_only_a_good_build_replaces_the_last_book(results, monkeypatch, code):
     (results / "book").mkdir()

@@ -25,6 +25,9 @@ from book_figures import PLOTLY_MIME, figure_html, figure_scripts
 ROOT = Path(__file__).resolve().parents[1]
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
 LIVE_ONLY = "live-only"
+NOT_RUN = """```{note}
+This chapter is not part of this run, so there is nothing to show: the setting `chapters` of its profile leaves it out.
+```"""
 SHOWN_PACKAGES = ("torch", "torchvision", "open_clip_torch", "scikit-learn", "pandas", "plotly", "papermill",
                   "snakemake", "jupyter-book")
 
@@ -93,6 +96,17 @@ def stage_notebook(path, target, figures_folder):
     nbformat.write(notebook, target)
 
 
+def stage_absent(path, target):
+    """Write a page for a chapter that this run left out: its question, and that it was not run.
+
+    Pages that point to the chapter then lead somewhere in every book.
+    """
+    source = nbformat.read(path, as_version=4)
+    page = nbformat.v4.new_notebook(cells=source.cells[:1], metadata=source.metadata)
+    page.cells.append(nbformat.v4.new_markdown_cell(NOT_RUN))
+    nbformat.write(page, target)
+
+
 def chapters(node):
     """Every file that a table of contents names, in reading order."""
     if isinstance(node, dict):
@@ -131,7 +145,7 @@ def versions():
     return "\n".join(rows)
 
 
-def stage(results, target, root=ROOT):
+def stage(results, target, root=ROOT, run=None):
     """Lay out the source folder of the book.
 
     Parameters
@@ -141,18 +155,21 @@ def stage(results, target, root=ROOT):
     target : Path
         Written anew.
     root : Path
-        The repository, with `_config.yml`, `_toc.yml` and `book/`.
+        The repository, with `_config.yml`, `_toc.yml`, `book/` and `notebooks/`.
+    run : list of str, optional
+        Chapters of this run; the others become pages that say so. All of `_toc.yml` by default.
 
     Raises
     ------
     FileNotFoundError
-        When a notebook of the table of contents was not executed.
+        When a notebook of the run was not executed.
     ValueError
         When a notebook holds saved errors.
     """
     toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
     wanted = [name for name in chapters(toc) if name.startswith("notebooks/")]
-    missing = [name for name in wanted if not (results / f"{name}.ipynb").is_file()]
+    shown = wanted if run is None else [name for name in wanted if Path(name).name in run]
+    missing = [name for name in shown if not (results / f"{name}.ipynb").is_file()]
     if missing:
         raise FileNotFoundError(f"{results} lacks executed notebooks of _toc.yml: {', '.join(missing)}")
     shutil.rmtree(target, ignore_errors=True)
@@ -163,7 +180,10 @@ def stage(results, target, root=ROOT):
     for folder in (figures_folder, target / "notebooks"):
         folder.mkdir()
     for name in wanted:
-        stage_notebook(results / f"{name}.ipynb", target / f"{name}.ipynb", figures_folder)
+        if name in shown:
+            stage_notebook(results / f"{name}.ipynb", target / f"{name}.ipynb", figures_folder)
+        else:
+            stage_absent(root / f"{name}.ipynb", target / f"{name}.ipynb")
     # Both scripts lie in installed packages, so they always fit and are never committed.
     shutil.copy(Path(plotly.__file__).parent / "package_data" / "plotly.min.js", figures_folder.parent)
     mathjax = next(file for file in importlib.metadata.files("sphinx-mathjax-offline") if file.name == "tex-svg.js")
@@ -174,7 +194,7 @@ def stage(results, target, root=ROOT):
     status.write_text(text.replace("<!-- settings -->", settings(results / "notebooks")), encoding="utf-8")
 
 
-def build(results, root=ROOT):
+def build(results, root=ROOT, run=None):
     """Stage and build the book of a profile; return the path of its first page.
 
     Raises
@@ -183,7 +203,7 @@ def build(results, root=ROOT):
         When the build gives a warning or an error. The book that was there before stays.
     """
     fresh, book, old = (results / name for name in ("book.new", "book", "book.old"))
-    stage(results, fresh, root)
+    stage(results, fresh, root, run)
     command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", "-W", "--keep-going", "-n", "--quiet", str(fresh)]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:
@@ -199,7 +219,9 @@ def build(results, root=ROOT):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("results", type=Path, help="the folder of a profile, e.g. results/demo")
+    parser.add_argument("--chapters", nargs="+", help="those of this run (default: all of _toc.yml)")
+    chosen = parser.parse_args()
     try:
-        print(build(parser.parse_args().results))
+        print(build(chosen.results, run=chosen.chapters))
     except (OSError, ValueError, RuntimeError) as error:
         sys.exit(f"stage_book: {error}")
