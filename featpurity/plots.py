@@ -95,7 +95,7 @@ def cosine_histogram(cosines, widths, caption, bins=81):
     return _finish(figure, caption)
 
 
-def bars_with_intervals(table, measures, caption):
+def bars_with_intervals(table, measures, caption, x_title="data set"):
     """Bars by data set and model with 95 % intervals; a menu chooses the measure.
 
     Parameters
@@ -104,7 +104,7 @@ def bars_with_intervals(table, measures, caption):
         Columns model, dataset and, for each measure m, m, m_low and m_high.
     measures : dict of str to str
         Column and what the axis says, e.g. {"accuracy": "zero-shot accuracy (share of images)"}.
-    caption : str
+    caption, x_title : str
     """
     figure, groups = go.Figure(), {title: set() for title in measures.values()}
     for measure, title in measures.items():
@@ -115,7 +115,7 @@ def bars_with_intervals(table, measures, caption):
             figure.add_bar(x=part.dataset, y=part[measure], name=model, error_y=error,
                            marker={"color": PALETTE[index % len(PALETTE)]})
     _menu(figure, groups, y_titles=True)
-    figure.update_xaxes(title="data set")
+    figure.update_xaxes(title=x_title)
     return _finish(figure, caption, barmode="group")
 
 

@@ -26,7 +26,8 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_the_demo_profile_is_the_defaults():
-    assert load("demo", folder=ROOT / "profiles") == Profile()
+    demo = load("demo", folder=ROOT / "profiles")
+    assert demo == Profile(chapters=demo.chapters) and set(demo.chapters) == {*Profile().chapters, "05_caption_filter"}
 
 
 def test_a_profile_holds_what_differs_and_overrides_win(folder):
@@ -74,6 +75,17 @@ def test_a_broken_file_is_told(folder, text, message):
     (folder / "profiles/broken.yaml").write_text(text)
     with pytest.raises(ValueError, match=message):
         load("broken")
+
+
+def test_chapters_say_which_models_are_needed():
+    assert Profile(chapters=["03_misalignment"]).models == ["scenes_laclip"]
+    assert Profile(chapters=["01_clip_vs_laclip", "06_claims"]).models == ["scenes_clip", "scenes_laclip"]
+    with pytest.raises(ValueError, match="06_claims judges 01_clip.*but chapters names none"):
+        Profile(chapters=["06_claims"])
+    with pytest.raises(ValueError, match="needs at least 4 different ladder_models, got \\['a', 'b', 'c'\\]"):
+        Profile(chapters=["04_data_quality_ladder"], ladder_models=["a", "b", "c"])
+    with pytest.raises(ValueError, match="chapters: unknown '3_misalignment', did you mean '03_misalignment'"):
+        Profile(chapters=["3_misalignment"])
 
 
 def test_a_missing_profile_or_folder_is_told(folder):

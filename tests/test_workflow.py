@@ -19,6 +19,7 @@ NOTEBOOKS = {
     "01_clip_vs_laclip": "n_bootstrap = 1000",
     "02_neuron_pruning": "n_random_orders = 32\nkept = None",
     "03_misalignment": "ratios = [0.0]",
+    "05_caption_filter": "mistaken = [0.2]",
     "06_claims": "results_dir = 'results/demo'",
 }
 # Each notebook notes that it ran, and with which parameters; some wait or fail when a file says so.
@@ -62,7 +63,8 @@ def build(folder):
         (folder / name).write_text(name)
     (folder / "profiles").mkdir()
     (folder / "profiles/demo.yaml").write_text(
-        "clip_models: [a.pt]\nlaclip_models: [b.pt]\nfinetune_model: b.pt\ndatasets: [scenes_shape]\n"
+        "chapters: [01_clip_vs_laclip, 02_neuron_pruning, 03_misalignment, 05_caption_filter, 06_claims]\n"
+        "clip_models: [a.pt]\nlaclip_models: [b.pt]\nfinetune_model: b.pt\nfilter_model: a.pt\ndatasets: [scenes_shape]\n"
     )
     return folder
 
@@ -141,7 +143,7 @@ def test_a_changed_setting_reruns_what_depends_on_it(suite):
 def test_changed_code_and_changed_weights_rerun_what_depends_on_them(suite):
     (suite / "a.pt").write_text("other weights")
     _, said, notebooks = run(suite)
-    assert set(notebooks) == {"steps/embed a.pt", "01_clip_vs_laclip", "02_neuron_pruning", "06_claims"}, said
+    assert set(notebooks) == {"steps/embed a.pt", "01_clip_vs_laclip", "02_neuron_pruning", "05_caption_filter", "06_claims"}, said
     path = suite / "notebooks/03_misalignment.ipynb"
     path.write_text(path.read_text().replace("told to fail", "told so"))
     _, said, notebooks = run(suite)
@@ -166,8 +168,8 @@ def test_a_killed_run_resumes(suite):
     (suite / "wait").write_text("steps/finetune")
     (suite / "ran.txt").unlink()
     process = start(suite, start_new_session=True)
-    # three embeddings, the swaps and two chapters; the fine-tuning waits, and all else waits for it
-    assert any("6 of 11 steps" in line for line in process.stdout)
+    # three embeddings, the swaps and three chapters; the fine-tuning waits, and all else waits for it
+    assert any("7 of 12 steps" in line for line in process.stdout)
     before = set(ran(suite))
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
@@ -175,6 +177,12 @@ def test_a_killed_run_resumes(suite):
     status, said, notebooks = run(suite)
     assert status == 0, said
     assert set(notebooks) == {"steps/finetune", "03_misalignment", "06_claims"} and not before & set(notebooks)
+
+
+def test_a_profile_runs_its_own_chapters_and_what_they_need(suite):
+    shutil.rmtree(suite / "results")
+    status, said, notebooks = run(suite, "--config", "chapters=[01_clip_vs_laclip,06_claims]")
+    assert status == 0 and set(notebooks) == {"steps/embed a.pt", "steps/embed b.pt", "01_clip_vs_laclip", "06_claims"}, said
 
 
 @pytest.mark.parametrize(
