@@ -16,10 +16,11 @@ import yaml
 
 SCENES = ["shape", "colour", "background", "texture", "size", "position"]
 EXPERIMENTS = ["01_clip_vs_laclip", "02_neuron_pruning", "03_misalignment"]
-LADDER, FILTER, CLAIMS = "04_data_quality_ladder", "05_caption_filter", "06_claims"
+LADDER, FILTER, ONLINE = "04_data_quality_ladder", "05_caption_filter", "06_online_and_cached"
+CLAIMS = "07_claims"
 JUDGED = [*EXPERIMENTS, FILTER]  # what the claims are about
 CHOICES = {
-    "chapters": [*EXPERIMENTS, LADDER, FILTER, CLAIMS],
+    "chapters": [*EXPERIMENTS, LADDER, FILTER, ONLINE, CLAIMS],
     "preprocess": ["native", "paper", "paper-bicubic"],
     "precision": ["fp32", "bf16", "fp16"],
     "prompts": ["scenes", "paper", "laclip", "openai"],
@@ -52,6 +53,8 @@ class Profile:
     filter_model: str = "scenes_clip"  # the first model of the caption filter, trained on raw captions
     # of the captioner of the filter: shares of facts taken for their spurious partner; the first is trained with
     mistaken: list[float] = field(default_factory=lambda: [0.2, 0.0, 0.4])
+    online_pairs: int = 2000  # pairs of the chapter that trains online as well, the towers at work at every step
+    n_views: int = 4  # stored crops of each of them, for cached training
     ladder_models: list[str] = field(default_factory=list)  # models that differ in the quality of their data
     ratios: list[float] = field(default_factory=lambda: [0.0, 0.1, 0.3, 0.5, 0.8])
     kinds: list[str] = field(default_factory=lambda: ["similarity", "random"])
@@ -83,7 +86,7 @@ class Profile:
         """The models whose embeddings a chapter reads."""
         compared = [*self.clip_models, *self.laclip_models]
         return {EXPERIMENTS[0]: compared, EXPERIMENTS[1]: compared, EXPERIMENTS[2]: [self.finetune_model],
-                LADDER: self.ladder_models, FILTER: [self.filter_model], CLAIMS: []}[chapter]
+                LADDER: self.ladder_models, FILTER: [self.filter_model], ONLINE: [self.finetune_model], CLAIMS: []}[chapter]
 
     def parameters(self):
         """All settings as plain values, ready for YAML."""
@@ -175,7 +178,8 @@ def _check_values(profile):
     for key in ["ratios", "mistaken"]:
         if any(not 0 <= share <= 1 for share in getattr(profile, key)):
             raise ValueError(f"{key} are shares and lie in [0, 1], got {getattr(profile, key)}")
-    lowest = {"n_pairs": 2, "epochs": 1, "batch_size": 2, "n_random_orders": 2, "n_bootstrap": 2, "workers": 0}
+    lowest = {"n_pairs": 2, "epochs": 1, "batch_size": 2, "n_random_orders": 2, "online_pairs": 16, "n_views": 1,
+              "n_bootstrap": 2, "workers": 0}
     for key, low in lowest.items():
         if getattr(profile, key) < low:
             raise ValueError(f"{key} must be at least {low}, got {getattr(profile, key)}")

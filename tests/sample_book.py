@@ -15,7 +15,7 @@ from featpurity import plots
 
 ROOT = Path(__file__).resolve().parents[1]
 CHAPTERS = ("01_clip_vs_laclip", "02_neuron_pruning", "03_misalignment", "04_data_quality_ladder", "05_caption_filter",
-            "06_claims")
+            "06_online_and_cached", "07_claims")
 CAPTION = "Cosines between neurons; <b>not</b> a real model & not measured."
 
 

@@ -79,9 +79,9 @@ def test_a_broken_file_is_told(folder, text, message):
 
 def test_chapters_say_which_models_are_needed():
     assert Profile(chapters=["03_misalignment"]).models == ["scenes_laclip"]
-    assert Profile(chapters=["01_clip_vs_laclip", "06_claims"]).models == ["scenes_clip", "scenes_laclip"]
-    with pytest.raises(ValueError, match="06_claims judges 01_clip.*but chapters names none"):
-        Profile(chapters=["06_claims"])
+    assert Profile(chapters=["01_clip_vs_laclip", "07_claims"]).models == ["scenes_clip", "scenes_laclip"]
+    with pytest.raises(ValueError, match="07_claims judges 01_clip.*but chapters names none"):
+        Profile(chapters=["07_claims"])
     with pytest.raises(ValueError, match="needs at least 4 different ladder_models, got \\['a', 'b', 'c'\\]"):
         Profile(chapters=["04_data_quality_ladder"], ladder_models=["a", "b", "c"])
     with pytest.raises(ValueError, match="chapters: unknown '3_misalignment', did you mean '03_misalignment'"):

@@ -20,7 +20,7 @@ NOTEBOOKS = {
     "02_neuron_pruning": "n_random_orders = 32\nkept = None",
     "03_misalignment": "ratios = [0.0]",
     "05_caption_filter": "mistaken = [0.2]",
-    "06_claims": "results_dir = 'results/demo'",
+    "07_claims": "results_dir = 'results/demo'",
 }
 # Each notebook notes that it ran, and with which parameters; some wait or fail when a file says so.
 BODY = """
@@ -63,7 +63,7 @@ def build(folder):
         (folder / name).write_text(name)
     (folder / "profiles").mkdir()
     (folder / "profiles/demo.yaml").write_text(
-        "chapters: [01_clip_vs_laclip, 02_neuron_pruning, 03_misalignment, 05_caption_filter, 06_claims]\n"
+        "chapters: [01_clip_vs_laclip, 02_neuron_pruning, 03_misalignment, 05_caption_filter, 07_claims]\n"
         "clip_models: [a.pt]\nlaclip_models: [b.pt]\nfinetune_model: b.pt\nfilter_model: a.pt\ndatasets: [scenes_shape]\n"
     )
     return folder
@@ -135,19 +135,19 @@ def test_nothing_changed_nothing_done(suite):
 
 def test_a_changed_setting_reruns_what_depends_on_it(suite):
     _, said, notebooks = run(suite, "--config", "n_random_orders=40")
-    assert set(notebooks) == {"02_neuron_pruning", "06_claims"}, said
+    assert set(notebooks) == {"02_neuron_pruning", "07_claims"}, said
     _, said, notebooks = run(suite, "--config", "n_random_orders=40", "learning_rate=2.0e-3")
-    assert set(notebooks) == {"steps/finetune", "03_misalignment", "06_claims"}, said
+    assert set(notebooks) == {"steps/finetune", "03_misalignment", "07_claims"}, said
 
 
 def test_changed_code_and_changed_weights_rerun_what_depends_on_them(suite):
     (suite / "a.pt").write_text("other weights")
     _, said, notebooks = run(suite)
-    assert set(notebooks) == {"steps/embed a.pt", "01_clip_vs_laclip", "02_neuron_pruning", "05_caption_filter", "06_claims"}, said
+    assert set(notebooks) == {"steps/embed a.pt", "01_clip_vs_laclip", "02_neuron_pruning", "05_caption_filter", "07_claims"}, said
     path = suite / "notebooks/03_misalignment.ipynb"
     path.write_text(path.read_text().replace("told to fail", "told so"))
     _, said, notebooks = run(suite)
-    assert set(notebooks) == {"03_misalignment", "06_claims"}, said
+    assert set(notebooks) == {"03_misalignment", "07_claims"}, said
 
 
 def test_a_failed_notebook_leaves_its_traceback_and_no_result(suite):
@@ -155,12 +155,12 @@ def test_a_failed_notebook_leaves_its_traceback_and_no_result(suite):
     (suite / "fail").write_text("01_clip_vs_laclip")
     status, said, notebooks = run(suite)
     assert status != 0 and "told to fail" in said
-    assert "02_neuron_pruning" in notebooks and "06_claims" not in notebooks  # keep-going, but not past it
+    assert "02_neuron_pruning" in notebooks and "07_claims" not in notebooks  # keep-going, but not past it
     assert not (suite / "results/demo/notebooks/01_clip_vs_laclip.ipynb").exists()
     assert "told to fail" in (suite / "results/demo/logs/01_clip_vs_laclip.ipynb").read_text()
     (suite / "fail").unlink()
     status, said, notebooks = run(suite)
-    assert status == 0 and set(notebooks) == {"01_clip_vs_laclip", "06_claims"}, said
+    assert status == 0 and set(notebooks) == {"01_clip_vs_laclip", "07_claims"}, said
 
 
 def test_a_killed_run_resumes(suite):
@@ -176,13 +176,13 @@ def test_a_killed_run_resumes(suite):
     (suite / "wait").unlink()
     status, said, notebooks = run(suite)
     assert status == 0, said
-    assert set(notebooks) == {"steps/finetune", "03_misalignment", "06_claims"} and not before & set(notebooks)
+    assert set(notebooks) == {"steps/finetune", "03_misalignment", "07_claims"} and not before & set(notebooks)
 
 
 def test_a_profile_runs_its_own_chapters_and_what_they_need(suite):
     shutil.rmtree(suite / "results")
-    status, said, notebooks = run(suite, "--config", "chapters=[01_clip_vs_laclip,06_claims]")
-    assert status == 0 and set(notebooks) == {"steps/embed a.pt", "steps/embed b.pt", "01_clip_vs_laclip", "06_claims"}, said
+    status, said, notebooks = run(suite, "--config", "chapters=[01_clip_vs_laclip,07_claims]")
+    assert status == 0 and set(notebooks) == {"steps/embed a.pt", "steps/embed b.pt", "01_clip_vs_laclip", "07_claims"}, said
 
 
 @pytest.mark.parametrize(
