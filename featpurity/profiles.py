@@ -23,6 +23,8 @@ CHOICES = {
     "chapters": [*EXPERIMENTS, LADDER, FILTER, ONLINE, CLAIMS],
     "preprocess": ["native", "paper", "paper-bicubic"],
     "precision": ["fp32", "bf16", "fp16"],
+    "class_names": ["words", "raw"],
+    "unreadable": ["raise", "skip"],
     "prompts": ["scenes", "paper", "laclip", "openai"],
     "kinds": ["similarity", "random"],
 }
@@ -45,6 +47,8 @@ class Profile:
     laclip_models: list[str] = field(default_factory=lambda: ["scenes_laclip"])
     datasets: list[str] = field(default_factory=lambda: [f"scenes_{attribute}" for attribute in SCENES])
     data_root: str | None = None  # folder of data sets; none is needed for generated pictures
+    class_names: str = "words"  # "raw": the labels of Caltech-101 and Pets as the paper's scripts used them
+    unreadable: str = "raise"  # "skip": leave unreadable images out and count them
     prompts: str = "scenes"  # prompt set, see featpurity.prompts
     preprocess: str = "native"  # "paper": as the paper's scripts did
     pairs: str = "scenes"  # image-caption pairs of experiment 3: a name, or a CSV of image,caption

@@ -44,12 +44,15 @@ def test_experiments_1_and_2_on_two_published_checkpoints(tmp_path, size, n):
         models.append(write(tmp_path / f"{name}.pt", weights))
         if size == "tiny":  # no tensor tells its two text heads
             models[-1].with_suffix(".json").write_text(json.dumps(laclip.open_clip_config(weights, text_heads=2)))
+    folder = photos(tmp_path / "photos", n)
+    (next(folder.iterdir()) / "broken.jpg").write_bytes(b"no picture")
     profile = tmp_path / "published.yaml"
     profile.write_text(f"""
 chapters: [01_clip_vs_laclip, 02_neuron_pruning, 07_claims]
 clip_models: [{models[0]}]
 laclip_models: [{models[1]}]
-datasets: ["folder:{photos(tmp_path / 'photos', n)}"]
+datasets: ["folder:{folder}"]
+unreadable: skip
 prompts: laclip
 results_dir: {tmp_path}/results
 store_dir: {tmp_path}/store
@@ -61,7 +64,8 @@ store_dir: {tmp_path}/store
     curves = pd.read_csv(tmp_path / "results/tables/02_accuracy_curves.csv")
     assert curves.kept.max() == table.neurons[0]
     built = tmp_path / "results/book/_build/html/notebooks"
-    assert "accuracy is chance (1 in 10)" in (built / "01_clip_vs_laclip.html").read_text()
+    page = (built / "01_clip_vs_laclip.html").read_text()
+    assert "accuracy is chance (1 in 10)" in page and "1 unreadable images left out:" in page and "broken.jpg" in page
     assert "accuracy is chance with all neurons" in (built / "02_neuron_pruning.html").read_text()
     assert "not part of this run" in (built / "03_misalignment.html").read_text()
     claims = pd.read_csv(tmp_path / "results/tables/claims.csv")

@@ -185,6 +185,13 @@ def test_a_profile_runs_its_own_chapters_and_what_they_need(suite):
     assert status == 0 and set(notebooks) == {"steps/embed a.pt", "steps/embed b.pt", "01_clip_vs_laclip", "07_claims"}, said
 
 
+def test_a_dry_run_lists_what_would_be_done_and_does_nothing(suite):
+    shutil.rmtree(suite / "results")
+    status, said, notebooks = run(suite, "--dry-run")
+    assert status == 0 and not notebooks and not (suite / "results").exists()
+    assert "To download: about 0 MB" in said and "Missing\n  nothing" in said and "steps/finetune.ipynb" in said
+
+
 @pytest.mark.parametrize(
     "setting, message",
     [("ratio=0.5", "did you mean 'ratios'"), ("clip_models=[c.pt]", "unknown model 'c.pt'"),
