@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from featpurity import captions as module, neighbours
 from featpurity.caption_files import read_captions, write_swaps
@@ -83,6 +84,14 @@ def test_ties_between_blocks_of_captions_go_to_the_lower_index(monkeypatch):
     monkeypatch.setattr(module, "LISTED", 40)
     same(similar_captions(tfidf(many), 40), whole)
     assert np.array_equal(swap_pairs(many, 1.0)[0], plain_swap(many, 1.0))
+
+
+def test_the_nearer_caption_comes_first_among_millions_too():
+    n, cosine = 3_000_000, np.array([1.0, 0.9 - 1e-8, 0.9, 0.9])
+    index = np.array([0, 1, n - 2, n - 1])
+    unit = np.stack([cosine, np.sqrt(1 - cosine**2)], axis=1)
+    vectors = sparse.csr_matrix((unit.ravel(), (index.repeat(2), np.tile([0, 1], 4))), shape=(n, 2))
+    assert similar_captions(vectors, 3, [0]).indices.tolist() == [0, n - 2, n - 1]
 
 
 def test_ten_digits_count_and_then_the_lower_index_up_to_the_last_of_millions():
