@@ -62,6 +62,7 @@ class Profile:
     ladder_models: list[str] = field(default_factory=list)  # models that differ in the quality of their data
     ratios: list[float] = field(default_factory=lambda: [0.0, 0.1, 0.3, 0.5, 0.8])
     kinds: list[str] = field(default_factory=lambda: ["similarity", "random"])
+    caption_shards: int = 1  # jobs that find the nearest captions; more for millions of pairs
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
     epochs: int = 10
     batch_size: int = 1024  # the paper's 256 on each of 4 GPUs
@@ -183,10 +184,12 @@ def _check_values(profile):
         if any(not 0 <= share <= 1 for share in getattr(profile, key)):
             raise ValueError(f"{key} are shares and lie in [0, 1], got {getattr(profile, key)}")
     lowest = {"n_pairs": 2, "epochs": 1, "batch_size": 2, "n_random_orders": 2, "online_pairs": 16, "n_views": 1,
-              "n_bootstrap": 2, "workers": 0}
+              "n_bootstrap": 2, "workers": 0, "caption_shards": 1}
     for key, low in lowest.items():
         if getattr(profile, key) < low:
             raise ValueError(f"{key} must be at least {low}, got {getattr(profile, key)}")
+    if profile.caption_shards > profile.n_pairs:
+        raise ValueError(f"caption_shards must be at most n_pairs, got {profile.caption_shards} for {profile.n_pairs}")
     if min(profile.seeds) < 0 or min(profile.kept or [1]) < 1:
         raise ValueError(f"seeds are 0 or more and kept 1 or more, got {profile.seeds} and {profile.kept}")
     if not 0 < profile.learning_rate < math.inf or not 0 <= profile.weight_decay < math.inf:

@@ -126,7 +126,7 @@ class TestNotebook:
 
     def test_parameters_are_flat_literals_with_the_profile_s_defaults(self, path):
         declared = fingerprint.declared_parameters(path)
-        defaults = Profile().parameters() | {"model": "scenes_laclip"}
+        defaults = Profile().parameters() | {"model": "scenes_laclip", "shard": 0}
         assert declared == {key: defaults.get(key, "no setting of a profile") for key in declared}
         assert not any(isinstance(value, dict) for value in declared.values())
 

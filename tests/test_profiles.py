@@ -55,6 +55,7 @@ BAD_VALUES = {
     "precision": ("fp8", "Known: fp32"),
     "device": ("tpu", "got 'tpu'"),
     "n_random_orders": (0, "at least 2, got 0"),
+    "caption_shards": (0, "at least 1, got 0"),
     "results_dir": (None, "results_dir must be of type str"),
 }
 
@@ -86,6 +87,12 @@ def test_chapters_say_which_models_are_needed():
         Profile(chapters=["04_data_quality_ladder"], ladder_models=["a", "b", "c"])
     with pytest.raises(ValueError, match="chapters: unknown '3_misalignment', did you mean '03_misalignment'"):
         Profile(chapters=["3_misalignment"])
+
+
+def test_there_are_at_most_as_many_shards_as_captions(folder):
+    assert load("mine", {"n_pairs": 5, "caption_shards": 5}).caption_shards == 5
+    with pytest.raises(ValueError, match="caption_shards must be at most n_pairs, got 6 for 5"):
+        load("mine", {"n_pairs": 5, "caption_shards": 6})
 
 
 def test_a_missing_profile_or_folder_is_told(folder):

@@ -140,6 +140,17 @@ def test_a_changed_setting_reruns_what_depends_on_it(suite):
     assert set(notebooks) == {"steps/finetune", "03_misalignment", "07_claims"}, said
 
 
+def test_shards_of_captions_are_a_job_each_and_swap_waits_for_them(suite):
+    parameters = "caption_shards = 1\nshard = 0"
+    body = BODY % (["caption_shards", "shard"], "steps/neighbours")
+    write_notebook(suite / "notebooks/steps/neighbours.ipynb", parameters, body.replace("name = ", "name = f'{shard} ' + "))
+    status, said, notebooks = run(suite, "--config", "caption_shards=3")
+    jobs = [f"{shard} steps/neighbours" for shard in range(3)]
+    assert status == 0 and set(notebooks) == {*jobs, "steps/swap", "steps/finetune", "03_misalignment", "07_claims"}, said
+    assert sorted(list(notebooks)[:3]) == jobs  # before all others
+    assert [notebooks[job][1] for job in jobs] == [{"caption_shards": 3, "shard": shard} for shard in range(3)]
+
+
 def test_changed_code_and_changed_weights_rerun_what_depends_on_them(suite):
     (suite / "a.pt").write_text("other weights")
     _, said, notebooks = run(suite)
