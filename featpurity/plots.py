@@ -119,6 +119,25 @@ def bars_with_intervals(table, measures, caption, x_title="data set"):
     return _finish(figure, caption, barmode="group")
 
 
+def counts(table, label, count, axis, caption):
+    """Counts as bars, one row each in the table's order, the numbers beside them.
+
+    Parameters
+    ----------
+    table : DataFrame
+    label, count : str
+        Columns that name the rows and hold the counts.
+    axis : str
+        What the horizontal axis says, with its unit.
+    caption : str
+    """
+    figure = go.Figure(go.Bar(x=table[count], y=table[label], text=table[count], texttemplate="%{text:,}", orientation="h",
+                              marker={"color": BLUE}, cliponaxis=False))  # fmt: skip
+    figure.update_xaxes(title=axis)
+    figure.update_yaxes(autorange="reversed", automargin=True)
+    return _finish(figure, caption, height=160 + 34 * len(table))
+
+
 def effects_with_intervals(table, label, axis, caption):
     """Effects as points with their 95 % intervals, one row each, and a line at zero.
 
