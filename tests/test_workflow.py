@@ -200,7 +200,7 @@ def test_a_dry_run_lists_what_would_be_done_and_does_nothing(suite):
     shutil.rmtree(suite / "results")
     status, said, notebooks = run(suite, "--dry-run")
     assert status == 0 and not notebooks and not (suite / "results").exists()
-    assert "To download: about 0 MB" in said and "Missing\n  nothing" in said and "steps/finetune.ipynb" in said
+    assert "To download: about 0 MB" in said and "Missing\n  nothing" in said and "embed_pairs, finetune, swap" in said
 
 
 @pytest.mark.parametrize(
