@@ -11,7 +11,7 @@ LOCK := $(if $(shell command -v flock),flock --nonblock --conflict-exit-code 75 
 BROWSER := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 
 .DEFAULT_GOAL := help
-.PHONY: help book plan test browser bench pretrain lab clean
+.PHONY: help book plan test fetch-test browser bench pretrain lab clean
 
 help:  ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 12
@@ -28,6 +28,7 @@ plan: $(READY)  ## what `make book` would download and compute, and what is miss
 test: $(READY) browser  ## the fast tests, then those that run notebooks, build books and drive a browser
 	$(BIN)/python -m pytest -q -m "not slow"
 	$(BIN)/python -m pytest -q -m slow
+	@$(MAKE) --no-print-directory fetch-test
 
 bench: $(READY)  ## our code against the plain way, side by side
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
@@ -48,6 +49,21 @@ browser:
 	  apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium; \
 	elif [ -z "$(BROWSER)" ]; then \
 	  echo "No browser found: install chromium, or the tests of the built pages are skipped."; fi
+
+# img2dataset wants an older pandas (and Python below 3.13), so its tests run in an environment that borrows all else
+# from the suite's.
+FETCH := .venv-cc3m
+fetch-test: $(READY)
+	@if $(BIN)/python -c 'import sys; sys.exit(sys.version_info >= (3, 13))'; \
+	then $(MAKE) --no-print-directory $(FETCH)/ready && $(FETCH)/bin/python -m pytest -q tests/test_fetch.py; \
+	else echo "The tests of tests/test_fetch.py that download are skipped: img2dataset needs Python below 3.13."; fi
+
+$(FETCH)/ready: $(READY) pyproject.toml
+	$(BIN)/python -m venv --clear $(FETCH)
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+	  > $$($(FETCH)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/suite.pth
+	$(FETCH)/bin/python -m pip install --quiet --disable-pip-version-check 'pandas<3' 'img2dataset>=1.45'
+	@touch $@
 
 # A virtual environment that is as new as the two files that say what belongs in it.
 $(READY): requirements.txt pyproject.toml
