@@ -16,6 +16,7 @@ STRATEGY_STYLE = {
     "random": ("random, mean", GREY, "dot"),
 }
 DASHES = ("solid", "dash", "dot", "dashdot")
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
 
 
 def _finish(figure, caption, height=440, **layout):
@@ -205,6 +206,29 @@ def lines_with_bands(table, x, measures, group, x_title, caption):
                                mode="lines+markers", line={"color": colour, "dash": DASHES[index % 4]}, **place)  # fmt: skip
         figure.update_xaxes(title=x_title, **place)
     return _finish(figure, caption, height=120 + 300 * rows)
+
+
+def scatter_panels(table, x, y, colour, symbol, panel, axes, caption):
+    """One measure against another: a point a model, a panel a tower, say. Pointing at a point shows its name.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns name, those that `x` to `panel` name, and `y`_low and `y`_high, where a point's bar ends.
+    axes : (str, str)
+        What the horizontal and the vertical axis say, with their units.
+    """
+    titles, kinds, groups = (list(table[column].unique()) for column in (panel, colour, symbol))
+    marker, marks = {"color": GREY, "size": 11, "line": {"color": GREY, "width": 1}}, dict(zip(groups, SYMBOLS * len(groups)))
+    figure = make_subplots(cols=len(titles), subplot_titles=titles, horizontal_spacing=0.12)
+    for (title, kind), part in table.groupby([panel, colour], sort=False):
+        look = {"color": PALETTE[kinds.index(kind) % len(PALETTE)], "symbol": part[symbol].map(marks)}
+        error = {"array": part[f"{y}_high"] - part[y], "arrayminus": part[y] - part[f"{y}_low"], "thickness": 1}
+        figure.add_scatter(x=part[x], y=part[y], error_y=error, text=part.name, name=kind, mode="markers", marker=marker | look,
+                           legendgroup=kind, showlegend=title == titles[0], row=1, col=titles.index(title) + 1)
+    for group, mark in marks.items():  # what the symbols mean, in the legend only
+        figure.add_scatter(x=[None], y=[None], name=group, mode="markers", marker=marker | {"symbol": mark})
+    return _finish(figure.update_xaxes(title=axes[0]).update_yaxes(title=axes[1], matches="y"), caption)
 
 
 def image_grid(images, titles, caption, columns=4):
