@@ -109,7 +109,7 @@ def rank_correlation(x, y, groups=None, n_permutations=9999, seed=0):
         For shapes that do not fit, NaN, a measure without differences, or too few models: at least 3 more than groups.
     """
     x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
-    groups = np.zeros(len(x)) if groups is None else np.asarray(groups)
+    groups = np.full(x.shape, "all") if groups is None else np.asarray(groups)
     if x.ndim != 1 or not x.shape == y.shape == groups.shape or not np.isfinite([x, y]).all():
         raise ValueError(f"expected finite x, y and groups of one shape (n,), got {x.shape}, {y.shape}, {groups.shape}")
     sizes = _check_groups(groups)

@@ -228,7 +228,7 @@ def scatter_panels(table, x, y, colour, symbol, panel, axes, caption):
                            legendgroup=kind, showlegend=title == titles[0], row=1, col=titles.index(title) + 1)
     for group, mark in marks.items():  # what the symbols mean, in the legend only
         figure.add_scatter(x=[None], y=[None], name=group, mode="markers", marker=marker | {"symbol": mark})
-    return _finish(figure.update_xaxes(title=axes[0]).update_yaxes(title=axes[1], matches="y"), caption)
+    return _finish(figure.update_xaxes(title=axes[0]).update_yaxes(title=axes[1], matches="y"), caption).update_layout(margin_t=95)
 
 
 def image_grid(images, titles, caption, columns=4):

@@ -6,6 +6,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
+from featpurity import load_dataset
+
 BUNDLED = Path(__file__).resolve().parents[1] / "featpurity/assets/models"
 NOISE = (0.0, 0.1, 0.2, 0.4)
 
@@ -32,3 +34,13 @@ def write_ladder(folder):
             save_file(weights, copy / "open_clip_model.safetensors")
             models.append(f"local-dir:{copy}")
     return models
+
+
+def write_pictures(folder, n=400):
+    """The first generated pictures as class folders by colour; the data set's name."""
+    dataset = load_dataset("scenes_colour")
+    for index in range(n):
+        picture, label = dataset[index]
+        (folder / dataset.classes[label]).mkdir(parents=True, exist_ok=True)
+        picture.save(folder / dataset.classes[label] / f"{index:03}.png")
+    return f"folder:{folder}"

@@ -20,7 +20,7 @@ MODULES = sorted((ROOT / "featpurity").glob("*.py"))
 NOTEBOOKS = sorted((ROOT / "notebooks").rglob("[!.]*.ipynb"))
 NAMES = {path.stem for path in MODULES} - {"__init__", "__main__"}
 # Modules that know tensors, text or figures only, and those that must not know models.
-NO_SIBLING = ["purity", "zeroshot", "pruning", "captions", "plots"]
+NO_SIBLING = ["purity", "zeroshot", "pruning", "captions", "ladder", "plots"]
 NO_MODEL = ["datasets", "images", "scenes", "recipes", "prompts", "profiles", "results"]
 MODEL_MODULES = {"models", "laclip", "checkpoints", "embeddings", "finetune", "sweep", "pretrain", "explore"}
 
