@@ -23,7 +23,6 @@ book: $(READY)  ## run a profile's notebooks and build its book: PROFILE=demo (d
 	@$(BIN)/featpurity page $(PROFILE)
 
 plan: $(READY)  ## what `make book` would download and compute, and what is missing
-	@$(BIN)/featpurity plan $(PROFILE) $(if $(DATA_ROOT),data_root=$(DATA_ROOT))
 	@$(BIN)/snakemake --nolock --dry-run --quiet rules reason host --config $(SETTINGS)
 
 test: $(READY) browser  ## the fast tests, then those that run notebooks, build books and drive a browser

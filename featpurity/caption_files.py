@@ -35,7 +35,7 @@ def read_captions(path):
     return captions
 
 
-def write_swaps(path, ratios, kind="similarity", seed=42, out_dir=None, top_k=10):
+def write_swaps(path, ratios, kind="similarity", seed=42, out_dir=None, top_k=10, neighbours=None):
     """Write a file of swapped captions for each ratio, with the swapped pairs and a summary beside it.
 
     ``X.txt`` becomes ``X_Cs30_similarity_simple.txt`` for ratio 0.3, with a ``.csv`` of the pairs
@@ -46,7 +46,7 @@ def write_swaps(path, ratios, kind="similarity", seed=42, out_dir=None, top_k=10
     path : str or Path
         See `read_captions`.
     ratios : sequence of float in [0, 1]
-    kind, seed, top_k
+    kind, seed, top_k, neighbours
         See `swap_pairs`.
     out_dir : str or Path, optional
         The folder of `path` when left out.
@@ -59,7 +59,7 @@ def write_swaps(path, ratios, kind="similarity", seed=42, out_dir=None, top_k=10
     """
     captions = read_captions(path)
     n_pairs = [count_pairs(len(captions), ratio) for ratio in ratios]
-    all_pairs, all_similarity = swap_pairs(captions, max(ratios), kind, seed, top_k)
+    all_pairs, all_similarity = swap_pairs(captions, max(ratios), kind, seed, top_k, neighbours)
     out_dir = Path(out_dir or Path(path).parent)
     out_dir.mkdir(parents=True, exist_ok=True)
     summaries = []

@@ -10,7 +10,7 @@ Rules for odd input. Line n always belongs to image n.
 
 - A caption without any known word (a blank line too) has similarity 0 to all others and takes part like them.
 - Duplicates take part as well, as the most similar captions of all, so that a swap may change no text.
-- Similarities that agree to nine digits count as equal, and the lower index comes first.
+- Similarities are rounded to ten digits, for any number of captions; of equal ones the lower index comes first.
 - With an odd number of captions and ratio 1, the last one finds no partner and stays.
 """
 
@@ -23,12 +23,15 @@ from joblib import cpu_count
 from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sparse_dot_topn import sp_matmul_topn
+from tqdm import tqdm
 
 LISTED = 64  # neighbours found in advance; more cost memory, fewer cost repeated searches
 KINDS = ("similarity", "random")
-# Each similarity is lowered by this share per index. That settles equal ones, since it is more than the
-# rounding error of a sum (near 1e-16), and leaves nine digits untouched (up to 100,000 captions).
-TIE_STEP = 1e-14
+TFIDF = {"stop_words": "english", "ngram_range": (1, 2), "max_features": 5000, "min_df": 2, "max_df": 0.95}
+DIGITS, MOST = 1e10, 2 ** 29  # what the 63 bits of a rank hold: ten digits of similarity, and the index of a caption
+# The sparse product keeps the largest numbers whatever their rank. It gets each similarity lowered by this share per
+# index within a block of captions: more than the rounding error of a sum (near 1e-16), less than nine digits.
+TIE_STEP, BLOCK = 1e-14, 100_000
 
 
 def tfidf(captions):
@@ -51,10 +54,8 @@ def tfidf(captions):
     ValueError
         If the captions share no word.
     """
-    vectoriser = TfidfVectorizer(preprocessor=_plain, stop_words="english", ngram_range=(1, 2),
-                                 max_features=5000, min_df=2, max_df=0.95)
     try:
-        return vectoriser.fit_transform(captions)
+        return TfidfVectorizer(preprocessor=_plain, **TFIDF).fit_transform(captions)
     except ValueError as error:
         raise ValueError(f"the {len(captions)} captions cannot be compared: expected words found in at least "
                          f"2 and at most 95 % of them ({error}); kind='random' needs none") from error
@@ -73,11 +74,39 @@ def similar_captions(vectors, top_k=LISTED, rows=None):
     Returns
     -------
     neighbours : sparse matrix of shape (n_rows, n)
-        At most `top_k` positive cosines a row, highest first; of equal ones the lower indices are kept.
+        At most `top_k` positive cosines a row, to ten digits, highest first; of equal ones the lower indices.
     """
     queries = vectors if rows is None else vectors[rows]
-    return sp_matmul_topn(queries, _columns(vectors), top_n=min(top_k, vectors.shape[0]), sort=True,
-                          n_threads=cpu_count())
+    starts = range(0, vectors.shape[0], BLOCK)
+    best = np.zeros((queries.shape[0], 0), np.int64)
+    for start in tqdm(starts, "nearest captions", unit="block", disable=len(starts) == 1):
+        block = vectors[start:start + BLOCK]
+        lowering = 1 - TIE_STEP * np.arange(block.shape[0])
+        found = sp_matmul_topn(queries, block.T.multiply(lowering).tocsr(), top_n=min(top_k, block.shape[0]),
+                               n_threads=cpu_count())
+        counts = np.diff(found.indptr)
+        ranks = np.zeros((len(counts), counts.max(initial=0)), np.int64)
+        ranks[np.arange(ranks.shape[1]) < counts[:, None]] = rank(found.data / lowering[found.indices],
+                                                                  found.indices + start)
+        best = np.sort(np.hstack([best, ranks]), axis=1)[:, :-top_k - 1:-1]
+    return lists_of(best, vectors.shape[0])
+
+
+def rank(similarity, index):
+    """The order of neighbours as int64, in the shape of `index`: the nearer caption is higher, then the lower index.
+
+    Of a similarity in [0, 1] ten digits count, so that the order does not depend on how a product was rounded. A rank
+    below `MOST` means similarity 0.
+    """
+    return np.rint(similarity * DIGITS).astype(np.int64) * MOST + (MOST - 1 - index)
+
+
+def lists_of(ranks, n):
+    """Rows of ranks, highest first, as a sparse matrix of shape (n_rows, n); ranks of similarity 0 are left out."""
+    kept = ranks >= MOST
+    indptr = np.concatenate([[0], np.cumsum(kept.sum(axis=1))])
+    ranks = ranks[kept]
+    return sparse.csr_matrix((ranks // MOST / DIGITS, MOST - 1 - ranks % MOST, indptr), shape=(len(kept), n))
 
 
 def swap_pairs(captions, ratio, kind="similarity", seed=42, top_k=10, neighbours=None):
@@ -159,7 +188,7 @@ def permutation(n, pairs):
 
 def _walk(vectors, order, n_pairs, rng, top_k, neighbours):
     """Visit captions in `order` and give each unused one an unused partner among its `top_k` most similar."""
-    columns = _columns(vectors)
+    columns = vectors.T.tocsr()
     first, group = _equal_rows(vectors)  # equal vectors share a list, and with it every repeated search
     if neighbours is None:
         found = similar_captions(vectors, max(LISTED, 2 * top_k), first)
@@ -179,7 +208,9 @@ def _walk(vectors, order, n_pairs, rng, top_k, neighbours):
         if len(near) < top_k and not complete:
             row = vectors[i] @ columns
             free = unused[row.indices]
-            near = lists[group[i]] = row.indices[free][np.argsort(-row.data[free])[:listed]]
+            ranks = rank(row.data[free], row.indices[free])
+            ranks = np.partition(ranks, -listed)[-listed:] if len(ranks) > listed else ranks  # sorts fewer
+            near = lists[group[i]] = lists_of(np.sort(ranks)[None, ::-1], len(order)).indices
         near = near[:top_k]
         if len(near) < top_k:  # the rest have similarity 0: the lowest unused indices
             rest = np.flatnonzero(unused)[:2 * top_k]
@@ -188,11 +219,6 @@ def _walk(vectors, order, n_pairs, rng, top_k, neighbours):
         unused[j] = False
         pairs[pair] = i, j
     return pairs
-
-
-def _columns(vectors):
-    """The vectors as columns, lowered by `TIE_STEP` per index: of equal similarities the lower index wins."""
-    return vectors.T.multiply(1 - TIE_STEP * np.arange(vectors.shape[0])).tocsr()
 
 
 def _equal_rows(vectors):

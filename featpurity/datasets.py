@@ -57,7 +57,8 @@ class LabelledImages:
 class CaptionedImages:
     """Images with a caption each; `pairs[i]` is (PIL RGB picture, str).
 
-    `rewrites[i]` holds other captions of picture i, and may be empty. The rest is as in `LabelledImages`.
+    `rewrites[i]` holds other captions of picture i, and may be empty; `facts[i]`, of generated captions only, what is
+    true of it (see `featpurity.recipes`). The rest is as in `LabelledImages`.
     """
 
     name: str
@@ -66,6 +67,7 @@ class CaptionedImages:
     images: Sequence
     images_key: str
     skipped: tuple[str, ...] = ()
+    facts: list[dict] | None = None
 
     def __len__(self):
         return len(self.images)
@@ -82,8 +84,9 @@ class CaptionedImages:
         """The pairs at `indices`."""
         indices = [int(i) for i in indices]
         captions, rewrites = [self.captions[i] for i in indices], [self.rewrites[i] for i in indices]
+        facts = self.facts and [self.facts[i] for i in indices]
         images, key = subset(self.images, indices), _subset_key(self, indices)
-        return replace(self, captions=captions, rewrites=rewrites, images=images, images_key=key)
+        return replace(self, captions=captions, rewrites=rewrites, facts=facts, images=images, images_key=key)
 
 
 def load_dataset(name, root=None, class_names="words", unreadable="raise", download=True):

@@ -71,6 +71,7 @@ class ImageFiles:
         """Names of the pictures that do not decode, in order: {name: fault}. Every one is opened."""
 
         def fault(name):
+            file = name  # until it is open: it may be gone
             try:
                 with self._open(name) as file, Image.open(file) as picture:
                     picture.draft("RGB", (32, 32))  # a JPEG at an eighth of its size shows its faults sooner

@@ -18,14 +18,13 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from open_clip import ClipLoss
-from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.tensorboard import SummaryWriter
-from torchvision.transforms import InterpolationMode, RandomResizedCrop
 
 from featpurity.purity import avg_abs_cos
 from featpurity.schedule import plan_epoch
+from featpurity.views import Crop
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 log = logging.getLogger("featpurity")
@@ -57,9 +56,7 @@ class DrawnPairs(Dataset):
 
     def __init__(self, images, texts, preprocess, augment):
         self.images, self.texts, self.preprocess = images, texts, preprocess
-        size = preprocess(Image.new("RGB", (8, 8))).shape[-1]
-        crop = RandomResizedCrop(size, (0.5, 1), interpolation=InterpolationMode.BICUBIC)
-        self.crop = crop if augment else None
+        self.crop = Crop(preprocess) if augment else None
 
     def __len__(self):
         return len(self.images)
@@ -68,9 +65,7 @@ class DrawnPairs(Dataset):
         i, image_draw, text_draw = map(int, item)
         image = self.images[i]
         if self.crop:  # seeded by the draw: the same crop in whichever process, and after a resume
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(image_draw)
-                image = self.crop(image)
+            image = self.crop(image, image_draw)
         return self.preprocess(image), self.texts[i][text_draw % len(self.texts[i])]
 
 

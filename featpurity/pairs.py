@@ -12,7 +12,7 @@ from featpurity.images import ImageFiles, content_hash, subset
 from featpurity.known_datasets import read_known
 
 SCENES = {"n": 20_000, "seed": 2_000_001}  # apart from the seeds of the test and of pre-training
-N_REWRITES = 4
+CAPTIONS_SEED, N_REWRITES = SCENES["seed"], 4
 
 
 def scenes(root=None, n_pairs=None, download=True):
@@ -36,8 +36,8 @@ def photos(root, n_pairs=None, download=True):
 def _generated(name, images, facts, images_key):
     from featpurity.recipes import make_captions
 
-    captions, rewrites = make_captions(facts, SCENES["seed"], N_REWRITES)
-    return CaptionedImages(name, captions, rewrites, images, images_key)
+    captions, rewrites = make_captions(facts, CAPTIONS_SEED, N_REWRITES)
+    return CaptionedImages(name, captions, rewrites, images, images_key, facts=facts)
 
 
 def from_csv(path, root=None, rewrites=(), n_pairs=None):

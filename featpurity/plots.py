@@ -16,7 +16,6 @@ STRATEGY_STYLE = {
     "random": ("random, mean", GREY, "dot"),
 }
 DASHES = ("solid", "dash", "dot", "dashdot")
-SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
 
 
 def _finish(figure, caption, height=440, **layout):
@@ -96,7 +95,7 @@ def cosine_histogram(cosines, widths, caption, bins=81):
     return _finish(figure, caption)
 
 
-def bars_with_intervals(table, measures, caption):
+def bars_with_intervals(table, measures, caption, x_title="data set"):
     """Bars by data set and model with 95 % intervals; a menu chooses the measure.
 
     Parameters
@@ -105,7 +104,7 @@ def bars_with_intervals(table, measures, caption):
         Columns model, dataset and, for each measure m, m, m_low and m_high.
     measures : dict of str to str
         Column and what the axis says, e.g. {"accuracy": "zero-shot accuracy (share of images)"}.
-    caption : str
+    caption, x_title : str
     """
     figure, groups = go.Figure(), {title: set() for title in measures.values()}
     for measure, title in measures.items():
@@ -116,8 +115,27 @@ def bars_with_intervals(table, measures, caption):
             figure.add_bar(x=part.dataset, y=part[measure], name=model, error_y=error,
                            marker={"color": PALETTE[index % len(PALETTE)]})
     _menu(figure, groups, y_titles=True)
-    figure.update_xaxes(title="data set")
+    figure.update_xaxes(title=x_title)
     return _finish(figure, caption, barmode="group")
+
+
+def counts(table, label, count, axis, caption):
+    """Counts as bars, one row each in the table's order, the numbers beside them.
+
+    Parameters
+    ----------
+    table : DataFrame
+    label, count : str
+        Columns that name the rows and hold the counts.
+    axis : str
+        What the horizontal axis says, with its unit.
+    caption : str
+    """
+    figure = go.Figure(go.Bar(x=table[count], y=table[label], text=table[count], texttemplate="%{text:,}", orientation="h",
+                              marker={"color": BLUE}, cliponaxis=False))  # fmt: skip
+    figure.update_xaxes(title=axis)
+    figure.update_yaxes(autorange="reversed", automargin=True)
+    return _finish(figure, caption, height=160 + 34 * len(table))
 
 
 def effects_with_intervals(table, label, axis, caption):
@@ -206,29 +224,6 @@ def lines_with_bands(table, x, measures, group, x_title, caption):
                                mode="lines+markers", line={"color": colour, "dash": DASHES[index % 4]}, **place)  # fmt: skip
         figure.update_xaxes(title=x_title, **place)
     return _finish(figure, caption, height=120 + 300 * rows)
-
-
-def scatter_panels(table, x, y, colour, symbol, panel, axes, caption):
-    """One measure against another: a point a model, a panel a tower, say. Pointing at a point shows its name.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Columns name, those that `x` to `panel` name, and `y`_low and `y`_high, where a point's bar ends.
-    axes : (str, str)
-        What the horizontal and the vertical axis say, with their units.
-    """
-    titles, kinds, groups = (list(table[column].unique()) for column in (panel, colour, symbol))
-    marker, marks = {"color": GREY, "size": 11, "line": {"color": GREY, "width": 1}}, dict(zip(groups, SYMBOLS * len(groups)))
-    figure = make_subplots(cols=len(titles), subplot_titles=titles, horizontal_spacing=0.12)
-    for (title, kind), part in table.groupby([panel, colour], sort=False):
-        look = {"color": PALETTE[kinds.index(kind) % len(PALETTE)], "symbol": part[symbol].map(marks)}
-        error = {"array": part[f"{y}_high"] - part[y], "arrayminus": part[y] - part[f"{y}_low"], "thickness": 1}
-        figure.add_scatter(x=part[x], y=part[y], error_y=error, text=part.name, name=kind, mode="markers", marker=marker | look,
-                           legendgroup=kind, showlegend=title == titles[0], row=1, col=titles.index(title) + 1)
-    for group, mark in marks.items():  # what the symbols mean, in the legend only
-        figure.add_scatter(x=[None], y=[None], name=group, mode="markers", marker=marker | {"symbol": mark})
-    return _finish(figure.update_xaxes(title=axes[0]).update_yaxes(title=axes[1], matches="y"), caption).update_layout(margin_t=95)
 
 
 def image_grid(images, titles, caption, columns=4):

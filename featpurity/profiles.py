@@ -1,6 +1,7 @@
 """Profiles: the settings of one run of the suite, as a flat, typed record.
 
-A profile file holds only what differs from the defaults below, and those are the `demo` profile. Everything that can
+A profile file holds only what differs from the defaults below, and those are the `demo` profile, the chapters that only
+generated captions allow apart. Everything that can
 be known to be wrong is said here, before a model is read or a picture opened.
 """
 
@@ -15,11 +16,15 @@ import yaml
 
 SCENES = ["shape", "colour", "background", "texture", "size", "position"]
 EXPERIMENTS = ["01_clip_vs_laclip", "02_neuron_pruning", "03_misalignment"]
-LADDER, FILTER, CLAIMS = "04_data_quality_ladder", "05_caption_filter", "06_claims"
+LADDER, FILTER, ONLINE = "04_data_quality_ladder", "05_caption_filter", "06_online_and_cached"
+CLAIMS = "07_claims"
+JUDGED = [*EXPERIMENTS, FILTER]  # what the claims are about
 CHOICES = {
-    "chapters": [*EXPERIMENTS, LADDER, FILTER, CLAIMS],
+    "chapters": [*EXPERIMENTS, LADDER, FILTER, ONLINE, CLAIMS],
     "preprocess": ["native", "paper", "paper-bicubic"],
     "precision": ["fp32", "bf16", "fp16"],
+    "class_names": ["words", "raw"],
+    "unreadable": ["raise", "skip"],
     "prompts": ["scenes", "paper", "laclip", "openai"],
     "kinds": ["similarity", "random"],
 }
@@ -37,20 +42,27 @@ class Profile:
     """
 
     name: str = "demo"
-    chapters: list[str] = field(default_factory=lambda: [*EXPERIMENTS, FILTER, CLAIMS])
+    chapters: list[str] = field(default_factory=lambda: [*EXPERIMENTS, CLAIMS])
     clip_models: list[str] = field(default_factory=lambda: ["scenes_clip"])
     laclip_models: list[str] = field(default_factory=lambda: ["scenes_laclip"])
     datasets: list[str] = field(default_factory=lambda: [f"scenes_{attribute}" for attribute in SCENES])
     data_root: str | None = None  # folder of data sets; none is needed for generated pictures
+    class_names: str = "words"  # "raw": the labels of Caltech-101 and Pets as the paper's scripts used them
+    unreadable: str = "raise"  # "skip": leave unreadable images out and count them
     prompts: str = "scenes"  # prompt set, see featpurity.prompts
     preprocess: str = "native"  # "paper": as the paper's scripts did
     pairs: str = "scenes"  # image-caption pairs of experiment 3: a name, or a CSV of image,caption
-    n_pairs: int = 12000
+    n_pairs: int = 10000
     finetune_model: str = "scenes_laclip"
     filter_model: str = "scenes_clip"  # the first model of the caption filter, trained on raw captions
+    # of the captioner of the filter: shares of facts taken for their spurious partner; the first is trained with
+    mistaken: list[float] = field(default_factory=lambda: [0.2, 0.0, 0.4])
+    online_pairs: int = 2000  # pairs of the chapter that trains online as well, the towers at work at every step
+    n_views: int = 4  # stored crops of each of them, for cached training
     ladder_models: list[str] = field(default_factory=list)  # models that differ in the quality of their data
     ratios: list[float] = field(default_factory=lambda: [0.0, 0.1, 0.3, 0.5, 0.8])
     kinds: list[str] = field(default_factory=lambda: ["similarity", "random"])
+    caption_shards: int = 1  # jobs that find the nearest captions; more for millions of pairs
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
     epochs: int = 10
     batch_size: int = 1024  # the paper's 256 on each of 4 GPUs
@@ -79,7 +91,7 @@ class Profile:
         """The models whose embeddings a chapter reads."""
         compared = [*self.clip_models, *self.laclip_models]
         return {EXPERIMENTS[0]: compared, EXPERIMENTS[1]: compared, EXPERIMENTS[2]: [self.finetune_model],
-                LADDER: self.ladder_models, FILTER: [self.filter_model], CLAIMS: []}[chapter]
+                LADDER: self.ladder_models, FILTER: [self.filter_model], ONLINE: [self.finetune_model], CLAIMS: []}[chapter]
 
     def parameters(self):
         """All settings as plain values, ready for YAML."""
@@ -146,7 +158,7 @@ def _typed(key, value, kind):
 
 def _check_values(profile):
     """Ranges, choices, duplicates, lengths, and the folder of the data."""
-    for key in ["chapters", "clip_models", "laclip_models", "datasets", "ratios", "kinds", "seeds", "kept"]:
+    for key in ["chapters", "clip_models", "laclip_models", "datasets", "ratios", "mistaken", "kinds", "seeds", "kept"]:
         values = getattr(profile, key)
         if values is not None and (not values or len(set(values)) < len(values)):
             raise ValueError(f"{key} must hold at least one value and none twice, got {values}")
@@ -160,20 +172,24 @@ def _check_values(profile):
         for value in values if isinstance(values, list) else [values]:
             if value not in known:
                 raise ValueError(f"{key}: unknown {value!r}{_hint(value, known)}. Known: {', '.join(known)}")
-    if CLAIMS in profile.chapters and not set(EXPERIMENTS) & set(profile.chapters):
-        raise ValueError(f"{CLAIMS} judges {', '.join(EXPERIMENTS)}, but chapters names none of them")
+    if CLAIMS in profile.chapters and not set(JUDGED) & set(profile.chapters):
+        raise ValueError(f"{CLAIMS} judges {', '.join(JUDGED)}, but chapters names none of them")
     if LADDER in profile.chapters and len(set(profile.ladder_models)) < 4:
         raise ValueError(f"{LADDER} needs at least 4 different ladder_models, got {profile.ladder_models}")
     if profile.data_root is not None and not Path(profile.data_root).is_dir():
         raise FileNotFoundError(f"data_root: there is no folder {profile.data_root}")
     if profile.device != "auto" and profile.device.split(":")[0] not in {"cpu", "cuda", "mps"}:
         raise ValueError(f"device must be auto, cpu, cuda, cuda:N or mps, got {profile.device!r}")
-    if any(not 0 <= ratio <= 1 for ratio in profile.ratios):
-        raise ValueError(f"ratios are shares and lie in [0, 1], got {profile.ratios}")
-    lowest = {"n_pairs": 2, "epochs": 1, "batch_size": 2, "n_random_orders": 2, "n_bootstrap": 2, "workers": 0}
+    for key in ["ratios", "mistaken"]:
+        if any(not 0 <= share <= 1 for share in getattr(profile, key)):
+            raise ValueError(f"{key} are shares and lie in [0, 1], got {getattr(profile, key)}")
+    lowest = {"n_pairs": 2, "epochs": 1, "batch_size": 2, "n_random_orders": 2, "online_pairs": 16, "n_views": 1,
+              "n_bootstrap": 2, "workers": 0, "caption_shards": 1}
     for key, low in lowest.items():
         if getattr(profile, key) < low:
             raise ValueError(f"{key} must be at least {low}, got {getattr(profile, key)}")
+    if profile.caption_shards > profile.n_pairs:
+        raise ValueError(f"caption_shards must be at most n_pairs, got {profile.caption_shards} for {profile.n_pairs}")
     if min(profile.seeds) < 0 or min(profile.kept or [1]) < 1:
         raise ValueError(f"seeds are 0 or more and kept 1 or more, got {profile.seeds} and {profile.kept}")
     if not 0 < profile.learning_rate < math.inf or not 0 <= profile.weight_decay < math.inf:

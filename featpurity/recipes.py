@@ -8,6 +8,8 @@ caption is a correct, complete sentence; several of them name different facts in
 
 from random import Random
 
+import numpy as np
+
 from featpurity.scenes import ATTRIBUTES
 
 MISSING = 0.4
@@ -75,7 +77,7 @@ def spurious_partner(attribute, name):
     return names[i ^ 1] if i ^ 1 < len(names) else names[i - 1]
 
 
-def raw_caption(facts, rng):
+def raw_caption(facts, rng, spurious=SPURIOUS):
     """One caption like web alt-text: incomplete, sometimes wrong, with boilerplate.
 
     Parameters
@@ -83,6 +85,8 @@ def raw_caption(facts, rng):
     facts : dict of str to str
         The picture's facts, as above.
     rng : random.Random
+    spurious : float in [0, 1]
+        Probability that a fact that is named is replaced by its spurious partner.
 
     Returns
     -------
@@ -90,7 +94,7 @@ def raw_caption(facts, rng):
     """
     words = rng.sample(BOILERPLATE, rng.randint(1, 3))
     for attribute, name in facts.items():
-        missing, wrong = rng.random() < MISSING, rng.random() < SPURIOUS
+        missing, wrong = rng.random() < MISSING, rng.random() < spurious
         if not missing:
             name = spurious_partner(attribute, name) if wrong else name
             words.append(f"{name} background" if attribute in ("background", "texture") else name)
@@ -127,6 +131,45 @@ def make_captions(all_facts, seed, n=4):
     rngs = [Random(f"{seed} {i}") for i in range(len(all_facts))]
     captions = [raw_caption(facts, rng) for facts, rng in zip(all_facts, rngs)]
     return captions, [rewritten_captions(facts, rng, n) for facts, rng in zip(all_facts, rngs)]
+
+
+def correct_raw(captions, all_facts, seed):
+    """Whether each raw caption that `make_captions` made says nothing wrong: bool array of shape (n,).
+
+    The same draws without spurious partners give each caption as it should have been.
+    """
+    should_be = [raw_caption(facts, Random(f"{seed} {i}"), spurious=0) for i, facts in enumerate(all_facts)]
+    return np.array(captions) == np.array(should_be)
+
+
+def recaptions(all_facts, seed, mistaken):
+    """One full sentence a picture, from a captioner that sometimes takes a fact for its spurious partner.
+
+    Parameters
+    ----------
+    all_facts : list of n dicts
+    seed : int
+        The caption of picture i depends on (seed, i), its facts and `mistaken` alone.
+    mistaken : float in [0, 1]
+        Probability of a mistake about each fact, named or not.
+
+    Returns
+    -------
+    captions : list of n str
+    correct : bool array of shape (n,)
+        Whether the sentence names no fact wrongly.
+    """
+    captions, should_be = [], []
+    for i, facts in enumerate(all_facts):
+        rng, again = Random(f"recaption {seed} {i}"), Random(f"recaption {seed} {i}")
+        wrong = [rng.random() < mistaken for _ in facts]
+        seen = {key: spurious_partner(key, name) if is_wrong else name
+                for (key, name), is_wrong in zip(facts.items(), wrong)}
+        for _ in facts:
+            again.random()
+        captions += rewritten_captions(seen, rng, 1)
+        should_be += rewritten_captions(facts, again, 1)
+    return captions, np.array(captions) == np.array(should_be)
 
 
 def _photo_sentence(facts, rng):

@@ -109,6 +109,15 @@ def slope(ratios, values):
     return stats.linregress(ratios, values).slope
 
 
+def at_chance(accuracy, n_images, n_classes):
+    """Whether an accuracy (share of images) is no more than guessing one of n_classes would give.
+
+    A binomial test, one-sided at 2.5 %, which an interval of 95 % matches. Guessing is right once in n_classes; a
+    model that always names the largest of unequal classes can do better than that.
+    """
+    return stats.binomtest(round(accuracy * n_images), n_images, 1 / n_classes, alternative="greater").pvalue > 0.025
+
+
 def effect(claim, comparison, value, low, high, dataset="mean"):
     """One row of a table of effects: a claim's id, what was compared on which data, the value and its 95 % interval."""
     if claim not in {known["id"] for known in load_claims()}:

@@ -11,11 +11,11 @@ import plotly.graph_objects as go
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
-from featpurity import plots
+from featpurity import plots, scatter
 
 ROOT = Path(__file__).resolve().parents[1]
 CHAPTERS = ("01_clip_vs_laclip", "02_neuron_pruning", "03_misalignment", "04_data_quality_ladder", "05_caption_filter",
-            "06_claims")
+            "06_online_and_cached", "07_claims")
 CAPTION = "Cosines between neurons; <b>not</b> a real model & not measured."
 
 
@@ -77,7 +77,7 @@ def other_plots():
         plots.effects_with_intervals(effects, "row", "difference", CAPTION),
         plots.pruning_curves(curves, "accuracy", "zero-shot accuracy", CAPTION),
         plots.lines_with_bands(runs, "ratio", panels, "kind", "misalignment ratio", CAPTION),
-        plots.scatter_panels(points, "avg_abs_cos", "accuracy", "data", "kind", "tower", ("average |cos|", "accuracy"), CAPTION),
+        scatter.scatter_panels(points, "avg_abs_cos", "accuracy", "data", "kind", "tower", ("average |cos|", "accuracy"), CAPTION),
         plots.image_grid(pictures, [f"a picture of thing {i}" for i in range(8)], CAPTION),
     ]
 

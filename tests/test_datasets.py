@@ -243,6 +243,12 @@ class TestFolder:
         photo(tree / "ant/1.jpg", 30)
         assert load_dataset(f"folder:{tree}").images_key != before
 
+    def test_an_image_that_is_gone_is_named_like_a_broken_one(self, tree):
+        images = load_dataset(f"folder:{tree}").images
+        (tree / images.names[2]).unlink()
+        faults = images.unreadable()
+        assert images.names[2] in faults and faults[images.names[2]].startswith("FileNotFoundError")
+
     def test_unreadable_images_are_skipped_and_counted_when_asked(self, tree):
         (tree / "ant/1.jpg").write_bytes((tree / "ant/1.jpg").read_bytes()[:300])
         (tree / "wolf/3.png").write_bytes(b"")

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from featpurity import plots
+from featpurity import plots, scatter
 
 SYMMETRIC = np.array([[0, 0.5, -0.2], [0.5, 0, 0.1], [-0.2, 0.1, 0]])
 
@@ -32,10 +32,11 @@ def figures():
         "heatmaps": plots.cosine_heatmaps({"one": SYMMETRIC, "two": -SYMMETRIC}, "Cosines."),
         "histogram": plots.cosine_histogram({"one": SYMMETRIC}, {"one": 64}, "Histogram.", bins=4),
         "bars": plots.bars_with_intervals(table, {"accuracy": "accuracy", "silhouette": "silhouette"}, "Bars."),
+        "counts": plots.counts(pd.DataFrame(dict(why=["a", "b"], n=[3, 1])), "why", "n", "links", "Counts."),
         "effects": plots.effects_with_intervals(effects, "name", "difference of accuracies", "Effects."),
         "curves": plots.pruning_curves(curves(), "accuracy", "accuracy", "Curves."),
         "lines": plots.lines_with_bands(seeds, "ratio", {"cos": "average |cos|", "acc": "accuracy"}, "kind", "ratio", "Lines."),
-        "points": plots.scatter_panels(points, "cos", "acc", "data", "group", "tower", ("|cos|", "accuracy"), "Points."),
+        "points": scatter.scatter_panels(points, "cos", "acc", "data", "group", "tower", ("|cos|", "accuracy"), "Points."),
     }
 
 
@@ -44,7 +45,7 @@ def test_every_figure_has_axes_and_a_caption_and_no_fixed_width(name):
     figure = figures()[name]
     assert figure.layout.meta["caption"].endswith(".") and figure.layout.width is None
     titled = figure.layout.xaxis.title.text, figure.layout.yaxis.title.text
-    assert all(titled) or name in ("effects", "lines")  # rows named by labels, panels by their titles
+    assert all(titled) or name in ("counts", "effects", "lines")  # rows named by labels, panels by their titles
     if name == "lines":
         assert [a.text for a in figure.layout.annotations] == ["average |cos|", "accuracy"]
 
@@ -64,6 +65,11 @@ def test_curves_draw_the_table():
     assert list(high.y) == pytest.approx([0.125, 0.25, 0.375, 0.5])
     full = next(trace for trace in figure.data if trace.name == "full")
     assert list(full.y) == [0.6, 0.6]
+
+
+def test_counts_are_drawn_in_the_table_s_order():
+    bar, axis = figures()["counts"].data[0], figures()["counts"].layout.yaxis
+    assert list(bar.y) == ["a", "b"] and list(bar.x) == [3, 1] and axis.autorange == "reversed"
 
 
 def test_heatmaps_share_one_symmetric_scale():

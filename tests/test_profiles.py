@@ -26,7 +26,8 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_the_demo_profile_is_the_defaults():
-    assert load("demo", folder=ROOT / "profiles") == Profile()
+    demo = load("demo", folder=ROOT / "profiles")
+    assert demo == Profile(chapters=demo.chapters) and set(demo.chapters) == {*Profile().chapters, "05_caption_filter"}
 
 
 def test_a_profile_holds_what_differs_and_overrides_win(folder):
@@ -54,6 +55,7 @@ BAD_VALUES = {
     "precision": ("fp8", "Known: fp32"),
     "device": ("tpu", "got 'tpu'"),
     "n_random_orders": (0, "at least 2, got 0"),
+    "caption_shards": (0, "at least 1, got 0"),
     "results_dir": (None, "results_dir must be of type str"),
 }
 
@@ -74,6 +76,23 @@ def test_a_broken_file_is_told(folder, text, message):
     (folder / "profiles/broken.yaml").write_text(text)
     with pytest.raises(ValueError, match=message):
         load("broken")
+
+
+def test_chapters_say_which_models_are_needed():
+    assert Profile(chapters=["03_misalignment"]).models == ["scenes_laclip"]
+    assert Profile(chapters=["01_clip_vs_laclip", "07_claims"]).models == ["scenes_clip", "scenes_laclip"]
+    with pytest.raises(ValueError, match="07_claims judges 01_clip.*but chapters names none"):
+        Profile(chapters=["07_claims"])
+    with pytest.raises(ValueError, match="needs at least 4 different ladder_models, got \\['a', 'b', 'c'\\]"):
+        Profile(chapters=["04_data_quality_ladder"], ladder_models=["a", "b", "c"])
+    with pytest.raises(ValueError, match="chapters: unknown '3_misalignment', did you mean '03_misalignment'"):
+        Profile(chapters=["3_misalignment"])
+
+
+def test_there_are_at_most_as_many_shards_as_captions(folder):
+    assert load("mine", {"n_pairs": 5, "caption_shards": 5}).caption_shards == 5
+    with pytest.raises(ValueError, match="caption_shards must be at most n_pairs, got 6 for 5"):
+        load("mine", {"n_pairs": 5, "caption_shards": 6})
 
 
 def test_a_missing_profile_or_folder_is_told(folder):

@@ -6,7 +6,8 @@ from random import Random
 import pytest
 
 from featpurity.recipes import (MISSING, PHOTO_CLASSES, SCENE_TEMPLATES, SHAPE_NAMED, SPURIOUS,
-                                make_captions, raw_caption, rewritten_captions, scene_facts, spurious_partner)
+                                correct_raw, make_captions, raw_caption, recaptions, rewritten_captions, scene_facts,
+                                spurious_partner)
 from featpurity.scenes import ATTRIBUTES, sample
 
 FACTS = [scene_facts(row) for row in sample(4000, 5)]
@@ -14,6 +15,14 @@ FACTS = [scene_facts(row) for row in sample(4000, 5)]
 
 def named(caption, names):
     return [name for name in names if re.search(rf"\b{name}\b", caption)]
+
+
+def said_about(caption):
+    """Attribute -> the class names by which a full sentence about a scene calls it."""
+    ground = " ".join(re.findall(r"\S+ \S+ background", caption))
+    thing = re.sub(r"(\S+ )?(\S+) background", "", caption)
+    return {attribute: named(ground if attribute in ("background", "texture") else thing, names)
+            for attribute, names in ATTRIBUTES.items()}
 
 
 @pytest.mark.parametrize("attribute", ["shape", "size", "position"])
@@ -50,10 +59,7 @@ def test_rewritten_captions_name_no_wrong_attribute_and_vary():
     for facts, captions in zip(FACTS, rewrites):
         for caption in captions:
             assert caption.endswith(".")
-            ground = " ".join(re.findall(r"\S+ \S+ background", caption))
-            thing = re.sub(r"(\S+ )?(\S+) background", "", caption)
-            for attribute, names in ATTRIBUTES.items():
-                found = named(ground if attribute in ("background", "texture") else thing, names)
+            for attribute, found in said_about(caption).items():
                 assert found in ([], [facts[attribute]]), caption
                 mentions[attribute] += len(found)
     shares = {attribute: count / 4000 for attribute, count in mentions.items()}
@@ -67,6 +73,36 @@ def test_rewritten_captions_of_photos_name_the_class_alone():
         for caption in rewritten_captions({"class": name}, Random(0), n=60):
             assert named(caption, PHOTO_CLASSES) == [name], caption
             assert not re.search(r"\ba [aeiou]", caption), caption
+
+
+def test_raw_captions_are_known_to_be_right_or_wrong():
+    captions, _ = make_captions(FACTS, seed=1, n=1)
+    right = correct_raw(captions, FACTS, seed=1)
+    assert right.mean() == pytest.approx((1 - (1 - MISSING) * SPURIOUS) ** len(ATTRIBUTES), abs=0.03)
+    for attribute in ("shape", "size", "position"):  # attributes whose names stand for nothing else
+        says_partner = [spurious_partner(attribute, facts[attribute]) in named(caption, ATTRIBUTES[attribute])
+                        for facts, caption in zip(FACTS, captions)]
+        assert any(says_partner) and not right[says_partner].any()
+    assert not correct_raw(captions, FACTS, seed=2).any()  # boilerplate and order give another seed away
+
+
+@pytest.mark.parametrize("mistaken", [0.0, 0.3, 1.0])
+def test_recaptions_are_known_to_be_right_or_wrong(mistaken):
+    captions, right = recaptions(FACTS, seed=3, mistaken=mistaken)
+    agrees = [all(found in ([], [facts[attribute]]) for attribute, found in said_about(caption).items())
+              for facts, caption in zip(FACTS, captions)]
+    assert right.tolist() == agrees
+    wrong_shape = [said_about(caption)["shape"] == [spurious_partner("shape", facts["shape"])]
+                   for facts, caption in zip(FACTS, captions)]
+    assert sum(wrong_shape) / len(FACTS) == pytest.approx(SHAPE_NAMED * mistaken, abs=0.03)
+    assert recaptions(FACTS[:9], 3, mistaken)[0] == captions[:9]
+
+
+def test_recaptions_of_photos_are_known_to_be_right_or_wrong():
+    facts = [{"class": name} for name in PHOTO_CLASSES] * 50
+    captions, right = recaptions(facts, seed=0, mistaken=0.5)
+    assert right.tolist() == [one["class"] in caption for one, caption in zip(facts, captions)]
+    assert 0.4 < right.mean() < 0.6
 
 
 def test_captions_depend_on_seed_and_place_alone():

@@ -17,12 +17,18 @@ def test_the_rule_of_the_verdict():
         results.verdict(0.2, 0.1)
 
 
+@pytest.mark.parametrize("accuracy, n_images, n_classes, chance", [
+    (0.1, 1000, 10, True), (0.115, 1000, 10, True), (0.125, 1000, 10, False), (0.05, 1000, 10, True), (0.103, 10**6, 10, False)])
+def test_chance_is_what_guessing_gives(accuracy, n_images, n_classes, chance):
+    assert results.at_chance(accuracy, n_images, n_classes) == chance
+
+
 def test_every_claim_is_written_down_whole_and_once():
     claims = results.load_claims()
     keys = {"id", "experiment", "statement", "effect", "interval", "published"}
     assert all(set(claim) == keys and all(claim.values()) for claim in claims)
     assert len({claim["id"] for claim in claims}) == len(claims)
-    assert {claim["experiment"] for claim in claims} == {1, 2, 3}
+    assert {claim["experiment"] for claim in claims} == {1, 2, 3, 5}
 
 
 def test_judge_uses_only_the_mean_over_data_sets_and_lists_what_is_missing():

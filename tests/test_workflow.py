@@ -19,7 +19,8 @@ NOTEBOOKS = {
     "01_clip_vs_laclip": "n_bootstrap = 1000",
     "02_neuron_pruning": "n_random_orders = 32\nkept = None",
     "03_misalignment": "ratios = [0.0]",
-    "06_claims": "results_dir = 'results/demo'",
+    "05_caption_filter": "mistaken = [0.2]",
+    "07_claims": "results_dir = 'results/demo'",
 }
 # Each notebook notes that it ran, and with which parameters; some wait or fail when a file says so.
 BODY = """
@@ -62,7 +63,8 @@ def build(folder):
         (folder / name).write_text(name)
     (folder / "profiles").mkdir()
     (folder / "profiles/demo.yaml").write_text(
-        "clip_models: [a.pt]\nlaclip_models: [b.pt]\nfinetune_model: b.pt\ndatasets: [scenes_shape]\n"
+        "chapters: [01_clip_vs_laclip, 02_neuron_pruning, 03_misalignment, 05_caption_filter, 07_claims]\n"
+        "clip_models: [a.pt]\nlaclip_models: [b.pt]\nfinetune_model: b.pt\nfilter_model: a.pt\ndatasets: [scenes_shape]\n"
     )
     return folder
 
@@ -133,19 +135,30 @@ def test_nothing_changed_nothing_done(suite):
 
 def test_a_changed_setting_reruns_what_depends_on_it(suite):
     _, said, notebooks = run(suite, "--config", "n_random_orders=40")
-    assert set(notebooks) == {"02_neuron_pruning", "06_claims"}, said
+    assert set(notebooks) == {"02_neuron_pruning", "07_claims"}, said
     _, said, notebooks = run(suite, "--config", "n_random_orders=40", "learning_rate=2.0e-3")
-    assert set(notebooks) == {"steps/finetune", "03_misalignment", "06_claims"}, said
+    assert set(notebooks) == {"steps/finetune", "03_misalignment", "07_claims"}, said
+
+
+def test_shards_of_captions_are_a_job_each_and_swap_waits_for_them(suite):
+    parameters = "caption_shards = 1\nshard = 0"
+    body = BODY % (["caption_shards", "shard"], "steps/neighbours")
+    write_notebook(suite / "notebooks/steps/neighbours.ipynb", parameters, body.replace("name = ", "name = f'{shard} ' + "))
+    status, said, notebooks = run(suite, "--config", "caption_shards=3")
+    jobs = [f"{shard} steps/neighbours" for shard in range(3)]
+    assert status == 0 and set(notebooks) == {*jobs, "steps/swap", "steps/finetune", "03_misalignment", "07_claims"}, said
+    assert sorted(list(notebooks)[:3]) == jobs  # before all others
+    assert [notebooks[job][1] for job in jobs] == [{"caption_shards": 3, "shard": shard} for shard in range(3)]
 
 
 def test_changed_code_and_changed_weights_rerun_what_depends_on_them(suite):
     (suite / "a.pt").write_text("other weights")
     _, said, notebooks = run(suite)
-    assert set(notebooks) == {"steps/embed a.pt", "01_clip_vs_laclip", "02_neuron_pruning", "06_claims"}, said
+    assert set(notebooks) == {"steps/embed a.pt", "01_clip_vs_laclip", "02_neuron_pruning", "05_caption_filter", "07_claims"}, said
     path = suite / "notebooks/03_misalignment.ipynb"
     path.write_text(path.read_text().replace("told to fail", "told so"))
     _, said, notebooks = run(suite)
-    assert set(notebooks) == {"03_misalignment", "06_claims"}, said
+    assert set(notebooks) == {"03_misalignment", "07_claims"}, said
 
 
 def test_a_failed_notebook_leaves_its_traceback_and_no_result(suite):
@@ -153,12 +166,12 @@ def test_a_failed_notebook_leaves_its_traceback_and_no_result(suite):
     (suite / "fail").write_text("01_clip_vs_laclip")
     status, said, notebooks = run(suite)
     assert status != 0 and "told to fail" in said
-    assert "02_neuron_pruning" in notebooks and "06_claims" not in notebooks  # keep-going, but not past it
+    assert "02_neuron_pruning" in notebooks and "07_claims" not in notebooks  # keep-going, but not past it
     assert not (suite / "results/demo/notebooks/01_clip_vs_laclip.ipynb").exists()
     assert "told to fail" in (suite / "results/demo/logs/01_clip_vs_laclip.ipynb").read_text()
     (suite / "fail").unlink()
     status, said, notebooks = run(suite)
-    assert status == 0 and set(notebooks) == {"01_clip_vs_laclip", "06_claims"}, said
+    assert status == 0 and set(notebooks) == {"01_clip_vs_laclip", "07_claims"}, said
 
 
 def test_a_killed_run_resumes(suite):
@@ -166,15 +179,28 @@ def test_a_killed_run_resumes(suite):
     (suite / "wait").write_text("steps/finetune")
     (suite / "ran.txt").unlink()
     process = start(suite, start_new_session=True)
-    # three embeddings, the swaps and two chapters; the fine-tuning waits, and all else waits for it
-    assert any("6 of 11 steps" in line for line in process.stdout)
+    # three embeddings, the swaps and three chapters; the fine-tuning waits, and all else waits for it
+    assert any("7 of 12 steps" in line for line in process.stdout)
     before = set(ran(suite))
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     (suite / "wait").unlink()
     status, said, notebooks = run(suite)
     assert status == 0, said
-    assert set(notebooks) == {"steps/finetune", "03_misalignment", "06_claims"} and not before & set(notebooks)
+    assert set(notebooks) == {"steps/finetune", "03_misalignment", "07_claims"} and not before & set(notebooks)
+
+
+def test_a_profile_runs_its_own_chapters_and_what_they_need(suite):
+    shutil.rmtree(suite / "results")
+    status, said, notebooks = run(suite, "--config", "chapters=[01_clip_vs_laclip,07_claims]")
+    assert status == 0 and set(notebooks) == {"steps/embed a.pt", "steps/embed b.pt", "01_clip_vs_laclip", "07_claims"}, said
+
+
+def test_a_dry_run_lists_what_would_be_done_and_does_nothing(suite):
+    shutil.rmtree(suite / "results")
+    status, said, notebooks = run(suite, "--dry-run")
+    assert status == 0 and not notebooks and not (suite / "results").exists()
+    assert "To download: about 0 MB" in said and "Missing\n  nothing" in said and "embed_pairs, finetune, swap" in said
 
 
 @pytest.mark.parametrize(

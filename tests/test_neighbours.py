@@ -1,0 +1,171 @@
+"""Nearest captions in shards and by blocks on a device: the same as in one piece, and a clear error when they cannot be."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from featpurity import captions as module, neighbours
+from featpurity.caption_files import read_captions, write_swaps
+from featpurity.captions import similar_captions, swap_pairs, tfidf
+from featpurity.neighbours import load_shards, similar_captions_by_blocks, write_shard
+from test_captions import generated, plain_swap
+
+ROOT = Path(__file__).resolve().parent.parent
+REAL = ROOT.parent / "shared/data/flickr8k_captions.txt"
+
+
+@pytest.fixture(scope="module")
+def captions():
+    """Real captions where there are some, beside generated ones with their many ties and blank lines."""
+    return (read_captions(REAL)[:2000] if REAL.is_file() else generated(2000, seed=1)) + generated(300)
+
+
+def same(found, expected):
+    assert np.array_equal(found.indptr, expected.indptr) and np.array_equal(found.indices, expected.indices)
+
+
+@pytest.fixture(scope="module")
+def shards(captions, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("neighbours")
+    for shard in (2, 0, 1):
+        write_shard(folder, captions, shard, 3, device="cpu")
+    return folder
+
+
+@pytest.fixture
+def spoilt(shards, tmp_path):
+    """A function that changes what a shard says about itself, in a copy of the folder."""
+    for path in shards.glob("*.npz"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+
+    def change(shard, **about):
+        path = tmp_path / f"{shard}_of_3.npz"
+        content = dict(np.load(path))
+        np.savez(path, **content | {"about": json.dumps(json.loads(str(content["about"])) | about)})
+
+    change.folder = tmp_path
+    return change
+
+
+def test_merged_shards_are_the_lists_of_one_piece(captions, shards):
+    assert sorted(path.name for path in shards.iterdir()) == ["0_of_3.npz", "1_of_3.npz", "2_of_3.npz"]
+    whole, merged = similar_captions(tfidf(captions)), load_shards(shards, captions, 3)
+    same(merged, whole)
+    assert np.array_equal(merged.data, whole.data)
+    assert load_shards(shards, captions, 1) is None
+
+
+def test_swapped_files_are_the_same_to_the_byte(captions, shards, tmp_path):
+    source = tmp_path / "X.txt"
+    source.write_text("".join(f"{caption}\n" for caption in captions))
+    write_swaps(source, [0.3, 0.8], out_dir=tmp_path / "one")
+    write_swaps(source, [0.3, 0.8], out_dir=tmp_path / "three", neighbours=load_shards(shards, captions, 3))
+    one, three = ({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("one", "three"))
+    assert one == three and len(one) == 6
+
+
+@pytest.mark.parametrize("at_once", [None, 300 * neighbours.ROWS])
+def test_blocks_on_a_device_find_the_same(captions, at_once):
+    vectors = tfidf(captions)
+    same(similar_captions_by_blocks(vectors, device="cpu", at_once=at_once), similar_captions(vectors))
+    rows = np.arange(700, 2100)
+    same(similar_captions_by_blocks(vectors, 5, rows, "cpu", at_once), similar_captions(vectors, 5, rows))
+
+
+def test_ties_between_blocks_of_captions_go_to_the_lower_index(monkeypatch):
+    many = generated(700)
+    whole = similar_captions(tfidf(many), 40)
+    monkeypatch.setattr(module, "BLOCK", 97)
+    monkeypatch.setattr(module, "LISTED", 40)
+    same(similar_captions(tfidf(many), 40), whole)
+    assert np.array_equal(swap_pairs(many, 1.0)[0], plain_swap(many, 1.0))
+
+
+def test_the_nearer_caption_comes_first_among_millions_too():
+    n, cosine = 3_000_000, np.array([1.0, 0.9 - 1e-8, 0.9, 0.9])
+    index = np.array([0, 1, n - 2, n - 1])
+    unit = np.stack([cosine, np.sqrt(1 - cosine**2)], axis=1)
+    vectors = sparse.csr_matrix((unit.ravel(), (index.repeat(2), np.tile([0, 1], 4))), shape=(n, 2))
+    assert similar_captions(vectors, 3, [0]).indices.tolist() == [0, n - 2, n - 1]
+
+
+def test_ten_digits_count_and_then_the_lower_index_up_to_the_last_of_millions():
+    similarity, last = np.array([0.5, 0.5 + 2e-11, 0.5 + 1e-9, 1.0, 1.0]), module.MOST - 1
+    ranks = module.rank(similarity, np.array([0, last, last, last, 3_000_000]))
+    assert np.argsort(-ranks).tolist() == [4, 3, 2, 0, 1]
+
+
+def test_a_shard_of_other_captions_or_settings_is_refused(captions, shards, monkeypatch):
+    with pytest.raises(ValueError, match="0_of_3.npz was made from other captions or with other settings"):
+        load_shards(shards, [*captions[:-1], "another red star"], 3)
+    monkeypatch.setattr(neighbours, "TFIDF", neighbours.TFIDF | {"min_df": 3})
+    with pytest.raises(ValueError, match="other settings"):
+        load_shards(shards, captions, 3)
+
+
+def test_missing_and_damaged_shards_are_told(captions, spoilt):
+    path = spoilt.folder / "1_of_3.npz"
+    whole = path.read_bytes()
+    for broken in (whole[:len(whole) // 2], b"", whole[:5000] + bytes([whole[5000] ^ 1]) + whole[5001:]):
+        path.write_bytes(broken)
+        with pytest.raises(ValueError, match="1_of_3.npz is damaged"):
+            load_shards(spoilt.folder, captions, 3)
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match="there is no shard .*1_of_3.npz"):
+        load_shards(spoilt.folder, captions, 3)
+
+
+def test_pickled_objects_are_refused(captions, spoilt):
+    np.savez(spoilt.folder / "0_of_3.npz", about=np.array([{}], object))
+    with pytest.raises(ValueError, match="0_of_3.npz is damaged .*allow_pickle=False"):
+        load_shards(spoilt.folder, captions, 3)
+
+
+def test_shards_that_overlap_or_leave_a_gap_are_refused(captions, spoilt):
+    spoilt(1, start=700)
+    with pytest.raises(ValueError, match="1_of_3.npz holds 767 captions from 700 .*expected them to start at 766"):
+        load_shards(spoilt.folder, captions, 3)
+    (spoilt.folder / "1_of_3.npz").write_bytes((spoilt.folder / "2_of_3.npz").read_bytes())
+    with pytest.raises(ValueError, match="1_of_3.npz holds 767 captions from 1533"):
+        load_shards(spoilt.folder, captions, 3)
+    for shard in range(2):
+        (spoilt.folder / f"{shard}_of_3.npz").rename(spoilt.folder / f"{shard}_of_2.npz")
+    (spoilt.folder / "1_of_2.npz").unlink()
+    with pytest.raises(FileNotFoundError, match="1_of_2.npz"):
+        load_shards(spoilt.folder, captions, 2)
+
+
+def test_shards_that_end_too_early_are_refused(captions, spoilt):
+    for shard in range(2):
+        (spoilt.folder / f"{shard}_of_3.npz").rename(spoilt.folder / f"{shard}_of_2.npz")
+    with pytest.raises(ValueError, match="end at caption 1533, expected 2300"):
+        load_shards(spoilt.folder, captions, 2)
+
+
+@pytest.mark.parametrize("shard, n_shards", [(3, 3), (-1, 3), (0, 0), (0, 6)])
+def test_a_shard_that_cannot_be_is_told(tmp_path, shard, n_shards):
+    with pytest.raises(ValueError, match="expected 1 to 5 shards of 5 captions"):
+        write_shard(tmp_path, ["red star"] * 5, shard, n_shards)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_the_workflow_runs_a_job_for_each_shard_and_swaps_the_same_captions(tmp_path):
+    def swapped(shards):
+        results, profile = tmp_path / f"results{shards}", tmp_path / f"small{shards}.yaml"
+        profile.write_text(f"{{n_pairs: 600, ratios: [0.0, 0.8], caption_shards: {shards}, results_dir: {results}}}")
+        command = [sys.executable, "-m", "snakemake", "--nolock", f"{results}/notebooks/steps/swap.ipynb", "--config"]
+        done = subprocess.run([*command, f"profile={profile}"], cwd=ROOT, capture_output=True, text=True, timeout=600)
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+        executed = sorted(path.stem for path in results.glob("notebooks/steps/neighbours_*.ipynb"))
+        assert executed == [f"neighbours_{shard}" for shard in range(shards) if shards > 1]
+        assert len(list(results.glob("neighbours/*.npz"))) == len(executed)
+        return {path.name: path.read_bytes() for path in (results / "captions").iterdir()}
+
+    one, three = swapped(1), swapped(3)
+    assert one == three and len(one) == 1 + 2 * 2 * 3  # the captions; kinds, ratios, files

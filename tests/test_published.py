@@ -1,0 +1,73 @@
+"""Experiments 1 and 2 on checkpoints in LaCLIP's published layout and real photos, from the files to the book."""
+
+import json
+import os
+import re
+import zipfile
+
+import pandas as pd
+import pytest
+
+from featpurity import laclip
+from featpurity.scenes import Scenes
+from laclip_checkpoint import PUBLISHED, TINY, weights_of, write
+from test_suite import ROOT, snakemake
+
+LARGE = pytest.param("B", 1000, marks=pytest.mark.skipif(
+    "FEATPURITY_LARGE" not in os.environ, reason="3 GB and half an hour on two cores: set FEATPURITY_LARGE=1"))
+pytestmark = pytest.mark.slow
+
+
+def photos(folder, n):
+    """A folder of class folders: the first photos of CIFAR-10's test set where they are at hand, else drawn pictures."""
+    archive = ROOT.parent / "shared" / "data" / "cifar10_test.zip"
+    if archive.is_file():
+        with zipfile.ZipFile(archive) as photos:
+            files = sorted(name for name in photos.namelist() if re.search(r"/0*\d+\.jpg$", name))
+            by_class = pd.Series(files).groupby([name.split("/")[-2] for name in files])
+            for name in by_class.head(n // 10):
+                path = folder / "/".join(name.split("/")[-2:])
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(photos.read(name))
+        return folder
+    for i, picture in enumerate(Scenes(n, seed=0, size=32)):
+        (folder / f"kind {i % 10}").mkdir(parents=True, exist_ok=True)
+        picture.save(folder / f"kind {i % 10}" / f"{i}.png")
+    return folder
+
+
+@pytest.mark.parametrize("size, n", [("tiny", 200), LARGE])
+def test_experiments_1_and_2_on_two_published_checkpoints(tmp_path, size, n):
+    models = []
+    for name in ("clip", "laclip"):
+        weights = weights_of(TINY if size == "tiny" else PUBLISHED[size], salt=name)
+        models.append(write(tmp_path / f"{name}.pt", weights))
+        if size == "tiny":  # no tensor tells its two text heads
+            models[-1].with_suffix(".json").write_text(json.dumps(laclip.open_clip_config(weights, text_heads=2)))
+    folder = photos(tmp_path / "photos", n)
+    (next(folder.iterdir()) / "broken.jpg").write_bytes(b"no picture")
+    profile = tmp_path / "published.yaml"
+    profile.write_text(f"""
+chapters: [01_clip_vs_laclip, 02_neuron_pruning, 07_claims]
+clip_models: [{models[0]}]
+laclip_models: [{models[1]}]
+datasets: ["folder:{folder}"]
+unreadable: skip
+prompts: laclip
+results_dir: {tmp_path}/results
+store_dir: {tmp_path}/store
+""")
+    done = snakemake(profile)
+    assert done.returncode == 0, done.stdout[-4000:]
+    table = pd.read_csv(tmp_path / "results/tables/01_accuracy_silhouette.csv")
+    assert (table.images == n).all() and (table.neurons == (48 if size == "tiny" else 512)).all()
+    curves = pd.read_csv(tmp_path / "results/tables/02_accuracy_curves.csv")
+    assert curves.kept.max() == table.neurons[0]
+    built = tmp_path / "results/book/_build/html/notebooks"
+    page = (built / "01_clip_vs_laclip.html").read_text()
+    assert "accuracy is chance (1 in 10)" in page and "1 unreadable images left out:" in page and "broken.jpg" in page
+    assert "accuracy is chance with all neurons" in (built / "02_neuron_pruning.html").read_text()
+    assert "not part of this run" in (built / "03_misalignment.html").read_text()
+    claims = pd.read_csv(tmp_path / "results/tables/claims.csv")
+    assert set(claims.verdict[claims.experiment == 3]) == {"not measured"}
+    assert (claims.verdict[claims.experiment < 3] != "not measured").all()
