@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
+from .profiles import LADDER
+
 BUNDLED = Path(__file__).parent / "assets" / "models"
 SCENES = [f"scenes_{name}" for name in ["shape", "colour", "background", "texture", "size", "position"]]
 # name: (images that are classified, classes, megabytes to download, torchvision's folder below data_root)
@@ -162,6 +164,10 @@ def check(profile):
         size = embedding_size(name)
         if size and max(profile.kept or [1]) > size:
             raise ValueError(f"kept goes up to {max(profile.kept)}, but {name} has {size} neurons")
+    if LADDER in profile.chapters:
+        from .ladder import rungs  # late: brings numpy and pandas
+
+        rungs(profile.ladder_models)
     strangers = [name for name in profile.datasets if name not in SCENES]
     if profile.prompts == "scenes" and strangers:
         raise ValueError(f"prompts 'scenes' know nothing of {', '.join(strangers)}: take paper, laclip or openai")

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
-from featpurity import plots
+from featpurity import plots, scatter
 
 ROOT = Path(__file__).resolve().parents[1]
 CHAPTERS = ("01_clip_vs_laclip", "02_neuron_pruning", "03_misalignment", "04_data_quality_ladder", "05_caption_filter",
@@ -68,6 +68,8 @@ def other_plots():
                          for seed in range(3)], columns=["kind", "ratio", "avg_abs_cos"])
     runs["accuracy"], runs["silhouette"] = 1 - runs.avg_abs_cos, runs.avg_abs_cos / 2
     panels = {"avg_abs_cos": "average |cos|", "accuracy": "accuracy (share of images)", "silhouette": "cosine silhouette"}
+    points = runs.assign(name="a model", tower=[f"{tower} tower" for tower in ("image", "text")] * 9, data=runs.ratio.astype(str),
+                         accuracy_low=runs.accuracy - 0.02, accuracy_high=runs.accuracy + 0.02)
     pictures = [Image.effect_noise((64, 64), 40 + 10 * i).convert("RGB") for i in range(8)]
     return [
         plots.cosine_histogram({"one": symmetric_matrix(0), "two": symmetric_matrix(1)}, {"one": 400}, CAPTION),
@@ -75,6 +77,7 @@ def other_plots():
         plots.effects_with_intervals(effects, "row", "difference", CAPTION),
         plots.pruning_curves(curves, "accuracy", "zero-shot accuracy", CAPTION),
         plots.lines_with_bands(runs, "ratio", panels, "kind", "misalignment ratio", CAPTION),
+        scatter.scatter_panels(points, "avg_abs_cos", "accuracy", "data", "kind", "tower", ("average |cos|", "accuracy"), CAPTION),
         plots.image_grid(pictures, [f"a picture of thing {i}" for i in range(8)], CAPTION),
     ]
 

@@ -21,7 +21,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").rglob("[!.]*.ipynb"))
 NAMES = {path.stem for path in MODULES} - {"__init__", "__main__"}
 BY_HAND = "fetch_cc3m"  # the notebook that is no step of the workflow
 # Modules that know tensors, text or figures only, and those that must not know models.
-NO_SIBLING = ["purity", "zeroshot", "pruning", "captions", "plots"]
+NO_SIBLING = ["purity", "zeroshot", "pruning", "captions", "ladder", "plots"]
 NO_MODEL = ["datasets", "images", "scenes", "recipes", "prompts", "profiles", "results", "fetch"]
 MODEL_MODULES = {"models", "laclip", "checkpoints", "embeddings", "finetune", "sweep", "pretrain", "explore"}
 
@@ -38,6 +38,10 @@ def imports(path):
 @pytest.mark.parametrize("name", NO_SIBLING)
 def test_pure_modules_import_no_sibling(name):
     assert imports(ROOT / f"featpurity/{name}.py") == set()
+
+
+def test_a_scatter_plot_takes_its_look_from_the_other_figures():
+    assert imports(ROOT / "featpurity/scatter.py") == {"plots"}
 
 
 @pytest.mark.parametrize("name", NO_MODEL)

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from featpurity import plots
+from featpurity import plots, scatter
 
 SYMMETRIC = np.array([[0, 0.5, -0.2], [0.5, 0, 0.1], [-0.2, 0.1, 0]])
 
@@ -25,6 +25,9 @@ def figures():
                               accuracy_high=[0.3, 0.6], silhouette=[0, 0.1], silhouette_low=-1, silhouette_high=1))
     effects = pd.DataFrame(dict(name=["x", "y"], effect=[0.1, -0.2], low=[0.0, -0.4], high=[0.3, -0.1]))
     seeds = pd.DataFrame(dict(ratio=[0, 0, 0.5, 0.5], kind="random", cos=[0.1, 0.2, 0.3, 0.5], acc=[1, 1, 0.5, 0.7]))
+    points = pd.DataFrame(dict(name=list("abcd"), tower=["image", "image", "text", "text"], data=["basic", "clip"] * 2,
+                               group=["small", "large"] * 2, cos=[1, 2, 1.1, 0.9], acc=[0.2, 0.4] * 2))
+    points["acc_low"], points["acc_high"] = points.acc - 0.1, points.acc + 0.2
     return {
         "heatmaps": plots.cosine_heatmaps({"one": SYMMETRIC, "two": -SYMMETRIC}, "Cosines."),
         "histogram": plots.cosine_histogram({"one": SYMMETRIC}, {"one": 64}, "Histogram.", bins=4),
@@ -33,6 +36,7 @@ def figures():
         "effects": plots.effects_with_intervals(effects, "name", "difference of accuracies", "Effects."),
         "curves": plots.pruning_curves(curves(), "accuracy", "accuracy", "Curves."),
         "lines": plots.lines_with_bands(seeds, "ratio", {"cos": "average |cos|", "acc": "accuracy"}, "kind", "ratio", "Lines."),
+        "points": scatter.scatter_panels(points, "cos", "acc", "data", "group", "tower", ("|cos|", "accuracy"), "Points."),
     }
 
 
@@ -77,6 +81,19 @@ def test_heatmaps_share_one_symmetric_scale():
 def test_error_bars_reach_the_interval():
     bar = figures()["bars"].data[1]
     assert bar.y[0] + bar.error_y.array[0] == pytest.approx(0.6) and bar.y[0] - bar.error_y.arrayminus[0] == pytest.approx(0.3)
+
+
+def test_points_take_colour_and_symbol_from_the_table_and_the_legend_names_each_once():
+    figure = figures()["points"]
+    points, legend = figure.data[:4], figure.data[4:]
+    drawn = [(trace.x[0], trace.y[0], trace.text[0], trace.xaxis, trace.name) for trace in points]
+    assert drawn == [(1, 0.2, "a", "x", "basic"), (2, 0.4, "b", "x", "clip"), (1.1, 0.2, "c", "x2", "basic"),
+                     (0.9, 0.4, "d", "x2", "clip")]
+    assert points[1].error_y.array[0] == pytest.approx(0.2) and points[1].error_y.arrayminus[0] == pytest.approx(0.1)
+    assert points[0].marker.color == points[2].marker.color != points[1].marker.color
+    assert [trace.marker.symbol for trace in legend] == [points[0].marker.symbol[0], points[1].marker.symbol[0]]
+    shown = [trace.name for trace in figure.data if trace.showlegend is not False]
+    assert shown == ["basic", "clip", "small", "large"]
 
 
 def test_a_grid_shows_every_picture():

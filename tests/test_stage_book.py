@@ -114,7 +114,7 @@ def test_staged_notebook_shows_figures_and_nothing_that_needs_a_kernel(results, 
     site = tmp_path / "book" / "book" / "site"
     assert {path.name for path in (site / "figures").iterdir()} == {
         *(f"01_clip_vs_laclip-1{part}.js" for part in ("", "-z1", "-z2", "-z3", "-z4", "-z5")), "01_clip_vs_laclip-2.js", "02_neuron_pruning-1.js",
-        *(f"03_misalignment-{number}.js" for number in range(1, 7))}
+        *(f"03_misalignment-{number}.js" for number in range(1, 8))}
     assert (site / "plotly.min.js").stat().st_size > 1e6 and (site / "tex-svg.js").stat().st_size > 1e6
     made = (tmp_path / "book" / "book" / "how_it_was_made.md").read_text()
     assert "| `steps/embed.ipynb` | 2026-01-02 03:04:05 | 1.5 |" in made and "| `profile` | `test` |" in made
