@@ -1,8 +1,8 @@
 """Nearest captions and swaps: ours against the dense way, each in a process of its own.
 
-    python benchmarks/captions.py ../shared/data/flickr8k_captions.txt
+    python benchmarks/captions.py CAPTIONS.txt       # without a file: generated captions, far more alike than real ones
 
-Where the file holds fewer captions than asked for, all are made from it by joining the first half of one
+Where there are fewer captions than asked for, all are made from them by joining the first half of one
 caption to the second half of another. The dense way is what one writes first: the whole similarity matrix in
 float32, then the 64 largest of each row.
 """
@@ -17,16 +17,24 @@ import numpy as np
 from common import machine, markdown
 from featpurity.caption_files import read_captions
 from featpurity.captions import LISTED, similar_captions, swap_pairs, tfidf
+from featpurity.recipes import make_captions, scene_facts
+from featpurity.scenes import sample
 
 
 def enough_captions(path, n):
     """The first n captions of a file, or n made from halves of them."""
-    captions = read_captions(path)
+    captions = read_captions(path) if path else generated()
     if len(captions) >= n:
         return captions[:n]
     words, rng = [caption.split() for caption in captions], np.random.default_rng(0)
     pairs = rng.integers(len(captions), size=(n, 2))
     return [" ".join(words[a][:len(words[a]) // 2] + words[b][len(words[b]) // 2:]) for a, b in pairs]
+
+
+def generated(n=20_000):
+    """Two sentences about each of n generated pictures."""
+    rewrites = make_captions([scene_facts(row) for row in sample(n, seed=1)], seed=1, n=2)[1]
+    return [caption for both in rewrites for caption in both]
 
 
 def ours(vectors, _):
@@ -68,7 +76,7 @@ def alone(way, path, n):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("captions", help="text file, one caption a line")
+    parser.add_argument("captions", nargs="?", help="text file, one caption a line; generated ones without it")
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 20_000, 40_000, 100_000])
     parser.add_argument("--dense-up-to", type=int, default=40_000, help="that way needs 4 n^2 bytes and more")
     chosen = parser.parse_args()
