@@ -47,7 +47,7 @@ class Profile:
     laclip_models: list[str] = field(default_factory=lambda: ["scenes_laclip"])
     datasets: list[str] = field(default_factory=lambda: [f"scenes_{attribute}" for attribute in SCENES])
     data_root: str | None = None  # folder of data sets; none is needed for generated pictures
-    class_names: str = "words"  # "raw": the labels of Caltech-101 and Pets as the paper's scripts used them
+    class_names: str = "words"  # "raw": labels as the data sets spell them, as in the paper's experiment 2
     unreadable: str = "raise"  # "skip": leave unreadable images out and count them
     prompts: str = "scenes"  # prompt set, see featpurity.prompts
     preprocess: str = "native"  # "paper": as the paper's scripts did
