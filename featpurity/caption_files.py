@@ -24,7 +24,7 @@ def read_captions(path):
         raise ValueError(f"{path}, line {line}: byte 0x{raw[error.start]:02x} is not UTF-8; "
                          "expected a file in UTF-8") from None
     if Path(path).suffix.lower() == ".csv":
-        table = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
+        table = read_table(text)
         if "caption" not in table:
             raise ValueError(f"{path}: expected a column 'caption', got {list(table)}")
         captions = [" ".join(caption.splitlines()) for caption in table["caption"]]
@@ -33,6 +33,11 @@ def read_captions(path):
     if not any(caption.strip() for caption in captions):
         raise ValueError(f"{path} holds no caption")
     return captions
+
+
+def read_table(text):
+    """A CSV's text as a table of str, line n below the header as row n; cells that a line lacks, or all, are empty."""
+    return pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False, skip_blank_lines=False).fillna("")
 
 
 def write_swaps(path, ratios, kind="similarity", seed=42, out_dir=None, top_k=10, neighbours=None):
@@ -55,7 +60,7 @@ def write_swaps(path, ratios, kind="similarity", seed=42, out_dir=None, top_k=10
     -------
     summaries : list of dict, one a ratio
         Shares of captions that moved and of texts that changed, mean and histogram (ten bins from 0 to 1) of
-        the pairs' similarity, and counts of odd lines.
+        the pairs' similarity where it is known (mean None where it is of none), and counts of odd lines.
     """
     captions = read_captions(path)
     n_pairs = [count_pairs(len(captions), ratio) for ratio in ratios]
@@ -65,6 +70,7 @@ def write_swaps(path, ratios, kind="similarity", seed=42, out_dir=None, top_k=10
     summaries = []
     for ratio, kept in zip(ratios, n_pairs):
         pairs, similarity = all_pairs[:kept], all_similarity[:kept]
+        known = similarity[~np.isnan(similarity)]
         new = [captions[i] for i in permutation(len(captions), pairs)]
         summaries.append({
             "n": len(captions), "kind": kind, "seed": seed, "top_k": top_k, "ratio": ratio,
@@ -72,12 +78,12 @@ def write_swaps(path, ratios, kind="similarity", seed=42, out_dir=None, top_k=10
             "changed_texts": sum(old != text for old, text in zip(captions, new)) / len(captions),
             "duplicates": len(captions) - len(set(captions)),
             "blank": sum(not caption.strip() for caption in captions),
-            "mean_similarity": float(similarity.mean()) if len(pairs) else None,
-            "similarity_histogram": np.histogram(similarity, bins=10, range=(0, 1))[0].tolist()})
+            "mean_similarity": float(known.mean()) if len(known) else None,
+            "similarity_histogram": np.histogram(known, bins=10, range=(0, 1))[0].tolist()})
         stem = out_dir / f"{Path(path).stem}_Cs{100 * ratio:g}_{kind}_simple"
         table = pd.DataFrame({"i": pairs[:, 0], "j": pairs[:, 1], "similarity": similarity})
         _write(f"{stem}.csv", table.to_csv(index=False, float_format="%.6f"))
-        _write(f"{stem}.json", json.dumps(summaries[-1], indent=1) + "\n")
+        _write(f"{stem}.json", json.dumps(summaries[-1], indent=1, allow_nan=False) + "\n")
         _write(f"{stem}.txt", "".join(f"{caption}\n" for caption in new))
     return summaries
 

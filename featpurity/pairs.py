@@ -1,12 +1,10 @@
 """Image-caption pairs: from a CSV file, from generated pictures, or photos with generated captions."""
 
-import io
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
-from featpurity.caption_files import read_captions
+from featpurity.caption_files import read_captions, read_table
 from featpurity.datasets import CaptionedImages
 from featpurity.images import ImageFiles, content_hash, subset
 from featpurity.known_datasets import read_known
@@ -50,7 +48,7 @@ def from_csv(path, root=None, rewrites=(), n_pairs=None):
     if path.stat().st_size == 0:
         raise ValueError(f"{path} is empty; expected the columns image and caption")
     captions = read_captions(path)  # says so when it is not UTF-8, has no caption column, or is empty
-    table = pd.read_csv(io.StringIO(path.read_text(encoding="utf-8-sig")), dtype=str, keep_default_na=False)
+    table = read_table(path.read_text(encoding="utf-8-sig"))
     if "image" not in table:
         raise ValueError(f"{path}: expected the columns image and caption, got {list(table)}")
     rewritten = [read_captions(file) for file in rewrites]
@@ -59,6 +57,8 @@ def from_csv(path, root=None, rewrites=(), n_pairs=None):
             raise ValueError(f"{file} has {len(lines)} captions, but {path} has {len(captions)} pairs; "
                              "expected one line a pair")
     names = list(table["image"])
+    if "" in names:
+        raise ValueError(f"{path}: row {names.index('') + 1} names no image; expected one on every row below the header")
     folders = [path.parent, path.parent / "images", *([Path(root).expanduser()] if root else [])]
     folder = next((one for one in folders if (one / names[0]).is_file()), folders[0])
     missing = [name for name in dict.fromkeys(names) if not (folder / name).is_file()]

@@ -19,6 +19,8 @@ EXPERIMENTS = ["01_clip_vs_laclip", "02_neuron_pruning", "03_misalignment"]
 LADDER, FILTER, ONLINE = "04_data_quality_ladder", "05_caption_filter", "06_online_and_cached"
 CLAIMS = "07_claims"
 JUDGED = [*EXPERIMENTS, FILTER]  # what the claims are about
+PAIRED = [EXPERIMENTS[2], FILTER, ONLINE]  # train on image-caption pairs
+SEVERAL = {"seeds": [EXPERIMENTS[2], FILTER], "ratios": [EXPERIMENTS[2], ONLINE]}  # for intervals and slopes
 CHOICES = {
     "chapters": [*EXPERIMENTS, LADDER, FILTER, ONLINE, CLAIMS],
     "preprocess": ["native", "paper", "paper-bicubic"],
@@ -174,6 +176,10 @@ def _check_values(profile):
                 raise ValueError(f"{key}: unknown {value!r}{_hint(value, known)}. Known: {', '.join(known)}")
     if CLAIMS in profile.chapters and not set(JUDGED) & set(profile.chapters):
         raise ValueError(f"{CLAIMS} judges {', '.join(JUDGED)}, but chapters names none of them")
+    for key, chapters in SEVERAL.items():
+        for chapter in chapters:
+            if chapter in profile.chapters and len(getattr(profile, key)) < 2:
+                raise ValueError(f"{chapter} needs at least 2 {key}, got {getattr(profile, key)}")
     if LADDER in profile.chapters and len(set(profile.ladder_models)) < 4:
         raise ValueError(f"{LADDER} needs at least 4 different ladder_models, got {profile.ladder_models}")
     if profile.data_root is not None and not Path(profile.data_root).is_dir():

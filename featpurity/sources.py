@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from .profiles import LADDER
+from .profiles import EXPERIMENTS, FILTER, LADDER, PAIRED
 
 BUNDLED = Path(__file__).parent / "assets" / "models"
 SCENES = [f"scenes_{name}" for name in ["shape", "colour", "background", "texture", "size", "position"]]
@@ -27,6 +27,7 @@ DATASETS = {
     "eurosat": (27_000, 10, 94, "eurosat"),
     "imagenet": (50_000, 1_000, None, "imagenet"),  # behind a login: has to be put there by hand
 }
+GENERATED_PAIRS = ["scenes", "photos"]  # their captions are generated, so that it is known which are right
 # LaCLIP's published checkpoints: each data set (and size) trained with the original captions and with rewritten ones
 LACLIP = [f"{data}_{kind}" for data in ["cc3m", "cc12m", "redcaps"] for kind in ["clip", "laclip"]]
 LACLIP += [f"laion400m_{kind}_{size}" for size in ["vitb32", "vitb16", "vitl14"] for kind in ["clip", "laclip"]]
@@ -151,12 +152,14 @@ def sources_of(profile):
     """The sources of a profile's models, data sets and pairs, as three lists."""
     root = profile.data_root
     models = [model_source(name) for name in profile.models]
-    pairs = [pairs_source(profile.pairs, root)] if "03_misalignment" in profile.chapters else []
+    pairs = [pairs_source(profile.pairs, root)] if set(PAIRED) & set(profile.chapters) else []
     return models, [dataset_source(name, root) for name in profile.datasets], pairs
 
 
 def check(profile):
     """Raise ValueError for names and sizes that cannot work, FileNotFoundError for what has to be put in place."""
+    if FILTER in profile.chapters and profile.pairs not in GENERATED_PAIRS:
+        raise ValueError(f"{FILTER} needs pairs whose right captions are known: {' or '.join(GENERATED_PAIRS)}, got {profile.pairs!r}")
     missing = [f"{one.name}: {one.missing}" for found in sources_of(profile) for one in found if one.missing]
     if missing:
         raise FileNotFoundError("; ".join(missing))
@@ -191,7 +194,7 @@ def plan(profile):
         "",
         "To compute (what is stored already is not computed again)",
         f"  trunk features  {len(models)} models x {len(datasets)} data sets, kept in {profile.store_dir}/",
-        *(training if pairs else []),
+        *(training if EXPERIMENTS[2] in profile.chapters else []),
         f"  chapters        {', '.join(profile.chapters)}",
         f"  results         {profile.results_dir}/",
         "",

@@ -98,7 +98,7 @@ def notebook(title, *figures):
         new_code_cell("measure()", outputs=[new_output("stream", name="stderr", text="100%|####| 3/3\n"),
                                             new_output("stream", name="stdout", text="measured\n"), widget]),
         *(new_code_cell("show()", outputs=[shown(figure)]) for figure in figures),
-        new_code_cell("table", outputs=[new_output("execute_result", data={"text/html": PANDAS, "text/plain": "x"})]),
+        *(new_code_cell("table", outputs=[new_output("execute_result", data={"text/html": html, "text/plain": "x"})]) for html in PANDAS),
         new_code_cell("table.style", outputs=[new_output("execute_result", data={"text/html": STYLED})]),
         new_markdown_cell("## What this shows, and what it does not\n\nNothing: it is a sample."),
     ]
@@ -111,8 +111,11 @@ def notebook(title, *figures):
     return made
 
 
-PANDAS = """<div><table border="1" class="dataframe"><thead><tr><th></th><th>dataset</th><th>accuracy</th></tr></thead>
-<tbody><tr><th>0</th><td>shape</td><td>0.5</td></tr><tr><th>1</th><td>colour</td><td>0.9</td></tr></tbody></table></div>"""
+FRAME = pd.DataFrame({"dataset": ["shape", "Colour", "size", "texture"], "images": ["1,000", "900", "10,000", "NaN"],
+                      "effect": ["+0.1 (-0.1 to +0.3)", "-0.2 (-0.3 to -0.1)", "1e-05 (0 to 1)", "not run"]})
+INDEXED = FRAME.assign(kind=["a", "a", "b", "b"]).set_index(["kind", "dataset"])
+PANDAS = [FRAME.to_html(), FRAME.set_index("dataset").to_html(),  # one row of headers, two
+          INDEXED.rename_axis([None, None]).to_html()]            # one again, and rows that share a cell
 
 
 STYLED = pd.DataFrame({"statement": ["words " * 30], "verdict": ["undecided"]}).style.hide(axis="index").to_html()

@@ -5,7 +5,9 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from dataclasses import fields
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -145,6 +147,44 @@ class TestNotebook:
             for node in ast.walk(ast.parse(source)):
                 if isinstance(node, ast.FunctionDef):
                     assert node.end_lineno - node.lineno < 8, node.name
+
+
+def distributions(lines):
+    """Normalised names of the distributions that lines of requirements name."""
+    return {re.sub(r"[-_.]+", "-", re.match(r"[\w.-]+", line)[0]).lower() for line in lines}
+
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+NEEDED = {"core": distributions(PROJECT["dependencies"])} | {
+    extra: distributions(lines) for extra, lines in PROJECT["optional-dependencies"].items()}
+CODE = [("featpurity", {"core", "cc3m"}), ("notebooks", {"core"}), ("benchmarks", {"core"}), ("workflow", {"core", "suite"}),
+        ("tests", {"core", "suite", "test"})]  # which sections a folder's imports may come from
+
+
+def third_party(source):
+    """Top-level names that some Python source imports, neither the standard library's nor the project's own."""
+    nodes = list(ast.walk(ast.parse(source)))
+    names = [one.name for node in nodes if isinstance(node, ast.Import) for one in node.names]
+    names += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and not node.level]
+    own = {path.stem for folder in ["workflow", "tests", "benchmarks"] for path in (ROOT / folder).glob("*.py")}
+    return {name.split(".")[0] for name in names} - set(sys.stdlib_module_names) - own - {"featpurity"}
+
+
+@pytest.mark.parametrize("folder, sections", CODE, ids=[folder for folder, _ in CODE])
+def test_what_is_imported_is_a_dependency(folder, sections):
+    sources = [path.read_text() for path in (ROOT / folder).rglob("*.py")]
+    sources += [cell for path in NOTEBOOKS if folder == "notebooks" for cell in fingerprint.code_cells(path)]
+    sources += [(ROOT / "workflow/Snakefile").read_text().partition("\nrule ")[0]] * (folder == "workflow")
+    homes = packages_distributions()
+    allowed = set().union(*(NEEDED[section] for section in sections))
+    for module in set().union(*map(third_party, sources)):
+        assert distributions(homes.get(module, [module])) & allowed, f"{module} is not among the dependencies of {folder}"
+
+
+def test_the_direct_dependencies_are_pinned():
+    lines = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if line and not line.startswith("#")]
+    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in lines)
+    assert distributions(lines) == NEEDED["core"] | NEEDED["suite"] | NEEDED["test"]  # cc3m's pandas is an older one
 
 
 def test_every_setting_is_a_parameter_of_some_notebook():

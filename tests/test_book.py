@@ -226,6 +226,34 @@ def test_slider_and_buttons_answer(browser, sample, address):
     page.context.close()
 
 
+@pytest.mark.parametrize("scheme", ["http", "file"])
+def test_tables_sort_by_the_column_whose_header_is_pressed(browser, sample, address, scheme):
+    visit = Visit(browser.new_context(), address(scheme, sample), sample, "notebooks/04_data_quality_ladder.html")
+    tables = visit.page.locator("table.dataframe")
+    assert [tables.nth(i).get_by_role("button").count() for i in range(tables.count())] == [4, 0, 0, 2]
+    table, original = tables.first, [0, 1, 2, 3]
+
+    def shown():
+        sorts = table.locator("thead th").evaluate_all("heads => heads.map((head) => head.ariaSort)")
+        return [int(label) for label in table.locator("tbody th").all_text_contents()], sorts
+
+    assert shown() == (original, [None] * 4)
+    table.get_by_role("button", name="images").click()              # numbers with commas; what is none stays below
+    assert shown() == ([1, 0, 2, 3], [None, None, "ascending", None])
+    table.get_by_role("button", name="images").click()
+    assert shown() == ([2, 0, 1, 3], [None, None, "descending", None])
+    table.get_by_role("button", name="images").click()
+    assert shown() == (original, [None] * 4)
+    table.get_by_role("button", name="effect").press("Enter")       # numbers with an interval behind them
+    assert shown() == ([1, 2, 0, 3], [None, None, None, "ascending"])
+    table.get_by_role("button", name="dataset").press("Space")      # words
+    assert shown() == ([1, 0, 2, 3], [None, "ascending", None, None])
+    table.get_by_role("button", name="row").click()
+    assert shown() == (original, ["ascending", None, None, None])
+    assert not visit.faults
+    visit.page.context.close()
+
+
 def test_figures_follow_the_dark_switch(heatmap_page):
     look = """() => { const plot = document.querySelector(".js-plotly-plot");
         return [getComputedStyle(plot.querySelector(".xtick text")).fill, JSON.stringify(plot.data[0].colorscale[5] ?? plot.data[0].colorscale[2])]; }"""

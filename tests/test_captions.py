@@ -1,6 +1,8 @@
 """Swapped captions: the definition, written out plainly, against the quick way, and rules for odd input."""
 
 import json
+import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -8,9 +10,13 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from scipy import sparse
 
-from featpurity import captions as module
+from featpurity import captions as module, load_pairs
 from featpurity.caption_files import read_captions, write_swaps
 from featpurity.captions import similar_captions, swap_captions, swap_pairs, tfidf
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "workflow"))
+import fingerprint  # noqa: E402
 
 
 def plain_swap(captions, ratio, seed=42, top_k=10):
@@ -113,6 +119,38 @@ def test_csv(tmp_path):
     table.write_text("image,text\na.jpg,red\n")
     with pytest.raises(ValueError, match="expected a column 'caption'"):
         read_captions(table)
+
+
+@pytest.mark.parametrize("content", ["caption\n\nred star\n\n\nblue star\n\n", "caption,image\n\nred star,1\n,\n\nblue star\n\n"])
+def test_blank_lines_of_a_csv_are_blank_captions(tmp_path, content):
+    (tmp_path / "X.csv").write_text(content)
+    assert read_captions(tmp_path / "X.csv") == ["", "red star", "", "", "blue star", ""]
+
+
+def test_a_summary_is_json_where_captions_share_no_word(tmp_path):
+    (tmp_path / "X.txt").write_text("red\nblue\nstar\nring\n")
+    write_swaps(tmp_path / "X.txt", [0.0, 1.0], "random")
+    for ratio in (0, 100):
+        text = (tmp_path / f"X_Cs{ratio}_random_simple.json").read_text()
+        summary = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+        assert summary["mean_similarity"] is None and summary["similarity_histogram"] == [0] * 10
+
+
+def test_the_chapter_reads_the_captions_of_its_own_run(tmp_path):
+    captions = tmp_path / "captions/scenes.txt"
+    captions.parent.mkdir()
+    captions.write_text("".join(f"{caption}\n" for caption in load_pairs("scenes", n_pairs=40).best_captions))
+    captions.with_name("others.txt").write_text(captions.read_text())
+    for kind in module.KINDS:
+        write_swaps(captions, [0.8, 0.1, 0.4], kind)  # of which 0.4 is an earlier run's
+    write_swaps(captions.with_name("others.txt"), [0.1], "random")
+    settings, cell, *_ = fingerprint.code_cells(ROOT / "notebooks/03_misalignment.ipynb")
+    names = {}
+    exec(settings, names)
+    names |= {"n_pairs": 40, "ratios": [0.1, 0.8], "results_dir": tmp_path}
+    exec(cell, names)
+    assert [(one["kind"], one["ratio"]) for one in names["summaries"]] == [
+        ("similarity", 0.1), ("similarity", 0.8), ("random", 0.1), ("random", 0.8)]
 
 
 @pytest.mark.parametrize("content, message", [

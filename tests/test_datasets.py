@@ -331,11 +331,17 @@ class TestPairsFromCsv:
     @pytest.mark.parametrize("content, message", [
         (b"image,caption\n", "holds no caption"), (b"image,caption\n0.jpg,\n2.jpg, \n", "holds no caption"),
         (b"image,text\n0.jpg,dog\n", "expected a column 'caption'"), (b"file,caption\n0.jpg,dog\n", "expected the columns image"),
-        (b"image,caption\n0.jpg,caf\xe9\n", "line 2: byte 0xe9 is not UTF-8"), (b"", "empty")])
+        (b"image,caption\n0.jpg,caf\xe9\n", "line 2: byte 0xe9 is not UTF-8"), (b"", "empty"),
+        (b"image,caption\n0.jpg,dog\n\n2.jpg,boat\n", "row 2 names no image")])
     def test_bad_files(self, csv, content, message):
         csv.write_bytes(content)
         with pytest.raises(ValueError, match=message):
             load_pairs(csv)
+
+    def test_a_blank_caption_keeps_its_image(self, csv):
+        csv.write_text("image,caption\n0.jpg,\n1.jpg\n2.jpg,boat\n")
+        pairs = load_pairs(csv)
+        assert pairs.captions == ["", "", "boat"] and pairs.images.names == ["0.jpg", "1.jpg", "2.jpg"]
 
     def test_missing_images_are_all_named(self, csv):
         csv.write_text("image,caption\n0.jpg,a\n7.jpg,b\n8.jpg,c\n7.jpg,d\n")

@@ -89,6 +89,30 @@ def test_chapters_say_which_models_are_needed():
         Profile(chapters=["3_misalignment"])
 
 
+@pytest.mark.parametrize("chapter, key", [
+    ("03_misalignment", "seeds"), ("03_misalignment", "ratios"), ("05_caption_filter", "seeds"), ("06_online_and_cached", "ratios")])
+def test_chapters_with_intervals_or_slopes_need_two_seeds_or_ratios(chapter, key):
+    with pytest.raises(ValueError, match=rf"{chapter} needs at least 2 {key}, got \[0"):
+        Profile(chapters=[chapter], **{key: [0]})
+    assert getattr(Profile(chapters=["02_neuron_pruning"], **{key: [0]}), key) == [0]
+
+
+def test_chapters_say_whether_pairs_are_needed(folder):
+    for chapter in ["03_misalignment", "06_online_and_cached"]:
+        with pytest.raises(FileNotFoundError, match="pairs.csv: there is no such file"):
+            sources.check(Profile(chapters=[chapter], pairs="pairs.csv"))
+        assert sources.sources_of(Profile(chapters=[chapter]))[2][0].what == "generated"
+    sources.check(Profile(chapters=["01_clip_vs_laclip"], pairs="pairs.csv"))
+    assert "generated captions" in "\n".join(sources.plan(Profile(chapters=["05_caption_filter"], pairs="photos")))
+    assert "fine-tuning" not in "\n".join(sources.plan(Profile(chapters=["05_caption_filter"])))
+
+
+def test_the_filter_needs_captions_whose_truth_is_known(folder):
+    (folder / "pairs.csv").write_text("image,caption\n")
+    with pytest.raises(ValueError, match="05_caption_filter needs pairs .*: scenes or photos, got 'pairs.csv'"):
+        sources.check(Profile(chapters=["05_caption_filter"], pairs="pairs.csv"))
+
+
 def test_there_are_at_most_as_many_shards_as_captions(folder):
     assert load("mine", {"n_pairs": 5, "caption_shards": 5}).caption_shards == 5
     with pytest.raises(ValueError, match="caption_shards must be at most n_pairs, got 6 for 5"):
