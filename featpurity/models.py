@@ -134,7 +134,7 @@ def load_model(source, device="cpu", preprocess="native"):
         a file: of LaCLIP, of projections this project fine-tuned, or any open_clip state dict with its
         configuration beside it as ``FILE_STEM.json`` or ``open_clip_config.json``.
     device : str or torch.device, default "cpu"
-        "auto" is a GPU where there is one.
+        "auto" is a GPU where there is one; under torchrun each process takes its own.
     preprocess : {"native", "paper", "paper-bicubic"}
         What the checkpoint was trained with, or what the paper's scripts used in experiment 1 or 2.
 
@@ -151,8 +151,7 @@ def load_model(source, device="cpu", preprocess="native"):
     source = str(source)
     if preprocess not in PREPROCESSINGS:
         raise ValueError(f"preprocess: expected one of {', '.join(PREPROCESSINGS)}, got {preprocess!r}")
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = _own_device() if device == "auto" else device
     path, architecture = file_of(source)
     if path is None:
         model, config, tokenizer = known_model(source)
@@ -164,6 +163,14 @@ def load_model(source, device="cpu", preprocess="native"):
     else:
         model, config, tokenizer = model_from_file(path, architecture)
     return _cut(source, model.eval(), config, tokenizer, torch.device(device), preprocess)
+
+
+def _own_device():
+    """A GPU where there is one, and of several under torchrun that of this process."""
+    if not torch.cuda.is_available():
+        return "cpu"
+    rank = os.environ.get("LOCAL_RANK")
+    return "cuda" if rank is None else f"cuda:{int(rank) % torch.cuda.device_count()}"
 
 
 def save_projections(path, clip, image_neurons, text_neurons, **metadata):
@@ -220,7 +227,7 @@ def _cut(source, model, config, tokenizer, device, preprocess):
         image_bias=None if image.bias is None else image.bias.to(**move),
         text_bias=None if text.bias is None else text.bias.to(**move),
         image_key=_digest(keys[0], settings), text_key=_digest(keys[1], words), trunk_keys=keys,
-        trunks=model.requires_grad_(False).to(device))
+        trunks=model.requires_grad_(False).to(device, memory_format=torch.channels_last))  # as embeddings.runner's batches
 
 
 def _digest(*facts):

@@ -132,6 +132,16 @@ def test_half_precision_on_disk_is_float32_in_memory(tmp_path):
     assert {weights.dtype for weights in clip.trunks.parameters()} == {torch.float32}
 
 
+def test_weights_are_channels_last_and_the_keys_know_nothing_of_it(tmp_path):
+    model = write_folder(tmp_path / "model", config(RESNET)).eval()
+    clip = load_model(tmp_path / "model")
+    kernels = [weights for weights in clip.trunks.parameters() if weights.ndim == 4 and min(weights.shape[1:]) > 1]
+    assert kernels and all(one.is_contiguous(memory_format=torch.channels_last) for one in kernels)
+    towers.cut(model, torch.ones(1, 16, dtype=torch.int64), "as it came")
+    assert model.visual.conv1.weight.is_contiguous()
+    assert towers.digests(model, config(RESNET)) == towers.digests(clip.trunks, config(RESNET)) == clip.trunk_keys
+
+
 def test_paths_to_one_model_agree(folder):
     clips = [load_model(source) for source in [folder, f"local-dir:{folder}", folder / "open_clip_model.safetensors"]]
     assert len({(clip.image_key, clip.text_key) for clip in clips}) == 1
