@@ -1,7 +1,6 @@
 """From a source's name to an open_clip model with its weights, its configuration and its tokenizer."""
 
 import json
-from pathlib import Path
 
 import open_clip
 import torch
@@ -10,34 +9,14 @@ from open_clip.tokenizer import SimpleTokenizer
 
 from featpurity import laclip, towers
 from featpurity.checkpoints import load_weights, read_weights
-from featpurity.sources import BUNDLED, model_source
-
-CONFIG, MERGES = "open_clip_config.json", "bpe.txt.gz"
-
-
-def file_of(source):
-    """The file of weights that a source names and its architecture, if that is named too; or (None, None)."""
-    folders = [BUNDLED / source, Path(source.removeprefix("local-dir:"))]
-    folder = next((path for path in folders if path.is_dir()), None)
-    if source.startswith("laclip:"):
-        name = source.removeprefix("laclip:")
-        return laclip.fetch(name), laclip.architecture(name)
-    if folder:
-        found = [path for kind in ["safetensors", "pt", "bin"] for path in sorted(folder.glob(f"*.{kind}"))]
-        if not found or not (folder / CONFIG).is_file():
-            raise FileNotFoundError(f"{folder}: expected {CONFIG} and a file of weights beside it")
-        return next((path for path in found if path.stem == "open_clip_model"), found[0]), None
-    if Path(source).is_file():
-        return Path(source), laclip.architecture(Path(source).stem)
-    architecture, _, file = source.partition(":")
-    return (Path(file), architecture) if file and Path(file).is_file() else (None, None)
+from featpurity.places import CONFIG, MERGES, configs_of
+from featpurity.sources import model_source
 
 
 def model_from_file(path, architecture):
     """An open_clip model with a file's weights, its configuration and its tokenizer."""
     weights = read_weights(path)
-    places = [path.with_suffix(".json"), path.with_name(CONFIG)]
-    beside = next((place for place in places if place.is_file()), None)
+    beside = next((place for place in configs_of(path) if place.is_file()), None)
     recognised = None
     if laclip.is_laclip(weights):
         try:

@@ -21,9 +21,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from featpurity import towers
+from featpurity import laclip, towers
 from featpurity.checkpoints import read_weights
-from featpurity.loading import file_of, known_model, model_from_file
+from featpurity.loading import known_model, model_from_file
+from featpurity.places import file_of
 
 MEAN, STD = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
 OPENAI = {"mean": MEAN, "std": STD, "resize_mode": "shortest"}
@@ -154,6 +155,8 @@ def load_model(source, device="cpu", preprocess="native"):
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     path, architecture = file_of(source)
+    if source.startswith("laclip:"):
+        path = laclip.fetch(source.removeprefix("laclip:"))
     if path is None:
         model, config, tokenizer = known_model(source)
     elif projections := _read_projections(path):
