@@ -10,7 +10,7 @@ from open_clip.tokenizer import SimpleTokenizer
 from featpurity import laclip, towers
 from featpurity.checkpoints import load_weights, read_weights
 from featpurity.places import CONFIG, MERGES, configs_of
-from featpurity.sources import model_source
+from featpurity.sources import check_text_tower, hub_file, model_source
 
 
 def model_from_file(path, architecture):
@@ -34,6 +34,7 @@ def model_from_file(path, architecture):
         named = f" to open_clip: {architecture}" if architecture else ""
         raise ValueError(f"{path}: its architecture is unknown{named}; say ARCHITECTURE:{path} or put its "
                          f"{CONFIG} beside it")
+    check_text_tower(str(path), config["model_cfg"].get("text_cfg", {}))
     model = towers.build(config)
     load_weights(model, weights if hasattr(model, "positional_embedding") else _custom_text(weights), path)
     settings = config["model_cfg"]["text_cfg"]
@@ -61,9 +62,20 @@ def known_model(source):
             raise ValueError(f"{tag} was trained with{'' if trained else 'out'} QuickGELU, "
                              f"{architecture} has {'QuickGELU' if built else 'plain GELU'}"
                              + f": load {other}:{tag}" * here)
-    model = open_clip.create_model(architecture, tag, weights_only=True, require_pretrained=True)
-    if broken := [name for name, value in model.state_dict().items() if not torch.isfinite(value).all()]:
-        raise ValueError(f"{source}: NaN or infinity in {broken[0]}")
     settings = open_clip.get_model_config(architecture)
+    check_text_tower(source, settings["text_cfg"])
+    try:
+        model = open_clip.create_model(architecture, tag, weights_only=True, require_pretrained=True)
+    except Exception as error:  # open_clip's and PyTorch's errors do not name the file
+        raise ValueError(f"{source}: {_cached(source) or 'it'} could not be loaded: {error}") from error
+    if broken := [name for name, value in model.state_dict().items() if not torch.isfinite(value).all()]:
+        raise ValueError(f"{_cached(source) or source}: NaN or infinity in {broken[0]}")
     config = {"model_cfg": settings, "preprocess_cfg": model.visual.preprocess_cfg}
     return model, config, open_clip.get_tokenizer(architecture)
+
+
+def _cached(source):
+    """The file of weights that open_clip downloaded for a known model, where Hugging Face's cache has it."""
+    architecture, _, tag = source.partition(":")
+    known = tag if architecture == "hf-hub" else open_clip.get_pretrained_cfg(architecture, tag).get("hf_hub", "")
+    return hub_file(known)

@@ -6,6 +6,7 @@ and compute.
 
 import difflib
 import json
+import importlib.util
 import logging
 from dataclasses import dataclass, replace
 from functools import cache
@@ -94,6 +95,18 @@ def hub_file(published):
     return next((Path(path) for path in found if isinstance(path, str)), None)  # else None, or known to be absent
 
 
+def check_text_tower(name, text_cfg):
+    """Raise ValueError when a text tower from Hugging Face has no neurons, or needs a package that is not here."""
+    tower = text_cfg.get("hf_model_name")
+    projection = text_cfg.get("hf_proj_type", "mlp")  # open_clip's default
+    if tower and projection != "linear":
+        raise ValueError(f"{name}: its text tower has no linear projection, so no neurons: {tower} ends in {projection!r}")
+    wanted = tower or text_cfg.get("hf_tokenizer_name")
+    if wanted and not importlib.util.find_spec("transformers"):
+        raise ValueError(f"{name}: {wanted} comes from Hugging Face's transformers, which is not installed: "
+                         "pip install 'featpurity[hf]'")
+
+
 def _open_clip_source(name):
     import open_clip  # late: takes seconds, and few profiles need it
 
@@ -102,6 +115,7 @@ def _open_clip_source(name):
     if architecture in open_clip.list_models() and path:
         return Source(name, f"file, {_megabytes(path):.1f} MB")
     if architecture in open_clip.list_models() and tag in open_clip.list_pretrained_tags_by_model(architecture):
+        check_text_tower(name, open_clip.get_model_config(architecture)["text_cfg"])
         published = open_clip.get_pretrained_cfg(architecture, tag).get("hf_hub", "")
         return _hub_source(name, f"open_clip's, trained on {tag}", published, architecture)
     known = [folder.name for folder in sorted(BUNDLED.glob("*/"))]

@@ -237,6 +237,24 @@ def test_a_changed_file_is_noticed(server):
     assert not path.exists()
 
 
+def test_a_checkpoint_of_laion_400m_is_open_clip_s_own(tmp_path, monkeypatch):
+    model = {"embed_dim": 24, "vision_cfg": {"image_size": 32, "patch_size": 16, "width": 64, "layers": 1},
+             "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}}
+    (tmp_path / "toy-laion.json").write_text(json.dumps(model))
+    open_clip.add_model_config(tmp_path / "toy-laion.json")
+    monkeypatch.setitem(places._ARCHITECTURES, "vitb32", "toy-laion")
+    monkeypatch.setattr(places, "CHECKPOINTS", tmp_path)
+    weights = towers.build({"model_cfg": model}).state_dict()
+    path = write(tmp_path / "laion400m_laclip.pt", weights)
+    clip = load_model("laclip:laion400m_laclip_vitb32")
+    assert clip.name == "laclip:laion400m_laclip_vitb32" and clip.d == 24
+    assert torch.equal(clip.image_neurons, weights["visual.proj"].T)
+    path.with_name(f"{path.name}.sha256").unlink()
+    write(path, weights | {"visual.extra": torch.ones(1)})
+    with pytest.raises(ValueError, match=f"{path} does not fit the model: it has visual.extra"):
+        load_model("laclip:laion400m_laclip_vitb32")
+
+
 @pytest.mark.parametrize("file", ["cc3m_laclip.pt", "published.pt"])
 def test_a_file_put_in_place_is_taken(server, file):
     places.CHECKPOINTS.mkdir()

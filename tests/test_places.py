@@ -48,11 +48,11 @@ def test_a_published_file_in_place_is_not_to_be_downloaded(here, file):
 
 def test_a_notebook_finds_the_project_s_data_and_checkpoints(here):
     assert places.laclip_file("cc3m_clip") == here / "checkpoints/cc3m_clip.pt"
-    photo = here / "data/cifar10/test/cat/a.png"
+    photo = here / "data/eurosat/test/Forest/a.png"
     photo.parent.mkdir(parents=True)
     load_dataset("scenes_shape")[0][0].save(photo)
-    assert load_dataset("cifar10", download=False).images.source == here / "data/cifar10/test"
-    assert sources.dataset_source("cifar10").megabytes == 0
+    assert load_dataset("eurosat", download=False).images.source == here / "data/eurosat/test"
+    assert sources.dataset_source("eurosat").megabytes == 0
 
 
 def test_what_hugging_face_s_cache_holds_is_not_to_be_downloaded(hub):
