@@ -9,8 +9,8 @@ from open_clip.tokenizer import SimpleTokenizer
 
 from featpurity import laclip, towers
 from featpurity.checkpoints import load_weights, read_weights
-from featpurity.places import CONFIG, MERGES, configs_of
-from featpurity.sources import check_text_tower, hub_file, model_source
+from featpurity.places import CONFIG, MERGES, configs_of, hub_file
+from featpurity.sources import model_source
 
 
 def model_from_file(path, architecture):
@@ -34,7 +34,7 @@ def model_from_file(path, architecture):
         named = f" to open_clip: {architecture}" if architecture else ""
         raise ValueError(f"{path}: its architecture is unknown{named}; say ARCHITECTURE:{path} or put its "
                          f"{CONFIG} beside it")
-    check_text_tower(str(path), config["model_cfg"].get("text_cfg", {}))
+    towers.check_text_tower(str(path), config["model_cfg"].get("text_cfg", {}))
     model = towers.build(config)
     load_weights(model, weights if hasattr(model, "positional_embedding") else _custom_text(weights), path)
     settings = config["model_cfg"]["text_cfg"]
@@ -63,7 +63,7 @@ def known_model(source):
                              f"{architecture} has {'QuickGELU' if built else 'plain GELU'}"
                              + f": load {other}:{tag}" * here)
     settings = open_clip.get_model_config(architecture)
-    check_text_tower(source, settings["text_cfg"])
+    towers.check_text_tower(source, settings["text_cfg"])
     try:
         model = open_clip.create_model(architecture, tag, weights_only=True, require_pretrained=True)
     except Exception as error:  # open_clip's and PyTorch's errors do not name the file

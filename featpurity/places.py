@@ -131,3 +131,17 @@ def absolute(source):
     if Path(source).exists():
         return str(Path(source).absolute())
     return f"{kind}:{Path(path).absolute()}" if path and Path(path).exists() else source
+
+
+def hub_file(published):
+    """The file of weights that Hugging Face's cache holds for `ORG/NAME` or `ORG/NAME/FILE`, else None; no network."""
+    from huggingface_hub import try_to_load_from_cache  # late: takes a second
+    from open_clip.pretrained import HF_WEIGHTS_NAME, _get_safe_alternatives
+
+    organisation, _, rest = published.partition("/")
+    name, _, file = rest.partition("/")
+    if not name:
+        return None
+    file = file or HF_WEIGHTS_NAME
+    found = [try_to_load_from_cache(f"{organisation}/{name}", one) for one in [*_get_safe_alternatives(file), file]]
+    return next((Path(path) for path in found if isinstance(path, str)), None)  # else None, or known to be absent

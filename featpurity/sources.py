@@ -6,13 +6,13 @@ and compute.
 
 import difflib
 import json
-import importlib.util
 import logging
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from .places import BUNDLED, CONFIG, URLS, data_folder, file_of, files_of, laclip_architecture, laclip_file  # noqa: F401
+from . import places
+from .places import BUNDLED, CONFIG, data_folder, file_of, files_of, hub_file  # noqa: F401 (files_of: for the workflow)
 from .profiles import LADDER
 
 SCENES = [f"scenes_{name}" for name in ["shape", "colour", "background", "texture", "size", "position"]]
@@ -28,7 +28,7 @@ DATASETS = {
     "eurosat": (27_000, 10, 94, "eurosat"),
     "imagenet": (50_000, 1_000, None, "imagenet"),  # behind a login: has to be put there by hand
 }
-LACLIP = list(URLS)
+LACLIP = list(places.URLS)
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def _laclip_source(name):
         close = difflib.get_close_matches(short, LACLIP, n=1)
         hint = f"did you mean {'laclip:' + close[0]!r}?" if close else f"known: {', '.join(LACLIP)}"
         raise ValueError(f"unknown model {name!r} ({hint})")
-    path, architecture = laclip_file(short), laclip_architecture(short) or "ViT-B-16"
+    path, architecture = places.laclip_file(short), places.laclip_architecture(short) or "ViT-B-16"
     if path.is_file():
         return Source(name, f"LaCLIP's {path}", 0)
     return Source(name, "LaCLIP's checkpoint, weights and optimizer", None, architecture=architecture, at_least=True)
@@ -81,34 +81,10 @@ def _hub_source(name, what, published, architecture=None):
     return Source(name, f"{what}: {file}" if file else what, 0 if file else None, architecture=architecture)
 
 
-def hub_file(published):
-    """The file of weights that Hugging Face's cache holds for `ORG/NAME` or `ORG/NAME/FILE`, else None; no network."""
-    from huggingface_hub import try_to_load_from_cache  # late, as below
-    from open_clip.pretrained import HF_WEIGHTS_NAME, _get_safe_alternatives
-
-    organisation, _, rest = published.partition("/")
-    name, _, file = rest.partition("/")
-    if not name:
-        return None
-    file = file or HF_WEIGHTS_NAME
-    found = [try_to_load_from_cache(f"{organisation}/{name}", one) for one in [*_get_safe_alternatives(file), file]]
-    return next((Path(path) for path in found if isinstance(path, str)), None)  # else None, or known to be absent
-
-
-def check_text_tower(name, text_cfg):
-    """Raise ValueError when a text tower from Hugging Face has no neurons, or needs a package that is not here."""
-    tower = text_cfg.get("hf_model_name")
-    projection = text_cfg.get("hf_proj_type", "mlp")  # open_clip's default
-    if tower and projection != "linear":
-        raise ValueError(f"{name}: its text tower has no linear projection, so no neurons: {tower} ends in {projection!r}")
-    wanted = tower or text_cfg.get("hf_tokenizer_name")
-    if wanted and not importlib.util.find_spec("transformers"):
-        raise ValueError(f"{name}: {wanted} comes from Hugging Face's transformers, which is not installed: "
-                         "pip install 'featpurity[hf]'")
-
-
 def _open_clip_source(name):
     import open_clip  # late: takes seconds, and few profiles need it
+
+    from .towers import check_text_tower
 
     architecture, _, tag = name.partition(":")
     path, _ = file_of(name)

@@ -180,7 +180,7 @@ def test_a_wrong_activation_for_a_known_tag_is_an_error(source, better):
 
 @pytest.mark.parametrize("installed", [True, False])
 def test_text_towers_of_hugging_face_are_checked_before_anything_is_downloaded(monkeypatch, installed, hub, tmp_path):
-    monkeypatch.setattr(sources.importlib.util, "find_spec", lambda name: installed or None)
+    monkeypatch.setattr(towers.importlib.util, "find_spec", lambda name: installed or None)
     with pytest.raises(ValueError, match="roberta-ViT-B-32.* no linear projection.*roberta-base ends in 'mlp'"):
         load_model("roberta-ViT-B-32:laion2b_s12b_b32k")
     if installed:
