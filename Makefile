@@ -1,6 +1,7 @@
 # make book [PROFILE=demo|photos|path.yaml] [DATA_ROOT=folder]    make test    make help
 PROFILE ?= demo
 DATA_ROOT ?=
+CAPTIONS ?=
 PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/ready
@@ -30,8 +31,9 @@ test: $(READY) browser  ## the fast tests, then those that run notebooks, build 
 	$(BIN)/python -m pytest -q -m slow
 	@$(MAKE) --no-print-directory fetch-test
 
-bench: $(READY)  ## our code against the plain way, side by side
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+bench: $(READY)  ## our code against the plain way, side by side (8 GB of memory): CAPTIONS=FILE for real captions
+	@for script in embeddings silhouette_and_pruning sweep "captions $(CAPTIONS)"; do set -- $$script; \
+	  echo "== $$1"; $(BIN)/python benchmarks/$$1.py $$2 || exit 1; done
 
 pretrain: $(READY)  ## train the bundled small models again, from scratch (hours on two cores)
 	$(BIN)/python -m featpurity.pretrain

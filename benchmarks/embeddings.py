@@ -7,7 +7,6 @@ there is one.
 """
 
 import argparse
-import hashlib
 import tempfile
 import time
 from pathlib import Path
@@ -16,28 +15,21 @@ import numpy as np
 import open_clip
 import torch
 from PIL import Image
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from common import machine
 from featpurity import embeddings
 from featpurity.datasets import load_dataset
+from featpurity.models import load_model
 
 
-class Untrained:
-    """An open_clip architecture without weights of worth, as far as the image trunk needs it."""
-
-    preprocess_name = "native"
-
-    def __init__(self, architecture, device):
-        model, _, self.preprocess = open_clip.create_model_and_transforms(architecture)
-        self.name, self.device = architecture, torch.device(device)
-        self.size = model.visual.image_size[0] if isinstance(model.visual.image_size, tuple) else model.visual.image_size
-        self.image_key = hashlib.sha256(architecture.encode()).hexdigest()
-        model.visual.proj = None  # what remains is the trunk
-        self.trunk = model.visual.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
-
-    def image_trunk(self, x):
-        return self.trunk(x)
+def untrained(architecture, device):
+    """An open_clip architecture without weights of worth, loaded as users load theirs."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "weights.pt"
+        torch.save(open_clip.create_model(architecture, load_weights=False).state_dict(), file)
+        return load_model(f"{architecture}:{file}", device)
 
 
 def wait(device):
@@ -63,12 +55,12 @@ def matmul_rate(device, kind, size):
     return 10 * 2 * size**3 / seconds(lambda: [a @ b for _ in range(10)], device)
 
 
-def operations(clip):
-    """Floating-point operations of the trunk for one image; the fused attention, which is not counted, is off."""
+def operations(trunk, size, device):
+    """Floating-point operations of an image trunk for one image, attention written out so that all is counted."""
     fused = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        clip.image_trunk(torch.zeros(1, 3, clip.size, clip.size, device=clip.device))
+    with FlopCounterMode(display=False) as counter, torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
+        trunk(torch.zeros(1, 3, size, size, device=device))
     torch.backends.mha.set_fastpath_enabled(fused)
     return counter.get_total_flops()
 
@@ -99,15 +91,16 @@ def main():
     args = parser.parse_args()
 
     kind = embeddings.PRECISIONS[args.precision] or torch.float32
-    clip = Untrained(args.model, args.device)
+    clip = untrained(args.model, args.device)
+    size = clip.preprocess(Image.new("RGB", (512, 384))).shape[-1]
     peak = matmul_rate(args.device, kind, 8192 if torch.device(args.device).type == "cuda" else 1024)
-    work = operations(clip)
+    work = operations(clip.image_trunk, size, args.device)
     print(machine())
     print(f"{args.model} on {args.device}, {args.precision}, batch {args.batch_size}, {args.workers} workers")
     print(f"one matrix product     {peak / 1e12:8.2f} TFLOP/s;  the trunk takes {work / 1e9:.1f} GFLOP an image")
 
     tower = embeddings.runner(clip, clip.image_trunk, args.precision, args.compile)
-    batch = torch.randn(args.batch_size, 3, clip.size, clip.size, device=args.device)
+    batch = torch.randn(args.batch_size, 3, size, size, device=args.device)
     model_rate = args.batch_size / seconds(lambda: tower(batch), args.device)
     print(f"model alone            {model_rate:8.0f} images/s = {model_rate * work / peak:.0%} of that rate")
 

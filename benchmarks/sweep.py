@@ -1,7 +1,7 @@
 """A sweep of fine-tuned projections: counted operations against the rate of a large matrix product.
 
     python benchmarks/sweep.py                       # B/16-sized features, a part of the steps, extrapolated
-    python benchmarks/sweep.py --pairs 100000        # the whole sweep
+    python benchmarks/sweep.py --pairs 100000 --epochs 10 [--device cuda]    # the whole sweep
 """
 
 import argparse
@@ -9,12 +9,22 @@ import time
 from types import SimpleNamespace
 
 import numpy as np
+import open_clip
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from common import machine, markdown
 from featpurity.sweep import sweep_projections
 
-B16_TRUNKS = 2 * 17.6e9 + 2 * 2.9e9  # of one pair, forward: ViT-B/16 at 224 px and the 12-layer text tower
+
+
+def count_trunks():
+    """Operations of the two frozen trunks of ViT-B/16 for one pair, forward, as torch counts them."""
+    with torch.device("meta"):
+        model = open_clip.CLIP(**open_clip.get_model_config("ViT-B-16"))
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            model(torch.empty(1, 3, 224, 224), torch.zeros(1, 77, dtype=torch.int64))
+    return counter.get_total_flops()
 
 
 def count_step(batch, width_image, width_text, d):
@@ -65,7 +75,7 @@ def main():
     step = count_step(chosen.batch, *chosen.widths)
     done = step * chosen.runs * chosen.epochs * (chosen.pairs // chosen.batch)
     whole = step * 40 * 10 * (100_000 // chosen.batch)
-    trunks = B16_TRUNKS * 100_000
+    trunks = count_trunks() * 100_000
     cached, online = whole + trunks, whole + trunks * 40 * 10
     print(f"{machine()}\n\n" + markdown([{
         "runs": chosen.runs, "pairs": f"{chosen.pairs:,}", "epochs": chosen.epochs, "batch": chosen.batch,

@@ -12,6 +12,7 @@ import open_clip
 import torch
 from featpurity.images import ImageFiles, class_tree, content_hash, subset
 from featpurity.known_datasets import KNOWN, read_imagenet, read_known
+from featpurity.places import data_folder
 
 SCENES_TEST = {"n": 5000, "seed": 1_000_001}  # apart from pre-training's seed: no picture is met twice
 
@@ -98,7 +99,7 @@ def load_dataset(name, root=None, class_names="words", unreadable="raise", downl
         `scenes_ATTRIBUTE` (generated), one of `KNOWN`, `imagenet`, or `folder:PATH` for any folder (or zip
         archive) of class folders. A file `classes.txt` in the folder may hold display names, one a line, in the
         sorted order of the class folders.
-    root : str or Path, default "data"
+    root : str or Path, default "data" in the project's root
         The folder of data sets: each in torchvision's own layout, or as class folders in `root/NAME/test/CLASS/`
         or inside `root/NAME_test.zip` (CIFAR-10's also in `root/test/CLASS/`).
     class_names : {"words", "raw"}
@@ -121,7 +122,7 @@ def load_dataset(name, root=None, class_names="words", unreadable="raise", downl
     """
     _check_choice("class_names", class_names, ["words", "raw"])
     _check_choice("unreadable", unreadable, ["raise", "skip"])
-    root = Path(root or "data").expanduser()
+    root = data_folder(root)
     if name.startswith("folder:"):
         folder = Path(name.removeprefix("folder:")).expanduser()
         images, raw, labels = class_tree(folder)
@@ -151,7 +152,7 @@ def load_pairs(name, root=None, n_pairs=None, rewrites=(), unreadable="raise", d
         `scenes` (generated pictures), `photos` (CIFAR-10's training photos), both with generated captions, or a
         CSV file with the columns image and caption. Its images are looked for beside it, in `images/` beside it,
         and in `root`.
-    root : str or Path, default "data"
+    root : str or Path, default "data" in the project's root
     n_pairs : int, optional
         At most so many pairs: of `photos` a seeded draw, of a CSV file the first ones.
     rewrites : list of str or Path
@@ -175,9 +176,9 @@ def load_pairs(name, root=None, n_pairs=None, rewrites=(), unreadable="raise", d
         raise ValueError(f"n_pairs: expected 1 or more, got {n_pairs}")
     loaders = {"scenes": pairs.scenes, "photos": pairs.photos}
     if str(name) in loaders:
-        found = loaders[str(name)](Path(root or "data").expanduser(), n_pairs, download)
+        found = loaders[str(name)](data_folder(root), n_pairs, download)
     else:
-        found = pairs.from_csv(name, root, rewrites, n_pairs)
+        found = pairs.from_csv(name, data_folder(root), rewrites, n_pairs)
     return _without_unreadable(found) if unreadable == "skip" else found
 
 

@@ -82,6 +82,8 @@ def image_trunk_features_of(clips, dataset, store=None, batch_size=256, workers=
     ValueError
         Before any model runs: for unreadable images, all named at once, or unknown options. Later: for features
         that are not finite.
+    TimeoutError
+        Under torchrun, when another process stops writing its shards.
     """
     _check(precision, batch_size, len(dataset))
     images, inverse = _distinct(dataset.images)

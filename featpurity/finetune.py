@@ -37,7 +37,7 @@ def finetune_projections(clip, image_features, text_features, permutation=None, 
     **options
         ``epochs=10, batch_size=1024, learning_rate=1e-3, weight_decay=0.5, betas=(0.9, 0.98),
         warmup_epochs=1, train_logit_scale=False`` and the others of `featpurity.schedule.Settings`;
-        ``evaluate, device, checkpoint, progress`` of `featpurity.sweep.sweep_projections`.
+        ``evaluate, device, checkpoint, overwrite, progress`` of `featpurity.sweep.sweep_projections`.
 
     Returns
     -------
@@ -111,7 +111,7 @@ def parse(arguments=None):
     add("--root", help="folder of the images")
     add("--captions", help="text file, line n for image n, in place of all captions: a swapped one, say")
     add("--augmented-caption-filelist", nargs="+", default=[], help="text files of rewritten captions")
-    add("--imagenet-root", help="ImageNet's folder, for its zero-shot accuracy after each epoch")
+    add("--imagenet-root", help="ImageNet's folder, or the one it is in, for the zero-shot accuracy after each epoch")
     add("--output-dir", required=True)
     add("--model", default="scenes_laclip", help="what load_model takes")
     add("--preprocess", choices=["native", "paper", "paper-bicubic"], default="native")
@@ -131,7 +131,7 @@ def parse(arguments=None):
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=["cpu", "cuda"])
     add("--workers", type=int, default=0)
     add("--seed", type=int, default=0)
-    add("--resume", help="a last.pt; the output folder's own is found by itself")
+    add("--resume", help="a last.pt of the same training; the output folder's own is found by itself")
     return parser.parse_args(arguments)
 
 

@@ -137,10 +137,14 @@ def read_known(name, root, split, download):
 
 
 def read_imagenet(root):
-    """ImageNet's validation photos, a folder for each WordNet number; sorted, these are the 1,000 classes."""
-    place = next((at for at in [root / "imagenet" / "val", root / "imagenet"] if at.is_dir()), None)
+    """ImageNet's validation photos, a folder for each WordNet number; sorted, these are the 1,000 classes.
+
+    `root` is the folder that holds imagenet/, or itself ImageNet's, or its validation photos'.
+    """
+    places = [root / "imagenet" / "val", root / "imagenet", root / "val", root]
+    place = next((at for at in places if any(at.glob("n[0-9]*/"))), None)
     if place is None:
-        raise FileNotFoundError(f"imagenet: there is no folder {root / 'imagenet' / 'val'} with n01440764/, ...")
+        raise FileNotFoundError(f"imagenet: no class folders n01440764/, ... in {', '.join(map(str, places))}")
     images, folders, labels = class_tree(place)
     if len(folders) != 1000 or not all(folder[0] == "n" and folder[1:].isdigit() for folder in folders):
         raise ValueError(f"{place}: expected 1000 class folders n01440764, ..., got {len(folders)}")

@@ -20,38 +20,9 @@ from filelock import FileLock
 from timm.models import register_model
 from tqdm.auto import tqdm
 
-_SHORT, _LONG = "https://www.dropbox.com/s", "https://www.dropbox.com/scl/fi"
-URLS = {
-    "cc3m_clip": f"{_SHORT}/5jsthdm85r2nfpz/cc3m_clip.pt?dl=1",
-    "cc3m_laclip": f"{_SHORT}/k2e1tgsfmo0afme/cc3m_laclip.pt?dl=1",
-    "cc12m_clip": f"{_SHORT}/wwfq3txw4tk1yzj/cc12m_clip.pt?dl=1",
-    "cc12m_laclip": f"{_SHORT}/lle8x0tdxssfz11/cc12m_laclip.pt?dl=1",
-    "redcaps_clip": f"{_SHORT}/qvrvkwsy6j26suv/redcaps_clip.pt?dl=1",
-    "redcaps_laclip": f"{_SHORT}/wpedkikz46gfzmg/redcaps_laclip.pt?dl=1",
-    "laion400m_clip_vitb32": f"{_SHORT}/zskxrso4pc4pe3j/laion400m_clip.pt?dl=1",
-    "laion400m_laclip_vitb32": f"{_SHORT}/ahj8ys8uufndy9y/laion400m_laclip.pt?dl=1",
-    "laion400m_clip_vitb16":
-        f"{_LONG}/e235mjd5lkhu8h5nk4ovn/laion400m_clip_vitb16.pt?rlkey=s6guy23m8eyl7zzhfmyn1xt21&dl=1",
-    "laion400m_laclip_vitb16":
-        f"{_LONG}/il3o958e2hvun2ei774ao/laion400m_laclip_vitb16.pt?rlkey=0domivxgaimqrfyuruak0h96b&dl=1",
-    "laion400m_clip_vitl14":
-        f"{_LONG}/o61athl9ijt2pufoplpsh/laion400m_clip_vitl14.pt?rlkey=ri0fzco6b5yfs7aryxvxc9rvw&dl=1",
-    "laion400m_laclip_vitl14":
-        f"{_LONG}/v9y0vtgfjisctl0qyufdg/laion400m_laclip_vitl14.pt?rlkey=pdyzxpjeji1mw1xztn5gptqgo&dl=1",
-}
-CHECKPOINTS = Path("checkpoints")
+from featpurity.places import URLS, laclip_file, published_name
+
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-_ARCHITECTURES = {"vitb32": "ViT-B-32", "vitb16": "ViT-B-16", "vitl14": "ViT-L-14-quickgelu"}
-
-
-def architecture(name):
-    """open_clip's architecture by the name of a checkpoint or its published file, None where tensors tell."""
-    known = next((key for key, url in URLS.items() if name in (key, Path(_file_name(url)).stem)), "")
-    return _ARCHITECTURES.get(known.rpartition("_")[2])
-
-
-def _file_name(url):
-    return url.partition("?")[0].rpartition("/")[2]
 
 
 def is_laclip(weights):
@@ -144,7 +115,7 @@ def fetch(name, folder=None):
     name : str
         A key of `URLS`.
     folder : str or Path, optional
-        `CHECKPOINTS` when left out.
+        `checkpoints` in the project's root when left out.
 
     Returns
     -------
@@ -161,11 +132,10 @@ def fetch(name, folder=None):
         close = difflib.get_close_matches(name, URLS, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"expected one of {', '.join(URLS)}"
         raise ValueError(f"unknown LaCLIP checkpoint {name!r}, {hint}")
-    folder = Path(folder or CHECKPOINTS)
+    folder = laclip_file(name, folder).parent
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / f"{name}.lock"):  # of several processes one downloads and the others wait
-        places = [folder / f"{name}.pt", folder / _file_name(URLS[name])]
-        path = next((place for place in places if place.is_file()), places[0])
+        path = laclip_file(name, folder)
         record = path.with_name(f"{path.name}.sha256")
         expected = record.read_text().split()[0] if record.is_file() else None
         if not path.is_file():
@@ -181,7 +151,7 @@ def fetch(name, folder=None):
 
 def download(url, output_file, pooch_=None):
     """A downloader for pooch that shows its progress and goes on where an earlier one broke off."""
-    part = Path(output_file).with_name(f"{_file_name(url)}.part")
+    part = Path(output_file).with_name(f"{published_name(url)}.part")
     tag = part.with_name(f"{part.name}.tag")  # the server's mark of the version that the part belongs to
     have = part.stat().st_size if part.is_file() and tag.is_file() else 0
     headers = {"Range": f"bytes={have}-", "If-Range": tag.read_text()} if have else {}
@@ -194,7 +164,7 @@ def download(url, output_file, pooch_=None):
         tag.write_text(mark) if mark else tag.unlink(missing_ok=True)
         size = have + int(answer.headers["Content-Length"]) if "Content-Length" in answer.headers else None
         with part.open("ab" if have else "wb") as file, tqdm(
-                desc=_file_name(url), initial=have, total=size, unit="B", unit_scale=True) as bar:
+                desc=published_name(url), initial=have, total=size, unit="B", unit_scale=True) as bar:
             for block in answer.iter_content(2 ** 16):  # what a breaking connection loses at most
                 file.write(block)
                 bar.update(len(block))

@@ -1,7 +1,6 @@
 """From a source's name to an open_clip model with its weights, its configuration and its tokenizer."""
 
 import json
-from pathlib import Path
 
 import open_clip
 import torch
@@ -10,34 +9,14 @@ from open_clip.tokenizer import SimpleTokenizer
 
 from featpurity import laclip, towers
 from featpurity.checkpoints import load_weights, read_weights
-from featpurity.sources import BUNDLED, model_source
-
-CONFIG, MERGES = "open_clip_config.json", "bpe.txt.gz"
-
-
-def file_of(source):
-    """The file of weights that a source names and its architecture, if that is named too; or (None, None)."""
-    folders = [BUNDLED / source, Path(source.removeprefix("local-dir:"))]
-    folder = next((path for path in folders if path.is_dir()), None)
-    if source.startswith("laclip:"):
-        name = source.removeprefix("laclip:")
-        return laclip.fetch(name), laclip.architecture(name)
-    if folder:
-        found = [path for kind in ["safetensors", "pt", "bin"] for path in sorted(folder.glob(f"*.{kind}"))]
-        if not found or not (folder / CONFIG).is_file():
-            raise FileNotFoundError(f"{folder}: expected {CONFIG} and a file of weights beside it")
-        return next((path for path in found if path.stem == "open_clip_model"), found[0]), None
-    if Path(source).is_file():
-        return Path(source), laclip.architecture(Path(source).stem)
-    architecture, _, file = source.partition(":")
-    return (Path(file), architecture) if file and Path(file).is_file() else (None, None)
+from featpurity.places import CONFIG, MERGES, configs_of, hub_file
+from featpurity.sources import model_source
 
 
 def model_from_file(path, architecture):
     """An open_clip model with a file's weights, its configuration and its tokenizer."""
     weights = read_weights(path)
-    places = [path.with_suffix(".json"), path.with_name(CONFIG)]
-    beside = next((place for place in places if place.is_file()), None)
+    beside = next((place for place in configs_of(path) if place.is_file()), None)
     recognised = None
     if laclip.is_laclip(weights):
         try:
@@ -55,6 +34,7 @@ def model_from_file(path, architecture):
         named = f" to open_clip: {architecture}" if architecture else ""
         raise ValueError(f"{path}: its architecture is unknown{named}; say ARCHITECTURE:{path} or put its "
                          f"{CONFIG} beside it")
+    towers.check_text_tower(str(path), config["model_cfg"].get("text_cfg", {}))
     model = towers.build(config)
     load_weights(model, weights if hasattr(model, "positional_embedding") else _custom_text(weights), path)
     settings = config["model_cfg"]["text_cfg"]
@@ -82,9 +62,20 @@ def known_model(source):
             raise ValueError(f"{tag} was trained with{'' if trained else 'out'} QuickGELU, "
                              f"{architecture} has {'QuickGELU' if built else 'plain GELU'}"
                              + f": load {other}:{tag}" * here)
-    model = open_clip.create_model(architecture, tag, weights_only=True, require_pretrained=True)
-    if broken := [name for name, value in model.state_dict().items() if not torch.isfinite(value).all()]:
-        raise ValueError(f"{source}: NaN or infinity in {broken[0]}")
     settings = open_clip.get_model_config(architecture)
+    towers.check_text_tower(source, settings["text_cfg"])
+    try:
+        model = open_clip.create_model(architecture, tag, weights_only=True, require_pretrained=True)
+    except Exception as error:  # open_clip's and PyTorch's errors do not name the file
+        raise ValueError(f"{source}: {_cached(source) or 'it'} could not be loaded: {error}") from error
+    if broken := [name for name, value in model.state_dict().items() if not torch.isfinite(value).all()]:
+        raise ValueError(f"{_cached(source) or source}: NaN or infinity in {broken[0]}")
     config = {"model_cfg": settings, "preprocess_cfg": model.visual.preprocess_cfg}
     return model, config, open_clip.get_tokenizer(architecture)
+
+
+def _cached(source):
+    """The file of weights that open_clip downloaded for a known model, where Hugging Face's cache has it."""
+    architecture, _, tag = source.partition(":")
+    known = tag if architecture == "hf-hub" else open_clip.get_pretrained_cfg(architecture, tag).get("hf_hub", "")
+    return hub_file(known)

@@ -21,9 +21,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from featpurity import towers
+from featpurity import laclip, towers
 from featpurity.checkpoints import read_weights
-from featpurity.loading import file_of, known_model, model_from_file
+from featpurity.loading import known_model, model_from_file
+from featpurity.places import absolute, file_of
 
 MEAN, STD = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
 OPENAI = {"mean": MEAN, "std": STD, "resize_mode": "shortest"}
@@ -32,7 +33,7 @@ PREPROCESSINGS = {
     "paper": OPENAI | {"interpolation": "bilinear"},         # the paper's experiment 1, whatever the model
     "paper-bicubic": OPENAI | {"interpolation": "bicubic"},  # its experiment 2
 }
-KIND = "featpurity projections"
+KIND, FACTS, PROJECTIONS = "featpurity projections", ["base", "image_key", "text_key"], ["image_neurons", "text_neurons"]
 
 
 @dataclass(eq=False)
@@ -134,7 +135,7 @@ def load_model(source, device="cpu", preprocess="native"):
         a file: of LaCLIP, of projections this project fine-tuned, or any open_clip state dict with its
         configuration beside it as ``FILE_STEM.json`` or ``open_clip_config.json``.
     device : str or torch.device, default "cpu"
-        "auto" is a GPU where there is one.
+        "auto" is a GPU where there is one; under torchrun each process takes its own.
     preprocess : {"native", "paper", "paper-bicubic"}
         What the checkpoint was trained with, or what the paper's scripts used in experiment 1 or 2.
 
@@ -145,15 +146,16 @@ def load_model(source, device="cpu", preprocess="native"):
     Raises
     ------
     FileNotFoundError, ValueError
-        When nothing is known by that name, the file is broken or does not fit, a known tag was trained with
+        When nothing is known by that name, the file is broken or does not fit, it needs transformers, a known tag was trained with
         another activation than the architecture has, or a tower does not end in a linear projection.
     """
     source = str(source)
     if preprocess not in PREPROCESSINGS:
         raise ValueError(f"preprocess: expected one of {', '.join(PREPROCESSINGS)}, got {preprocess!r}")
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = _own_device() if device == "auto" else device
     path, architecture = file_of(source)
+    if source.startswith("laclip:"):
+        path = laclip.fetch(source.removeprefix("laclip:"))
     if path is None:
         model, config, tokenizer = known_model(source)
     elif projections := _read_projections(path):
@@ -164,6 +166,14 @@ def load_model(source, device="cpu", preprocess="native"):
     else:
         model, config, tokenizer = model_from_file(path, architecture)
     return _cut(source, model.eval(), config, tokenizer, torch.device(device), preprocess)
+
+
+def _own_device():
+    """A GPU where there is one, and of several under torchrun that of this process."""
+    if not torch.cuda.is_available():
+        return "cpu"
+    rank = os.environ.get("LOCAL_RANK")
+    return "cuda" if rank is None else f"cuda:{int(rank) % torch.cuda.device_count()}"
 
 
 def save_projections(path, clip, image_neurons, text_neurons, **metadata):
@@ -180,7 +190,7 @@ def save_projections(path, clip, image_neurons, text_neurons, **metadata):
     tuned = clip.with_projections(image_neurons, text_neurons)
     tensors = {"image_neurons": tuned.image_neurons.cpu(), "text_neurons": tuned.text_neurons.cpu()}
     header = {name: str(value) for name, value in metadata.items()}
-    header |= {"kind": KIND, "base": clip.base} | dict(zip(["image_key", "text_key"], clip.trunk_keys))
+    header |= {"kind": KIND, "base": absolute(clip.base)} | dict(zip(["image_key", "text_key"], clip.trunk_keys))
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     save_file(tensors, f"{path}.part", header)
     os.chmod(f"{path}.part", 0o644)  # safetensors keeps its files to their owner
@@ -194,7 +204,12 @@ def _read_projections(path):
             header = file.metadata() or {}
     except SafetensorError:  # another kind of file, or a broken one: for its reader to say
         return None
-    return header | read_weights(path) if header.get("kind") == KIND else None
+    if header.get("kind") != KIND:
+        return None
+    weights = read_weights(path)
+    if missing := [name for name in FACTS if name not in header] + [name for name in PROJECTIONS if name not in weights]:
+        raise ValueError(f"{path}: a file of fine-tuned projections, but it lacks {', '.join(missing)}")
+    return header | weights
 
 
 def _cut(source, model, config, tokenizer, device, preprocess):
@@ -220,7 +235,7 @@ def _cut(source, model, config, tokenizer, device, preprocess):
         image_bias=None if image.bias is None else image.bias.to(**move),
         text_bias=None if text.bias is None else text.bias.to(**move),
         image_key=_digest(keys[0], settings), text_key=_digest(keys[1], words), trunk_keys=keys,
-        trunks=model.requires_grad_(False).to(device))
+        trunks=model.requires_grad_(False).to(device, memory_format=torch.channels_last))  # as embeddings.runner's batches
 
 
 def _digest(*facts):

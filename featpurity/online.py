@@ -8,8 +8,7 @@ take a batch in parts and the loss still sees it whole, because only what leaves
 
 import logging
 import math
-import os
-from dataclasses import astuple
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +23,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from featpurity.purity import avg_abs_cos
 from featpurity.schedule import plan_epoch
+from featpurity.sweep import digest, read_state, start_of, write_state
 from featpurity.views import Crop
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -70,7 +70,7 @@ class DrawnPairs(Dataset):
 
 
 def train(clip, images, texts, output_dir, settings, *, seed=0, update_freq=1, augment=True, precision="fp32",
-          workers=0, evaluate=None, resume=None):
+          workers=0, evaluate=None, resume=None, overwrite=False):
     """Train the projections on images and texts; in a process group every process calls this.
 
     Parameters
@@ -97,6 +97,8 @@ def train(clip, images, texts, output_dir, settings, *, seed=0, update_freq=1, a
         See `featpurity.sweep.sweep_projections`.
     resume : str or Path, optional
         A last.pt; the finished epochs are not repeated and the numbers are those of an unbroken run.
+    overwrite : bool, default False
+        Whether to train anew when that last.pt is of another training; otherwise it is a ValueError.
 
     Returns
     -------
@@ -106,7 +108,8 @@ def train(clip, images, texts, output_dir, settings, *, seed=0, update_freq=1, a
     Raises
     ------
     ValueError
-        If images and texts differ in number, or a batch does not divide.
+        If images and texts differ in number, a batch does not divide, or last.pt is of another training; it
+        names what differs.
     FloatingPointError
         If a loss is not finite; it names the step and this process's pairs.
     """
@@ -126,10 +129,17 @@ def train(clip, images, texts, output_dir, settings, *, seed=0, update_freq=1, a
     loss_of = ClipLoss(gather_with_grad=True, rank=rank, world_size=world)  # exact for any world
     n_steps = n // min(n, settings.batch_size)
     rates = settings.learning_rates(n_steps)
-    identity = repr((astuple(settings), seed, augment, precision, n, clip.name))
-    start, history = _resume(resume, identity, projections, optimiser)
+    watched = evaluate(*(neurons.detach() for neurons in projections.neurons)) if evaluate else {}
+    identity = {**asdict(settings), "seed": seed, "augmentation": augment, "precision": precision,
+                "model": [clip.image_key, clip.text_key], "images": getattr(images, "key", None),
+                "captions": digest(texts), **start_of(clip, watched)}
+    state = read_state(resume, identity, device, overwrite) if resume else None
+    start, history = (state["history"][-1]["epoch"], state["history"]) if state else (0, [])
+    if state:
+        projections.load_state_dict(state["projections"])
+        optimiser.load_state_dict(state["optimiser"])
     data = DrawnPairs(images, texts, clip.preprocess, augment)
-    record = _Record(Path(output_dir), clip, identity) if rank == 0 else None
+    record = _Record(Path(output_dir), clip, identity, start) if rank == 0 else None
 
     for epoch in range(start, settings.epochs):
         plan = np.stack(plan_epoch(n, settings.batch_size, seed, epoch), axis=-1)
@@ -176,9 +186,10 @@ def _trunks(clip, images, texts, precision):
 class _Record:
     """What the first process writes after each epoch."""
 
-    def __init__(self, folder, clip, identity):
+    def __init__(self, folder, clip, identity, start):
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self.clip, self.identity, self.board = folder, clip, identity, SummaryWriter(folder)
+        self.folder, self.clip, self.identity = folder, clip, identity
+        self.board = SummaryWriter(folder, purge_step=start + 1)  # hides what is trained again
 
     def epoch(self, history, projections, optimiser):
         from featpurity.models import save_projections
@@ -193,19 +204,5 @@ class _Record:
         for name in ["last", "best"] if quality.idxmax() == len(table) - 1 else ["last"]:
             neurons = [weights.detach() for weights in projections.neurons]
             save_projections(self.folder / f"{name}.safetensors", self.clip, *neurons, epoch=last["epoch"])
-        state = {"identity": self.identity, "projections": projections.state_dict(),
-                 "optimiser": optimiser.state_dict(), "history": history}
-        torch.save(state, self.folder / "last.pt.part")
-        os.replace(self.folder / "last.pt.part", self.folder / "last.pt")
-
-
-def _resume(path, identity, projections, optimiser):
-    """The number of finished epochs and their history, with weights and optimiser put back."""
-    if path is None:
-        return 0, []
-    state = torch.load(path, map_location=projections.image_neurons.device, weights_only=True)
-    if state["identity"] != identity:
-        raise ValueError(f"{path} is of another training: {state['identity']}, expected {identity}")
-    projections.load_state_dict(state["projections"])
-    optimiser.load_state_dict(state["optimiser"])
-    return state["history"][-1]["epoch"], state["history"]
+        write_state(self.folder / "last.pt", identity=self.identity, projections=projections.state_dict(),
+                    optimiser=optimiser.state_dict(), history=history)

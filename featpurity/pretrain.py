@@ -37,7 +37,7 @@ from featpurity.training import MEAN, STD, Recipe, normalise, train
 N_SCENES, N_REWRITES = 30_000, 4
 RECIPES = {
     "scenes": Recipe(),
-    "photos": Recipe(vision={"layers": [2, 2, 2, 1], "width": 16}, epochs=4, batch_size=128, augment=True, bf16=False,
+    "photos": Recipe(vision={"layers": [2, 2, 2, 1], "width": 16}, epochs=12, batch_size=128, augment=True, bf16=False,
                      text={"width": 128, "heads": 4, "layers": 1, "context_length": 20}),
 }
 TESTS = {  # what a profile's models are measured on: data set -> prompt set

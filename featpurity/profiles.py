@@ -49,7 +49,7 @@ class Profile:
     laclip_models: list[str] = field(default_factory=lambda: ["scenes_laclip"])
     datasets: list[str] = field(default_factory=lambda: [f"scenes_{attribute}" for attribute in SCENES])
     data_root: str | None = None  # folder of data sets; none is needed for generated pictures
-    class_names: str = "words"  # "raw": the labels of Caltech-101 and Pets as the paper's scripts used them
+    class_names: str = "words"  # "raw": labels as the data sets spell them, as in the paper's experiment 2
     unreadable: str = "raise"  # "skip": leave unreadable images out and count them
     prompts: str = "scenes"  # prompt set, see featpurity.prompts
     preprocess: str = "native"  # "paper": as the paper's scripts did
@@ -75,6 +75,9 @@ class Profile:
     n_bootstrap: int = 1000
     device: str = "auto"
     precision: str = "fp32"
+    compiled: bool = False  # torch.compile of the image towers: minutes at first, faster after
+    embed_batch_size: int = 256  # images a step of the towers
+    models_per_job: int = 1  # models that share one decoding of the pictures, and with it one card
     workers: int = 0
     results_dir: str = "results/demo"
     store_dir: str = "store"
@@ -143,7 +146,7 @@ def _hint(name, known):
 
 
 def _typed(key, value, kind):
-    """`value` as `kind` (str, int, float, list[...] or one of them | None), or a ValueError that names the key."""
+    """`value` as `kind` (str, bool, int, float, list[...] or one of them | None), or a ValueError that names the key."""
     if isinstance(kind, types.UnionType):
         return None if value is None else _typed(key, value, get_args(kind)[0])
     if get_origin(kind) is list:
@@ -152,7 +155,7 @@ def _typed(key, value, kind):
         return [_typed(f"{key}[{i}]", item, get_args(kind)[0]) for i, item in enumerate(value)]
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if not isinstance(value, kind) or isinstance(value, bool):
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):  # in Python True is an int
         advice = " (YAML reads 1e-3 as text: write 1.0e-3)" if kind is float and isinstance(value, str) else ""
         raise ValueError(f"{key} must be of type {kind.__name__}, got {value!r}{advice}")
     return value
@@ -190,7 +193,8 @@ def _check_values(profile):
         if any(not 0 <= share <= 1 for share in getattr(profile, key)):
             raise ValueError(f"{key} are shares and lie in [0, 1], got {getattr(profile, key)}")
     lowest = {"n_pairs": 2, "epochs": 1, "batch_size": 2, "n_random_orders": 2, "online_pairs": 16, "n_views": 1,
-              "n_bootstrap": 2, "workers": 0, "caption_shards": 1}
+              "n_bootstrap": 2, "workers": 0, "caption_shards": 1, "embed_batch_size": 1,
+              "models_per_job": 1}
     for key, low in lowest.items():
         if getattr(profile, key) < low:
             raise ValueError(f"{key} must be at least {low}, got {getattr(profile, key)}")

@@ -17,18 +17,13 @@ import torch
 import yaml
 from scipy import stats
 
+from featpurity.places import workspace
+
 STRATEGIES = ("high_purity", "low_purity", "random", "full")
 PAPER_COLUMNS = {
     "full": "Full Features", "high_purity": "Min Sparse Features",
     "low_purity": "Max Sparse Features", "random": "Random Features",
 }  # fmt: skip
-
-
-def workspace(path):
-    """A path relative to the project's root (the nearest folder above that holds `_toc.yml`), else to this folder."""
-    here = Path.cwd()
-    root = next((folder for folder in (here, *here.parents) if (folder / "_toc.yml").is_file()), here)
-    return root / path
 
 
 def write_text(path, text):

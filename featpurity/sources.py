@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
+from . import places
+from .places import BUNDLED, CONFIG, data_folder, file_of, files_of, hub_file  # noqa: F401 (files_of: for the workflow)
 from .profiles import EXPERIMENTS, FILTER, LADDER, PAIRED
 
-BUNDLED = Path(__file__).parent / "assets" / "models"
 SCENES = [f"scenes_{name}" for name in ["shape", "colour", "background", "texture", "size", "position"]]
 # name: (images that are classified, classes, megabytes to download, torchvision's folder below data_root)
 DATASETS = {
@@ -28,9 +29,7 @@ DATASETS = {
     "imagenet": (50_000, 1_000, None, "imagenet"),  # behind a login: has to be put there by hand
 }
 GENERATED_PAIRS = ["scenes", "photos"]  # their captions are generated, so that it is known which are right
-# LaCLIP's published checkpoints: each data set (and size) trained with the original captions and with rewritten ones
-LACLIP = [f"{data}_{kind}" for data in ["cc3m", "cc12m", "redcaps"] for kind in ["clip", "laclip"]]
-LACLIP += [f"laion400m_{kind}_{size}" for size in ["vitb32", "vitb16", "vitl14"] for kind in ["clip", "laclip"]]
+LACLIP = list(places.URLS)
 
 
 @dataclass(frozen=True)
@@ -42,23 +41,26 @@ class Source:
     megabytes: float | None = 0  # None: to be downloaded or put in place, size not known before
     missing: str | None = None  # what the user has to put in place first
     architecture: str | None = None  # open_clip's name, where the size follows from it
+    at_least: bool = False  # more comes with the weights
 
 
 def model_source(name):
     """The source of a model name; ValueError when nothing knows it."""
     folder, path = BUNDLED / name, Path(name)
-    if (folder / "open_clip_config.json").is_file():
+    if name.strip() and (folder / CONFIG).is_file():
         return Source(name, f"bundled, {_megabytes(folder):.1f} MB")
     if name.startswith("laclip:"):
         return _laclip_source(name)
     if name.startswith("local-dir:"):
         path = Path(name.removeprefix("local-dir:"))
-        if not (path / "open_clip_config.json").is_file():
-            raise ValueError(f"model {name!r}: {path} holds no open_clip_config.json")
+        if not (path / CONFIG).is_file():
+            raise ValueError(f"model {name!r}: {path} holds no {CONFIG}")
+        file_of(name)  # says so when there are no weights
         return Source(name, f"open_clip folder, {_megabytes(path):.1f} MB")
     if name.startswith("hf-hub:"):
-        return Source(name, "from the Hugging Face hub", None)
-    if path.exists():
+        return _hub_source(name, "from the Hugging Face hub", name.removeprefix("hf-hub:"))
+    file_of(name)  # says so when a file is missing
+    if path.exists() and name.strip():
         return Source(name, f"file, {_megabytes(path):.1f} MB")
     return _open_clip_source(name)
 
@@ -69,20 +71,30 @@ def _laclip_source(name):
         close = difflib.get_close_matches(short, LACLIP, n=1)
         hint = f"did you mean {'laclip:' + close[0]!r}?" if close else f"known: {', '.join(LACLIP)}"
         raise ValueError(f"unknown model {name!r} ({hint})")
-    here = sorted(Path("checkpoints").glob(f"{short}.pt"))
-    sizes = {"vitb32": "ViT-B-32", "vitl14": "ViT-L-14"}
-    architecture = sizes.get(short.rpartition("_")[2], "ViT-B-16")
-    return Source(name, f"LaCLIP's {here[0] if here else 'checkpoint'}", 0 if here else None, architecture=architecture)
+    path, architecture = places.laclip_file(short), places.laclip_architecture(short) or "ViT-B-16"
+    if path.is_file():
+        return Source(name, f"LaCLIP's {path}", 0)
+    return Source(name, "LaCLIP's checkpoint, weights and optimizer", None, architecture=architecture, at_least=True)
+
+
+def _hub_source(name, what, published, architecture=None):
+    file = hub_file(published)
+    return Source(name, f"{what}: {file}" if file else what, 0 if file else None, architecture=architecture)
 
 
 def _open_clip_source(name):
     import open_clip  # late: takes seconds, and few profiles need it
 
+    from .towers import check_text_tower
+
     architecture, _, tag = name.partition(":")
-    if architecture in open_clip.list_models() and Path(tag).is_file():
-        return Source(name, f"file, {_megabytes(Path(tag)):.1f} MB")
+    path, _ = file_of(name)
+    if architecture in open_clip.list_models() and path:
+        return Source(name, f"file, {_megabytes(path):.1f} MB")
     if architecture in open_clip.list_models() and tag in open_clip.list_pretrained_tags_by_model(architecture):
-        return Source(name, f"open_clip's, trained on {tag}", None, architecture=architecture)
+        check_text_tower(name, open_clip.get_model_config(architecture)["text_cfg"])
+        published = open_clip.get_pretrained_cfg(architecture, tag).get("hf_hub", "")
+        return _hub_source(name, f"open_clip's, trained on {tag}", published, architecture)
     known = [folder.name for folder in sorted(BUNDLED.glob("*/"))]
     if architecture in open_clip.list_models():
         hint = f"{architecture} has {', '.join(open_clip.list_pretrained_tags_by_model(architecture)) or 'no tags'}"
@@ -97,7 +109,7 @@ def _open_clip_source(name):
 
 def dataset_source(name, root=None):
     """The source of a data set name; ValueError when nothing knows it."""
-    root = Path(root or "data")
+    root = data_folder(root)
     if name in SCENES:
         return Source(name, "generated")
     if name.startswith("folder:"):
@@ -116,7 +128,7 @@ def dataset_source(name, root=None):
 
 def pairs_source(name, root=None):
     """The source of image-caption pairs: a built-in name or a CSV."""
-    path, train = pairs_file(name, root), Path(root or "data") / "cifar10_train.zip"
+    path, train = pairs_file(name, root), data_folder(root) / "cifar10_train.zip"
     if name == "scenes":
         return Source(name, "generated")
     if name == "photos":
@@ -132,17 +144,9 @@ def pairs_file(name, root=None):
     return next((path for path in [Path(name), Path(root or "data") / name] if path.is_file()), None)
 
 
-def files_of(name):
-    """Files on this disk that a model's weights are read from; [] for one that is downloaded."""
-    folder = BUNDLED / name
-    if folder.is_dir():
-        return sorted(str(path) for path in folder.glob("*.safetensors"))
-    return [name] if Path(name).is_file() else []
-
-
 def embedding_size(name):
     """Neurons d of a model where that can be known without reading it, else None."""
-    config = BUNDLED / name / "open_clip_config.json"
+    config = BUNDLED / name / CONFIG
     if config.is_file():
         return json.loads(config.read_text())["model_cfg"]["embed_dim"]
     return None
@@ -188,6 +192,7 @@ def plan(profile):
                 f"{len(profile.kinds)} kinds of swap x {len(profile.ratios)} ratios x {len(profile.seeds)} seeds"]
     megabytes = sum(one.megabytes or 0 for one in [*models, *datasets, *pairs])
     missing = [f"  {one.name}: {one.missing}" for one in [*models, *datasets, *pairs] if one.missing]
+    bound = "at least" if any(one.at_least for one in models) else "about"
     unknown = " and files of unknown size" if any(one.megabytes is None for one in models) else ""
     return [
         *lines,
@@ -198,7 +203,7 @@ def plan(profile):
         f"  chapters        {', '.join(profile.chapters)}",
         f"  results         {profile.results_dir}/",
         "",
-        f"To download: about {megabytes:,.0f} MB{unknown}",
+        f"To download: {bound} {megabytes:,.0f} MB{unknown}",
         "",
         "Missing",
         *(missing or ["  nothing"]),
@@ -229,7 +234,9 @@ def _weights_megabytes(architecture):
 def _to_do(source):
     if source.missing or source.megabytes == 0:
         return ""
-    return f"; to download, about {source.megabytes:,.0f} MB" if source.megabytes else "; to download, size not known before"
+    if source.megabytes is None:
+        return "; to download, size not known before"
+    return f"; to download, {'at least' if source.at_least else 'about'} {source.megabytes:,.0f} MB"
 
 
 def _megabytes(path):

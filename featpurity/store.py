@@ -1,5 +1,6 @@
 """Features on disk, in shards of rows that are each written whole or not at all."""
 
+import contextlib
 import hashlib
 import os
 import time
@@ -14,6 +15,7 @@ from safetensors.torch import save_file
 from featpurity.images import content_hash
 
 ROWS = 2048  # rows a shard: seconds of work that a killed run loses
+PATIENCE = 1800  # seconds without a new shard after which the process that owes it is taken for dead
 
 
 class Shards:
@@ -41,8 +43,9 @@ class Shards:
         self.n, self.key = n, content_hash((key, n, ROWS))
         self.folder = Path(store) / self.key[:32] if store is not None else None
         self.ranges = [(start, min(start + ROWS, n)) for start in range(0, n, ROWS)]
-        self.parts, self.pending = {}, {}
+        self.parts, self.pending, self.damaged = {}, {}, {}
         if self.folder:
+            self._sweep()
             self.read()
 
     @property
@@ -84,17 +87,45 @@ class Shards:
         """Read the shards that are on disk and sound."""
         for part in self.missing:
             path = self._path(part)
-            if path.exists():
+            if path.exists() and self.damaged.get(part) != _version(path):
                 try:
                     self.parts[part] = self._checked(path, part)
                 except (SafetensorError, OSError, ValueError) as error:
+                    self.damaged[part] = _version(path)  # one warning for each damaged file
                     warnings.warn(f"{path} is damaged and will be computed again: {error}", stacklevel=2)
 
-    def wait_for_others(self, every=0.5):
-        """Under torchrun: until the other processes have written the shards that fell to them."""
-        while self.missing:
+    def wait_for_others(self, every=0.5, patience=None):
+        """Under torchrun: until the other processes have written the shards that fell to them.
+
+        Parameters
+        ----------
+        every : float
+            Seconds between looks.
+        patience : float, optional
+            Seconds without a new shard before giving up; PATIENCE unless said.
+
+        Raises
+        ------
+        TimeoutError
+            When no new shard came for that long: another process has died or hangs.
+        """
+        patience, heard = PATIENCE if patience is None else patience, time.monotonic()
+        while missing := self.missing:
+            if time.monotonic() - heard > patience:
+                rows = ", ".join(f"{start} .. {stop - 1}" for start, stop in missing[:3])
+                raise TimeoutError(f"{self.folder}: waited {patience:g} s for {len(missing)} shards of other processes "
+                                   f"(rows {rows}{', ...' * (len(missing) > 3)}), and none came; did one of them die? "
+                                   "Start again: what is there is kept")
             time.sleep(every)
             self.read()
+            heard = time.monotonic() if len(self.missing) < len(missing) else heard
+
+    def _sweep(self, age=3600):
+        """Remove what killed processes left half-written; a write that goes on is seconds old."""
+        for path in self.folder.glob(".*.safetensors.*"):
+            with contextlib.suppress(FileNotFoundError):  # another process was quicker
+                if time.time() - path.stat().st_mtime > age:
+                    path.unlink()
 
     def _range(self, row):
         return self.ranges[row // ROWS]
@@ -117,6 +148,12 @@ class Shards:
         temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
         save_file({"features": features}, temporary, {"key": self.key, "sha256": _digest(features)})
         os.replace(temporary, path)
+
+
+def _version(path):
+    """What changes when a file is replaced or written."""
+    status = path.stat()
+    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def _digest(features):

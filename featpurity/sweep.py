@@ -9,7 +9,7 @@ few matrix products.
 import hashlib
 import math
 import os
-from dataclasses import astuple
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +59,7 @@ def contrastive(image_units, text_units, scale):
 
 
 def sweep_projections(clip, image_features, text_features, runs, *, evaluate=None, device=None,
-                      checkpoint=None, progress=False, **settings):
+                      checkpoint=None, overwrite=False, progress=False, **settings):
     """Fine-tune the projections of one model in many ways, side by side.
 
     Parameters
@@ -77,7 +77,9 @@ def sweep_projections(clip, image_features, text_features, runs, *, evaluate=Non
     device : str or torch.device, optional
         Where to train; the features' own device when left out.
     checkpoint : str or Path, optional
-        Written after each epoch; an unfinished sweep with the same runs and settings goes on from there.
+        Written after each epoch; an unfinished sweep of the same runs, settings and features goes on from there.
+    overwrite : bool, default False
+        Whether the checkpoint of another sweep is replaced; otherwise it is a ValueError.
     progress : bool, default False
     **settings
         Fields of `featpurity.schedule.Settings`.
@@ -92,7 +94,7 @@ def sweep_projections(clip, image_features, text_features, runs, *, evaluate=Non
     Raises
     ------
     ValueError
-        For features, permutations or settings that do not fit.
+        For features, permutations or settings that do not fit, or the checkpoint of another sweep.
     FloatingPointError
         If a loss is not finite; it names run, step and pairs.
     """
@@ -109,10 +111,18 @@ def sweep_projections(clip, image_features, text_features, runs, *, evaluate=Non
     optimiser = settings.optimiser(weights[:2], weights[2], fused=True)
     n_steps = n // min(settings.batch_size, n)
     rates = settings.learning_rates(n_steps)
-    fingerprint = _fingerprint(settings, texts_of, runs, image_features, text_features, *weights[:2])
-    start, history = _resume(checkpoint, fingerprint, weights, optimiser)
-    if start == 0:
-        history = _look(weights, torch.full((len(runs),), math.nan), 0, evaluate)
+    start, history = 0, _look(weights, torch.full((len(runs),), math.nan), 0, evaluate)
+    if checkpoint is not None:
+        identity = {**asdict(settings), "seeds": [seed for _, seed in runs], "image features": digest(image_features),
+                    "text features": digest(text_features), "permutations": digest(*map(torch.from_numpy, texts_of)),
+                    **start_of(clip, history[0])}
+        Path(checkpoint).parent.mkdir(parents=True, exist_ok=True)
+        state = read_state(checkpoint, identity, device, overwrite) if Path(checkpoint).is_file() else None
+        if state:
+            start, history = state["epoch"], state["history"]
+            for weight, saved in zip(weights, state["weights"]):
+                weight.copy_(saved)
+            optimiser.load_state_dict(state["optimiser"])
     at_once = max(1, LOGITS_AT_ONCE.get(device.type, 2 ** 26) // settings.batch_size ** 2)
 
     with tqdm(total=len(rates), initial=start * n_steps, unit="step", disable=not progress) as bar:
@@ -143,8 +153,9 @@ def sweep_projections(clip, image_features, text_features, runs, *, evaluate=Non
                 total += losses
                 bar.update()
             history += _look(weights, total / n_steps, epoch + 1, evaluate)
-            _save(checkpoint, fingerprint=fingerprint, weights=weights, optimiser=optimiser.state_dict(),
-                  epoch=epoch + 1, history=history)
+            if checkpoint is not None:
+                write_state(checkpoint, identity=identity, weights=weights, optimiser=optimiser.state_dict(),
+                            epoch=epoch + 1, history=history)
     return weights[0].cpu(), weights[1].cpu(), pd.DataFrame(history)
 
 
@@ -196,40 +207,42 @@ def _check(clip, image_features, text_features, runs):
         raise ValueError(f"images and texts pair up: expected as many, got {n} and {text_features.shape[-2]}")
     if not runs:
         raise ValueError("runs: expected at least one (permutation, seed)")
-    texts_of = [np.arange(n) if text_of is None else np.asarray(text_of) for text_of, _ in runs]
+    texts_of = [np.arange(n) if text_of is None else np.ascontiguousarray(text_of) for text_of, _ in runs]
     for text_of in texts_of:
         if text_of.shape != (n,) or not np.array_equal(np.sort(text_of), np.arange(n)):
             raise ValueError(f"permutation: expected each of 0 .. {n - 1} once, got shape {text_of.shape}")
     return texts_of, n
 
 
-def _fingerprint(settings, texts_of, runs, *tensors):
-    """A digest of all that decides a sweep's result, tensors by their shape and first row."""
-    facts = (astuple(settings), [seed for _, seed in runs], [tuple(tensor.shape) for tensor in tensors])
-    digest = hashlib.sha256(repr(facts).encode())
-    for values in (*texts_of, *(tensor[..., 0, :].cpu().numpy() for tensor in tensors)):
-        digest.update(np.ascontiguousarray(values).tobytes())
-    return digest.hexdigest()
+def digest(*values):
+    """SHA-256 (hex) of plain values and of whole tensors."""
+    hashed = hashlib.sha256()
+    for value in values:
+        parts = value.detach().flatten().split(2 ** 22) if isinstance(value, torch.Tensor) else []
+        hashed.update(repr((value.dtype, value.shape) if parts else value).encode())
+        for part in parts:
+            hashed.update(part.cpu().view(torch.uint8).numpy())
+    return hashed.hexdigest()
 
 
-def _save(path, **state):
-    if path is not None:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        torch.save(state, f"{path}.part")
-        os.replace(f"{path}.part", path)
+def start_of(clip, watched):
+    """What a training starts from and what it watches, in three digits: the last may change with the machine."""
+    return {"starting weights": digest(clip.image_neurons, clip.text_neurons, clip.image_bias, clip.text_bias,
+                                       clip.logit_scale),
+            "evaluation": {name: f"{float(value):.3g}" for name, value in watched.items()}}
 
 
-def _resume(path, fingerprint, weights, optimiser):
-    """The number of finished epochs and their history, with weights and optimiser put back."""
-    if path is None:
-        return 0, []
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    if not Path(path).is_file():
-        return 0, []
-    state = torch.load(path, map_location=weights[0].device, weights_only=True)
-    if state["fingerprint"] != fingerprint:
-        raise ValueError(f"{path} belongs to a sweep of other runs, settings or features; move it away")
-    for weight, saved in zip(weights, state["weights"]):
-        weight.copy_(saved)
-    optimiser.load_state_dict(state["optimiser"])
-    return state["epoch"], state["history"]
+def write_state(path, **state):
+    """Write what an unfinished training goes on from; whole or not at all."""
+    torch.save(state, f"{path}.part")
+    os.replace(f"{path}.part", path)
+
+
+def read_state(path, identity, device, overwrite=False):
+    """What `write_state` wrote; that of another training is None with `overwrite`, else a ValueError."""
+    state = torch.load(path, map_location=device, weights_only=True)
+    saved = state["identity"] if isinstance(state.get("identity"), dict) else {}
+    other = ", ".join(name for name in identity if saved.get(name) != identity[name])
+    if other and not overwrite:
+        raise ValueError(f"{path} is of another training, which differs in: {other}; move it away to train anew")
+    return None if other else state

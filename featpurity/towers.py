@@ -5,6 +5,7 @@ a row of a Linear's weight (timm tower, attention pool of a modified ResNet, `te
 """
 
 import hashlib
+import importlib.util
 import json
 from dataclasses import dataclass
 
@@ -40,6 +41,18 @@ def build(config):
     if "multimodal_cfg" in settings:
         return open_clip.CoCa(**settings)
     return open_clip.CustomTextCLIP(**settings) if custom_text else open_clip.CLIP(**settings)
+
+
+def check_text_tower(name, text_cfg):
+    """Raise ValueError when a text tower from Hugging Face has no neurons, or needs a package that is not here."""
+    tower = text_cfg.get("hf_model_name")
+    projection = text_cfg.get("hf_proj_type", "mlp")  # open_clip's default
+    if tower and projection != "linear":
+        raise ValueError(f"{name}: its text tower has no linear projection, so no neurons: {tower} ends in {projection!r}")
+    wanted = tower or text_cfg.get("hf_tokenizer_name")
+    if wanted and not importlib.util.find_spec("transformers"):
+        raise ValueError(f"{name}: {wanted} comes from Hugging Face's transformers, which is not installed: "
+                         "pip install 'featpurity[hf]'")
 
 
 @torch.no_grad()

@@ -14,3 +14,24 @@ def shared():
     if not folder.is_dir():
         pytest.skip(f"needs the folder of real data at ../{folder.name}, which this machine lacks")
     return folder
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """An empty cache of Hugging Face's and no network; `hub("ORG/NAME", "FILE", bytes)` puts a file there: its path."""
+    from huggingface_hub import constants
+
+    commit = "0" * 40
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+
+    def publish(repository, file, content):
+        folder = tmp_path / "hub" / f"models--{repository.replace('/', '--')}"
+        path = folder / "snapshots" / commit / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        (folder / "refs").mkdir(exist_ok=True)
+        (folder / "refs/main").write_text(commit)
+        return path
+
+    return publish

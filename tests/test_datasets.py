@@ -159,6 +159,22 @@ def test_imagenet_maps_sorted_folders_to_names(tmp_path):
         load_dataset("imagenet", root=tmp_path)
 
 
+@pytest.mark.parametrize("place", ["imagenet/val", "imagenet", "val", "."])
+def test_imagenet_is_found_in_its_folder_or_around_it(place, tmp_path):
+    (tmp_path / "val").mkdir()  # of some other data set: no class folder of ImageNet's in it
+    with pytest.raises(FileNotFoundError, match="imagenet: no class folders n01440764/, ... in .*val"):
+        load_dataset("imagenet", root=tmp_path)
+    photo(tmp_path / place / "n10000000/one.JPEG")
+    content = (tmp_path / place / "n10000000/one.JPEG").read_bytes()
+    for i in range(1, 1000):
+        folder = tmp_path / place / f"n{10_000_000 + i}"
+        folder.mkdir()
+        (folder / "one.JPEG").write_bytes(content)
+    if place == ".":
+        (tmp_path / "val").rmdir()
+    assert load_dataset("imagenet", root=tmp_path).labels.tolist() == list(range(1000))
+
+
 class TestCifarPhotosAsFolders:
     def test_folder_and_zip_and_torchvision_s_order(self, tmp_path):
         for i, name in enumerate(CIFAR10_CLASSES):

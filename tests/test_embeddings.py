@@ -1,21 +1,33 @@
 """Trunk features and embeddings: equal to the plain way, kept, mended, shared and resumed."""
 
+import json
 import multiprocessing
 import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
 from pathlib import Path
 
 import numpy as np
+import open_clip
 import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
+from featpurity import models, profiles, towers
 from featpurity import store as store_module
 from featpurity.datasets import LabelledImages
-from featpurity.embeddings import (embed_images, embed_texts, image_trunk_features, image_trunk_features_of,
-                                   text_trunk_features)
+from featpurity.embed import embed
+from featpurity.embed import main as embed_main
+from featpurity.embeddings import (PRECISIONS, embed_images, embed_texts, image_trunk_features,
+                                   image_trunk_features_of, text_trunk_features)
 from featpurity.images import ImageArrays, class_tree
 
+ROOT = Path(__file__).resolve().parent.parent
 to_pixels_calls = []
 
 
@@ -97,6 +109,40 @@ def test_the_key_holds_model_images_and_precision(tmp_path):
         torch.testing.assert_close(features, plain(clip, data), atol=0.3 if precision == "bf16" else 1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("precision, bits", [("fp16", 10), ("bf16", 7)])
+def test_half_precisions_are_close_to_full_and_are_really_half(tmp_path, precision, bits):
+    clip, dataset = TinyClip(), pictures()
+    full, half = image_trunk_features(clip, dataset), image_trunk_features(clip, dataset, tmp_path, precision=precision)
+    assert 0 < (half - full).abs().max() < 4 * 2**-bits * full.abs().max()
+    kept = torch.cat([load_file(path)["features"] for path in shards(tmp_path)])
+    assert kept.dtype == PRECISIONS[precision] and torch.equal(kept.float(), half)
+
+
+def test_a_compiled_tower_gives_the_same_for_batches_of_any_size(monkeypatch):
+    clip, dataset, compiled, compile = TinyClip(), pictures(), [], torch.compile
+
+    def counted(trunk):
+        compiled.append(trunk)
+        return compile(trunk, backend="eager")  # its graph, without the minutes of a real backend
+
+    monkeypatch.setattr(torch, "compile", counted)
+    features = image_trunk_features(clip, dataset, compiled=True, batch_size=7)
+    image_trunk_features(clip, dataset)
+    assert len(compiled) == 1  # only when asked for
+    torch.testing.assert_close(features, plain(clip, dataset))
+
+
+def test_towers_see_channels_last_images_and_plain_tokens():
+    clip, seen = TinyClip(), []
+    clip.image_trunk = lambda x: seen.append(x) or x.flatten(1)
+    image_trunk_features(clip, pictures())
+    clip.text_trunk = lambda x: seen.append(x) or x.float()
+    text_trunk_features(clip, ["a b", "a"])
+    images, tokens = seen[0], seen[-1]
+    assert images.shape == (16, 3, 8, 8) and images.is_contiguous(memory_format=torch.channels_last)
+    assert not images.is_contiguous() and tokens.is_contiguous()
+
+
 def cut_off(path):
     path.write_bytes(path.read_bytes()[:-9])
 
@@ -141,6 +187,32 @@ def test_a_killed_extraction_goes_on_from_its_last_finished_shard(tmp_path):
     features = image_trunk_features(again, dataset, tmp_path, batch_size=8)
     assert sum(again.batches) == 50 - 32  # two shards of 16 rows were finished
     torch.testing.assert_close(features, plain(again, dataset))
+
+
+def _extract_slowly(folder):
+    clip = TinyClip()
+    trunk = clip.image_trunk
+    clip.image_trunk = lambda x: time.sleep(0.2) or trunk(x)
+    image_trunk_features(clip, pictures(), folder, batch_size=8, progress=False)
+
+
+def test_a_process_that_was_killed_leaves_its_finished_shards_and_no_trace_of_the_others(tmp_path):
+    process = multiprocessing.get_context("fork").Process(target=_extract_slowly, args=(tmp_path,))
+    process.start()
+    while process.is_alive() and len(shards(tmp_path)) < 2:
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL and len(shards(tmp_path)) == 2
+    half, older = (shards(tmp_path)[0].with_name(f".000000032.safetensors.{name}") for name in ["new", "old"])
+    for path in [half, older]:  # as a kill leaves them in the middle of writing
+        path.write_bytes(shards(tmp_path)[0].read_bytes()[:99])
+    os.utime(older, (time.time() - 7200,) * 2)
+    again = TinyClip()
+    features = image_trunk_features(again, pictures(), tmp_path, batch_size=8)
+    assert sum(again.batches) == 50 - 32
+    torch.testing.assert_close(features, plain(again, pictures()))
+    assert half.exists() and not older.exists()  # the new one could be another process's, at work
 
 
 def test_models_that_share_a_preprocessing_share_the_decoding(tmp_path):
@@ -254,3 +326,127 @@ def test_two_processes_at_once(tmp_path, shares):
     rows = [int(path.read_text()) for path in tmp_path.glob("rows*")]
     assert not shares or sum(rows) == 50
     assert len(shards(tmp_path)) == 4
+
+
+def test_a_process_that_died_is_not_waited_for_for_ever(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setattr(store_module, "PATIENCE", 0.2)
+    with pytest.raises(TimeoutError, match=r"waited 0.2 s for 2 shards .*rows 16 .. 31, 48 .. 49\).*did one of them die"):
+        image_trunk_features(TinyClip(), pictures(), tmp_path)
+    assert len(shards(tmp_path)) == 2  # its own are kept
+
+
+def test_a_damaged_shard_of_another_process_is_told_once_and_read_once_it_is_mended(tmp_path):
+    image_trunk_features(TinyClip(), pictures(), tmp_path)
+    path = shards(tmp_path)[1]
+    whole = path.read_bytes()
+    cut_off(path)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        waiting = store_module.Shards(tmp_path, ("image", "image0", "native", pictures().images_key, "fp32"), 50)
+        with pytest.raises(TimeoutError):
+            waiting.wait_for_others(every=0.01, patience=0.2)
+    assert len(told) == 1 and "damaged" in str(told[0].message)
+    path.with_suffix(".new").write_bytes(whole)
+    path.with_suffix(".new").replace(path)
+    waiting.wait_for_others(every=0.01, patience=0.2)
+    assert not waiting.missing
+
+
+TINY = {"embed_dim": 24, "vision_cfg": {"image_size": 32, "patch_size": 16, "width": 64, "layers": 1, "head_width": 32},
+        "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}}
+
+
+def write_profile(folder):
+    """Two models with random weights, 2,100 pictures in class folders, their captions: two shards of each."""
+    for seed, name in enumerate(["raw", "better"]):
+        torch.manual_seed(seed)
+        (folder / name).mkdir()
+        save_file(towers.build({"model_cfg": TINY}).state_dict(), folder / name / "open_clip_model.safetensors")
+        (folder / name / "open_clip_config.json").write_text(json.dumps({"model_cfg": TINY}))
+    write_tree(folder / "tree", 2100)
+    rows = [f"{path.relative_to(folder)},caption {i}" for i, path in enumerate(sorted(folder.glob("tree/*/*.jpg")))]
+    (folder / "pairs.csv").write_text("\n".join(["image,caption", *rows]))
+    (folder / "_toc.yml").touch()  # the project's root, which the store's folder is relative to
+    (folder / "tiny.yaml").write_text(
+        "chapters: [01_clip_vs_laclip, 03_misalignment]\nclip_models: ['local-dir:raw']\n"
+        "laclip_models: ['local-dir:better']\nfinetune_model: 'local-dir:better'\ndatasets: ['folder:tree']\n"
+        "prompts: paper\npairs: pairs.csv\nmodels_per_job: 2\ndevice: cpu\nembed_batch_size: 100\n")
+
+
+def run_notebook(folder, monkeypatch, **settings):
+    """The code cells of `steps/embed` in this process, with other settings."""
+    monkeypatch.chdir(folder)
+    cells = json.loads((ROOT / "notebooks/steps/embed.ipynb").read_text())["cells"]
+    parameters, *rest = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    names = {}
+    exec(parameters, names)
+    names |= settings
+    for source in rest:
+        exec(source, names)
+
+
+@pytest.mark.slow
+def test_two_processes_of_torchrun_fill_the_store_as_the_notebook_does(tmp_path, monkeypatch):
+    write_profile(tmp_path)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    done = subprocess.run([*torchrun, "-m", "featpurity.embed", "tiny.yaml"], cwd=tmp_path, text=True, timeout=300,
+                          capture_output=True, env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr
+    monkeypatch.setattr(store_module, "ROWS", 2048)
+    given = profiles.load(tmp_path / "tiny.yaml").parameters() | {"models": ["local-dir:raw", "local-dir:better"]}
+    run_notebook(tmp_path, monkeypatch, **given | {"pairs": None, "store_dir": "alone"})
+    run_notebook(tmp_path, monkeypatch, **given | {"models": ["local-dir:better"], "datasets": [], "store_dir": "alone"})
+    names = [path.relative_to(tmp_path / "store") for path in shards(tmp_path / "store")]
+    # two shards each of the pictures for two models, of the pairs' pictures and of their captions for one
+    assert len(names) == 8 and names == [path.relative_to(tmp_path / "alone") for path in shards(tmp_path / "alone")]
+    for name in names:
+        torch.testing.assert_close(load_file(tmp_path / "store" / name), load_file(tmp_path / "alone" / name))
+    before = {path: path.stat().st_mtime_ns for path in shards(tmp_path / "store")}
+    run_notebook(tmp_path, monkeypatch, **given | {"pairs": None})
+    assert {path: path.stat().st_mtime_ns for path in shards(tmp_path / "store")} == before
+
+
+def test_embed_refuses_a_model_that_the_profile_does_not_name():
+    with pytest.raises(ValueError, match="profile demo names no scenes; its models: scenes_clip, scenes_laclip"):
+        embed(profiles.Profile(), ["scenes"])
+
+
+def test_the_command_tells_an_error_in_one_line(monkeypatch):
+    with pytest.raises(SystemExit, match="^featpurity.embed: no profile 'no_such'"):
+        embed_main(["no_such"])
+
+
+@pytest.mark.parametrize("setting, message", [
+    ({"compiled": 1}, "compiled must be of type bool, got 1"),
+    ({"embed_batch_size": True}, "embed_batch_size must be of type int, got True"),
+    ({"embed_batch_size": 0}, "embed_batch_size must be at least 1, got 0"),
+    ({"models_per_job": 0}, "models_per_job must be at least 1, got 0")])
+def test_settings_of_a_profile_are_checked(setting, message):
+    assert profiles.Profile(compiled=True).compiled is True
+    with pytest.raises(ValueError, match=message):
+        profiles.Profile(**setting)
+
+
+@pytest.mark.parametrize("rank, device", [(None, "cuda"), ("0", "cuda:0"), ("3", "cuda:3"), ("5", "cuda:1")])
+def test_under_torchrun_each_process_takes_its_own_card(monkeypatch, rank, device):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.setenv("LOCAL_RANK", rank) if rank else monkeypatch.delenv("LOCAL_RANK", raising=False)
+    assert models._own_device() == device
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_the_benchmark_counts_all_operations_of_a_vit(monkeypatch, device):
+    """ViT-B/16: 12 layers of 24 n w^2 + 4 n^2 w operations for n = 197 tokens of width w = 768, and the patches."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    monkeypatch.delitem(sys.modules, "embeddings", raising=False)
+    import embeddings as benchmark
+
+    model = open_clip.create_model("ViT-B-16", load_weights=False, device="meta")
+    model.visual.proj = None
+    trunk = model.visual if device == "meta" else model.visual.to_empty(device=device)  # numbers do not matter
+    expected = 12 * (24 * 197 * 768**2 + 4 * 197**2 * 768) + 2 * 196 * 768**2
+    assert benchmark.operations(trunk.eval(), 224, device) == pytest.approx(expected, rel=0.001)
+    assert expected == pytest.approx(35.1e9, rel=0.01)

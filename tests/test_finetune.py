@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from featpurity import sweep as module
 from featpurity.finetune import finetune_projections, zero_shot
 from featpurity.schedule import Settings, plan_epoch
-from featpurity.sweep import contrastive, sweep_projections
+from featpurity.sweep import contrastive, digest, sweep_projections
 
 N, WIDTH_IMAGE, WIDTH_TEXT, D = 96, 20, 12, 8
 OPTIONS = dict(epochs=3, batch_size=32, learning_rate=1e-2)
@@ -154,8 +154,60 @@ def test_a_killed_sweep_goes_on_with_the_same_numbers(tmp_path):
     resumed = sweep_projections(clip, images, texts, runs, checkpoint=path, **OPTIONS)
     assert torch.equal(whole[0], resumed[0]) and torch.equal(whole[1], resumed[1])
     assert whole[2].equals(resumed[2])
-    with pytest.raises(ValueError, match="other runs, settings or features"):
+    with pytest.raises(ValueError, match="differs in: seeds, permutations; move it away"):
         sweep_projections(clip, images, texts, runs[:2], checkpoint=path, **OPTIONS)
+
+
+def _other(what, images, texts):
+    """A sweep's input with one thing changed, and that in its last row."""
+    images, texts, clip, options = images.clone(), texts.clone(), make_clip(), dict(OPTIONS)
+    if what == "evaluation":
+        options["evaluate"] = lambda *_: {"accuracy_other": 0.5}
+    elif what == "epochs":
+        options["epochs"] += 1
+    elif what == "bias":
+        clip.image_bias[-1] += 1
+    elif what == "logit scale":
+        clip.logit_scale = 21.0
+    else:
+        {"image features": images, "text features": texts, "neurons": clip.text_neurons}[what][-1, -1] += 1
+    return clip, images, texts, options
+
+
+@pytest.mark.parametrize("what, named", [
+    ("image features", "image features"), ("text features", "text features"), ("neurons", "starting weights"),
+    ("bias", "starting weights"), ("logit scale", "starting weights"), ("evaluation", "evaluation"),
+    ("epochs", "epochs")])
+def test_a_sweep_of_other_input_reuses_nothing(tmp_path, what, named):
+    images, texts = make_features()
+    sweep_projections(make_clip(), images, texts, [(None, 0)], checkpoint=tmp_path / "sweep.pt", **OPTIONS)
+    clip, images, texts, options = _other(what, images, texts)
+    options["checkpoint"] = tmp_path / "sweep.pt"
+    with pytest.raises(ValueError, match=f"another training, which differs in: .*{named}"):
+        sweep_projections(clip, images, texts, [(None, 0)], **options)
+    anew = sweep_projections(clip, images, texts, [(None, 0)], overwrite=True, **options)
+    alone = sweep_projections(clip, images, texts, [(None, 0)], **{**options, "checkpoint": None})
+    assert torch.equal(anew[0], alone[0]) and torch.equal(anew[1], alone[1]) and anew[2].equals(alone[2])
+    again = sweep_projections(clip, images, texts, [(None, 0)], **options)  # the other's file is this one's now
+    assert again[2].equals(alone[2])
+
+
+def test_a_checkpoint_of_an_older_form_is_of_another_training(tmp_path):
+    clip, (images, texts), path = make_clip(), make_features(), tmp_path / "sweep.pt"
+    torch.save({"fingerprint": "0" * 64, "epoch": 3}, path)
+    with pytest.raises(ValueError, match="another training"):
+        sweep_projections(clip, images, texts, [(None, 0)], checkpoint=path, **OPTIONS)
+    sweep_projections(clip, images, texts, [(None, 0)], checkpoint=path, overwrite=True, **OPTIONS)
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+def test_a_digest_reads_every_number(kind):
+    values = torch.zeros(3, 2 ** 21, dtype=kind)
+    before = digest(values)
+    values[2, -1] = 1
+    assert before == digest(torch.zeros_like(values)) != digest(values)
+    assert digest(values) != digest(values.reshape(-1, 3)) and digest(values.T) == digest(values.T.contiguous())
+    assert digest(["a b"]) != digest(["a", "b"]) and digest(None, 20.0) != digest(None, 20.5)
 
 
 def test_learning_rates():

@@ -16,7 +16,7 @@ import requests
 import torch
 from PIL import Image
 
-from featpurity import laclip, load_model, sources, towers
+from featpurity import laclip, load_model, places, towers
 from featpurity.checkpoints import load_weights
 from laclip_checkpoint import PUBLISHED, TINY, shapes, uniform, weights_of, write
 
@@ -136,12 +136,11 @@ def test_the_twelve_names_have_addresses_and_architectures(shared):
     assert laclip.URLS == {one["name"]: one["url"] for one in published}
 
 
-def test_names_are_those_that_profiles_know():
-    assert list(laclip.URLS) == sources.LACLIP
-    found = {name: laclip.architecture(name) for name in laclip.URLS}
+def test_names_tell_architectures():
+    found = {name: places.laclip_architecture(name) for name in laclip.URLS}
     assert all(value in open_clip.list_models() for value in found.values() if value)
     assert found["cc12m_laclip"] is None and found["laion400m_clip_vitl14"] == "ViT-L-14-quickgelu"
-    assert laclip.architecture("laion400m_laclip") == "ViT-B-32" == found["laion400m_laclip_vitb32"]
+    assert places.laclip_architecture("laion400m_laclip") == "ViT-B-32" == found["laion400m_laclip_vitb32"]
     with pytest.raises(ValueError, match="did you mean 'cc12m_laclip'"):
         laclip.fetch("cc12m_laclipp")
 
@@ -177,7 +176,7 @@ def server(monkeypatch, tmp_path):
     thread.start()
     address = f"http://127.0.0.1:{server.server_port}/s/abc/published.pt?dl=1"
     monkeypatch.setitem(laclip.URLS, "cc3m_laclip", address)
-    monkeypatch.setattr(laclip, "CHECKPOINTS", tmp_path / "checkpoints")
+    monkeypatch.setattr(places, "CHECKPOINTS", tmp_path / "checkpoints")
     yield server
     server.shutdown()
     server.server_close()
@@ -191,7 +190,7 @@ def names(folder):
 def test_a_checkpoint_is_downloaded_once(server, tiny, capfd):
     server.content = tiny.read_bytes()
     path = laclip.fetch("cc3m_laclip")
-    assert path.read_bytes() == server.content and path == laclip.CHECKPOINTS / "cc3m_laclip.pt"
+    assert path.read_bytes() == server.content and path == places.CHECKPOINTS / "cc3m_laclip.pt"
     assert names(path.parent) == ["cc3m_laclip.pt", "cc3m_laclip.pt.sha256"] and "100%" in capfd.readouterr().err
     path.with_suffix(".json").write_bytes(tiny.with_suffix(".json").read_bytes())
     clip = load_model("laclip:cc3m_laclip")
@@ -202,7 +201,7 @@ def test_a_broken_download_is_gone_on_with(server):
     server.limit = 100_000
     with pytest.raises(requests.RequestException):
         laclip.fetch("cc3m_laclip")
-    assert names(laclip.CHECKPOINTS) == ["published.pt.part", "published.pt.part.tag"]
+    assert names(places.CHECKPOINTS) == ["published.pt.part", "published.pt.part.tag"]
     path = laclip.fetch("cc3m_laclip")
     assert path.read_bytes() == server.content and server.asked == [None, "bytes=65536-"]
     assert names(path.parent) == ["cc3m_laclip.pt", "cc3m_laclip.pt.sha256"]
@@ -223,7 +222,7 @@ def test_a_web_page_or_an_error_is_no_checkpoint(server):
     server.kind, server.status = "application/binary", 404
     with pytest.raises(requests.HTTPError, match="404"):
         laclip.fetch("cc3m_laclip")
-    assert names(laclip.CHECKPOINTS) == []
+    assert names(places.CHECKPOINTS) == []
 
 
 def test_a_changed_file_is_noticed(server):
@@ -238,9 +237,27 @@ def test_a_changed_file_is_noticed(server):
     assert not path.exists()
 
 
+def test_a_checkpoint_of_laion_400m_is_open_clip_s_own(tmp_path, monkeypatch):
+    model = {"embed_dim": 24, "vision_cfg": {"image_size": 32, "patch_size": 16, "width": 64, "layers": 1},
+             "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}}
+    (tmp_path / "toy-laion.json").write_text(json.dumps(model))
+    open_clip.add_model_config(tmp_path / "toy-laion.json")
+    monkeypatch.setitem(places._ARCHITECTURES, "vitb32", "toy-laion")
+    monkeypatch.setattr(places, "CHECKPOINTS", tmp_path)
+    weights = towers.build({"model_cfg": model}).state_dict()
+    path = write(tmp_path / "laion400m_laclip.pt", weights)
+    clip = load_model("laclip:laion400m_laclip_vitb32")
+    assert clip.name == "laclip:laion400m_laclip_vitb32" and clip.d == 24
+    assert torch.equal(clip.image_neurons, weights["visual.proj"].T)
+    path.with_name(f"{path.name}.sha256").unlink()
+    write(path, weights | {"visual.extra": torch.ones(1)})
+    with pytest.raises(ValueError, match=f"{path} does not fit the model: it has visual.extra"):
+        load_model("laclip:laion400m_laclip_vitb32")
+
+
 @pytest.mark.parametrize("file", ["cc3m_laclip.pt", "published.pt"])
 def test_a_file_put_in_place_is_taken(server, file):
-    laclip.CHECKPOINTS.mkdir()
-    (laclip.CHECKPOINTS / file).write_bytes(b"mine")
-    assert laclip.fetch("cc3m_laclip") == laclip.CHECKPOINTS / file and server.asked == []
-    assert (laclip.CHECKPOINTS / f"{file}.sha256").read_text().split()[1] == file
+    places.CHECKPOINTS.mkdir()
+    (places.CHECKPOINTS / file).write_bytes(b"mine")
+    assert laclip.fetch("cc3m_laclip") == places.CHECKPOINTS / file and server.asked == []
+    assert (places.CHECKPOINTS / f"{file}.sha256").read_text().split()[1] == file

@@ -1,6 +1,7 @@
 """Every way a model arrives, and that trunk features x neurons is what the model itself computes."""
 
 import json
+import os
 
 import numpy as np
 import open_clip
@@ -132,6 +133,16 @@ def test_half_precision_on_disk_is_float32_in_memory(tmp_path):
     assert {weights.dtype for weights in clip.trunks.parameters()} == {torch.float32}
 
 
+def test_weights_are_channels_last_and_the_keys_know_nothing_of_it(tmp_path):
+    model = write_folder(tmp_path / "model", config(RESNET)).eval()
+    clip = load_model(tmp_path / "model")
+    kernels = [weights for weights in clip.trunks.parameters() if weights.ndim == 4 and min(weights.shape[1:]) > 1]
+    assert kernels and all(one.is_contiguous(memory_format=torch.channels_last) for one in kernels)
+    towers.cut(model, torch.ones(1, 16, dtype=torch.int64), "as it came")
+    assert model.visual.conv1.weight.is_contiguous()
+    assert towers.digests(model, config(RESNET)) == towers.digests(clip.trunks, config(RESNET)) == clip.trunk_keys
+
+
 def test_paths_to_one_model_agree(folder):
     clips = [load_model(source) for source in [folder, f"local-dir:{folder}", folder / "open_clip_model.safetensors"]]
     assert len({(clip.image_key, clip.text_key) for clip in clips}) == 1
@@ -171,10 +182,59 @@ def test_unknown_names_are_refused_with_a_hint(source, hint):
 
 
 @pytest.mark.parametrize("source, better", [
-    ("ViT-B-32:openai", ": load ViT-B-32-quickgelu:openai"), ("RN50:cc12m", ": load RN50-quickgelu:cc12m"),
-    ("roberta-ViT-B-32:laion2b_s12b_b32k", "roberta-ViT-B-32 has QuickGELU")])
+    ("ViT-B-32:openai", ": load ViT-B-32-quickgelu:openai"), ("RN50:cc12m", ": load RN50-quickgelu:cc12m")])
 def test_a_wrong_activation_for_a_known_tag_is_an_error(source, better):
     with pytest.raises(ValueError, match=f"trained with.*QuickGELU.*{better}$"):
+        load_model(source)
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_text_towers_of_hugging_face_are_checked_before_anything_is_downloaded(monkeypatch, installed, hub, tmp_path):
+    monkeypatch.setattr(towers.importlib.util, "find_spec", lambda name: installed or None)
+    with pytest.raises(ValueError, match="roberta-ViT-B-32.* no linear projection.*roberta-base ends in 'mlp'"):
+        load_model("roberta-ViT-B-32:laion2b_s12b_b32k")
+    if installed:
+        return sources.model_source("nllb-clip-base:v1")
+    towerless = config(text={"hf_tokenizer_name": "some/tokenizer"})
+    write_folder(tmp_path / "model", towerless)
+    hub("org/tiny", "open_clip_config.json", json.dumps({"model_cfg": towerless}).encode())
+    for source in ["nllb-clip-base:v1", f"local-dir:{tmp_path / 'model'}", "hf-hub:org/tiny"]:
+        with pytest.raises(ValueError, match=r"transformers, which is not installed: pip install 'featpurity\[hf\]'"):
+            load_model(source)
+
+
+class Hostile:
+    """What runs a command when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+@pytest.mark.parametrize("source", ["toy-hub:tag", "hf-hub:org/tiny"])
+def test_a_known_model_loads_and_nothing_in_it_runs(source, hub, tmp_path, monkeypatch):
+    """Through open_clip's own way to its downloads, from a cache as they leave it."""
+    model = write_folder(tmp_path / "model", config())
+    open_clip.add_model_config(_written(tmp_path / "toy-hub.json", config()))
+    monkeypatch.setitem(open_clip.pretrained._PRETRAINED, "toy-hub", {"tag": open_clip.pretrained._pcfg(hf_hub="org/tiny/")})
+    hub("org/tiny", "open_clip_config.json", (tmp_path / "model/open_clip_config.json").read_bytes())
+    torch.save({"state_dict": model.state_dict()}, tmp_path / "weights.bin")
+    file = hub("org/tiny", "open_clip_pytorch_model.bin", (tmp_path / "weights.bin").read_bytes())
+    clip = load_model(source)
+    images, tokens = inputs(clip)
+    with torch.no_grad():
+        torch.testing.assert_close(clip.encode_image(images), model.encode_image(images), atol=2e-6, rtol=1e-5)
+        torch.testing.assert_close(clip.encode_text(tokens), model.encode_text(tokens), atol=2e-6, rtol=1e-5)
+    assert clip.name == clip.base == source
+    torch.save({"state_dict": model.state_dict(), "more": Hostile(str(tmp_path / "ran"))}, file)
+    with pytest.raises(ValueError, match=f"{file} could not be loaded: "):
+        load_model(source)
+    assert not (tmp_path / "ran").exists()
+    torch.save({name: value * torch.nan if value.is_floating_point() else value
+                for name, value in model.state_dict().items()}, file)
+    with pytest.raises(ValueError, match=f"{file}: NaN or infinity in "):
         load_model(source)
 
 
@@ -232,6 +292,24 @@ def test_fine_tuned_projections_come_back(tmp_path, folder):
     assert load_model(again).base == str(folder)
 
 
+def test_fine_tuned_projections_find_their_base_from_another_folder(tmp_path, folder, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    base = load_model(f"local-dir:{folder.name}")
+    save_projections(tmp_path / "tuned.safetensors", base, base.image_neurons, base.text_neurons)
+    monkeypatch.chdir(tmp_path)
+    assert load_model(tmp_path / "tuned.safetensors").base == f"local-dir:{folder}"
+
+
+@pytest.mark.parametrize("lost", ["base", "image_key", "text_neurons"])
+def test_a_file_of_projections_that_lacks_something_is_told(tmp_path, lost):
+    header = {"kind": "featpurity projections", "base": "scenes_clip", "image_key": "a", "text_key": "b"}
+    tensors = {"image_neurons": torch.ones(2, 3), "text_neurons": torch.ones(2, 3)}
+    header.pop(lost, None), tensors.pop(lost, None)
+    save_file(tensors, tmp_path / "tuned.safetensors", header)
+    with pytest.raises(ValueError, match=f"tuned.safetensors: a file of fine-tuned projections, but it lacks {lost}$"):
+        load_model(tmp_path / "tuned.safetensors")
+
+
 def test_projections_of_other_trunks_or_sizes_are_refused(tmp_path, folder):
     base = load_model(folder)
     write_folder(tmp_path / "model", config(RESNET))
@@ -265,7 +343,7 @@ def test_encodes_under_autocast(folder):
     assert (image.float() - clip.encode_image(images)).abs().max() < 0.05 * image.abs().max()
 
 
-def test_bundled_models_load(monkeypatch):
+def test_bundled_models_load():
     names = [path.name for path in sorted(sources.BUNDLED.glob("*/"))]
     assert names, "no model is bundled"
     for name in names:

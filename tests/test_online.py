@@ -1,8 +1,10 @@
 """Online fine-tuning: equal to cached training, to itself over two processes, and after a resume."""
 
 import os
+import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,11 +13,17 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors import safe_open
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from featpurity.finetune import caption_choices, finetune_projections, parse
+from featpurity import class_embeddings, embed_images, load_dataset, load_model, online
+from featpurity.finetune import caption_choices, finetune_projections, main, parse
+from featpurity.models import ClipModel
 from featpurity.online import DrawnPairs, train
-from featpurity.schedule import Settings
+from featpurity.prompts import prompt_set
+from featpurity.schedule import Settings, plan_epoch
+from featpurity.sweep import write_state
+from featpurity.zeroshot import accuracy
 
 N, SIZE, D = 48, 6, 8
 SETTINGS = Settings(epochs=3, batch_size=16, learning_rate=1e-2)
@@ -24,7 +32,9 @@ SETTINGS = Settings(epochs=3, batch_size=16, learning_rate=1e-2)
 class ToyClip:
     """Two frozen towers of one random layer, with the attributes of a ClipModel that training uses."""
 
-    name, device, logit_scale, text_bias = "toy", torch.device("cpu"), 20.0, None
+    device, logit_scale, text_bias, d = torch.device("cpu"), 20.0, None, D
+    name = base = image_key = text_key = "toy"
+    trunk_keys, with_projections = ("toy", "toy"), ClipModel.with_projections
 
     def __init__(self):
         generator = torch.Generator().manual_seed(0)
@@ -57,13 +67,40 @@ def toy_pairs():
     return images, [[f"picture {i}", f"the {i * i % 7}th of {i}"] for i in range(N)]
 
 
-def save_toy(path, clip, image_neurons, text_neurons, **metadata):
-    save_file({"image_neurons": image_neurons, "text_neurons": text_neurons}, path)
+class KeyedImages(list):
+    """Pictures with the key that the package's own sequences have."""
+
+    def __init__(self, images, key):
+        super().__init__(images)
+        self.key = key
 
 
-@pytest.fixture(autouse=True)
-def toy_models(monkeypatch):
-    monkeypatch.setitem(sys.modules, "featpurity.models", SimpleNamespace(save_projections=save_toy))
+def killed_before(epoch):
+    """A `plan_epoch` for a training that is killed at the start of an epoch, 0 the first."""
+    def plan(n, batch_size, seed, now):
+        if now == epoch:
+            raise KeyboardInterrupt
+        return plan_epoch(n, batch_size, seed, now)
+
+    return plan
+
+
+def killed_write(path):
+    """A `write_state` for a training that is killed before it writes its second state."""
+    def write(*arguments, **state):
+        if path.is_file():
+            raise KeyboardInterrupt
+        write_state(*arguments, **state)
+
+    return write
+
+
+def scalars(folder):
+    """What TensorBoard shows of a folder, as a table like history.csv."""
+    board = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
+    shown = {tag: pd.Series({event.step: event.value for event in board.Scalars(tag)}) for tag in board.Tags()["scalars"]}
+    assert all(len(board.Scalars(tag)) == len(values) for tag, values in shown.items())  # each epoch once
+    return pd.DataFrame(shown).reset_index(drop=True)
 
 
 def test_one_view_without_augmentation_equals_cached_training(tmp_path):
@@ -90,7 +127,73 @@ def test_only_the_projections_change(tmp_path):
     assert (history["logit_scale"] - 20).abs().max() < 1e-4
     assert pd.read_csv(tmp_path / "history.csv")["epoch"].tolist() == [1, 2, 3]
     assert {"last.safetensors", "best.safetensors", "last.pt"} <= {file.name for file in tmp_path.iterdir()}
-    assert list(tmp_path.glob("events.out.tfevents*"))
+
+
+@pytest.mark.parametrize("trained", [False, True])
+def test_the_logit_scale_trains_only_when_asked(tmp_path, trained):
+    clip, (images, texts) = ToyClip(), toy_pairs()
+    settings = Settings(epochs=3, batch_size=16, learning_rate=1e-2, train_logit_scale=trained)
+    scale = train(clip, images, texts, tmp_path, settings)[2]["logit_scale"]
+    assert (scale.nunique() == 3 and scale.max() <= 100 + 1e-3) if trained else (scale - 20).abs().max() < 1e-4
+    assert clip.logit_scale == 20 and not Settings().train_logit_scale
+
+
+def test_bf16_is_near_fp32_and_trains_float32_projections(tmp_path):
+    clip, (images, texts) = ToyClip(), toy_pairs()
+    fine = train(clip, images, texts, tmp_path / "fp32", SETTINGS)
+    coarse = train(clip, images, texts, tmp_path / "bf16", SETTINGS, precision="bf16")
+    assert all(neurons.dtype == torch.float32 for neurons in coarse[:2])
+    gap = (fine[2]["loss"] - coarse[2]["loss"]).abs()
+    assert (gap > 0).all() and (gap < 0.02 * fine[2]["loss"]).all()
+    assert coarse[2]["loss"].iloc[-1] < coarse[2]["loss"].iloc[0]
+    state = torch.load(tmp_path / "bf16/last.pt", weights_only=True)
+    moments = [value for one in state["optimiser"]["state"].values() for value in one.values()]
+    assert {value.dtype for value in (*state["projections"].values(), *moments)} == {torch.float32}
+
+
+def test_frozen_means_frozen_on_a_real_model(tmp_path):
+    """Two steps of the bundled ResNet: batch statistics and every weight stay bit for bit as they were."""
+    clip, (images, texts) = load_model("scenes_laclip"), toy_pairs()
+    tensors = {**clip.trunks.state_dict(), "image": clip.image_neurons, "text": clip.text_neurons,
+               **{name: getattr(clip, name) for name in ("image_bias", "text_bias") if getattr(clip, name) is not None}}
+    assert any(name.endswith("running_mean") for name in tensors)
+    before = {name: value.clone() for name, value in tensors.items()}
+    *neurons, _ = train(clip, images, texts, tmp_path, Settings(epochs=1, batch_size=N // 2, warmup_epochs=0))
+    assert all(torch.equal(before[name], value) for name, value in tensors.items())
+    assert not clip.trunks.training and not any(weight.requires_grad for weight in clip.trunks.parameters())
+    assert not torch.equal(neurons[0], clip.image_neurons) and not torch.equal(neurons[1], clip.text_neurons)
+    again = load_model(tmp_path / "last.safetensors")
+    assert torch.equal(again.image_neurons, neurons[0]) and torch.equal(again.text_neurons, neurons[1])
+
+
+def test_best_is_the_epoch_of_the_highest_accuracy(tmp_path):
+    clip, (images, texts), seen = ToyClip(), toy_pairs(), []
+
+    def peaks_in_epoch_2(image_neurons, text_neurons):  # the first look is before training
+        seen.append((image_neurons.clone(), text_neurons.clone()))
+        return {"accuracy": [0.9, 0.2, 0.6, 0.4][len(seen) - 1]}
+
+    *last, history = train(clip, images, texts, tmp_path, SETTINGS, evaluate=peaks_in_epoch_2)
+    assert history["accuracy"].tolist() == [0.2, 0.6, 0.4] and history["loss"].idxmin() == 2
+    for name, epoch, wanted in (("best", 2, seen[2]), ("last", 3, last)):
+        with safe_open(tmp_path / f"{name}.safetensors", "pt") as file:
+            assert file.metadata()["epoch"] == str(epoch)
+            found = file.get_tensor("image_neurons"), file.get_tensor("text_neurons")
+        assert torch.equal(found[0], wanted[0]) and torch.equal(found[1], wanted[1])
+
+
+def test_tensorboard_shows_the_history_after_a_kill_too(tmp_path, monkeypatch):
+    clip, (images, texts) = ToyClip(), toy_pairs()
+    options = dict(evaluate=lambda image, text: {"accuracy": float(image.mean().sigmoid())})
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):  # epoch 2 is on the board, but not in last.pt
+        patched.setattr(online, "write_state", killed_write(tmp_path / "last.pt"))
+        train(clip, images, texts, tmp_path, SETTINGS, **options)
+    time.sleep(1)  # TensorBoard reads files in the order of their seconds
+    history = train(clip, images, texts, tmp_path, SETTINGS, resume=tmp_path / "last.pt", **options)[2]
+    written = pd.read_csv(tmp_path / "history.csv")
+    assert written["epoch"].tolist() == [1, 2, 3] and np.allclose(written, history)
+    shown = scalars(tmp_path)
+    assert set(shown) == set(written) and np.allclose(shown[list(written)], written, rtol=1e-6)
 
 
 def test_two_processes_equal_one_on_the_same_global_batch(tmp_path):
@@ -123,8 +226,36 @@ def test_a_resumed_training_gives_the_same_numbers(tmp_path):
     resumed = train(clip, images, texts, tmp_path, SETTINGS, resume=tmp_path / "last.pt")
     assert torch.equal(whole[0], resumed[0]) and torch.equal(whole[1], resumed[1])
     assert whole[2].equals(resumed[2])
-    with pytest.raises(ValueError, match="is of another training"):
+    with pytest.raises(ValueError, match="is of another training, which differs in: seed; move it away"):
         train(clip, images, texts, tmp_path, SETTINGS, seed=9, resume=tmp_path / "last.pt")
+    with pytest.raises(FileNotFoundError, match="none.pt"):
+        train(clip, images, texts, tmp_path, SETTINGS, resume=tmp_path / "none.pt")
+
+
+@pytest.mark.parametrize("named", ["captions", "images", "starting weights", "model", "evaluation", "epochs"])
+def test_a_training_on_other_input_reuses_nothing(tmp_path, named):
+    clip, (images, texts) = ToyClip(), toy_pairs()
+    images, settings, options, resume = KeyedImages(images, "one"), SETTINGS, {}, tmp_path / "last.pt"
+    train(clip, images, texts, tmp_path, settings)
+    if named == "captions":
+        texts = [*texts[:-1], [texts[-1][0], "another"]]
+    elif named == "images":
+        images = KeyedImages(images[::-1], "other")
+    elif named == "starting weights":
+        clip.image_bias[-1] += 1
+    elif named == "model":
+        clip.image_key = "another"
+    elif named == "evaluation":
+        options["evaluate"] = lambda *_: {"accuracy": 0.5}
+    else:
+        settings = Settings(epochs=4, batch_size=16, learning_rate=1e-2)
+    with pytest.raises(ValueError, match=f"another training, which differs in: {named}; move it away"):
+        train(clip, images, texts, tmp_path, settings, resume=resume, **options)
+    time.sleep(1)  # TensorBoard reads files in the order of their seconds
+    anew = train(clip, images, texts, tmp_path, settings, resume=resume, overwrite=True, **options)
+    alone = train(clip, images, texts, tmp_path / "alone", settings, **options)
+    assert torch.equal(anew[0], alone[0]) and torch.equal(anew[1], alone[1]) and anew[2].equals(alone[2])
+    assert np.allclose(scalars(tmp_path)[list(anew[2])], anew[2], rtol=1e-6)  # the first training's are hidden
 
 
 def test_crops_follow_their_draw_alone():
@@ -156,6 +287,84 @@ def test_captions_of_files(tmp_path):
         caption_choices(pairs, tmp_path / "short.txt")
 
 
+class TestCommand:
+    """`python -m featpurity.finetune` on the bundled model and pictures of noise."""
+
+    OPTIONS = "--epochs 3 --lr 1e-2 --device cpu --seed 4".split()
+
+    @pytest.fixture
+    def data(self, tmp_path):
+        """Options that name the data: 32 pictures with captions, and in slow tests a stand-in for ImageNet."""
+        images, texts = toy_pairs()
+        for i in range(32):
+            images[i].save(tmp_path / f"{i}.png")
+        lines = "".join(f"{i}.png,{texts[i][0]}\n" for i in range(32))
+        (tmp_path / "pairs.csv").write_text("image,caption\n" + lines)
+        return ["--train-data", str(tmp_path / "pairs.csv"), *self.OPTIONS]
+
+    @pytest.fixture
+    def imagenet(self, tmp_path):
+        """One picture of 2 x 2 pixels, bright or dark, in each of 1,000 class folders."""
+        for i in range(1000):
+            folder = tmp_path / f"imagenet/val/n{10_000_000 + i}"
+            folder.mkdir(parents=True)
+            Image.new("RGB", (2, 2), (i % 256, i * 7 % 256, i * 31 % 256)).save(folder / "one.png")
+        return ["--imagenet-root", str(tmp_path / "imagenet")]
+
+    def test_other_captions_in_the_same_folder_are_another_training(self, data, tmp_path, capfd):
+        (tmp_path / "swapped.txt").write_text("".join(f"line {i}\n" for i in range(32)))
+        out = ["--output-dir", str(tmp_path / "out"), "--batch-size", "16"]
+        main([*data, *out])
+        first = (tmp_path / "out/history.csv").read_text()
+        with pytest.raises(ValueError, match="last.pt is of another training, which differs in: captions; "):
+            main([*data, *out, "--captions", str(tmp_path / "swapped.txt")])
+        main([*data, "--output-dir", str(tmp_path / "new"), "--batch-size", "16", "--captions", str(tmp_path / "swapped.txt")])
+        assert (tmp_path / "out/history.csv").read_text() == first != (tmp_path / "new/history.csv").read_text()
+
+    @pytest.mark.slow
+    def test_two_processes_train_look_and_go_on(self, data, imagenet, tmp_path, monkeypatch):
+        whole, broken, moved = (tmp_path / name for name in ("whole", "broken", "moved"))
+        assert torchrun(*data, *imagenet, "--output-dir", whole, "--batch-size", 8) == [1, 2, 3]
+        history = pd.read_csv(whole / "history.csv")
+        assert history["epoch"].tolist() == [1, 2, 3] and history["loss"].is_monotonic_decreasing
+        assert np.allclose(scalars(whole)[list(history)], history, rtol=1e-6)
+        self.check_accuracy(imagenet[1], whole, history)
+
+        one_process = [*data, *imagenet, "--output-dir", str(broken), "--batch-size", "16"]
+        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+            patched.setattr(online, "plan_epoch", killed_before(1))
+            main(one_process)
+        moved.mkdir()
+        shutil.copy(broken / "last.pt", moved / "kept.pt")
+        assert torchrun(*data, *imagenet, "--output-dir", broken, "--batch-size", 8) == [2, 3]
+        resumed = torchrun(*data, *imagenet, "--output-dir", moved, "--batch-size", 8, "--resume", moved / "kept.pt")
+        assert resumed == [2, 3]
+        for folder in (broken, moved):
+            assert np.allclose(pd.read_csv(folder / "history.csv"), history, atol=1e-4)
+        assert torchrun(*data, *imagenet, "--output-dir", broken, "--batch-size", 8) == []  # finished
+
+    def check_accuracy(self, root, folder, history):
+        """The files of the best and last epoch, read back, have the accuracies that stand in the table."""
+        dataset, column = load_dataset("imagenet", root=root), history["accuracy_imagenet"]
+        assert column.equals(history["accuracy"].rename("accuracy_imagenet"))
+        for name, epoch in (("last", 2), ("best", column.idxmax())):
+            clip = load_model(folder / f"{name}.safetensors")
+            units, labels = embed_images(clip, dataset, folder / "store")
+            classes = class_embeddings(clip, dataset.classes, prompt_set("laclip"))
+            assert accuracy(units, classes, labels) == pytest.approx(column[epoch], abs=1e-9)
+
+
+def torchrun(*options):
+    """Run the command in two processes; the epochs of its log lines."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "featpurity.finetune"]
+    done = subprocess.run([*command, *map(str, options)], env={**os.environ, "OMP_NUM_THREADS": "1"},
+                          capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stderr[-3000:]
+    lines = [line for line in done.stderr.splitlines() if " epoch epoch " in line]
+    assert all("  loss " in line and "accuracy_imagenet " in line for line in lines)
+    return [int(line.split(" epoch epoch ")[1].split()[0]) for line in lines]
+
+
 def test_wrong_input(tmp_path):
     images, texts = toy_pairs()
     with pytest.raises(ValueError, match="expected a multiple of 1 processes x 3 parts, got 16"):
@@ -174,7 +383,6 @@ def test_the_paper_s_option_names():
 
 
 if __name__ == "__main__":  # one of the two processes that torchrun starts above
-    sys.modules["featpurity.models"] = SimpleNamespace(save_projections=save_toy)
     torch.distributed.init_process_group("gloo")
     folder = Path(sys.argv[1])
     trained = train(ToyClip(), *toy_pairs(), folder, SETTINGS)

@@ -1,6 +1,7 @@
 """Training from scratch, in miniature: it learns, resumes, and writes what open_clip reads."""
 
 import json
+import re
 
 import numpy as np
 import open_clip
@@ -131,3 +132,15 @@ def test_bundled_models_are_small_and_load(name):
     width, d = model.text_projection.shape
     assert d >= 128 and width >= d and model.visual.attnpool.c_proj.in_features >= d
     assert all(p.dtype == torch.float32 and torch.isfinite(p).all() for p in model.parameters())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["scenes_laclip", "scenes_clip", "photos_laclip", "photos_clip"])
+def test_bundled_models_do_as_well_as_their_cards_say(name, request):
+    profile = name.split("_")[0]
+    root = request.getfixturevalue("shared") / "data" if profile == "photos" else "data"
+    accuracy = pretrain.measure(pretrain.BUNDLED / name, profile, root)
+    card = dict(re.findall(r"^\| (\w+) \| ([01]\.\d+) \|$", (pretrain.BUNDLED / name / "README.md").read_text(), re.MULTILINE))
+    assert accuracy == pytest.approx({key: float(card[key]) for key in accuracy}, abs=2e-3)
+    if name == "scenes_laclip":  # what its recipe was chosen for
+        assert np.mean(list(accuracy.values())) >= 0.85 and min(accuracy.values()) >= 0.7

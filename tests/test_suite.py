@@ -9,7 +9,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = """
-chapters: [01_clip_vs_laclip, 02_neuron_pruning, 03_misalignment, 05_caption_filter, 07_claims]
+chapters: [01_clip_vs_laclip, 02_neuron_pruning, 03_misalignment, 05_caption_filter, 06_online_and_cached, 07_claims]
+online_pairs: 64
+n_views: 2
 datasets: [scenes_texture, scenes_size]
 n_pairs: 600
 batch_size: 200
@@ -51,6 +53,8 @@ def test_the_tables_hold_every_measurement(finished):
     assert (curves[curves.strategy != "full"].groupby(["model", "dataset", "strategy"]).kept.count() == 128).all()
     runs = pd.read_csv(results / "tables/03_runs.csv")
     assert len(runs) == 2 * 2 * 2 * 2 and runs.accuracy.between(0, 1).all()  # kinds, ratios, seeds, data sets
+    distances = pd.read_csv(results / "tables/06_distances.csv")
+    assert len(distances) == 2 * 3 and distances["at the end"].ge(0).all()  # ways of caching, measures
     claims = pd.read_csv(results / "tables/claims.csv")
     assert set(claims.verdict) <= {"holds", "does not hold", "undecided"}
     paper = pd.read_csv(results / "scenes_size_scenes_clip_accuracy_vs_sam.csv")

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "--cores", "2", "--nolock"]
 NOTEBOOKS = {
-    "steps/embed": "model = 'scenes_clip'\ndatasets = []\npairs = 'scenes'\nstore_dir = 'store'",
+    "steps/embed": "models = ['scenes_clip']\ndatasets = []\npairs = 'scenes'\nstore_dir = 'store'",
     "steps/swap": "ratios = [0.0]\nresults_dir = 'results/demo'",
     "steps/finetune": "learning_rate = 1.0e-3\nresults_dir = 'results/demo'",
     "01_clip_vs_laclip": "n_bootstrap = 1000",
@@ -26,7 +26,7 @@ NOTEBOOKS = {
 BODY = """
 import json, pathlib, sys, time
 given = {key: value for key, value in globals().items() if key in %r}
-name = %r + (f" {model}" if "model" in given else "") + (" pairs" if given.get("pairs") else "")
+name = %r + "".join(f" {model}" for model in given.get("models", [])) + (" pairs" if given.get("pairs") else "")
 if pathlib.Path("fail").exists() and name == pathlib.Path("fail").read_text():
     raise RuntimeError("told to fail")
 for _ in range(2400):
@@ -149,6 +149,18 @@ def test_shards_of_captions_are_a_job_each_and_swap_waits_for_them(suite):
     assert status == 0 and set(notebooks) == {*jobs, "steps/swap", "steps/finetune", "03_misalignment", "07_claims"}, said
     assert sorted(list(notebooks)[:3]) == jobs  # before all others
     assert [notebooks[job][1] for job in jobs] == [{"caption_shards": 3, "shard": shard} for shard in range(3)]
+
+
+def test_models_that_share_a_job_are_embedded_in_one(suite):
+    shutil.rmtree(suite / "results")
+    status, said, notebooks = run(suite, "--config", "models_per_job=2")
+    embeds = [name for name in notebooks if name.startswith("steps/embed")]
+    assert status == 0 and sorted(embeds) == ["steps/embed a.pt b.pt", "steps/embed b.pt pairs"], said
+    assert set(notebooks) - set(embeds) == set(NOTEBOOKS) - {"steps/embed"}
+    order = list(notebooks)
+    assert all(order.index(embeds[0]) < order.index(name) for name in ["01_clip_vs_laclip", "steps/finetune"])
+    (suite / "b.pt").write_text("other weights")  # of the job's second model
+    assert "steps/embed a.pt b.pt" in run(suite, "--config", "models_per_job=2")[2]
 
 
 def test_changed_code_and_changed_weights_rerun_what_depends_on_them(suite):
