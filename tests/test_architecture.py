@@ -82,6 +82,13 @@ def test_public_functions_have_docstrings():
                 assert ast.get_docstring(node), f"{path.name}: {node.name}"
 
 
+def test_the_design_says_what_each_module_beyond_the_plan_is_for():
+    planned = {"models", "datasets", "scenes", "embeddings", "purity", "zeroshot", "pruning", "captions", "finetune",
+               "pretrain", "results", "plots", "explore"}
+    rows = re.findall(r"^\| `(\w+)` \|", (ROOT / "book/design.md").read_text(), re.M)
+    assert sorted(rows) == sorted(NAMES - planned | {"__main__"})
+
+
 def test_importing_the_package_is_lazy():
     heavy = "{'torch', 'numpy', 'open_clip', 'pandas', 'plotly', 'sklearn'} & set(sys.modules)"
     code = f"import sys, featpurity, featpurity.profiles, featpurity.sources; assert not {heavy}, {heavy}"

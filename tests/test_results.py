@@ -29,6 +29,8 @@ def test_every_claim_is_written_down_whole_and_once():
     assert all(set(claim) == keys and all(claim.values()) for claim in claims)
     assert len({claim["id"] for claim in claims}) == len(claims)
     assert {claim["experiment"] for claim in claims} == {1, 2, 3, 5}
+    assert len({claim["statement"][:62] for claim in claims}) == len(claims), "the figure of the verdicts shows so many letters"
+    assert all("projections" in claim["statement"] for claim in claims if "after filtered pairs" in claim["effect"])
 
 
 def test_judge_uses_only_the_mean_over_data_sets_and_lists_what_is_missing():
