@@ -93,7 +93,7 @@ def main():
     kind = embeddings.PRECISIONS[args.precision] or torch.float32
     clip = untrained(args.model, args.device)
     size = clip.preprocess(Image.new("RGB", (512, 384))).shape[-1]
-    peak = matmul_rate(args.device, kind, 8192 if torch.device(args.device).type == "cuda" else 1024)
+    peak = matmul_rate(args.device, kind, 8192 if torch.device(args.device).type == "cuda" else 2048)
     work = operations(clip.image_trunk, size, args.device)
     print(machine())
     print(f"{args.model} on {args.device}, {args.precision}, batch {args.batch_size}, {args.workers} workers")
