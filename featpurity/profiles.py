@@ -54,11 +54,11 @@ class Profile:
     prompts: str = "scenes"  # prompt set, see featpurity.prompts
     preprocess: str = "native"  # "paper": as the paper's scripts did
     pairs: str = "scenes"  # image-caption pairs of experiment 3: a name, or a CSV of image,caption
-    n_pairs: int = 10000
+    n_pairs: int = 8000
     finetune_model: str = "scenes_laclip"
     filter_model: str = "scenes_clip"  # the first model of the caption filter, trained on raw captions
     # of the captioner of the filter: shares of facts taken for their spurious partner; the first is trained with
-    mistaken: list[float] = field(default_factory=lambda: [0.2, 0.0, 0.4])
+    mistaken: list[float] = field(default_factory=lambda: [0.2, 0.0])
     online_pairs: int = 2000  # pairs of the chapter that trains online as well, the towers at work at every step
     n_views: int = 4  # stored crops of each of them, for cached training
     ladder_models: list[str] = field(default_factory=list)  # models that differ in the quality of their data
