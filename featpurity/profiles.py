@@ -72,7 +72,7 @@ class Profile:
     weight_decay: float = 0.5
     n_random_orders: int = 32
     kept: list[int] | None = None  # numbers of neurons for the silhouette; none: a grid from the model's d
-    n_bootstrap: int = 1000
+    n_bootstrap: int = 500
     device: str = "auto"
     precision: str = "fp32"
     compiled: bool = False  # torch.compile of the image towers: minutes at first, faster after
