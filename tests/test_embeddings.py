@@ -190,6 +190,7 @@ def test_a_killed_extraction_goes_on_from_its_last_finished_shard(tmp_path):
 
 
 def _extract_slowly(folder):
+    store_module.ROWS = 16  # this process knows nothing of the fixture
     clip = TinyClip()
     trunk = clip.image_trunk
     clip.image_trunk = lambda x: time.sleep(0.2) or trunk(x)
@@ -197,9 +198,11 @@ def _extract_slowly(folder):
 
 
 def test_a_process_that_was_killed_leaves_its_finished_shards_and_no_trace_of_the_others(tmp_path):
-    process = multiprocessing.get_context("fork").Process(target=_extract_slowly, args=(tmp_path,))
+    # Started afresh: a fork of a process whose torch has computed with threads can hang.
+    process = multiprocessing.get_context("spawn").Process(target=_extract_slowly, args=(tmp_path,))
     process.start()
-    while process.is_alive() and len(shards(tmp_path)) < 2:
+    patience = time.monotonic() + 120
+    while process.is_alive() and len(shards(tmp_path)) < 2 and time.monotonic() < patience:
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     process.join(60)
