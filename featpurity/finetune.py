@@ -101,6 +101,37 @@ def zero_shot(clip, datasets, device=None):
     return evaluate
 
 
+def zero_shot_on(clip, datasets, prompts, store=None, workers=0, **options):
+    """`zero_shot` on labelled images, by trunk features that come from the store when they are there.
+
+    Parameters
+    ----------
+    clip : ClipModel
+    datasets : list of LabelledImages
+        Those of the same pictures share one pass of the tower and one projection.
+    prompts : str
+        A prompt set, see `featpurity.prompts`.
+    store, workers, **options
+        See `featpurity.embeddings.image_trunk_features_of`.
+
+    Returns
+    -------
+    evaluate : callable, see `zero_shot`; it computes on the model's device
+    """
+    from featpurity.embeddings import image_trunk_features, text_trunk_features  # late: --help answers at once
+    from featpurity.prompts import prompt_set
+
+    images, parts = {}, {}
+    for dataset in datasets:
+        templates = prompt_set(prompts, dataset=dataset.name)
+        filled = [template.replace("{}", name) for name in dataset.classes for template in templates]
+        texts = text_trunk_features(clip, filled, store, **options).unflatten(0, (-1, len(templates)))
+        if dataset.images_key not in images:
+            images[dataset.images_key] = image_trunk_features(clip, dataset, store, workers=workers, **options)
+        parts[dataset.name] = images[dataset.images_key], torch.as_tensor(dataset.labels), texts
+    return zero_shot(clip, parts, clip.device)
+
+
 def parse(arguments=None):
     """The options, with the names and defaults of the paper's training where it has them."""
     parser = argparse.ArgumentParser(
@@ -181,16 +212,9 @@ def _imagenet(clip, chosen, precision):
     if not chosen.imagenet_root:
         return None
     from featpurity.datasets import load_dataset
-    from featpurity.embeddings import image_trunk_features, text_trunk_features
-    from featpurity.prompts import prompt_set
 
-    dataset, templates = load_dataset("imagenet", root=chosen.imagenet_root), prompt_set("laclip")
-    store = Path(chosen.output_dir, "store")
-    images = image_trunk_features(clip, dataset, store, workers=chosen.workers, precision=precision)
-    prompts = [template.replace("{}", name) for name in dataset.classes for template in templates]
-    texts = text_trunk_features(clip, prompts, store, precision=precision)
-    return zero_shot(clip, {"imagenet": (images, dataset.labels, texts.unflatten(0, (-1, len(templates))))},
-                     clip.device)
+    dataset = load_dataset("imagenet", root=chosen.imagenet_root)
+    return zero_shot_on(clip, [dataset], "laclip", Path(chosen.output_dir, "store"), chosen.workers, precision=precision)
 
 
 if __name__ == "__main__":

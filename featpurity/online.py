@@ -22,8 +22,8 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.tensorboard import SummaryWriter
 
 from featpurity.purity import avg_abs_cos
+from featpurity.resume import digest, read_state, start_of, write_state
 from featpurity.schedule import plan_epoch
-from featpurity.sweep import digest, read_state, start_of, write_state
 from featpurity.views import Crop
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}

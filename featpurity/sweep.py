@@ -6,9 +6,7 @@ would alone. Everything else of the model is frozen, hence trunk features are co
 few matrix products.
 """
 
-import hashlib
 import math
-import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -18,6 +16,7 @@ import torch
 from tqdm import tqdm
 
 from featpurity.purity import avg_abs_cos
+from featpurity.resume import digest, read_state, start_of, write_state
 from featpurity.schedule import Settings, plan_epoch
 
 # Entries of the similarity matrices (n_runs, batch, batch) computed at a time: what fits a processor's cache,
@@ -114,9 +113,8 @@ def sweep_projections(clip, image_features, text_features, runs, *, evaluate=Non
     start, history = 0, _look(weights, torch.full((len(runs),), math.nan), 0, evaluate)
     if checkpoint is not None:
         identity = {**asdict(settings), "seeds": [seed for _, seed in runs], "image features": digest(image_features),
-                    "text features": digest(text_features), "permutations": digest(*map(torch.from_numpy, texts_of)),
+                    "text features": digest(text_features), "permutations": digest(*texts_of),
                     **start_of(clip, history[0])}
-        Path(checkpoint).parent.mkdir(parents=True, exist_ok=True)
         state = read_state(checkpoint, identity, device, overwrite) if Path(checkpoint).is_file() else None
         if state:
             start, history = state["epoch"], state["history"]
@@ -212,37 +210,3 @@ def _check(clip, image_features, text_features, runs):
         if text_of.shape != (n,) or not np.array_equal(np.sort(text_of), np.arange(n)):
             raise ValueError(f"permutation: expected each of 0 .. {n - 1} once, got shape {text_of.shape}")
     return texts_of, n
-
-
-def digest(*values):
-    """SHA-256 (hex) of plain values and of whole tensors."""
-    hashed = hashlib.sha256()
-    for value in values:
-        parts = value.detach().flatten().split(2 ** 22) if isinstance(value, torch.Tensor) else []
-        hashed.update(repr((value.dtype, value.shape) if parts else value).encode())
-        for part in parts:
-            hashed.update(part.cpu().view(torch.uint8).numpy())
-    return hashed.hexdigest()
-
-
-def start_of(clip, watched):
-    """What a training starts from and what it watches, in three digits: the last may change with the machine."""
-    return {"starting weights": digest(clip.image_neurons, clip.text_neurons, clip.image_bias, clip.text_bias,
-                                       clip.logit_scale),
-            "evaluation": {name: f"{float(value):.3g}" for name, value in watched.items()}}
-
-
-def write_state(path, **state):
-    """Write what an unfinished training goes on from; whole or not at all."""
-    torch.save(state, f"{path}.part")
-    os.replace(f"{path}.part", path)
-
-
-def read_state(path, identity, device, overwrite=False):
-    """What `write_state` wrote; that of another training is None with `overwrite`, else a ValueError."""
-    state = torch.load(path, map_location=device, weights_only=True)
-    saved = state["identity"] if isinstance(state.get("identity"), dict) else {}
-    other = ", ".join(name for name in identity if saved.get(name) != identity[name])
-    if other and not overwrite:
-        raise ValueError(f"{path} is of another training, which differs in: {other}; move it away to train anew")
-    return None if other else state

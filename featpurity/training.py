@@ -7,10 +7,7 @@ References
 Radford et al. (2021), Learning Transferable Visual Models From Natural Language Supervision.
 """
 
-import hashlib
-import json
 import math
-import os
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,6 +16,8 @@ import numpy as np
 import open_clip
 import torch
 from tqdm import tqdm
+
+from featpurity.resume import digest, read_state, write_state
 
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 
@@ -118,10 +117,14 @@ def train(recipe, pictures, tokens, vocab_size, checkpoint=None, stop_after=None
     torch.manual_seed(recipe.seed)
     model = open_clip.CLIP(**recipe.model_config(vocab_size)).to(memory_format=torch.channels_last)
     optimiser = recipe.optimiser(model)
-    loss_of, history, mark = open_clip.ClipLoss(), [], None
+    loss_of, history = open_clip.ClipLoss(), []
     if checkpoint:
-        mark = _fingerprint(recipe, pictures, tokens)
-        history = _resume(checkpoint, mark, model, optimiser)
+        identity = {**asdict(recipe), "pictures": digest(pictures), "captions": digest(tokens)}
+        if Path(checkpoint).is_file():
+            state = read_state(checkpoint, identity, "cpu")
+            model.load_state_dict(state["model"])
+            optimiser.load_state_dict(state["optimiser"])
+            history = state["history"]
     for epoch in range(len(history), stop_after or recipe.epochs):
         # Two streams, so that both models of a pair meet the pictures in one order.
         rng, captions_rng = (np.random.default_rng([recipe.seed, epoch, stream]) for stream in (0, 1))
@@ -144,33 +147,5 @@ def train(recipe, pictures, tokens, vocab_size, checkpoint=None, stop_after=None
             total += loss.item()
         history.append({"loss": total / n_steps, "seconds": time.perf_counter() - start})
         if checkpoint:
-            _keep(checkpoint, mark, model, optimiser, history)
+            write_state(checkpoint, identity=identity, model=model.state_dict(), optimiser=optimiser.state_dict(), history=history)
     return model.eval(), history
-
-
-def _fingerprint(recipe, pictures, tokens):
-    digest = hashlib.sha256(json.dumps(asdict(recipe), sort_keys=True).encode())
-    for array in (pictures, tokens):
-        digest.update(np.ascontiguousarray(array))
-    return digest.hexdigest()
-
-
-def _keep(path, mark, model, optimiser, history):
-    state = {"mark": mark, "history": history,
-             "model": model.state_dict(), "optimiser": optimiser.state_dict()}
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    torch.save(state, f"{path}.part")
-    os.replace(f"{path}.part", path)
-
-
-def _resume(path, mark, model, optimiser):
-    """Load a kept state when there is one; returns the history of the epochs already done."""
-    if not Path(path).is_file():
-        return []
-    state = torch.load(path, weights_only=True)
-    if state["mark"] != mark:
-        raise ValueError(f"{path} is the checkpoint of another training (another recipe or data); "
-                         "remove it to start afresh")
-    model.load_state_dict(state["model"])
-    optimiser.load_state_dict(state["optimiser"])
-    return state["history"]

@@ -14,7 +14,8 @@ from featpurity import online
 from featpurity import sweep as module
 from featpurity.finetune import finetune_projections, zero_shot
 from featpurity.schedule import Settings, plan_epoch
-from featpurity.sweep import contrastive, digest, sweep_projections
+from featpurity.resume import digest
+from featpurity.sweep import contrastive, sweep_projections
 
 N, WIDTH_IMAGE, WIDTH_TEXT, D = 96, 20, 12, 8
 OPTIONS = dict(epochs=3, batch_size=32, learning_rate=1e-2)

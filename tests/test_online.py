@@ -22,7 +22,7 @@ from featpurity.models import ClipModel
 from featpurity.online import DrawnPairs, train
 from featpurity.prompts import prompt_set
 from featpurity.schedule import Settings, plan_epoch
-from featpurity.sweep import write_state
+from featpurity.resume import write_state
 from featpurity.zeroshot import accuracy
 
 N, SIZE, D = 48, 6, 8

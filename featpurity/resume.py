@@ -1,0 +1,47 @@
+"""What an unfinished training goes on from: a state on disk, taken up only by the very same training.
+
+A state names what it is of as a dict of facts, with digests in place of tensors, so that an error can say what differs.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+
+
+def digest(*values):
+    """SHA-256 (hex) of plain values and of whole tensors and arrays."""
+    hashed = hashlib.sha256()
+    for value in values:
+        value = torch.from_numpy(np.array(value)) if isinstance(value, np.ndarray) else value
+        parts = value.detach().flatten().split(2 ** 22) if isinstance(value, torch.Tensor) else []
+        hashed.update(repr((value.dtype, value.shape) if parts else value).encode())
+        for part in parts:
+            hashed.update(part.cpu().view(torch.uint8).numpy())
+    return hashed.hexdigest()
+
+
+def start_of(clip, watched):
+    """What a training starts from and what it watches, in three digits: the last may change with the machine."""
+    return {"starting weights": digest(clip.image_neurons, clip.text_neurons, clip.image_bias, clip.text_bias,
+                                       clip.logit_scale),
+            "evaluation": {name: f"{float(value):.3g}" for name, value in watched.items()}}
+
+
+def write_state(path, **state):
+    """Write what an unfinished training goes on from; whole or not at all."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    torch.save(state, f"{path}.part")
+    os.replace(f"{path}.part", path)
+
+
+def read_state(path, identity, device, overwrite=False):
+    """What `write_state` wrote; that of another training is None with `overwrite`, else a ValueError."""
+    state = torch.load(path, map_location=device, weights_only=True)
+    saved = state["identity"] if isinstance(state.get("identity"), dict) else {}
+    other = ", ".join(name for name in identity if saved.get(name) != identity[name])
+    if other and not overwrite:
+        raise ValueError(f"{path} is of another training, which differs in: {other}; move it away to train anew")
+    return None if other else state
