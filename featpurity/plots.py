@@ -223,7 +223,8 @@ def lines_with_bands(table, x, measures, group, x_title, caption):
             figure.add_scatter(x=seeds[x], y=seeds["mean"], name=str(name), legendgroup=str(name), showlegend=panel == 0,
                                mode="lines+markers", line={"color": colour, "dash": DASHES[index % 4]}, **place)  # fmt: skip
         figure.update_xaxes(title=x_title, **place)
-    return _finish(figure, caption, height=120 + 300 * rows)
+    legend = 22 * -(-table[group].nunique() // 2)  # pixels, with two long names a line
+    return _finish(figure, caption, height=120 + 300 * rows).update_layout(margin_t=max(70, 48 + legend))
 
 
 def image_grid(images, titles, caption, columns=4):
