@@ -186,6 +186,12 @@ def permutation(n, pairs):
     return perm
 
 
+def nested_swaps(captions, ratios, kind="similarity", seed=42, neighbours=None):
+    """The permutation for each of `ratios`, from one walk of `swap_pairs`: what a smaller one swaps, a larger does too."""
+    walk, _ = swap_pairs(captions, max(ratios), kind, seed, neighbours=neighbours)
+    return [permutation(len(captions), walk[:count_pairs(len(captions), ratio)]) for ratio in ratios]
+
+
 def _walk(vectors, order, n_pairs, rng, top_k, neighbours):
     """Visit captions in `order` and give each unused one an unused partner among its `top_k` most similar."""
     columns = vectors.T.tocsr()

@@ -156,7 +156,8 @@ def load_pairs(name, root=None, n_pairs=None, rewrites=(), unreadable="raise", d
     n_pairs : int, optional
         At most so many pairs: of `photos` a seeded draw, of a CSV file the first ones.
     rewrites : list of str or Path
-        For a CSV: text files of rewritten captions, line i for pair i, as LaCLIP keeps them.
+        For a CSV: text files of rewritten captions, line i for pair i, as LaCLIP keeps them; looked up as they
+        stand and below `root`.
     unreadable, download
         See `load_dataset`.
 
@@ -175,6 +176,8 @@ def load_pairs(name, root=None, n_pairs=None, rewrites=(), unreadable="raise", d
     if n_pairs is not None and n_pairs < 1:
         raise ValueError(f"n_pairs: expected 1 or more, got {n_pairs}")
     loaders = {"scenes": pairs.scenes, "photos": pairs.photos}
+    if rewrites and str(name) in loaders:
+        raise ValueError(f"rewrites go with a CSV of pairs, but the captions of {name!r} are generated")
     if str(name) in loaders:
         found = loaders[str(name)](data_folder(root), n_pairs, download)
     else:

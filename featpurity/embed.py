@@ -61,7 +61,7 @@ def _embed_together(profile, models):
     if profiles.EXPERIMENTS[2] in profile.chapters and profile.finetune_model in models:
         clip = clips[models.index(profile.finetune_model)]
         with alone:
-            pairs = load_pairs(profile.pairs, profile.data_root, profile.n_pairs, unreadable=profile.unreadable)
+            pairs = load_pairs(profile.pairs, profile.data_root, profile.n_pairs, profile.rewrites, profile.unreadable)
         image_trunk_features_of([clip], pairs, **image_settings)
         text_trunk_features(clip, pairs.best_captions, **settings)
 

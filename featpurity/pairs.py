@@ -8,6 +8,7 @@ from featpurity.caption_files import read_captions, read_table
 from featpurity.datasets import CaptionedImages
 from featpurity.images import ImageFiles, content_hash, subset
 from featpurity.known_datasets import read_known
+from featpurity.places import below
 
 SCENES = {"n": 20_000, "seed": 2_000_001}  # apart from the seeds of the test and of pre-training
 CAPTIONS_SEED, N_REWRITES = SCENES["seed"], 4
@@ -40,18 +41,19 @@ def _generated(name, images, facts, images_key):
 
 def from_csv(path, root=None, rewrites=(), n_pairs=None):
     """Pairs from a CSV file with the columns image and caption; see `featpurity.datasets.load_pairs`."""
-    path = Path(path).expanduser()
-    candidates = [path, Path(root) / path] if root else [path]
-    path = next((one for one in candidates if one.is_file()), None)
+    given, path = path, below(path, root)
     if path is None:
-        raise FileNotFoundError(f"pairs: expected scenes, photos or a CSV file, but there is no {candidates[0]}")
+        raise FileNotFoundError(f"pairs: expected scenes, photos or a CSV file, but there is no {given}")
     if path.stat().st_size == 0:
         raise ValueError(f"{path} is empty; expected the columns image and caption")
     captions = read_captions(path)  # says so when it is not UTF-8, has no caption column, or is empty
     table = read_table(path.read_text(encoding="utf-8-sig"))
     if "image" not in table:
         raise ValueError(f"{path}: expected the columns image and caption, got {list(table)}")
-    rewritten = [read_captions(file) for file in rewrites]
+    files = [below(file, root) for file in rewrites]
+    if None in files:
+        raise FileNotFoundError(f"rewrites: there is no file {rewrites[files.index(None)]}")
+    rewritten = [read_captions(file) for file in files]
     for file, lines in zip(rewrites, rewritten):
         if len(lines) != len(captions):
             raise ValueError(f"{file} has {len(lines)} captions, but {path} has {len(captions)} pairs; "

@@ -43,6 +43,12 @@ def data_folder(root=None):
     return Path(root).expanduser() if root else workspace("data")
 
 
+def below(path, root=None):
+    """The file that a path names, as it stands or below `root`; None where there is none."""
+    places = [Path(path).expanduser(), *([Path(root).expanduser() / path] if root else [])]
+    return next((place for place in places if place.is_file()), None)
+
+
 def published_name(url):
     """The file name that an address ends in."""
     return url.partition("?")[0].rpartition("/")[2]

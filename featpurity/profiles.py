@@ -54,6 +54,7 @@ class Profile:
     prompts: str = "scenes"  # prompt set, see featpurity.prompts
     preprocess: str = "native"  # "paper": as the paper's scripts did
     pairs: str = "scenes"  # image-caption pairs of experiment 3: a name, or a CSV of image,caption
+    rewrites: list[str] = field(default_factory=list)  # text files of rewritten captions, one line a pair of the CSV
     n_pairs: int = 8000
     finetune_model: str = "scenes_laclip"
     filter_model: str = "scenes_clip"  # the first model of the caption filter, trained on raw captions

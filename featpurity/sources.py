@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from . import places
-from .places import BUNDLED, CONFIG, data_folder, file_of, files_of, hub_file  # noqa: F401 (files_of: for the workflow)
+from .places import BUNDLED, CONFIG, below, data_folder, file_of, files_of, hub_file  # noqa: F401 (files_of: for the workflow)
 from .profiles import EXPERIMENTS, FILTER, LADDER, PAIRED
 
 SCENES = [f"scenes_{name}" for name in ["shape", "colour", "background", "texture", "size", "position"]]
@@ -128,7 +128,7 @@ def dataset_source(name, root=None):
 
 def pairs_source(name, root=None):
     """The source of image-caption pairs: a built-in name or a CSV."""
-    path, train = pairs_file(name, root), data_folder(root) / "cifar10_train.zip"
+    path, train = below(name, data_folder(root)), data_folder(root) / "cifar10_train.zip"
     if name == "scenes":
         return Source(name, "generated")
     if name == "photos":
@@ -139,9 +139,12 @@ def pairs_source(name, root=None):
     return Source(name, f"CSV, {_megabytes(path):.1f} MB")
 
 
-def pairs_file(name, root=None):
-    """The CSV that `pairs` names, looked up as it stands and below data_root; None where there is none."""
-    return next((path for path in [Path(name), Path(root or "data") / name] if path.is_file()), None)
+def rewrites_source(name, root=None):
+    """The source of a file of rewritten captions."""
+    path = below(name, data_folder(root))
+    if path is None:
+        return Source(name, "rewritten captions", missing=f"there is no such file, here or below {root or 'data'}")
+    return Source(name, f"rewritten captions, {_megabytes(path):.1f} MB")
 
 
 def embedding_size(name):
@@ -156,7 +159,8 @@ def sources_of(profile):
     """The sources of a profile's models, data sets and pairs, as three lists."""
     root = profile.data_root
     models = [model_source(name) for name in profile.models]
-    pairs = [pairs_source(profile.pairs, root)] if set(PAIRED) & set(profile.chapters) else []
+    pairs = [pairs_source(profile.pairs, root), *(rewrites_source(name, root) for name in profile.rewrites)]
+    pairs = pairs if set(PAIRED) & set(profile.chapters) else []
     return models, [dataset_source(name, root) for name in profile.datasets], pairs
 
 
@@ -164,6 +168,8 @@ def check(profile):
     """Raise ValueError for names and sizes that cannot work, FileNotFoundError for what has to be put in place."""
     if FILTER in profile.chapters and profile.pairs not in GENERATED_PAIRS:
         raise ValueError(f"{FILTER} needs pairs whose right captions are known: {' or '.join(GENERATED_PAIRS)}, got {profile.pairs!r}")
+    if profile.rewrites and profile.pairs in GENERATED_PAIRS:
+        raise ValueError(f"rewrites go with a CSV of pairs, but the captions of {profile.pairs!r} are generated")
     missing = [f"{one.name}: {one.missing}" for found in sources_of(profile) for one in found if one.missing]
     if missing:
         raise FileNotFoundError("; ".join(missing))

@@ -149,7 +149,7 @@ class TestNotebook:
     def test_cells_are_short_and_need_no_card_and_no_installer(self, path):
         settings = fingerprint.code_cells(path, "parameters")[0]
         for source in fingerprint.code_cells(path):
-            assert len(source.splitlines()) <= (24 if source == settings else 20), source  # one line a setting
+            assert len(source.splitlines()) <= (25 if source == settings else 20), source  # one line a setting
             assert not re.search(r"\.cuda\(|\bpip\b|!|^%", re.sub(r"!=|f?\".*?\"", "", source)), source
             for node in ast.walk(ast.parse(source)):
                 if isinstance(node, ast.FunctionDef):

@@ -12,7 +12,7 @@ from scipy import sparse
 
 from featpurity import captions as module, load_pairs
 from featpurity.caption_files import read_captions, write_swaps
-from featpurity.captions import similar_captions, swap_captions, swap_pairs, tfidf
+from featpurity.captions import nested_swaps, similar_captions, swap_captions, swap_pairs, tfidf
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "workflow"))
@@ -87,6 +87,8 @@ def test_walks_are_nested_and_seeded():
     for kind in module.KINDS:
         short, long = (swap_pairs(captions, ratio, kind)[0] for ratio in (0.1, 0.8))
         assert np.array_equal(short, long[:len(short)])
+        perms = nested_swaps(captions, [0.1, 0.8], kind)
+        assert [np.array_equal(perm, swap_captions(captions, ratio, kind)[1]) for perm, ratio in zip(perms, (0.1, 0.8))] == [True] * 2
         assert not np.array_equal(long, swap_pairs(captions, 0.8, kind, seed=7)[0])
 
 

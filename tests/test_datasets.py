@@ -327,6 +327,11 @@ class TestPairsFromCsv:
         files[1].write_text("dog!\nsmall dog\n")
         with pytest.raises(ValueError, match="human.txt has 2 captions, but .* has 3 pairs"):
             load_pairs(csv, rewrites=files)
+        assert load_pairs(csv, root=tmp_path, rewrites=["chat.txt"]).best_captions == ["one dog", "puppy", "ship"]
+        with pytest.raises(FileNotFoundError, match="rewrites: there is no file none.txt"):
+            load_pairs(csv, rewrites=["none.txt"])
+        with pytest.raises(ValueError, match="rewrites go with a CSV of pairs, but the captions of 'scenes'"):
+            load_pairs("scenes", rewrites=files)
 
     @pytest.mark.parametrize("content, message", [
         (b"image,caption\n", "holds no caption"), (b"image,caption\n0.jpg,\n2.jpg, \n", "holds no caption"),

@@ -247,7 +247,7 @@ NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 def run_notebook(name, **parameters):
     """The code cells of a notebook in plain Python, with other parameters than its own."""
     cells = [cell for cell in json.loads((NOTEBOOKS / name).read_text())["cells"] if cell["cell_type"] == "code"]
-    scope = {}
+    scope = {"display": lambda figure: None}  # as in a notebook, nothing to import
     for number, cell in enumerate(cells):
         exec("".join(cell["source"]), scope)
         scope.update(parameters if number == 0 else {})

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from featpurity import sources
+from featpurity import places, sources
 from featpurity.__main__ import main
 from featpurity.profiles import Profile, load
 
@@ -139,6 +139,7 @@ def test_a_missing_profile_or_folder_is_told(folder):
         ({"datasets": ["imagenet"], "prompts": "paper"}, FileNotFoundError, "by hand"),
         ({"datasets": ["cifar10"]}, ValueError, "prompts 'scenes' know nothing of cifar10"),
         ({"pairs": "pairs.csv"}, FileNotFoundError, "pairs.csv: there is no such file"),
+        ({"pairs": "scenes", "rewrites": ["new.txt"]}, ValueError, "rewrites go with a CSV of pairs"),
     ],
 )
 def test_a_name_that_nothing_knows_is_told(folder, settings, kind, message):
@@ -161,8 +162,12 @@ def test_the_names_of_data_sets_are_those_that_can_be_loaded():
 def test_pairs_are_looked_up_below_the_data_root(folder):
     (folder / "there").mkdir()
     (folder / "there/pairs.csv").write_text("image,caption\n")
-    assert sources.pairs_file("pairs.csv", "there") == Path("there/pairs.csv")
+    assert places.below("pairs.csv", "there") == Path("there/pairs.csv")
     sources.check(load("mine", {"pairs": "pairs.csv", "data_root": "there"}))
+    with pytest.raises(FileNotFoundError, match="new.txt: there is no such file"):
+        sources.check(load("mine", {"pairs": "pairs.csv", "rewrites": ["new.txt"], "data_root": "there"}))
+    (folder / "there/new.txt").write_text("a dog\n")
+    sources.check(load("mine", {"pairs": "pairs.csv", "rewrites": ["new.txt"], "data_root": "there"}))
 
 
 def test_the_plan_tells_downloads_computing_and_what_is_missing(folder, capsys):

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "--cores", "2", "--nolock"]
 NOTEBOOKS = {
     "steps/embed": "models = ['scenes_clip']\ndatasets = []\npairs = 'scenes'\nstore_dir = 'store'",
-    "steps/swap": "ratios = [0.0]\nresults_dir = 'results/demo'",
+    "steps/swap": "ratios = [0.0]\nrewrites = []\nresults_dir = 'results/demo'",
     "steps/finetune": "learning_rate = 1.0e-3\nresults_dir = 'results/demo'",
     "01_clip_vs_laclip": "n_bootstrap = 500",
     "02_neuron_pruning": "n_random_orders = 32\nkept = None",
@@ -149,6 +149,18 @@ def test_shards_of_captions_are_a_job_each_and_swap_waits_for_them(suite):
     assert status == 0 and set(notebooks) == {*jobs, "steps/swap", "steps/finetune", "03_misalignment", "07_claims"}, said
     assert sorted(list(notebooks)[:3]) == jobs  # before all others
     assert [notebooks[job][1] for job in jobs] == [{"caption_shards": 3, "shard": shard} for shard in range(3)]
+
+
+def test_a_changed_file_of_rewritten_captions_reruns_what_reads_the_pairs(suite):
+    (suite / "data").mkdir()
+    (suite / "data/pairs.csv").write_text("image,caption\n")
+    (suite / "data/chat.txt").write_text("a dog\n")
+    settings = ["--config", "pairs=pairs.csv", "rewrites=[chat.txt]", "chapters=[03_misalignment,07_claims]"]
+    status, said, notebooks = run(suite, *settings)
+    assert status == 0 and notebooks["steps/swap"][1]["rewrites"] == [str(suite / "data/chat.txt")], said
+    (suite / "data/chat.txt").write_text("a large dog\n")
+    _, said, notebooks = run(suite, *settings)
+    assert set(notebooks) == {"steps/embed b.pt pairs", "steps/swap", "steps/finetune", "03_misalignment", "07_claims"}, said
 
 
 def test_models_that_share_a_job_are_embedded_in_one(suite):
