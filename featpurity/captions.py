@@ -30,8 +30,8 @@ KINDS = ("similarity", "random")
 TFIDF = {"stop_words": "english", "ngram_range": (1, 2), "max_features": 5000, "min_df": 2, "max_df": 0.95}
 DIGITS, MOST = 1e10, 2 ** 29  # what the 63 bits of a rank hold: ten digits of similarity, and the index of a caption
 # The sparse product keeps the largest numbers whatever their rank. It gets each similarity lowered by this share per
-# index within a block of captions: more than the rounding error of a sum (near 1e-16), less than nine digits.
-TIE_STEP, BLOCK = 1e-14, 100_000
+# index within a block of captions: more than the rounding error of a sum (near 1e-16), in all less than ten digits.
+TIE_STEP, BLOCK = 5e-15, 10_000
 
 
 def tfidf(captions):
@@ -201,6 +201,7 @@ def _walk(vectors, order, n_pairs, rng, top_k, neighbours):
     else:
         found = neighbours[first]
     listed = np.diff(found.indptr).max()
+    most = max(listed, top_k)  # a list given from outside may be shorter
     lists = np.split(found.indices, found.indptr[1:-1])
     unused = np.ones(len(order), bool)
     pairs = np.empty((n_pairs, 2), np.int64)
@@ -215,7 +216,7 @@ def _walk(vectors, order, n_pairs, rng, top_k, neighbours):
             row = vectors[i] @ columns
             free = unused[row.indices]
             ranks = rank(row.data[free], row.indices[free])
-            ranks = np.partition(ranks, -listed)[-listed:] if len(ranks) > listed else ranks  # sorts fewer
+            ranks = np.partition(ranks, -most)[-most:] if len(ranks) > most else ranks  # sorts fewer
             near = lists[group[i]] = lists_of(np.sort(ranks)[None, ::-1], len(order)).indices
         near = near[:top_k]
         if len(near) < top_k:  # the rest have similarity 0: the lowest unused indices

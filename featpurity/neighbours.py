@@ -36,7 +36,7 @@ def write_shard(folder, captions, shard, n_shards, device="auto"):
     shard : int in 0 .. n_shards - 1
     n_shards : int in 1 .. n
     device : str, default "auto"
-        "cuda" or "cuda:N" use that card, "auto" a card where there is one; all else the sparse product.
+        "cuda" or "cuda:N" use that card, "auto" one of the cards where there are some; all else the sparse product.
 
     Returns
     -------
@@ -49,7 +49,8 @@ def write_shard(folder, captions, shard, n_shards, device="auto"):
     if not 1 <= n_shards <= n or not 0 <= shard < n_shards:
         raise ValueError(f"expected 1 to {n} shards of {n} captions and a shard from 0 on, got {shard} of {n_shards}")
     start, stop = n * shard // n_shards, n * (shard + 1) // n_shards
-    device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    if device == "auto":  # shards that run side by side take the cards in turn
+        device = f"cuda:{shard % torch.cuda.device_count()}" if torch.cuda.is_available() else "cpu"
     find = partial(similar_captions_by_blocks, device=device) if device.startswith("cuda") else similar_captions
     found = find(tfidf(captions), LISTED, np.arange(start, stop))
     about = {"fingerprint": fingerprint(captions), "start": start, "stop": stop}

@@ -129,12 +129,14 @@ def train(clip, images, texts, output_dir, settings, *, seed=0, update_freq=1, a
     loss_of = ClipLoss(gather_with_grad=True, rank=rank, world_size=world)  # exact for any world
     n_steps = n // min(n, settings.batch_size)
     rates = settings.learning_rates(n_steps)
-    watched = evaluate(*(neurons.detach() for neurons in projections.neurons)) if evaluate else {}
+    watched = _watched(projections, evaluate)
     identity = {**asdict(settings), "seed": seed, "augmentation": augment, "precision": precision,
                 "model": [clip.image_key, clip.text_key], "images": getattr(images, "key", None),
                 "captions": digest(texts), **start_of(clip, watched)}
     state = read_state(resume, identity, device, overwrite) if resume else None
     start, history = (state["history"][-1]["epoch"], state["history"]) if state else (0, [])
+    if world > 1:
+        _same_start(start, device)
     if state:
         projections.load_state_dict(state["projections"])
         optimiser.load_state_dict(state["optimiser"])
@@ -153,7 +155,7 @@ def train(clip, images, texts, output_dir, settings, *, seed=0, update_freq=1, a
             if not torch.isfinite(loss):
                 raise FloatingPointError(
                     f"epoch {epoch + 1}, step {step}: the loss is {loss.item()}; the batch of process {rank} "
-                    f"holds the pairs {mine[step, :8, 0].tolist()}...")
+                    f"holds the pairs {mine[step, :, 0].tolist()}")
             optimiser.zero_grad()
             loss.backward()
             for group in optimiser.param_groups:
@@ -167,12 +169,26 @@ def train(clip, images, texts, output_dir, settings, *, seed=0, update_freq=1, a
             history.append({"epoch": epoch + 1, "loss": total / n_steps, "learning_rate": group["lr"],
                             "logit_scale": projections.log_scale.exp().item(),
                             "image_avg_abs_cos": avg_abs_cos(image_neurons),
-                            "text_avg_abs_cos": avg_abs_cos(text_neurons),
-                            **(evaluate(image_neurons, text_neurons) if evaluate else {})})
+                            "text_avg_abs_cos": avg_abs_cos(text_neurons), **_watched(projections, evaluate)})
             record.epoch(history, projections, optimiser)
     if record:
         record.board.close()
     return *(neurons.detach().cpu() for neurons in projections.neurons), pd.DataFrame(history)
+
+
+def _watched(projections, evaluate):
+    """What `evaluate` gives for the projections, as plain numbers, which a state on disk may hold."""
+    found = evaluate(*(neurons.detach() for neurons in projections.neurons)) if evaluate else {}
+    return {name: float(value) for name, value in found.items()}
+
+
+def _same_start(start, device):
+    """ValueError when processes would go on after different epochs: the first alone writes last.pt."""
+    ends = torch.tensor([start, -start], device=device)
+    dist.all_reduce(ends, dist.ReduceOp.MAX)
+    if ends[0] != -ends[1]:
+        raise ValueError(f"this process would go on after epoch {start}, another after {ends[0]} or before: "
+                         "expected one output folder, on a disk that all processes share")
 
 
 def _trunks(clip, images, texts, precision):

@@ -3,7 +3,8 @@
 A run is a permutation of the captions and a seed. The projections of all runs are stacked, (n_runs, d,
 width), and trained as one batched computation with one optimiser; no run sees another, so each ends as it
 would alone. Everything else of the model is frozen, hence trunk features are computed once and a step costs a
-few matrix products.
+few matrix products. How many runs one product takes at a time follows from the batch and the machine: with a
+large batch a processor's cores are busy with one, a GPU takes them together.
 """
 
 import math
@@ -139,8 +140,8 @@ def sweep_projections(clip, image_features, text_features, runs, *, evaluate=Non
                     run = int((~torch.isfinite(losses)).nonzero()[0])
                     raise FloatingPointError(
                         f"run {run}, epoch {epoch + 1}, step {step}: the loss is {losses[run].item()}; the "
-                        f"batch pairs image rows {image_rows[run, step, :8].tolist()}... with text rows "
-                        f"{text_rows[run, step, :8].tolist()}...")
+                        f"batch pairs image rows {image_rows[run, step].tolist()} with text rows "
+                        f"{text_rows[run, step].tolist()}")
                 if not settings.train_logit_scale:
                     weights[2].grad.zero_()
                 for group in optimiser.param_groups:

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings, strategies as st
 from scipy import sparse
+from sklearn.feature_extraction.text import TfidfVectorizer
 
 from featpurity import captions as module, load_pairs
 from featpurity.caption_files import read_captions, write_swaps
@@ -21,9 +22,11 @@ import fingerprint  # noqa: E402
 
 def plain_swap(captions, ratio, seed=42, top_k=10):
     """The definition word for word: no stored lists, every similarity computed and sorted at every visit."""
-    vectors = tfidf(captions).toarray()
+    words = TfidfVectorizer(preprocessor=lambda text: "".join(c for c in text.lower() if c.isalnum() or c.isspace()),
+                            stop_words="english", ngram_range=(1, 2), max_features=5000, min_df=2, max_df=0.95)
+    vectors = words.fit_transform(captions).toarray()
     rng = np.random.default_rng(seed)
-    unused, pairs = np.ones(len(captions), bool), []
+    unused, pairs, similarities = np.ones(len(captions), bool), [], []
     for i in rng.permutation(len(captions)):
         if 2 * len(pairs) >= ratio * len(captions):
             break
@@ -36,7 +39,8 @@ def plain_swap(captions, ratio, seed=42, top_k=10):
         j = nearest[rng.integers(len(nearest))]
         unused[j] = False
         pairs.append((i, j))
-    return np.array(pairs)
+        similarities.append(vectors[i] @ vectors[j])
+    return np.array(pairs), np.array(similarities)
 
 
 def generated(n, seed=0):
@@ -49,8 +53,9 @@ def generated(n, seed=0):
 
 def test_equals_the_plain_way_on_real_captions(shared):
     captions = read_captions(shared / "data" / "flickr8k_captions.txt")[:2000]
-    pairs, _ = swap_pairs(captions, 0.8)
-    assert np.array_equal(pairs, plain_swap(captions, 0.8))
+    pairs, similarity = swap_pairs(captions, 0.8)
+    plain_pairs, plain_similarity = plain_swap(captions, 0.8)
+    assert np.array_equal(pairs, plain_pairs) and np.allclose(similarity, plain_similarity, atol=1e-12)
     assert len(pairs) == 800
 
 
@@ -58,7 +63,16 @@ def test_equals_the_plain_way_on_real_captions(shared):
 def test_equals_the_plain_way_on_near_duplicates(monkeypatch, listed):
     monkeypatch.setattr(module, "LISTED", listed)
     captions = generated(700)
-    assert np.array_equal(swap_pairs(captions, 1.0, top_k=5)[0], plain_swap(captions, 1.0, top_k=5))
+    pairs, similarity = swap_pairs(captions, 1.0, top_k=5)
+    plain_pairs, plain_similarity = plain_swap(captions, 1.0, top_k=5)
+    assert np.array_equal(pairs, plain_pairs) and np.allclose(similarity, plain_similarity, atol=1e-12)
+
+
+@pytest.mark.parametrize("listed", [1, 5])
+def test_lists_shorter_than_the_choice_change_nothing(listed):
+    captions = generated(700)
+    short = similar_captions(tfidf(captions), listed)
+    assert np.array_equal(swap_pairs(captions, 1.0, neighbours=short)[0], plain_swap(captions, 1.0)[0])
 
 
 @settings(max_examples=25, deadline=None)
@@ -108,6 +122,7 @@ def test_files(tmp_path):
     assert list(pairs) == ["i", "j", "similarity"] and len(pairs) == 14
     assert written == swap_captions(captions, 0.3)[0]
     assert json.loads((tmp_path / "out" / "X_Cs30_similarity_simple.json").read_text()) == summaries[1]
+    assert summaries[1]["mean_similarity"] == pytest.approx(pairs.similarity.mean(), abs=1e-6) and pairs.similarity.mean() > 0.2
     assert summaries[1]["achieved_ratio"] == 28 / 92 and sum(summaries[1]["similarity_histogram"]) == 14
     assert read_captions(tmp_path / "out" / "X_Cs0_similarity_simple.txt") == captions
     assert (tmp_path / "out" / "X_Cs12.5_similarity_simple.txt").is_file()

@@ -83,7 +83,7 @@ def test_ties_between_blocks_of_captions_go_to_the_lower_index(monkeypatch):
     monkeypatch.setattr(module, "BLOCK", 97)
     monkeypatch.setattr(module, "LISTED", 40)
     same(similar_captions(tfidf(many), 40), whole)
-    assert np.array_equal(swap_pairs(many, 1.0)[0], plain_swap(many, 1.0))
+    assert np.array_equal(swap_pairs(many, 1.0)[0], plain_swap(many, 1.0)[0])
 
 
 def test_the_nearer_caption_comes_first_among_millions_too():
@@ -92,6 +92,17 @@ def test_the_nearer_caption_comes_first_among_millions_too():
     unit = np.stack([cosine, np.sqrt(1 - cosine**2)], axis=1)
     vectors = sparse.csr_matrix((unit.ravel(), (index.repeat(2), np.tile([0, 1], 4))), shape=(n, 2))
     assert similar_captions(vectors, 3, [0]).indices.tolist() == [0, n - 2, n - 1]
+
+
+def test_a_nearer_caption_at_the_end_of_a_block_is_kept():
+    n, last = 3 * module.BLOCK, module.BLOCK - 1  # of each block: the lowering is largest there
+    cosine = np.full(4, 0.9) + [0, 5e-10, 0, 2e-9]
+    index = np.array([1, last, module.BLOCK, n - 1])
+    unit = np.stack([cosine, np.sqrt(1 - cosine**2)], axis=1)
+    rows = np.concatenate([[0, 0], index.repeat(2)])
+    vectors = sparse.csr_matrix((np.concatenate([[1, 0], unit.ravel()]), (rows, np.tile([0, 1], 5))), shape=(n, 2))
+    assert similar_captions(vectors, 3, [0]).indices.tolist() == [0, n - 1, last]
+    assert similar_captions_by_blocks(vectors, 3, [0], "cpu").indices.tolist() == [0, n - 1, last]
 
 
 def test_ten_digits_count_and_then_the_lower_index_up_to_the_last_of_millions():

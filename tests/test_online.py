@@ -1,10 +1,13 @@
 """Online fine-tuning: equal to cached training, to itself over two processes, and after a resume."""
 
+import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,6 +20,8 @@ from safetensors import safe_open
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from featpurity import class_embeddings, embed_images, load_dataset, load_model, online
+from featpurity.datasets import CaptionedImages
+from featpurity.embeddings import image_trunk_features, text_trunk_features
 from featpurity.finetune import caption_choices, finetune_projections, main, parse
 from featpurity.models import ClipModel
 from featpurity.online import DrawnPairs, train
@@ -27,6 +32,8 @@ from featpurity.zeroshot import accuracy
 
 N, SIZE, D = 48, 6, 8
 SETTINGS = Settings(epochs=3, batch_size=16, learning_rate=1e-2)
+TWICE = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+TORCHRUN, ONE_THREAD = [*TWICE, "-m", "featpurity.finetune"], {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
 class ToyClip:
@@ -118,6 +125,19 @@ def test_one_view_without_augmentation_equals_cached_training(tmp_path):
         assert np.allclose(online[2][columns], cached[2][columns][1:], atol=1e-4)
 
 
+def test_a_real_model_online_equals_cached(tmp_path):
+    """The bundled ResNet without crops: its stored features lead where its towers lead at every step."""
+    clip, (images, texts) = load_model("scenes_laclip"), toy_pairs()
+    pairs = CaptionedImages("toy", [one for one, _ in texts], [[] for _ in texts], KeyedImages(images, "toy"), "toy")
+    image_features, text_features = image_trunk_features(clip, pairs), text_trunk_features(clip, pairs.captions)
+    options = dict(epochs=2, batch_size=16, learning_rate=1e-3, warmup_epochs=0)
+    online = train(clip, images, [[one] for one in pairs.captions], tmp_path, Settings(**options), seed=3, augment=False)
+    cached = finetune_projections(clip, image_features, text_features, seed=3, **options)
+    for mine, theirs, before in zip(online, cached, (clip.image_neurons, clip.text_neurons)):
+        assert (mine - theirs).abs().max() < 1e-4 < (mine - before).abs().max()
+    assert np.allclose(online[2]["loss"], cached[2]["loss"][1:], atol=1e-4)
+
+
 def test_only_the_projections_change(tmp_path):
     clip, (images, texts) = ToyClip(), toy_pairs()
     before = clip.tensors()
@@ -196,20 +216,41 @@ def test_tensorboard_shows_the_history_after_a_kill_too(tmp_path, monkeypatch):
     assert set(shown) == set(written) and np.allclose(shown[list(written)], written, rtol=1e-6)
 
 
-def test_two_processes_equal_one_on_the_same_global_batch(tmp_path):
-    clip, (images, texts) = ToyClip(), toy_pairs()
-    whole = train(clip, images, texts, tmp_path / "one", SETTINGS)
-    parts = train(clip, images, texts, tmp_path / "parts", SETTINGS, update_freq=4)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    started = subprocess.run([*torchrun, __file__, tmp_path / "two"], env=environment, capture_output=True,
-                             text=True)
-    assert started.returncode == 0, started.stderr
+PLAIN = {"update_freq": 1, "train_logit_scale": False, "workers": 0}
+
+
+@pytest.mark.parametrize("options", [PLAIN, {"update_freq": 4, "train_logit_scale": True, "workers": 1}],
+                         ids=["plain", "parts, scale and workers"])
+def test_two_processes_equal_one_on_the_same_global_batch(tmp_path, options):
+    whole = in_one_way(tmp_path / "one", **PLAIN | {"train_logit_scale": options["train_logit_scale"]})
+    parts = in_one_way(tmp_path / "parts", **options)
+    torchrun_here("train", tmp_path / "two", json.dumps(options))
     for rank in range(2):
         both = torch.load(tmp_path / "two" / f"{rank}.pt", weights_only=True)
         for one, part, mine in zip(whole[:2], parts[:2], both):
             assert (one - part).abs().max() < 1e-5 and (one - mine).abs().max() < 1e-5
     assert np.allclose(pd.read_csv(tmp_path / "two" / "history.csv"), whole[2], atol=1e-5)
+
+
+def test_processes_that_see_different_states_are_told(tmp_path):
+    """The first finds its last.pt, the second, as on another machine's disk, does not."""
+    in_one_way(tmp_path / "0", **PLAIN)
+    said = torchrun_here("apart", tmp_path, "{}", fails=True)
+    assert "expected one output folder, on a disk that all processes share" in said
+
+
+def in_one_way(folder, update_freq, train_logit_scale, workers, **options):
+    """The toy training with some options."""
+    settings = replace(SETTINGS, train_logit_scale=train_logit_scale)
+    return train(ToyClip(), *toy_pairs(), folder, settings, update_freq=update_freq, workers=workers, **options)
+
+
+def torchrun_here(*arguments, fails=False):
+    """This file, started twice by torchrun; what was said."""
+    done = subprocess.run([*TWICE, __file__, *map(str, arguments)], env=ONE_THREAD, timeout=300, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert bool(done.returncode) == fails, done.stdout
+    return done.stdout
 
 
 def test_a_resumed_training_gives_the_same_numbers(tmp_path):
@@ -271,8 +312,10 @@ def test_crops_follow_their_draw_alone():
 def test_a_loss_that_is_not_finite_stops(tmp_path):
     clip, (images, texts) = ToyClip(), toy_pairs()
     clip.image_neurons = clip.image_neurons * torch.nan
-    with pytest.raises(FloatingPointError, match=r"epoch 1, step 0: the loss is nan; .* the pairs \[\d+,"):
+    with pytest.raises(FloatingPointError, match=r"epoch 1, step 0: the loss is nan; .* the pairs \[") as told:
         train(clip, images, texts, tmp_path, SETTINGS)
+    named = json.loads(str(told.value)[str(told.value).index("["):])
+    assert named == plan_epoch(N, SETTINGS.batch_size, 0, 0)[0][0].tolist() and len(named) == SETTINGS.batch_size
 
 
 def test_captions_of_files(tmp_path):
@@ -346,6 +389,26 @@ class TestCommand:
         main(one_process)
         assert drawn == [1, 2]  # that one was finished
 
+    @pytest.mark.slow
+    @pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the processes to kill in /proc")
+    def test_two_processes_that_were_killed_go_on(self, data, tmp_path):
+        data = [*data, "--batch-size", "8", "--epochs", "6"]
+        whole, killed = tmp_path / "whole", tmp_path / "killed"
+        started = subprocess.run([*TORCHRUN, *data, "--output-dir", whole], env=ONE_THREAD, capture_output=True, text=True)
+        assert started.returncode == 0, started.stderr
+        process = subprocess.Popen([*TORCHRUN, *data, "--output-dir", killed], env=ONE_THREAD, stderr=subprocess.DEVNULL)
+        while not (killed / "last.pt").is_file():
+            assert process.poll() is None
+            time.sleep(0.005)
+        for one in [process.pid, *map(int, Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split())]:
+            os.kill(one, signal.SIGKILL)
+        process.wait()
+        left = torch.load(killed / "last.pt", weights_only=True)["history"]
+        assert 1 <= len(left) < 6
+        subprocess.run([*TORCHRUN, *data, "--output-dir", killed], env=ONE_THREAD, capture_output=True, check=True)
+        history = pd.read_csv(killed / "history.csv")
+        assert history["epoch"].tolist() == [1, 2, 3, 4, 5, 6] and history.equals(pd.read_csv(whole / "history.csv"))
+
     def check_accuracy(self, root, folder, history):
         """The files of the best and last epoch, read back, have the accuracies that stand in the table."""
         dataset, column = load_dataset("imagenet", root=root), history["accuracy_imagenet"]
@@ -359,9 +422,7 @@ class TestCommand:
 
 def torchrun(*options):
     """Run the command in two processes; the epochs of its log lines."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "featpurity.finetune"]
-    done = subprocess.run([*command, *map(str, options)], env={**os.environ, "OMP_NUM_THREADS": "1"},
-                          capture_output=True, text=True, timeout=900)
+    done = subprocess.run([*TORCHRUN, *map(str, options)], env=ONE_THREAD, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr[-3000:]
     lines = [line for line in done.stderr.splitlines() if " epoch epoch " in line]
     assert all("  loss " in line and "accuracy_imagenet " in line for line in lines)
@@ -378,16 +439,33 @@ def test_wrong_input(tmp_path):
         train(ToyClip(), images, texts, tmp_path, Settings(batch_size=64))
 
 
-def test_the_paper_s_option_names():
-    chosen = parse("--train-data a.csv --root r --imagenet-root i --output-dir o --model m --lr 1e-3 "
-                   "--wd 0.5 --warmup-epochs 1 --batch-size 256 --epochs 10 --resume last.pt "
-                   "--augmented-caption-filelist b.txt c.txt".split())
-    assert chosen.augmented_caption_filelist == ["b.txt", "c.txt"] and chosen.wd == 0.5
+def test_the_paper_s_options_reach_the_training(tmp_path, monkeypatch):
+    for name in ("pairs.csv", "b.txt", "c.txt"):
+        (tmp_path / name).write_text("image,caption\n0.png,one\n1.png,two\n" if name == "pairs.csv" else f"{name} 1\n{name} 2\n")
+    for i in range(2):
+        Image.new("RGB", (8, 8)).save(tmp_path / f"{i}.png")
+    got = {}
+    monkeypatch.setattr(online, "train", lambda *arguments, **options: got.update(options, arguments=arguments))
+    main(["--train-data", "pairs.csv", "--root", str(tmp_path), "--output-dir", str(tmp_path / "out"), "--model", "photos_clip",
+          *"--lr 2e-3 --wd 0.25 --warmup-epochs 3 --batch-size 32 --update-freq 4 --epochs 7 --resume kept.pt".split(),
+          *"--lr-start 1e-7 --lr-end 1e-4 --betas 0.8 0.9 --train-logit-scale --no-augmentation".split(),
+          *"--precision bf16 --workers 2 --seed 5 --device cpu".split(),
+          "--augmented-caption-filelist", str(tmp_path / "b.txt"), str(tmp_path / "c.txt")])
+    clip, images, texts, folder, settings = got.pop("arguments")
+    assert clip.name == "photos_clip" and images.names == ["0.png", "1.png"] and folder == str(tmp_path / "out")
+    assert texts == [["one", "b.txt 1", "c.txt 1"], ["two", "b.txt 2", "c.txt 2"]]
+    assert settings == Settings(epochs=7, batch_size=128, learning_rate=2e-3, weight_decay=0.25, betas=(0.8, 0.9),
+                                warmup_epochs=3, first_learning_rate=1e-7, last_learning_rate=1e-4, train_logit_scale=True)
+    assert got == dict(seed=5, update_freq=4, augment=False, precision="bf16", workers=2, evaluate=None, resume="kept.pt")
 
 
 if __name__ == "__main__":  # one of the two processes that torchrun starts above
     torch.distributed.init_process_group("gloo")
-    folder = Path(sys.argv[1])
-    trained = train(ToyClip(), *toy_pairs(), folder, SETTINGS)
-    torch.save(list(trained[:2]), folder / f"{torch.distributed.get_rank()}.pt")
+    rank, (what, folder, options) = torch.distributed.get_rank(), sys.argv[1:]
+    if what == "train":
+        trained = in_one_way(Path(folder), **json.loads(options))
+        torch.save(list(trained[:2]), Path(folder, f"{rank}.pt"))
+    else:
+        own = Path(folder, str(rank), "last.pt")
+        in_one_way(own.parent, **PLAIN, resume=own if own.is_file() else None)
     torch.distributed.destroy_process_group()
