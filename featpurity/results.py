@@ -6,6 +6,7 @@ Everything is written to a temporary name and renamed, so that a killed run leav
 import json
 import os
 import platform
+import re
 import subprocess
 from datetime import datetime, timezone
 from importlib.metadata import version
@@ -57,6 +58,11 @@ def save_record(path, **settings):
     return record
 
 
+def file_name(name):
+    """A model's or data set's name as part of a file name: paths and addresses lead to no other folder."""
+    return re.sub(r"[^\w.-]+", "_", name).strip("_.")
+
+
 def save_paper_accuracy(table, folder):
     """One CSV a model and data set in the layout of the paper's experiment 1.
 
@@ -69,7 +75,8 @@ def save_paper_accuracy(table, folder):
     """
     for row in table.itertuples():
         frame = pd.DataFrame({"Accuracy": [row.accuracy], "Silhouette Score": [row.silhouette]})
-        save_table(frame, Path(folder) / f"{row.model}_full{row.neurons}_results/{row.dataset}_full_feature_acc_ss.csv")
+        model, dataset = file_name(row.model), file_name(row.dataset)
+        save_table(frame, Path(folder) / f"{model}_full{row.neurons}_results/{dataset}_full_feature_acc_ss.csv")
 
 
 def save_paper_curves(curves, folder, measure):
@@ -86,7 +93,8 @@ def save_paper_curves(curves, folder, measure):
         wide["full"] = part.loc[part.strategy == "full", measure].item()
         wide = wide.dropna()[["full", "high_purity", "low_purity", "random"]].rename(columns=PAPER_COLUMNS)
         wide.insert(0, "Model", model)
-        save_table(wide.rename_axis("sam").reset_index(), Path(folder) / f"{dataset}_{model}_{measure}_vs_sam.csv")
+        named = f"{file_name(dataset)}_{file_name(model)}_{measure}_vs_sam.csv"
+        save_table(wide.rename_axis("sam").reset_index(), Path(folder) / named)
 
 
 def t_interval(values, level=0.95):

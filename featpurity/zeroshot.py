@@ -41,17 +41,23 @@ def class_embeddings(clip, classes, templates):
     class_embeddings : float tensor of shape (n_classes, d)
         Unit rows, on the model's device.
     """
+    prompts = fill(classes, templates)
+    rows = []
+    for start in range(0, len(prompts), len(templates)):
+        tokens = clip.tokenizer(prompts[start : start + len(templates)])
+        unit = F.normalize(clip.encode_text(tokens).float(), dim=1)  # (n_templates, d)
+        rows.append(unit.mean(0))
+    return F.normalize(torch.stack(rows), dim=1)  # (n_classes, d)
+
+
+def fill(classes, templates):
+    """Every template with every class name: n_classes x n_templates prompts, those of a class side by side."""
     if not classes:
         raise ValueError("classes: expected at least one class name, got none")
     without = [t for t in templates if "{}" not in t]
     if not templates or without:
         raise ValueError(f"templates: expected sentences with '{{}}' for the class name, got {without or templates}")
-    rows = []
-    for name in classes:
-        prompts = [template.replace("{}", name) for template in templates]
-        unit = F.normalize(clip.encode_text(clip.tokenizer(prompts)).float(), dim=1)  # (n_templates, d)
-        rows.append(unit.mean(0))
-    return F.normalize(torch.stack(rows), dim=1)  # (n_classes, d)
+    return [template.replace("{}", name) for name in classes for template in templates]
 
 
 def right_predictions(embeddings, class_embeddings, labels, top=1):
@@ -203,16 +209,19 @@ def bootstrap_silhouettes(models, labels, n_draws=1000, seed=0):
     Returns
     -------
     draws : float tensor of shape (n_draws, len(models))
-        Each entry the exact silhouette of one resampled set of images.
+        Silhouettes of resampled sets of images, shifted so that their mean is the score of the images as they are.
+        Unshifted they are too high: copies of one image are at distance 0, as different images never are.
     """
     for embeddings in models:
         _check(embeddings, labels)
     groups, n_classes = _groups(labels)
     units = [F.normalize(embeddings.float(), dim=1) for embeddings in models]
-    return torch.stack([
-        torch.stack([_weighted_silhouette(unit, groups, n_classes, weights) for unit in units])
-        for weights in bootstrap_weights(len(labels), n_draws, seed, labels.device)
-    ])
+
+    def silhouettes(weights):
+        return torch.stack([_weighted_silhouette(unit, groups, n_classes, weights) for unit in units])
+
+    draws = torch.stack(list(map(silhouettes, bootstrap_weights(len(labels), n_draws, seed, labels.device))))
+    return draws - draws.mean(0) + silhouettes(units[0].new_ones(len(labels)))
 
 
 def interval(draws, level=0.95):

@@ -96,15 +96,30 @@ def test_nan_and_k_out_of_range_are_refused():
         zeroshot.accuracy(embeddings, centres[:3], labels)
 
 
-def test_bootstrap_silhouette_equals_scikit_learn_on_the_resampled_images():
+def test_bootstrap_silhouette_is_scikit_learn_on_the_resampled_images_about_the_score_itself():
     embeddings, labels, _ = world(n=80)
-    other = F.normalize(embeddings + 0.1, dim=1)
-    draws = zeroshot.bootstrap_silhouettes([embeddings, other], labels, n_draws=4, seed=3)
-    for draw, weights in zip(draws, zeroshot.bootstrap_weights(80, 4, seed=3)):
-        chosen = np.repeat(np.arange(80), weights.int().numpy())
-        for value, model in zip(draw, (embeddings, other)):
-            expected = silhouette_score(model.double().numpy()[chosen], labels.numpy()[chosen], metric="cosine")
-            assert value.item() == pytest.approx(expected, abs=1e-5)
+    models = embeddings, F.normalize(embeddings + 0.1, dim=1)
+    draws = zeroshot.bootstrap_silhouettes(models, labels, n_draws=4, seed=3)
+    for drawn, model in zip(draws.T, models):
+        expected = []
+        for weights in zeroshot.bootstrap_weights(80, 4, seed=3):
+            chosen = np.repeat(np.arange(80), weights.int().numpy())
+            expected.append(silhouette_score(model.double().numpy()[chosen], labels.numpy()[chosen], metric="cosine"))
+        assert np.mean(expected) > silhouette(model, labels)  # copies of an image are at distance 0
+        centred = np.array(expected) - np.mean(expected) + silhouette(model, labels)
+        assert np.allclose(drawn, centred, atol=1e-5)
+
+
+def test_intervals_of_a_silhouette_cover_it_and_are_no_wider_than_they_need():
+    """40 samples of a world whose silhouette is known from very many images."""
+    embeddings, labels, _ = world(n=20_000)
+    samples = torch.randperm(20_000, generator=torch.Generator().manual_seed(1))[:8000].split(200)
+    scores = torch.tensor([silhouette(embeddings[rows], labels[rows]) for rows in samples])
+    drawn = torch.cat([zeroshot.bootstrap_silhouettes([embeddings[rows]], labels[rows], 200) for rows in samples], 1)
+    low, high = zeroshot.interval(drawn)
+    truth = silhouette(embeddings, labels)
+    assert ((low <= truth) & (truth <= high)).sum() >= 34
+    assert (high - low).mean() < 1.4 * 2 * 1.96 * scores.std()
 
 
 def test_bootstrap_interval_of_a_mean_is_the_textbook_one():
