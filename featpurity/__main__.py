@@ -7,6 +7,7 @@ from pathlib import Path
 import yaml
 
 from . import profiles, sources
+from .plan import plan
 
 
 def main(arguments=None):
@@ -53,7 +54,7 @@ def _check(chosen):
 
 
 def _plan(chosen):
-    return "\n".join(sources.plan(_profile(chosen)))
+    return "\n".join(plan(_profile(chosen)))
 
 
 def _page(chosen):

@@ -106,7 +106,7 @@ def load_dataset(name, root=None, class_names="words", unreadable="raise", downl
         "words": as in a sentence, "Faces_easy" becomes "centered face". "raw": as the data set spells them,
         which is what the paper used.
     unreadable : {"raise", "skip"}
-        "skip" opens every image file now and leaves the broken ones out, see `.skipped`. With "raise" they
+        "skip" opens every image file now, leaves the broken ones out, see `.skipped`. With "raise" they
         are named, all at once, before the features of the data set are computed.
     download : bool
         Whether torchvision may fetch what is missing.
@@ -183,6 +183,12 @@ def load_pairs(name, root=None, n_pairs=None, rewrites=(), unreadable="raise", d
     else:
         found = pairs.from_csv(name, data_folder(root), rewrites, n_pairs)
     return _without_unreadable(found) if unreadable == "skip" else found
+
+
+def left_out(datasets):
+    """A line for each data set (or set of pairs) of which unreadable images were skipped: how many, and which."""
+    return [f"{one.name}: {len(one.skipped)} unreadable images left out: {', '.join(one.skipped)}"
+            for one in datasets if one.skipped]
 
 
 def dataset_names():

@@ -12,7 +12,7 @@ from filelock import FileLock
 
 from featpurity import profiles, sources
 from featpurity.datasets import load_dataset, load_pairs
-from featpurity.embeddings import image_trunk_features_of, text_trunk_features
+from featpurity.embeddings import image_trunk_features_of, refuse_unreadable, text_trunk_features
 from featpurity.models import load_model
 from featpurity.results import workspace
 
@@ -54,14 +54,17 @@ def _embed_together(profile, models):
     settings = {"store": store, "precision": profile.precision,
                 "batch_size": profile.embed_batch_size, "progress": os.environ.get("RANK", "0") == "0"}
     image_settings = settings | {"workers": profile.workers, "compiled": profile.compiled}
-    for name in profile.datasets:
-        with alone:
-            data = load_dataset(name, profile.data_root, profile.class_names, profile.unreadable)
-        image_trunk_features_of(clips, data, **image_settings)
-    if profiles.EXPERIMENTS[2] in profile.chapters and profile.finetune_model in models:
-        clip = clips[models.index(profile.finetune_model)]
-        with alone:
+    tuned = profile.finetune_model if profiles.EXPERIMENTS[2] in profile.chapters else None
+    with alone:
+        data = [load_dataset(name, profile.data_root, profile.class_names, profile.unreadable) for name in profile.datasets]
+        if tuned in models:
             pairs = load_pairs(profile.pairs, profile.data_root, profile.n_pairs, profile.rewrites, profile.unreadable)
+        for one in [*data, *([pairs] if tuned in models else [])]:
+            refuse_unreadable(one, store)  # all of them before any model runs
+    for one in data:
+        image_trunk_features_of(clips, one, **image_settings)
+    if tuned in models:
+        clip = clips[models.index(tuned)]
         image_trunk_features_of([clip], pairs, **image_settings)
         text_trunk_features(clip, pairs.best_captions, **settings)
 

@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 
 from featpurity.images import ImageFiles, content_hash, subset
 from featpurity.store import Shards
+from featpurity.zeroshot import fill
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -43,6 +44,15 @@ def embed_images(clip, dataset, store=None, **options):
 def embed_texts(clip, texts, store=None, **options):
     """Unit embeddings of texts, float of shape (n, d) on the CPU; see `text_trunk_features`."""
     return _project(clip, clip.project_text, text_trunk_features(clip, texts, store, **options))
+
+
+def embed_classes(clip, classes, templates, store=None, **options):
+    """The zero-shot classifier of `featpurity.class_embeddings`, its prompts' trunk features from the store when there.
+
+    The parameters are as there and in `text_trunk_features`; float tensor of shape (n_classes, d) on the CPU, unit rows.
+    """
+    units = embed_texts(clip, fill(classes, templates), store, **options)  # those of a class side by side
+    return F.normalize(units.unflatten(0, (len(classes), len(templates))).mean(1), dim=1)
 
 
 def image_trunk_features(clip, dataset, store=None, **options):

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from featpurity.caption_files import read_captions
 from featpurity.schedule import Settings
 from featpurity.sweep import sweep_projections
-from featpurity.zeroshot import accuracy
+from featpurity.zeroshot import accuracy, fill
 
 
 def finetune_projections(clip, image_features, text_features, permutation=None, *, seed=0, **options):
@@ -124,8 +124,7 @@ def zero_shot_on(clip, datasets, prompts, store=None, workers=0, **options):
     images, parts = {}, {}
     for dataset in datasets:
         templates = prompt_set(prompts, dataset=dataset.name)
-        filled = [template.replace("{}", name) for name in dataset.classes for template in templates]
-        texts = text_trunk_features(clip, filled, store, **options).unflatten(0, (-1, len(templates)))
+        texts = text_trunk_features(clip, fill(dataset.classes, templates), store, **options).unflatten(0, (-1, len(templates)))
         if dataset.images_key not in images:
             images[dataset.images_key] = image_trunk_features(clip, dataset, store, workers=workers, **options)
         parts[dataset.name] = images[dataset.images_key], torch.as_tensor(dataset.labels), texts
@@ -170,6 +169,7 @@ def main(arguments=None):
     """Train as the options say; torchrun starts one such process a GPU."""
     chosen = parse(arguments)
     from featpurity.datasets import load_pairs  # late: --help answers at once
+    from featpurity.embeddings import refuse_unreadable
     from featpurity.models import load_model
     from featpurity.online import train
 
@@ -179,6 +179,8 @@ def main(arguments=None):
         torch.distributed.init_process_group("nccl" if chosen.device == "cuda" else "gloo")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     pairs = load_pairs(chosen.train_data, root=chosen.root)
+    if int(os.environ.get("RANK", 0)) == 0:  # for all
+        refuse_unreadable(pairs, Path(chosen.output_dir, "store"))
     texts = caption_choices(pairs, chosen.captions, chosen.augmented_caption_filelist)
     clip = load_model(chosen.model, device, chosen.preprocess)
     precision = chosen.precision or ("bf16" if chosen.device == "cuda" else "fp32")

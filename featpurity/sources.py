@@ -1,19 +1,17 @@
 """What the names in a profile stand for: where each model and data set comes from, how large it is, whether it is here.
 
-Nothing is downloaded and no picture is opened. `check` refuses what cannot run, `plan` tells what a run would fetch
-and compute.
+Nothing is downloaded and no picture is opened. `check` refuses what cannot run; `featpurity.plan` tells what a run would
+fetch and compute.
 """
 
 import difflib
 import json
-import logging
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import dataclass
 from pathlib import Path
 
 from . import places
 from .places import BUNDLED, CONFIG, below, data_folder, file_of, files_of, hub_file  # noqa: F401 (files_of: for the workflow)
-from .profiles import EXPERIMENTS, FILTER, LADDER, PAIRED
+from .profiles import FILTER, LADDER, PAIRED
 
 SCENES = [f"scenes_{name}" for name in ["shape", "colour", "background", "texture", "size", "position"]]
 # name: (images that are classified, classes, megabytes to download, torchvision's folder below data_root)
@@ -149,10 +147,15 @@ def rewrites_source(name, root=None):
 
 def embedding_size(name):
     """Neurons d of a model where that can be known without reading it, else None."""
-    config = BUNDLED / name / CONFIG
-    if config.is_file():
-        return json.loads(config.read_text())["model_cfg"]["embed_dim"]
-    return None
+    for folder in (BUNDLED / name, Path(name.removeprefix("local-dir:"))):
+        if (folder / CONFIG).is_file():
+            return json.loads((folder / CONFIG).read_text())["model_cfg"]["embed_dim"]
+    architecture = name.partition(":")[0]
+    if architecture in {"laclip", "hf-hub", "local-dir"} or Path(name).exists():
+        return None
+    import open_clip  # late: takes seconds, and few profiles need it
+
+    return (open_clip.get_model_config(architecture) or {}).get("embed_dim")
 
 
 def sources_of(profile):
@@ -165,7 +168,7 @@ def sources_of(profile):
 
 
 def check(profile):
-    """Raise ValueError for names and sizes that cannot work, FileNotFoundError for what has to be put in place."""
+    """Raise ValueError for names, files and sizes that cannot work, FileNotFoundError for what has to be put in place."""
     if FILTER in profile.chapters and profile.pairs not in GENERATED_PAIRS:
         raise ValueError(f"{FILTER} needs pairs whose right captions are known: {' or '.join(GENERATED_PAIRS)}, got {profile.pairs!r}")
     if profile.rewrites and profile.pairs in GENERATED_PAIRS:
@@ -184,65 +187,19 @@ def check(profile):
     strangers = [name for name in profile.datasets if name not in SCENES]
     if profile.prompts == "scenes" and strangers:
         raise ValueError(f"prompts 'scenes' know nothing of {', '.join(strangers)}: take paper, laclip or openai")
+    _check_files(profile)
 
 
-def plan(profile):
-    """Lines that tell what a run of the profile downloads and computes, and what is missing."""
-    models, datasets, pairs = sources_of(profile)
-    models = [_with_size(one) for one in models]
-    lines, wide = [f"Profile {profile.name}"], max(len(one.name) for one in [*models, *datasets, *pairs]) + 2
-    for title, found in {"Models": models, "Data sets": datasets, "Pairs": pairs}.items():
-        lines += ["", title, *(f"  {one.name:<{wide}}{one.what}{_to_do(one)}" for one in found)] if found else []
-    runs = len(profile.kinds) * len(profile.ratios) * len(profile.seeds)
-    training = [f"  fine-tuning     {runs} runs of {profile.epochs} epochs on {profile.n_pairs:,} pairs: "
-                f"{len(profile.kinds)} kinds of swap x {len(profile.ratios)} ratios x {len(profile.seeds)} seeds"]
-    megabytes = sum(one.megabytes or 0 for one in [*models, *datasets, *pairs])
-    missing = [f"  {one.name}: {one.missing}" for one in [*models, *datasets, *pairs] if one.missing]
-    bound = "at least" if any(one.at_least for one in models) else "about"
-    unknown = " and files of unknown size" if any(one.megabytes is None for one in models) else ""
-    return [
-        *lines,
-        "",
-        "To compute (what is stored already is not computed again)",
-        f"  trunk features  {len(models)} models x {len(datasets)} data sets, kept in {profile.store_dir}/",
-        *(training if EXPERIMENTS[2] in profile.chapters else []),
-        f"  chapters        {', '.join(profile.chapters)}",
-        f"  results         {profile.results_dir}/",
-        "",
-        f"To download: {bound} {megabytes:,.0f} MB{unknown}",
-        "",
-        "Missing",
-        *(missing or ["  nothing"]),
-    ]
-
-
-def _with_size(source):
-    if source.megabytes is None and source.architecture:
-        return replace(source, megabytes=_weights_megabytes(source.architecture))
-    return source
-
-
-@cache
-def _weights_megabytes(architecture):
-    """Megabytes of a model's weights as float32, counted without making them."""
-    import open_clip  # late, as above
-    import torch
-
-    logging.disable()  # it warns that the weights are random
-    try:
-        with torch.device("meta"):
-            model = open_clip.create_model(architecture, load_weights=False, device="meta")
-    finally:
-        logging.disable(logging.NOTSET)
-    return 4e-6 * sum(weights.numel() for weights in model.parameters())
-
-
-def _to_do(source):
-    if source.missing or source.megabytes == 0:
-        return ""
-    if source.megabytes is None:
-        return "; to download, size not known before"
-    return f"; to download, {'at least' if source.at_least else 'about'} {source.megabytes:,.0f} MB"
+def _check_files(profile):
+    """Folders of class folders and files of pairs say what is wrong with them; images are listed, not opened."""
+    folders = [name for name in profile.datasets if name.startswith("folder:")]
+    csv = profile.pairs not in GENERATED_PAIRS and set(PAIRED) & set(profile.chapters)
+    if folders or csv:
+        from . import datasets  # late: brings torch
+    for name in folders:
+        datasets.load_dataset(name)
+    if csv:
+        datasets.load_pairs(profile.pairs, profile.data_root, profile.n_pairs, profile.rewrites)
 
 
 def _megabytes(path):

@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 
 from featpurity import ladder, sources
+from featpurity.plan import plan
 from featpurity.profiles import load
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -37,7 +38,7 @@ def test_the_profile_has_every_filter_in_every_group_and_open_clip_knows_each_na
     assert list(data) == ["ViT-B-32, small", "ViT-B-32, medium", "ViT-B-16, large"]
     assert all(kinds == {"none", "basic", "text", "image", "laion", "clip", "datacomp"} for kinds in data.values())
     assert profile.models == profile.ladder_models
-    said = "\n".join(sources.plan(profile))
+    said = "\n".join(plan(profile))
     assert "ViT-B-16:datacomp_l_s1b_b8k" in said and "about 598 MB" in said and "fine-tuning" not in said
 
 

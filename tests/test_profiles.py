@@ -1,12 +1,14 @@
 """Profiles: defaults, overrides, and a clear error for everything that can be seen to be wrong."""
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 
 from featpurity import places, sources
 from featpurity.__main__ import main
+from featpurity.plan import plan
 from featpurity.profiles import Profile, load
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -103,8 +105,8 @@ def test_chapters_say_whether_pairs_are_needed(folder):
             sources.check(Profile(chapters=[chapter], pairs="pairs.csv"))
         assert sources.sources_of(Profile(chapters=[chapter]))[2][0].what == "generated"
     sources.check(Profile(chapters=["01_clip_vs_laclip"], pairs="pairs.csv"))
-    assert "generated captions" in "\n".join(sources.plan(Profile(chapters=["05_caption_filter"], pairs="photos")))
-    assert "fine-tuning" not in "\n".join(sources.plan(Profile(chapters=["05_caption_filter"])))
+    assert "generated captions" in "\n".join(plan(Profile(chapters=["05_caption_filter"], pairs="photos")))
+    assert "fine-tuning" not in "\n".join(plan(Profile(chapters=["05_caption_filter"])))
 
 
 def test_the_filter_needs_captions_whose_truth_is_known(folder):
@@ -161,13 +163,47 @@ def test_the_names_of_data_sets_are_those_that_can_be_loaded():
 
 def test_pairs_are_looked_up_below_the_data_root(folder):
     (folder / "there").mkdir()
-    (folder / "there/pairs.csv").write_text("image,caption\n")
+    (folder / "there/pairs.csv").write_text("image,caption\na.png,a dog\n")
+    (folder / "there/a.png").touch()
     assert places.below("pairs.csv", "there") == Path("there/pairs.csv")
     sources.check(load("mine", {"pairs": "pairs.csv", "data_root": "there"}))
     with pytest.raises(FileNotFoundError, match="new.txt: there is no such file"):
         sources.check(load("mine", {"pairs": "pairs.csv", "rewrites": ["new.txt"], "data_root": "there"}))
     (folder / "there/new.txt").write_text("a dog\n")
     sources.check(load("mine", {"pairs": "pairs.csv", "rewrites": ["new.txt"], "data_root": "there"}))
+    (folder / "there/new.txt").write_text("a dog\nanother\n")
+    with pytest.raises(ValueError, match="new.txt has 2 captions, but .*pairs.csv has 1 pairs"):
+        sources.check(load("mine", {"pairs": "pairs.csv", "rewrites": ["new.txt"], "data_root": "there"}))
+
+
+@pytest.mark.parametrize("content, kind, message", [
+    ("", ValueError, "pairs.csv is empty"), ("image,caption\n", ValueError, "holds no caption"),
+    ("caption\na dog\n", ValueError, "expected the columns image and caption"),
+    ("image,caption\nnone.png,a dog\n", FileNotFoundError, "1 images are not in .*:\n  none.png")])
+def test_a_file_of_pairs_is_read_before_anything_runs(folder, content, kind, message):
+    (folder / "pairs.csv").write_text(content)
+    with pytest.raises(kind, match=message):
+        sources.check(load("mine", {"pairs": "pairs.csv"}))
+    sources.check(load("mine", {"pairs": "pairs.csv", "chapters": ["01_clip_vs_laclip"]}))  # which asks for no pairs
+
+
+def test_a_folder_of_classes_is_listed_before_anything_runs(folder):
+    (folder / "pictures/ant").mkdir(parents=True)
+    settings = {"datasets": [f"folder:{folder}/pictures"], "prompts": "paper"}
+    with pytest.raises(ValueError, match="ant"):  # holds no picture
+        sources.check(load("mine", settings))
+    (folder / "pictures/ant/1.png").touch()
+    sources.check(load("mine", settings))
+    (folder / "pictures/classes.txt").write_text("ant\nbee\n")
+    with pytest.raises(ValueError, match="classes.txt names 2 classes, but .* has 1 class folders"):
+        sources.check(load("mine", settings))
+
+
+@pytest.mark.parametrize("model", ["ViT-B-32:openai", "local-dir:small", "scenes_clip"])
+def test_kept_is_compared_with_every_model_whose_size_is_known(folder, model):
+    shutil.copytree(sources.BUNDLED / "scenes_clip", folder / "small")
+    with pytest.raises(ValueError, match=rf"kept goes up to 5000, but {model} has \d+ neurons"):
+        sources.check(load("mine", {"clip_models": [model], "kept": [5000]}))
 
 
 def test_the_plan_tells_downloads_computing_and_what_is_missing(folder, capsys):
@@ -201,7 +237,7 @@ def test_swap_writes_the_named_file(tmp_path, capsys):
 def test_the_paper_s_profile_names_what_is_known_and_what_is_missing(folder, capsys):
     paper = load(ROOT / "profiles/paper.yaml")
     assert set(paper.models) == {f"laclip:{name}" for name in sources.LACLIP}
-    said = "\n".join(sources.plan(paper))
+    said = "\n".join(plan(paper))
     assert re.search(r"laclip:cc3m_clip +LaCLIP's checkpoint, weights and optimizer; to download, at least 598 MB", said)
     assert "cc3m/pairs.csv: there is no such file" in said and re.search(r"To download: at least [\d,]+ MB", said)
     with pytest.raises(FileNotFoundError, match="cc3m/pairs.csv"):
@@ -209,5 +245,18 @@ def test_the_paper_s_profile_names_what_is_known_and_what_is_missing(folder, cap
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "profiles").glob("*.yaml")), ids=lambda path: path.stem)
-def test_every_profile_file_loads(path):
-    assert load(path).name == path.stem
+def test_the_plan_of_every_profile_has_sizes_and_says_what_is_missing(folder, path):
+    profile = load(path, {"datasets": ["cifar10", "imagenet"], "prompts": "paper"})
+    assert profile.name == path.stem
+    said = "\n".join(plan(profile))
+    assert re.search(r"To download: (about|at least) [\d,]+ MB", said)
+    assert re.search(r"trunk features  \d+ models x 2 data sets, [\d,]+ pictures through a tower, [\d.e+]+ GB", said)
+    assert "imagenet: its photos have to be put into" in said.partition("Missing\n")[2]
+
+
+@pytest.mark.parametrize("name", ["demo", "photos"])
+def test_the_runs_of_the_book_draw_enough(name):
+    """As many random orders and seeds as the chapters' bands and intervals stand for."""
+    profile = load(ROOT / f"profiles/{name}.yaml")
+    assert profile.n_random_orders >= 32 and len(profile.seeds) >= 3
+    assert {0.0, 0.1, 0.3, 0.5, 0.8} <= set(profile.ratios) and set(profile.kinds) == {"similarity", "random"}
