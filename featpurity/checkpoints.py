@@ -52,14 +52,7 @@ def read_weights(path):
         When the file is no checkpoint, is cut short, holds more than tensors, or numbers that are not finite;
         the message names the file and the fault.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: there is no such file")
-    with path.open("rb") as file:
-        head = file.read(512)
-    if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
-        raise ValueError(f"{path}: a web page, not a checkpoint, as failed downloads leave; fetch it again")
-    content = _read(path, head)
+    content = read_file(path)
     content = content.get("state_dict", content) if isinstance(content, dict) else content
     if not isinstance(content, dict) or not content:
         raise ValueError(f"{path}: expected a state dict, got {type(content).__name__} with nothing to load")
@@ -74,15 +67,26 @@ def read_weights(path):
     return dict(content)
 
 
-def _read(path, head):
+def read_file(path, device="cpu", mapped=True):
+    """All that a checkpoint file holds, whatever that is, by the same reader and with the same errors as `read_weights`.
+
+    Tensors go to `device`; where the layout allows, they are `mapped` from the file rather than read.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: there is no such file")
+    with path.open("rb") as file:
+        head = file.read(512)
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+        raise ValueError(f"{path}: a web page, not a checkpoint, as failed downloads leave")
     zipped = zipfile.is_zipfile(path)
     if head.startswith(b"PK") and not zipped:
-        raise ValueError(f"{path}: cut short or damaged; download or copy it again")
+        raise ValueError(f"{path}: cut short or damaged, as broken downloads and full disks leave")
     try:
         if path.suffix == ".safetensors":
-            return safetensors.torch.load_file(path)
+            return safetensors.torch.load_file(path, device)
         with torch.serialization.safe_globals(_STAND_INS):
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+            return torch.load(path, map_location=device, weights_only=True, mmap=mapped and zipped)
     except pickle.UnpicklingError as error:
         raise ValueError(f"{path}: refused: more than weights in it, or damaged: {_first(error)}") from error
     except Exception as error:  # a damaged file can make its reader stumble over anything

@@ -146,8 +146,9 @@ def load_model(source, device="cpu", preprocess="native"):
     Raises
     ------
     FileNotFoundError, ValueError
-        When nothing is known by that name, the file is broken or does not fit, it needs transformers, a known tag was trained with
-        another activation than the architecture has, or a tower does not end in a linear projection.
+        When nothing is known by that name, the file is broken or does not fit, it needs transformers, a known tag or
+        published checkpoint was trained with another activation than the architecture has, or a tower does not end in
+        a linear projection.
     """
     source = str(source)
     if preprocess not in PREPROCESSINGS:

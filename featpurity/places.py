@@ -84,7 +84,7 @@ def file_of(source):
     Raises
     ------
     ValueError
-        For an empty name.
+        For an empty name, and for a published checkpoint of LaCLIP under an architecture of another activation.
     FileNotFoundError
         For a folder without weights or configuration, and for `ARCHITECTURE:FILE` where no such file is.
     """
@@ -103,10 +103,25 @@ def file_of(source):
         return Path(source), laclip_architecture(Path(source).stem)
     architecture, _, file = source.partition(":")
     if file and Path(file).is_file():
+        _check_activation(architecture, Path(file))
         return Path(file), architecture
     if Path(file).suffix in {".pt", ".pth", ".bin", ".safetensors"}:  # of open_clip's tags none looks like that
         raise FileNotFoundError(f"model {source!r}: there is no file {file}")
     return None, None
+
+
+def _check_activation(architecture, path):
+    """Raise ValueError when a published checkpoint was trained with another activation than an architecture has."""
+    trained = laclip_architecture(path.stem)
+    if trained in (None, architecture):
+        return
+    from open_clip import get_model_config  # late: takes seconds
+
+    has, wanted = ((get_model_config(name) or {}).get("quick_gelu", False) for name in (architecture, trained))
+    if has != wanted:
+        kinds = {True: "QuickGELU", False: "plain GELU"}
+        raise ValueError(f"{path} was trained as {trained}, with {kinds[wanted]}, but {architecture} has {kinds[has]}: "
+                         f"load {trained}:{path}")
 
 
 def configs_of(path):
@@ -121,7 +136,7 @@ def files_of(source):
     """
     try:
         path, _ = file_of(source)
-    except FileNotFoundError:  # for `featpurity.sources.check` to tell
+    except (FileNotFoundError, ValueError):  # for `featpurity.sources.check` to tell
         return []
     if path is None or not path.is_file():
         return []

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from featpurity.checkpoints import read_file
+
 
 def digest(*values):
     """SHA-256 (hex) of plain values and of whole tensors and arrays."""
@@ -38,9 +40,18 @@ def write_state(path, **state):
 
 
 def read_state(path, identity, device, overwrite=False):
-    """What `write_state` wrote; that of another training is None with `overwrite`, else a ValueError."""
-    state = torch.load(path, map_location=device, weights_only=True)
-    saved = state["identity"] if isinstance(state.get("identity"), dict) else {}
+    """What `write_state` wrote; with `overwrite` a damaged one, or that of another training, is None, else a ValueError.
+
+    Nothing that is pickled in the file is run, with `overwrite` or without.
+    """
+    try:
+        state = read_file(path, device, mapped=False)  # a state to come takes the place of this file
+    except ValueError as error:
+        if overwrite:
+            return None
+        raise ValueError(f"{error}; move it away to train anew") from error
+    saved = state.get("identity") if isinstance(state, dict) else None
+    saved = saved if isinstance(saved, dict) else {}
     other = ", ".join(name for name in identity if saved.get(name) != identity[name])
     if other and not overwrite:
         raise ValueError(f"{path} is of another training, which differs in: {other}; move it away to train anew")

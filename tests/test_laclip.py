@@ -16,7 +16,7 @@ import requests
 import torch
 from PIL import Image
 
-from featpurity import laclip, load_model, places, towers
+from featpurity import laclip, load_model, places, sources, towers
 from featpurity.checkpoints import load_weights
 from laclip_checkpoint import PUBLISHED, TINY, shapes, uniform, weights_of, write
 
@@ -143,6 +143,24 @@ def test_names_tell_architectures():
     assert places.laclip_architecture("laion400m_laclip") == "ViT-B-32" == found["laion400m_laclip_vitb32"]
     with pytest.raises(ValueError, match="did you mean 'cc12m_laclip'"):
         laclip.fetch("cc12m_laclipp")
+
+
+@pytest.mark.parametrize("ask", [load_model, sources.model_source, places.file_of])
+@pytest.mark.parametrize("architecture, file, wanted", [
+    ("ViT-L-14", "laion400m_laclip_vitl14", "ViT-L-14-quickgelu"), ("ViT-L-14", "laion400m_clip_vitl14", "ViT-L-14-quickgelu"),
+    ("ViT-B-16-quickgelu", "laion400m_clip_vitb16", "ViT-B-16"), ("ViT-B-32-quickgelu", "laion400m_laclip", "ViT-B-32")])
+def test_a_published_file_under_another_activation_is_refused(tmp_path, ask, architecture, file, wanted):
+    path = tmp_path / f"{file}.pt"
+    path.write_bytes(b"not to be read")
+    with pytest.raises(ValueError) as error:
+        ask(f"{architecture}:{path}")
+    kinds = ["QuickGELU", "plain GELU"] if wanted.endswith("-quickgelu") else ["plain GELU", "QuickGELU"]
+    assert str(error.value) == (f"{path} was trained as {wanted}, with {kinds[0]}, but {architecture} has {kinds[1]}: "
+                                f"load {wanted}:{path}")
+    assert places.files_of(f"{architecture}:{path}") == []
+    assert places.file_of(f"{wanted}:{path}") == (path, wanted)
+    renamed = path.rename(tmp_path / "mine.pt")  # of which nothing is known
+    assert places.file_of(f"{architecture}:{renamed}") == (renamed, architecture)
 
 
 class Server(BaseHTTPRequestHandler):
