@@ -26,8 +26,7 @@ def model_from_file(path, architecture):
     if architecture:
         config = {"model_cfg": open_clip.get_model_config(architecture)}
     elif beside:
-        content = json.loads(beside.read_text(encoding="utf-8"))
-        config = content if "model_cfg" in content else {"model_cfg": content}
+        config = _read_config(beside)
     else:
         config = recognised
     if not config or not config["model_cfg"]:
@@ -46,6 +45,19 @@ def model_from_file(path, architecture):
         options = settings.get("tokenizer_kwargs", {})
         tokenizer = SimpleTokenizer(context_length=model.context_length, **options)
     return model, config, tokenizer
+
+
+def _read_config(path):
+    """The configuration in a file, with or without that of the preprocessing around it."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # of JSON, or of the encoding
+        raise ValueError(f"{path}: cut short, damaged or no configuration: {error}") from error
+    config = content if isinstance(content, dict) and "model_cfg" in content else {"model_cfg": content}
+    expected = {"embed_dim", "vision_cfg", "text_cfg"}
+    if not isinstance(config["model_cfg"], dict) or expected - set(config["model_cfg"]):
+        raise ValueError(f"{path}: expected a model's {', '.join(sorted(expected))}, got {str(config['model_cfg'])[:200]}")
+    return config
 
 
 def known_model(source):
@@ -67,7 +79,10 @@ def known_model(source):
     try:
         model = open_clip.create_model(architecture, tag, weights_only=True, require_pretrained=True)
     except Exception as error:  # open_clip's and PyTorch's errors do not name the file
-        raise ValueError(f"{source}: {_cached(source) or 'it'} could not be loaded: {error}") from error
+        file = _cached(source)
+        if file:
+            read_weights(file)  # says what is wrong with the file; what follows is of one that does not fit
+        raise ValueError(f"{source}: {file or 'it'} could not be loaded: {error}") from error
     if broken := [name for name, value in model.state_dict().items() if not torch.isfinite(value).all()]:
         raise ValueError(f"{_cached(source) or source}: NaN or infinity in {broken[0]}")
     config = {"model_cfg": settings, "preprocess_cfg": model.visual.preprocess_cfg}

@@ -115,22 +115,6 @@ def test_its_own_preprocessing_is_native(tiny):
     assert "bilinear" in repr(clips[0].preprocess) and "bilinear" in repr(clips[1].preprocess)
 
 
-def test_faults_name_the_file(tiny, tmp_path):
-    weights, path = weights_of(TINY), tmp_path / "faulty.pt"
-    path.with_suffix(".json").write_bytes(tiny.with_suffix(".json").read_bytes())
-    faults = {
-        "faulty.pt does not fit the model: it lacks visual.trunk.norm.bias$": {"visual.norm.bias": None},
-        "faulty.pt: looks like a LaCLIP checkpoint, but lacks 'visual.pos_embed'": {"visual.pos_embed": None},
-        "faulty.pt.*it has visual.trunk.extra, which": {"visual.extra": torch.ones(1)},
-        r"faulty.pt.*text_projection \(48, 64\) instead": {"text_projection": torch.ones(48, 64)},
-        "faulty.pt: NaN or infinity in ln_final.bias": {"ln_final.bias": torch.full((64,), torch.nan)},
-    }
-    for message, change in faults.items():
-        changed = {name: value for name, value in (weights | change).items() if value is not None}
-        with pytest.raises(ValueError, match=message):
-            load_model(write(path, changed))
-
-
 def test_the_twelve_names_have_addresses_and_architectures(shared):
     published = json.loads((shared / "reference/paper_results.json").read_text())["laclip_checkpoints"]
     assert laclip.URLS == {one["name"]: one["url"] for one in published}
@@ -203,6 +187,42 @@ def server(monkeypatch, tmp_path):
 
 def names(folder):
     return sorted(path.name for path in folder.iterdir() if path.suffix != ".lock")
+
+
+def without_end(path):
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+FAULTS = {  # the fault told, and what is changed: weights, or the file
+    "faulty.pt does not fit the model: it lacks visual.trunk.norm.bias$": {"visual.norm.bias": None},
+    "faulty.pt: looks like a LaCLIP checkpoint, but lacks 'visual.pos_embed'": {"visual.pos_embed": None},
+    "faulty.pt.*it has visual.trunk.extra, which": {"visual.extra": torch.ones(1)},
+    r"faulty.pt.*text_projection \(48, 64\) instead": {"text_projection": torch.ones(48, 64)},
+    "faulty.pt: NaN or infinity in ln_final.bias": {"ln_final.bias": torch.full((64,), torch.nan)},
+    "faulty.pt: cut short or damaged": without_end,
+    "faulty.pt: cut short, damaged or no checkpoint": lambda path: path.write_bytes(b""),
+    "faulty.pt: a web page, not a checkpoint": lambda path: path.write_text("<!DOCTYPE html><html></html>"),
+}
+
+
+@pytest.mark.parametrize("downloaded", [False, True])
+def test_faults_name_the_file(server, monkeypatch, tiny, tmp_path, downloaded):
+    weights, path = weights_of(TINY), tmp_path / "faulty.pt"
+    monkeypatch.setitem(laclip.URLS, "faulty", laclip.URLS["cc3m_laclip"])
+    for message, change in FAULTS.items():
+        changes = {} if callable(change) else change
+        write(path, {name: value for name, value in (weights | changes).items() if value is not None})
+        if callable(change):
+            change(path)
+        folder = places.CHECKPOINTS if downloaded else tmp_path
+        folder.mkdir(exist_ok=True)
+        (folder / "faulty.json").write_bytes(tiny.with_suffix(".json").read_bytes())
+        server.content = path.read_bytes()
+        with pytest.raises(ValueError, match=f"^{folder}/{message}"):
+            load_model("laclip:faulty" if downloaded else path)
+        for old in places.CHECKPOINTS.glob("faulty.pt*"):
+            old.unlink()
+    assert len(server.asked) == len(FAULTS) * downloaded
 
 
 def test_a_checkpoint_is_downloaded_once(server, tiny, capfd):

@@ -2,6 +2,8 @@
 
 import json
 import os
+from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import open_clip
@@ -98,6 +100,106 @@ def test_embeddings_are_those_of_open_clip(tmp_path, kind):
     assert abs(one - clip.encode_image(images)[0, 5]) < 1e-5
     assert not clip.encode_image(images).requires_grad and clip.image_neurons.dtype == torch.float32
     assert clip.logit_scale == pytest.approx(1 / 0.07, rel=1e-5)
+
+
+class Roberta(torch.nn.Module):
+    """Stands in for a text tower of transformers: an embedding and a layer."""
+
+    def __init__(self, settings, add_pooling_layer):
+        super().__init__()
+        self.embeddings = torch.nn.Embedding(settings.vocab_size, settings.hidden_size)
+        self.layer = torch.nn.Linear(settings.hidden_size, settings.hidden_size)
+
+    def forward(self, input_ids, attention_mask):
+        return SimpleNamespace(last_hidden_state=self.layer(self.embeddings(input_ids)).tanh())
+
+
+@pytest.mark.parametrize("projection", ["linear", "mlp"])
+def test_a_text_tower_of_hugging_face_has_neurons_when_it_ends_in_a_linear_projection(tmp_path, monkeypatch, projection):
+    """With a stub in place of transformers, under open_clip's own adapter."""
+    settings = SimpleNamespace(model_type="roberta", vocab_size=49408, hidden_size=WIDTH, max_position_embeddings=16,
+                               pad_token_id=0)
+    stub = SimpleNamespace(AutoConfig=SimpleNamespace(from_pretrained=lambda name: settings),
+                           AutoModel=SimpleNamespace(from_config=Roberta))
+    for name, value in {"transformers": stub, **vars(stub)}.items():
+        monkeypatch.setattr(open_clip.hf_model, name, value, raising=False)
+    monkeypatch.setattr(towers.importlib.util, "find_spec", lambda name: stub)
+    text = {"hf_model_name": "some/roberta", "hf_proj_type": projection, "hf_pooler_type": "mean_pooler"}
+    model = write_folder(tmp_path / "model", config() | {"text_cfg": text})
+    if projection == "mlp":
+        with pytest.raises(ValueError, match="no linear projection, so no neurons: some/roberta ends in 'mlp'"):
+            load_model(tmp_path / "model")
+        return
+    clip = load_model(tmp_path / "model")
+    _, tokens = inputs(clip)
+    assert clip.text_neurons.shape == (D, WIDTH) and clip.text_bias is None and tokens.shape == (3, 16)
+    assert torch.equal(clip.text_neurons, model.text.proj.weight.detach())
+    with torch.no_grad():
+        torch.testing.assert_close(clip.encode_text(tokens), model.encode_text(tokens), atol=2e-6, rtol=1e-5)
+
+
+# Text towers whose shape only Hugging Face tells, which would be downloaded; the stub above stands for their kind.
+DOWNLOADED = ["coca_roberta-ViT-B-32", "nllb-clip-base", "nllb-clip-base-siglip", "nllb-clip-large", "nllb-clip-large-siglip"]
+
+
+def refusals(settings):
+    """Reason by tower, for those that an architecture's configuration leaves without a linear projection."""
+    image, text, reasons = settings["vision_cfg"], settings["text_cfg"], {}
+    if image.get("timm_proj") == "mlp":
+        reasons["image"] = "it ends in an MLP head"
+    elif image.get("timm_proj") == "none" and image["timm_pool"] == "map":
+        reasons["image"] = "VisionTransformer ends in its pooling"
+    if text.get("proj_type") == "none":
+        reasons["text"] = "its last layer norm makes the embedding"
+    return reasons
+
+
+def check_projections_of(name, settings, kinds):
+    """Projections of an architecture without numbers (on the meta device): the towers that are refused, with reasons."""
+    with torch.device("meta"), torch.no_grad():
+        model = towers.build({"model_cfg": settings}).eval()
+        places = {"image": towers._image_projection(model.visual), "text": towers._text_projection(model)}
+        kind = tuple(type(part).__name__ for part in [model, model.visual, *(place[0] for place in places.values())])
+        size, first = model.visual.image_size, kind not in kinds
+        images = torch.empty(2, 3, *(size if isinstance(size, (tuple, list)) else (size, size)))
+        inputs = {"image": images, "text": torch.zeros(2, model.context_length, dtype=torch.int64)}
+        for tower, (owner, attribute, reason) in places.items():
+            if owner is None:
+                continue
+            encode = getattr(model, f"encode_{tower}")
+            assert not first or encode(inputs[tower]).shape == (2, settings["embed_dim"]), name
+            projection = towers._take_off(owner, attribute)
+            d, width = projection.neurons.shape
+            assert d == settings["embed_dim"] and (projection.bias is None or projection.bias.shape == (d,)), name
+            assert not first or encode(inputs[tower]).shape == (2, width), name
+        kinds[kind] += 1
+    return {tower: reason for tower, (owner, _, reason) in places.items() if owner is None}
+
+
+@pytest.mark.slow
+def test_projections_are_found_for_every_architecture_of_open_clip_that_has_them(monkeypatch):
+    """Shapes of all; the towers run before and after the cut for the first of each kind, which keeps it below a minute."""
+    monkeypatch.setattr(towers.importlib.util, "find_spec", lambda name: name)  # only tokenizers need transformers here
+    kinds, mlp, skipped, cut, refused = Counter(), [], [], [], []
+    for name in open_clip.list_models():
+        settings = open_clip.get_model_config(name)
+        if name.startswith(("toy-", "mine")):  # of other tests
+            continue
+        if settings["text_cfg"].get("hf_model_name"):
+            if settings["text_cfg"].get("hf_proj_type") == "linear":
+                skipped.append(name)
+                continue
+            with pytest.raises(ValueError, match=f"{name}: its text tower has no linear projection.* ends in 'mlp'"):
+                towers.check_text_tower(name, settings["text_cfg"])
+            mlp.append(name)
+            continue
+        towers.check_text_tower(name, settings["text_cfg"])
+        reasons = check_projections_of(name, settings, kinds)
+        assert reasons == refusals(settings), name
+        (refused if reasons else cut).append(name)
+    print(f"\n{len(cut)} cut, {len(refused)} refused for their towers, {len(mlp)} for MLP heads on Hugging Face's, "
+          f"{len(skipped)} not looked at: {', '.join(skipped)}\n{len(kinds)} kinds: {dict(kinds)}")
+    assert len(cut) >= 106 and len(refused) >= 28 and len(mlp) >= 5 and set(skipped) <= set(DOWNLOADED)
 
 
 REFUSED = {
@@ -230,12 +332,84 @@ def test_a_known_model_loads_and_nothing_in_it_runs(source, hub, tmp_path, monke
         torch.testing.assert_close(clip.encode_text(tokens), model.encode_text(tokens), atol=2e-6, rtol=1e-5)
     assert clip.name == clip.base == source
     torch.save({"state_dict": model.state_dict(), "more": Hostile(str(tmp_path / "ran"))}, file)
-    with pytest.raises(ValueError, match=f"{file} could not be loaded: "):
+    with pytest.raises(ValueError, match=f"{file}: refused: more than weights in it"):
         load_model(source)
     assert not (tmp_path / "ran").exists()
-    torch.save({name: value * torch.nan if value.is_floating_point() else value
-                for name, value in model.state_dict().items()}, file)
-    with pytest.raises(ValueError, match=f"{file}: NaN or infinity in "):
+
+
+@pytest.fixture
+def published(hub, tmp_path, monkeypatch):
+    """`published(route, kind)`: a name that leads by a route to a file of weights, that file, and its good weights."""
+    def publish(route, kind):
+        torch.manual_seed(0)
+        weights = towers.build({"model_cfg": config()}).state_dict()
+        content, file = json.dumps({"model_cfg": config()}), tmp_path / f"mine.{kind}"
+        open_clip.add_model_config(_written(tmp_path / "toy-hub.json", config()))
+        if route == "tag" or route == "hf-hub":
+            weights_name = "open_clip_model.safetensors" if kind == "safetensors" else "open_clip_pytorch_model.bin"
+            file = hub("org/tiny", weights_name, b"")
+            hub("org/tiny", "open_clip_config.json", content.encode())
+            monkeypatch.setitem(open_clip.pretrained._PRETRAINED, "toy-hub",
+                                {"tag": open_clip.pretrained._pcfg(hf_hub="org/tiny/")})
+        elif route != "architecture":
+            (tmp_path / ("mine.json" if route == "path" else "open_clip_config.json")).write_text(content)
+        source = {"architecture": f"toy-hub:{file}", "path": str(file), "local-dir": f"local-dir:{tmp_path}",
+                  "folder": str(tmp_path), "tag": "toy-hub:tag", "hf-hub": "hf-hub:org/tiny"}[route]
+        return source, file, weights
+
+    return publish
+
+
+def save(weights, file):
+    """A state dict as safetensors or as what `torch.save` writes, by the name of the file."""
+    weights = {name: value.contiguous() if isinstance(value, torch.Tensor) else value for name, value in weights.items()}
+    save_file(weights, file) if file.suffix == ".safetensors" else torch.save({"epoch": 1, "state_dict": weights}, file)
+
+
+def changed(**changes):
+    return lambda file, weights: save({name: value for name, value in (weights | changes).items() if value is not None}, file)
+
+
+def truncated(file, weights):
+    save(weights, file)
+    file.write_bytes(file.read_bytes()[:-1000])
+
+
+FAULTS = {  # what writes the file, and the fault that is told, in our words or in PyTorch's
+    "truncated": (truncated, "cut short"),
+    "empty": (lambda file, weights: file.write_bytes(b""), "cut short"),
+    "HTML page": (lambda file, weights: file.write_text("<!DOCTYPE html><html>Not found</html>"), "a web page"),
+    "missing key": (changed(text_projection=None), "(lacks|Missing key.*) .*text_projection"),
+    "extra key": (changed(stranger=torch.ones(1)), "(has|Unexpected key.*) .*stranger"),
+    "wrong shape": (changed(text_projection=torch.ones(WIDTH, D + 1)),
+                    "(shape: text_projection|size mismatch for text_projection)"),
+    "NaN": (changed(text_projection=torch.full((WIDTH, D), torch.nan)), "NaN or infinity in text_projection"),
+    "infinity": (changed(logit_scale=torch.tensor(torch.inf)), "NaN or infinity in logit_scale"),
+}
+
+
+@pytest.mark.parametrize("kind", ["pt", "safetensors"])
+@pytest.mark.parametrize("route", ["architecture", "path", "local-dir", "folder", "tag", "hf-hub"])
+def test_whichever_way_a_faulty_file_comes_it_is_named_with_its_fault(published, route, kind):
+    source, file, weights = published(route, kind)
+    for fault, (write, message) in FAULTS.items():
+        write(file, weights)
+        with pytest.raises(ValueError, match=f"(?s){file}.*{message}"):
+            load_model(source)
+            pytest.fail(f"{fault} went unnoticed")
+    save(weights, file)
+    assert torch.equal(load_model(source).image_neurons, weights["visual.proj"].T)
+
+
+@pytest.mark.parametrize("text, fault", [
+    (json.dumps({"model_cfg": config()})[:-20], "cut short, damaged"), ("<html></html>", "cut short, damaged"), ("", "cut short"),
+    ('{"model_cfg": {"embed_dim": 24}}', "expected a model's embed_dim, text_cfg, vision_cfg"), ("[1]", "expected a model's")])
+def test_a_faulty_configuration_is_named_with_its_fault(published, text, fault):
+    source, file, weights = published("local-dir", "pt")
+    save(weights, file)
+    path = file.with_name("open_clip_config.json")
+    path.write_text(text)
+    with pytest.raises(ValueError, match=f"^{path}: {fault}"):
         load_model(source)
 
 
