@@ -178,12 +178,14 @@ def check_projections_of(name, settings, kinds):
 
 @pytest.mark.slow
 def test_projections_are_found_for_every_architecture_of_open_clip_that_has_them(monkeypatch):
-    """Shapes of all; the towers run before and after the cut for the first of each kind, which keeps it below a minute."""
+    """Shapes of all; for the first of each kind the towers also run, before the cut and after."""
     monkeypatch.setattr(towers.importlib.util, "find_spec", lambda name: name)  # only tokenizers need transformers here
+    for fill in ["normal_", "uniform_", "erfinv_", "clamp_", "fill_", "zero_"]:  # in vain on the meta device, and slow
+        monkeypatch.setattr(torch.Tensor, fill, lambda tensor, *_args, **_options: tensor)
     kinds, mlp, skipped, cut, refused = Counter(), [], [], [], []
     for name in open_clip.list_models():
         settings = open_clip.get_model_config(name)
-        if name.startswith(("toy-", "mine")):  # of other tests
+        if name.startswith("toy-"):  # of other tests
             continue
         if settings["text_cfg"].get("hf_model_name"):
             if settings["text_cfg"].get("hf_proj_type") == "linear":
