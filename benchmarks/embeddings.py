@@ -3,10 +3,12 @@
 The device's rate is that of one large matrix product in the same precision; the model's share of it counts the
 floating-point operations of its matrix products, convolutions and attention. The weights are untrained, which costs the
 same time. Run `python benchmarks/embeddings.py --help` for the settings; the defaults suit two cores, or a card if
-there is one.
+there is one: then each process that decodes makes eight batches, so that little of the model's work is left when the
+last is decoded. PyTorch keeps two batches a process ahead, in shared memory.
 """
 
 import argparse
+import os
 import tempfile
 import time
 from pathlib import Path
@@ -65,8 +67,11 @@ def operations(trunk, size, device):
     return counter.get_total_flops()
 
 
-def write_photos(folder, n, classes=10):
-    """JPEG files of the size of Food-101's, 512 x 384, with detail at all scales so that they are as slow to decode."""
+def write_photos(folder, n, classes=10, distinct=2048):
+    """JPEG files of the size of Food-101's, 512 x 384, with detail at all scales so that they are as slow to decode.
+
+    Those beyond the distinct ones are hard links to them: files of their own to whoever decodes, which take no room.
+    """
     rng = np.random.default_rng(0)
     layers = [Image.fromarray(rng.integers(0, 256, (384 // step, 512 // step, 3), dtype=np.uint8)).resize((512, 384))
               for step in (64, 16, 4, 1)]
@@ -74,7 +79,10 @@ def write_photos(folder, n, classes=10):
     for i in range(n):
         path = folder / str(i % classes) / f"{i}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.roll(photo, 7 * i, axis=1).astype(np.uint8)).save(path, quality=90)
+        if i < distinct:
+            Image.fromarray(np.roll(photo, 7 * i, axis=1).astype(np.uint8)).save(path, quality=90)
+        else:
+            os.link(folder / str(i % distinct % classes) / f"{i % distinct}.jpg", path)
 
 
 def main():
@@ -83,12 +91,13 @@ def main():
     parser.add_argument("--model", default="ViT-B-16" if card else "ViT-B-32", help="an open_clip architecture")
     parser.add_argument("--device", default="cuda" if card else "cpu")
     parser.add_argument("--precision", default="bf16" if card else "fp32", choices=list(embeddings.PRECISIONS))
-    parser.add_argument("--images", type=int, default=16384 if card else 128)
-    parser.add_argument("--batch-size", type=int, default=512 if card else 32)
+    parser.add_argument("--images", type=int, help="left out, eight batches for each process that decodes")
+    parser.add_argument("--batch-size", type=int, default=256 if card else 32)
     parser.add_argument("--workers", type=int, default=16 if card else 0, help="processes that decode")
     parser.add_argument("--photos", help="a folder of class folders; left out, photos are generated")
     parser.add_argument("--compile", action="store_true", help="prepare the tower with torch.compile")
     args = parser.parse_args()
+    images = args.images or 8 * max(args.workers, 1) * args.batch_size
 
     kind = embeddings.PRECISIONS[args.precision] or torch.float32
     clip = untrained(args.model, args.device)
@@ -96,7 +105,8 @@ def main():
     peak = matmul_rate(args.device, kind, 8192 if torch.device(args.device).type == "cuda" else 2048)
     work = operations(clip.image_trunk, size, args.device)
     print(machine())
-    print(f"{args.model} on {args.device}, {args.precision}, batch {args.batch_size}, {args.workers} workers")
+    print(f"{args.model} on {args.device}, {args.precision}, batch {args.batch_size}, {args.workers} workers, which keep "
+          f"{2 * args.workers * args.batch_size * 3 * size**2 * 4 / 1e9:.1f} GB ahead")
     print(f"one matrix product     {peak / 1e12:8.2f} TFLOP/s;  the trunk takes {work / 1e9:.1f} GFLOP an image")
 
     tower = embeddings.runner(clip, clip.image_trunk, args.precision, args.compile)
@@ -107,9 +117,9 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         photos = Path(args.photos or Path(folder) / "photos")
         if not args.photos:
-            write_photos(photos, args.images)
+            write_photos(photos, images)
         data = load_dataset(f"folder:{photos}")
-        data = data.subset(range(min(args.images, len(data))))
+        data = data.subset(range(min(images, len(data))))
 
         start = time.perf_counter()
         embeddings.refuse_unreadable(data, Path(folder))
