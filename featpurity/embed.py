@@ -15,6 +15,7 @@ from featpurity.datasets import load_dataset, load_pairs
 from featpurity.embeddings import image_trunk_features_of, refuse_unreadable, text_trunk_features
 from featpurity.models import load_model
 from featpurity.results import workspace
+from featpurity.views import image_views
 
 
 def embed(profile, models=None):
@@ -65,7 +66,10 @@ def _embed_together(profile, models):
         image_trunk_features_of(clips, one, **image_settings)
     if tuned in models:
         clip = clips[models.index(tuned)]
-        image_trunk_features_of([clip], pairs, **image_settings)
+        if profile.augmented:
+            image_views(clip, pairs, profile.n_views, **image_settings)
+        else:
+            image_trunk_features_of([clip], pairs, **image_settings)
         text_trunk_features(clip, pairs.best_captions, **settings)
 
 

@@ -51,7 +51,8 @@ def _passes(profile):
         path = Path(name.removeprefix("folder:")).expanduser()
         sizes[name] = DATASETS[name][0] if name in DATASETS else len(load_dataset(name)) if path.exists() else 0
     passes = len(profile.models) * sum(sizes.values())
-    passes += profile.n_pairs * len({EXPERIMENTS[2], FILTER} & set(profile.chapters))
+    views = {EXPERIMENTS[2]: profile.n_views if profile.augmented else 1, FILTER: 1}  # of the pairs' pictures
+    passes += profile.n_pairs * sum(views.get(chapter, 0) for chapter in profile.chapters)
     gigabytes = passes * WIDTH * (4 if profile.precision == "fp32" else 2) / 1e9
     return f"{passes:,} pictures through a tower, {gigabytes:.2g} GB at {WIDTH} numbers each"
 

@@ -61,7 +61,8 @@ class Profile:
     # of the captioner of the filter: shares of facts taken for their spurious partner; the first is trained with
     mistaken: list[float] = field(default_factory=lambda: [0.2, 0.0])
     online_pairs: int = 2000  # pairs of the chapter that trains online as well, the towers at work at every step
-    n_views: int = 4  # stored crops of each of them, for cached training
+    n_views: int = 4  # stored crops of each picture, for cached training there and where `augmented`
+    augmented: bool = False  # experiment 3 trains on crops, as the paper's does, not on the pictures as they are
     ladder_models: list[str] = field(default_factory=list)  # models that differ in the quality of their data
     ratios: list[float] = field(default_factory=lambda: [0.0, 0.1, 0.3, 0.5, 0.8])
     kinds: list[str] = field(default_factory=lambda: ["similarity", "random"])

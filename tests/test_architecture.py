@@ -134,7 +134,11 @@ class TestNotebook:
 
     def test_starts_with_a_title_then_its_parameters(self, path):
         first = json.loads(path.read_text())["cells"][0]
-        assert first["cell_type"] == "markdown" and "".join(first["source"]).startswith("# ")
+        said = "".join(first["source"])
+        assert first["cell_type"] == "markdown" and said.startswith("# ")
+        assert all(f"**{part}" in said for part in ["Question", "Reads", "Writes", "Takes"])
+        last = [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "markdown"][-1]
+        assert "".join(last["source"]).startswith("## What this shows, and what it does not")
         tags = [cell["metadata"].get("tags", []) for cell in cells(path)]
         assert "parameters" in tags[0] and not any("parameters" in tag for tag in tags[1:])
 

@@ -129,6 +129,18 @@ def test_files(tmp_path):
     assert not list(tmp_path.glob("out/*.part"))
 
 
+def test_the_files_are_what_the_first_seed_trains_on(tmp_path):
+    """The step that trains draws its swaps itself, with seed 42 + 0 for the first; the files must not differ from them."""
+    captions = generated(120)
+    (tmp_path / "X.txt").write_text("".join(f"{caption}\n" for caption in captions))
+    source = "".join(fingerprint.code_cells(ROOT / "notebooks/steps/finetune.ipynb"))
+    assert "nested_swaps(captioned.best_captions, ratios, kind, seed=42 + seed" in source
+    for kind in module.KINDS:
+        write_swaps(tmp_path / "X.txt", [0.3, 0.8], kind)
+        for ratio, perm in zip((0.3, 0.8), nested_swaps(captions, [0.3, 0.8], kind, seed=42 + 0)):
+            assert read_captions(tmp_path / f"X_Cs{100 * ratio:g}_{kind}_simple.txt") == [captions[i] for i in perm]
+
+
 def test_csv(tmp_path):
     table = tmp_path / "pairs.csv"
     pd.DataFrame({"image": ["a.jpg", "b.jpg"], "caption": ["NA", "two\nlines, one caption"]}).to_csv(table)

@@ -7,6 +7,7 @@ import numpy as np
 import open_clip
 import pytest
 import torch
+from safetensors import safe_open
 
 from featpurity import pretrain
 from featpurity.merges import learn_merges, write_merges
@@ -131,6 +132,9 @@ def test_bundled_models_are_small_and_load(name):
     model = open_clip.create_model(f"local-dir:{folder}")
     width, d = model.text_projection.shape
     assert d >= 128 and width >= d and model.visual.attnpool.c_proj.in_features >= d
+    with safe_open(folder / "open_clip_model.safetensors", "pt") as file:
+        kinds = {file.get_tensor(key).dtype for key in file.keys()}
+    assert kinds - {torch.int64} == {torch.float16}  # batch norms count their batches
     assert all(p.dtype == torch.float32 and torch.isfinite(p).all() for p in model.parameters())
 
 

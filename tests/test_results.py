@@ -62,6 +62,27 @@ def test_published_differences_follow_from_the_published_table(shared):
         assert f"{gain:+.3f}" in published["silhouette_laclip"]
 
 
+def test_published_readings_are_those_of_the_figures(shared):
+    theirs, ours = json.loads((shared / "reference/paper_results.json").read_text()), results.load_published()
+    readings = theirs["experiment_2"]["figure_readings"]
+    assert ours["experiment_2"].pop("kept") == readings["kept"]
+    for name, values in ours["experiment_2"].items():
+        dataset, strategy = name.split(", ")
+        assert values == readings[dataset][strategy.replace(" purity", "_purity")]
+    table, figure = theirs["experiment_3"]["table_in_readme"], theirs["experiment_3"]["figure_readings"]
+    assert ours["experiment_3"] == {"ratio": table["ratio"], "average |cos|, their table": table["avg_abs_cos"],
+                                    "average |cos|, their figure": figure["avg_abs_cos"],
+                                    "accuracy, change in points": table["accuracy_drop_points"]}
+
+
+def test_a_model_s_path_names_a_file_in_the_results_and_no_other(tmp_path):
+    table = pd.DataFrame([dict(model="/x/clip.pt", dataset="folder:/y/pets", neurons=512, accuracy=0.5, silhouette=0.1)])
+    results.save_paper_accuracy(table, tmp_path)
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.csv")] == [
+        "x_clip.pt_full512_results/folder_y_pets_full_feature_acc_ss.csv"]
+    assert results.file_name("ViT-B-32:openai") == "ViT-B-32_openai" and results.file_name("hf-hub:a/b") == "hf-hub_a_b"
+
+
 def test_t_interval_is_the_textbook_one():
     low, high = results.t_interval([1.0, 2.0, 4.0])
     half = stats.t.ppf(0.975, 2) * pd.Series([1.0, 2.0, 4.0]).std() / 3**0.5

@@ -12,6 +12,7 @@ SMALL = """
 chapters: [01_clip_vs_laclip, 02_neuron_pruning, 03_misalignment, 05_caption_filter, 06_online_and_cached, 07_claims]
 online_pairs: 64
 n_views: 2
+augmented: true
 datasets: [scenes_texture, scenes_size]
 n_pairs: 600
 batch_size: 200

@@ -136,6 +136,7 @@ def test_nothing_changed_nothing_done(suite):
 def test_a_changed_setting_reruns_what_depends_on_it(suite):
     _, said, notebooks = run(suite, "--config", "n_random_orders=40")
     assert set(notebooks) == {"02_neuron_pruning", "07_claims"}, said
+    assert "    02_neuron_pruning: cell " in said  # progress shows on the terminal
     _, said, notebooks = run(suite, "--config", "n_random_orders=40", "learning_rate=2.0e-3")
     assert set(notebooks) == {"steps/finetune", "03_misalignment", "07_claims"}, said
 
