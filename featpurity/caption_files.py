@@ -3,6 +3,7 @@
 import io
 import json
 import os
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,10 @@ import pandas as pd
 
 from featpurity.captions import count_pairs, permutation, swap_pairs
 
+PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
 def read_captions(path):
-    """Read captions from UTF-8 text, one a line, or from the column ``caption`` of a CSV file.
+    """Read captions from UTF-8 text, one a line, or from the column ``caption`` of a CSV file (see `read_table`).
 
     Blank ones are kept, because line n is the caption of image n; a file of nothing else is a ValueError.
     """
@@ -36,8 +38,16 @@ def read_captions(path):
 
 
 def read_table(text):
-    """A CSV's text as a table of str, line n below the header as row n; cells that a line lacks, or all, are empty."""
-    return pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False, skip_blank_lines=False).fillna("")
+    """A CSV's text as a table of str, line n below the header as row n; cells that a line lacks, or all, are empty.
+
+    A first line of a picture file and a caption is no header: then its columns are image and caption, line n is row n,
+    and further columns, as LaCLIP's lists have them, are called by their numbers.
+    """
+    read = partial(pd.read_csv, dtype=str, keep_default_na=False, skip_blank_lines=False)
+    table = read(io.StringIO(text))
+    if table.shape[1] > 1 and table.columns[0].lower().endswith(PICTURES):
+        table = read(io.StringIO(text), names=["image", "caption", *range(2, table.shape[1])])
+    return table.fillna("")
 
 
 def write_swaps(path, ratios, kind="similarity", seed=42, out_dir=None, top_k=10, neighbours=None):

@@ -137,10 +137,11 @@ def parse(arguments=None):
         prog="python -m featpurity.finetune", description="Fine-tune projections online, the paper's way.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     add = parser.add_argument
-    add("--train-data", required=True, help="CSV with columns image and caption, or a name: scenes, photos")
+    add("--train-data", required=True, help="CSV with columns image and caption, or no header, or a name: scenes, photos")
     add("--root", help="folder of the images")
     add("--captions", help="text file, line n for image n, in place of all captions: a swapped one, say")
-    add("--augmented-caption-filelist", nargs="+", default=[], help="text files of rewritten captions")
+    add("--augmented-caption-filelist", "--augmented_caption_filelist", nargs="+", default=[],
+        help="text files of rewritten captions")
     add("--imagenet-root", help="ImageNet's folder, or the one it is in, for the zero-shot accuracy after each epoch")
     add("--output-dir", required=True)
     add("--model", default="scenes_laclip", help="what load_model takes")

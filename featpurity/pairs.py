@@ -40,7 +40,7 @@ def _generated(name, images, facts, images_key):
 
 
 def from_csv(path, root=None, rewrites=(), n_pairs=None):
-    """Pairs from a CSV file with the columns image and caption; see `featpurity.datasets.load_pairs`."""
+    """Pairs from a CSV file with the columns image and caption, or without a header; see `featpurity.datasets.load_pairs`."""
     given, path = path, below(path, root)
     if path is None:
         raise FileNotFoundError(f"pairs: expected scenes, photos or a CSV file, but there is no {given}")
@@ -60,7 +60,7 @@ def from_csv(path, root=None, rewrites=(), n_pairs=None):
                              "expected one line a pair")
     names = list(table["image"])
     if "" in names:
-        raise ValueError(f"{path}: row {names.index('') + 1} names no image; expected one on every row below the header")
+        raise ValueError(f"{path}: row {names.index('') + 1} names no image; expected one for every pair")
     folders = [path.parent, path.parent / "images", *([Path(root).expanduser()] if root else [])]
     folder = next((one for one in folders if (one / names[0]).is_file()), folders[0])
     missing = [name for name in dict.fromkeys(names) if not (folder / name).is_file()]
