@@ -36,7 +36,7 @@ def _caltech_words(name):
     return CALTECH_WORDS.get(name, _spaced(name))
 
 
-def _pet_words(name):
+def _pet_words(name):  # torchvision's names are so already, those of class folders are not
     return _spaced(name).title()
 
 
@@ -47,11 +47,6 @@ def _camel_words(name):
 def _caltech_files(data):
     folder = Path(data.root) / "101_ObjectCategories"
     return [folder / data.categories[label] / f"image_{i:04d}.jpg" for label, i in zip(data.y, data.index)]
-
-
-def _pet_classes(data):
-    names = {label: file.stem.rsplit("_", 1)[0] for file, label in zip(data._images, data._labels)}
-    return [names[label] for label in sorted(names)]
 
 
 @dataclass(frozen=True)
@@ -98,8 +93,8 @@ KNOWN = {
     "cifar100": Known(_by_train(tv.CIFAR100), lambda data: data.targets),
     "caltech101": Known(_undivided(tv.Caltech101), lambda data: data.y, lambda data: data.categories,
                         files=_caltech_files, words=_caltech_words),
-    "pets": Known(_by_split(tv.OxfordIIITPet), lambda data: data._labels, _pet_classes,
-                  files=lambda data: data._images, words=_pet_words),
+    "pets": Known(_by_split(tv.OxfordIIITPet), lambda data: data._labels, files=lambda data: data._images,
+                  words=_pet_words),
     "stl10": Known(_by_split(tv.STL10), lambda data: data.labels, axes=(2, 3, 1)),
     "dtd": Known(_by_split(tv.DTD), lambda data: data._labels, files=lambda data: data._image_files),
     "eurosat": Known(_undivided(tv.EuroSAT), lambda data: data.targets, words=_camel_words,

@@ -13,6 +13,7 @@ from PIL import Image
 from torchvision import datasets as tv
 
 from featpurity import load_dataset, load_pairs
+from featpurity.caption_files import read_captions, read_table
 from featpurity.datasets import dataset_names
 from featpurity.known_datasets import CALTECH_WORDS, CIFAR10_CLASSES
 from featpurity.scenes import ATTRIBUTES
@@ -75,7 +76,7 @@ def pets(root, monkeypatch):
     (folder / "annotations/test.txt").write_text("Abyssinian_2 1 1 1\namerican_bulldog_10 2 2 1\nAbyssinian_9 1 1 1\n")
     for name in ["Abyssinian_2", "american_bulldog_10", "Abyssinian_9"]:
         photo(folder / f"images/{name}.jpg")
-    return [0, 1, 0], ["Abyssinian", "american_bulldog"], ["Abyssinian", "American Bulldog"]
+    return [0, 1, 0], tv.OxfordIIITPet(root, split="test").classes, ["Abyssinian", "American Bulldog"]
 
 
 def stl10(root, monkeypatch):
@@ -141,6 +142,12 @@ def test_downloaded_only_when_missing(layout, tmp_path, monkeypatch):
     assert len(load_dataset(layout.__name__, root=tmp_path)) > 0 and len(calls) == 1
     load_dataset(layout.__name__, root=tmp_path)
     assert len(calls) == 1
+
+
+def test_pets_in_class_folders_read_as_torchvision_s(tmp_path):
+    photo(tmp_path / "pets/test/american_bulldog/1.jpg")
+    assert load_dataset("pets", root=tmp_path).classes == ["American Bulldog"]
+    assert load_dataset("pets", root=tmp_path, class_names="raw").classes == ["american_bulldog"]
 
 
 def test_names_that_caltech_has():
@@ -347,6 +354,27 @@ class TestPairsFromCsv:
         csv.write_text("image,caption\n0.jpg,\n1.jpg\n2.jpg,boat\n")
         pairs = load_pairs(csv)
         assert pairs.captions == ["", "", "boat"] and pairs.images.names == ["0.jpg", "1.jpg", "2.jpg"]
+
+    @pytest.mark.parametrize("first, more", [("0.jpg", ""), ("0.jpg", ",http://there"), ("a b.PNG", "")])
+    def test_no_header_as_in_the_paper_s_lists(self, csv, first, more):
+        photo(csv.parent / f"images/{first}")
+        csv.write_text(f'\ufeff{first},"a dog, on a sofa"{more}\n1.jpg\n2.jpg,boat{more}\n', encoding="utf-8")
+        pairs = load_pairs(csv)
+        assert pairs.captions == ["a dog, on a sofa", "", "boat"] == read_captions(csv)
+        assert pairs.images.names == [first, "1.jpg", "2.jpg"]
+        csv.write_text(f"{first},dog\n")
+        assert load_pairs(csv).captions == ["dog"]
+
+    @pytest.mark.parametrize("header, columns", [("image,caption", ["image", "caption"]), ("caption,image", ["caption", "image"]),
+                                                 ("image.jpg", ["image.jpg"]), ("jpg,caption", ["jpg", "caption"])])
+    def test_a_header_stays_one(self, header, columns):
+        table = read_table(f"{header}\n0.jpg{',dog' * header.count(',')}\n")
+        assert list(table) == columns and len(table) == 1 and table.iloc[0, 0] == "0.jpg"
+
+    def test_no_header_and_a_caption_with_a_comma(self, csv):
+        csv.write_text("0.jpg,dog\n2.jpg,a boat, at sea\n")
+        with pytest.raises(ValueError, match="line 2, saw 3"):
+            load_pairs(csv)
 
     def test_missing_images_are_all_named(self, csv):
         csv.write_text("image,caption\n0.jpg,a\n7.jpg,b\n8.jpg,c\n7.jpg,d\n")
