@@ -103,8 +103,8 @@ def load_dataset(name, root=None, class_names="words", unreadable="raise", downl
         The folder of data sets: each in torchvision's own layout, or as class folders in `root/NAME/test/CLASS/`
         or inside `root/NAME_test.zip` (CIFAR-10's also in `root/test/CLASS/`).
     class_names : {"words", "raw"}
-        "words": as in a sentence, "Faces_easy" becomes "centered face". "raw": as the data set spells them,
-        which is what the paper used.
+        "words": as in a sentence, "Faces_easy" becomes "centered face". "raw": as torchvision (or a
+        folder) spells them, as in the paper's experiment 2.
     unreadable : {"raise", "skip"}
         "skip" opens every image file now, leaves the broken ones out, see `.skipped`. With "raise" they
         are named, all at once, before the features of the data set are computed.
@@ -150,8 +150,8 @@ def load_pairs(name, root=None, n_pairs=None, rewrites=(), unreadable="raise", d
     ----------
     name : str or Path
         `scenes` (generated pictures), `photos` (CIFAR-10's training photos), both with generated captions, or a
-        CSV file with the columns image and caption. Its images are looked for beside it, in `images/` beside it,
-        and in `root`.
+        CSV file with the columns image and caption, or with these two and no header. Its images are looked for
+        beside it, in `images/` beside it, and in `root`.
     root : str or Path, default "data" in the project's root
     n_pairs : int, optional
         At most so many pairs: of `photos` a seeded draw, of a CSV file the first ones.
