@@ -31,17 +31,20 @@ DRAW_ALL = """async () => {
   return [...document.querySelectorAll("figure.featpurity-figure")].map((host) => ({
     name: host.dataset.figure, state: host.dataset.state, drawn: !!host.querySelector(".js-plotly-plot svg.main-svg") }));
 }"""
-# Choose the last entry of each menu and see whether what is drawn changes.
+# Choose every entry of each menu, the first one last, and see whether what is drawn changes.
 TRY_MENUS = """async () => {
   const unmoved = [];
   for (const select of document.querySelectorAll("figure.featpurity-figure select")) {
-    const plot = select.closest("figure").querySelector(".plot");
-    const before = plot.querySelector("svg.main-svg").outerHTML;
-    select.selectedIndex = select.options.length - 1;
-    select.dispatchEvent(new Event("change"));
-    let wait = 0;
-    while (plot.querySelector("svg.main-svg").outerHTML === before && wait++ < 200) await new Promise((r) => setTimeout(r, 50));
-    if (plot.querySelector("svg.main-svg").outerHTML === before) unmoved.push(select.closest("figure").dataset.figure);
+    const plot = select.closest("figure").querySelector(".plot"), n = select.options.length;
+    for (let i = 1; i <= n; i++) {
+      const before = plot.querySelector("svg.main-svg").outerHTML;
+      select.selectedIndex = i % n;
+      select.dispatchEvent(new Event("change"));
+      let wait = 0;
+      while (plot.querySelector("svg.main-svg").outerHTML === before && wait++ < 200) await new Promise((r) => setTimeout(r, 50));
+      if (plot.querySelector("svg.main-svg").outerHTML === before)
+        unmoved.push(`${select.closest("figure").dataset.figure}, ${select.options[i % n].text}`);
+    }
   }
   return unmoved;
 }"""
