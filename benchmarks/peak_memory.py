@@ -1,0 +1,47 @@
+"""Run a command; its wall-clock time and the largest memory that it and all processes it started held together (Linux).
+
+    python benchmarks/peak_memory.py make book
+
+Memory that several processes share counts once: it is the sum of their proportional set sizes, taken twice a second.
+"""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+
+def family(root):
+    """The ids of a process and of all that come from it."""
+    parents = {}
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parents.setdefault(int(status.read_text().rpartition(")")[2].split()[1]), []).append(int(status.parent.name))
+        except OSError:  # it has just ended
+            continue
+    found = [root]
+    for one in found:
+        found += parents.get(one, [])
+    return found
+
+
+def held(process):
+    """Its proportional set size in kB; 0 when it has ended."""
+    try:
+        lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    start, peak = time.monotonic(), 0
+    command = subprocess.Popen(sys.argv[1:])
+    while command.poll() is None:
+        peak = max(peak, sum(map(held, family(command.pid))))
+        time.sleep(0.5)
+    print(f"{' '.join(sys.argv[1:])}: status {command.returncode}, {time.monotonic() - start:.1f} s, "
+          f"{peak / 2**20:.2f} GiB at most")
+    sys.exit(command.returncode)
