@@ -171,6 +171,15 @@ def test_bf16_is_near_fp32_and_trains_float32_projections(tmp_path):
     assert {value.dtype for value in (*state["projections"].values(), *moments)} == {torch.float32}
 
 
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_on_a_real_model_is_near_fp32(tmp_path, precision):
+    clip, (images, texts) = load_model("scenes_laclip"), toy_pairs()
+    settings = Settings(epochs=1, batch_size=N // 2, warmup_epochs=0)
+    fine = train(clip, images, texts, tmp_path / "fp32", settings)[2]
+    coarse = train(clip, images, texts, tmp_path / precision, settings, precision=precision)[2]
+    assert 0 < abs(fine["loss"][0] - coarse["loss"][0]) < 0.02 * fine["loss"][0]
+
+
 def test_frozen_means_frozen_on_a_real_model(tmp_path):
     """Two steps of the bundled ResNet: batch statistics and every weight stay bit for bit as they were."""
     clip, (images, texts) = load_model("scenes_laclip"), toy_pairs()
