@@ -154,7 +154,8 @@ def test_shards_of_captions_are_a_job_each_and_swap_waits_for_them(suite):
 
 def test_a_changed_file_of_rewritten_captions_reruns_what_reads_the_pairs(suite):
     (suite / "data").mkdir()
-    (suite / "data/pairs.csv").write_text("image,caption\n")
+    (suite / "data/pairs.csv").write_text("image,caption\ndog.png,a dog\n")
+    (suite / "data/dog.png").touch()
     (suite / "data/chat.txt").write_text("a dog\n")
     settings = ["--config", "pairs=pairs.csv", "rewrites=[chat.txt]", "chapters=[03_misalignment,07_claims]"]
     status, said, notebooks = run(suite, *settings)
