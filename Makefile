@@ -31,7 +31,7 @@ test: $(READY) browser  ## the fast tests, then those that run notebooks, build 
 	$(BIN)/python -m pytest -q -m slow
 	@$(MAKE) --no-print-directory fetch-test
 
-bench: $(READY)  ## our code against the plain way, side by side (8 GB of memory): CAPTIONS=FILE for real captions
+bench: $(READY)  ## our code against the plain way, side by side (9 GB of memory): CAPTIONS=FILE for real captions
 	@for script in embeddings silhouette_and_pruning sweep "captions $(CAPTIONS)"; do set -- $$script; \
 	  echo "== $$1"; $(BIN)/python benchmarks/$$1.py $$2 || exit 1; done
 

@@ -87,6 +87,8 @@ def read_file(path, device="cpu", mapped=True):
             return safetensors.torch.load_file(path, device)
         with torch.serialization.safe_globals(_STAND_INS):
             return torch.load(path, map_location=device, weights_only=True, mmap=mapped and zipped)
+    except (MemoryError, torch.OutOfMemoryError):  # says nothing of the file
+        raise
     except pickle.UnpicklingError as error:
         raise ValueError(f"{path}: refused: more than weights in it, or damaged: {_first(error)}") from error
     except Exception as error:  # a damaged file can make its reader stumble over anything

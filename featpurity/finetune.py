@@ -9,6 +9,7 @@ Two ways with the same steps: *cached* on stored trunk features (here, one run; 
 import argparse
 import logging
 import os
+from datetime import timedelta
 from pathlib import Path
 
 import torch
@@ -177,7 +178,8 @@ def main(arguments=None):
     world = int(os.environ.get("WORLD_SIZE", 1))
     device = torch.device(f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if chosen.device == "cuda" else "cpu")
     if world > 1:
-        torch.distributed.init_process_group("nccl" if chosen.device == "cuda" else "gloo")
+        backend = "nccl" if chosen.device == "cuda" else "gloo"
+        torch.distributed.init_process_group(backend, timeout=timedelta(hours=2))  # one opens all pictures, others wait
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     pairs = load_pairs(chosen.train_data, root=chosen.root)
     if int(os.environ.get("RANK", 0)) == 0:  # for all

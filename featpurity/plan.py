@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from .profiles import EXPERIMENTS, FILTER
+from .profiles import EXPERIMENTS, FILTER, ONLINE
 from .sources import DATASETS, SCENES, sources_of
 
 WIDTH = 768  # of the trunk features of a ViT-B: what sizes are told for
@@ -53,6 +53,9 @@ def _passes(profile):
     passes = len(profile.models) * sum(sizes.values())
     views = {EXPERIMENTS[2]: profile.n_views if profile.augmented else 1, FILTER: 1}  # of the pairs' pictures
     passes += profile.n_pairs * sum(views.get(chapter, 0) for chapter in profile.chapters)
+    if ONLINE in profile.chapters:  # the runs at every epoch; the stored views, and the pictures as they are
+        runs = len(profile.kinds) * len(profile.ratios)
+        passes += profile.online_pairs * (runs * profile.epochs + profile.n_views + 1)
     gigabytes = passes * WIDTH * (4 if profile.precision == "fp32" else 2) / 1e9
     return f"{passes:,} pictures through a tower, {gigabytes:.2g} GB at {WIDTH} numbers each"
 

@@ -20,7 +20,7 @@ LADDER, FILTER, ONLINE = "04_data_quality_ladder", "05_caption_filter", "06_onli
 CLAIMS = "07_claims"
 JUDGED = [*EXPERIMENTS, FILTER]  # what the claims are about
 PAIRED = [EXPERIMENTS[2], FILTER, ONLINE]  # train on image-caption pairs
-SEVERAL = {"seeds": [EXPERIMENTS[2], FILTER], "ratios": [EXPERIMENTS[2], ONLINE]}  # for intervals and slopes
+SEVERAL = {"seeds": [EXPERIMENTS[2], FILTER, ONLINE], "ratios": [EXPERIMENTS[2], ONLINE]}  # for intervals and slopes
 CHOICES = {
     "chapters": [*EXPERIMENTS, LADDER, FILTER, ONLINE, CLAIMS],
     "preprocess": ["native", "paper", "paper-bicubic"],

@@ -148,8 +148,12 @@ def rewrites_source(name, root=None):
 def embedding_size(name):
     """Neurons d of a model where that can be known without reading it, else None."""
     for folder in (BUNDLED / name, Path(name.removeprefix("local-dir:"))):
-        if (folder / CONFIG).is_file():
-            return json.loads((folder / CONFIG).read_text())["model_cfg"]["embed_dim"]
+        if (file := folder / CONFIG).is_file():
+            try:
+                config = json.loads(file.read_text())
+                return config.get("model_cfg", config).get("embed_dim")
+            except (ValueError, AttributeError) as error:  # of JSON, or of what it holds
+                raise ValueError(f"{file}: cut short, damaged or no configuration: {error}") from error
     architecture = name.partition(":")[0]
     if architecture in {"laclip", "hf-hub", "local-dir"} or Path(name).exists():
         return None
@@ -176,9 +180,9 @@ def check(profile):
     missing = [f"{one.name}: {one.missing}" for found in sources_of(profile) for one in found if one.missing]
     if missing:
         raise FileNotFoundError("; ".join(missing))
-    for name in profile.models:
+    for name in profile.models if profile.kept else []:
         size = embedding_size(name)
-        if size and max(profile.kept or [1]) > size:
+        if size and max(profile.kept) > size:
             raise ValueError(f"kept goes up to {max(profile.kept)}, but {name} has {size} neurons")
     if LADDER in profile.chapters:
         from .ladder import rungs  # late: brings numpy and pandas

@@ -92,7 +92,8 @@ def test_chapters_say_which_models_are_needed():
 
 
 @pytest.mark.parametrize("chapter, key", [
-    ("03_misalignment", "seeds"), ("03_misalignment", "ratios"), ("05_caption_filter", "seeds"), ("06_online_and_cached", "ratios")])
+    ("03_misalignment", "seeds"), ("03_misalignment", "ratios"), ("05_caption_filter", "seeds"), ("06_online_and_cached", "ratios"),
+    ("06_online_and_cached", "seeds")])
 def test_chapters_with_intervals_or_slopes_need_two_seeds_or_ratios(chapter, key):
     with pytest.raises(ValueError, match=rf"{chapter} needs at least 2 {key}, got \[0"):
         Profile(chapters=[chapter], **{key: [0]})
@@ -204,6 +205,14 @@ def test_kept_is_compared_with_every_model_whose_size_is_known(folder, model):
     shutil.copytree(sources.BUNDLED / "scenes_clip", folder / "small")
     with pytest.raises(ValueError, match=rf"kept goes up to 5000, but {model} has \d+ neurons"):
         sources.check(load("mine", {"clip_models": [model], "kept": [5000]}))
+
+
+@pytest.mark.parametrize("content", ["{", "[]"])
+def test_a_damaged_configuration_is_named(folder, content):
+    shutil.copytree(sources.BUNDLED / "scenes_clip", folder / "small")
+    (folder / "small/open_clip_config.json").write_text(content)
+    with pytest.raises(ValueError, match="small/open_clip_config.json: cut short, damaged or no configuration"):
+        sources.check(load("mine", {"clip_models": ["local-dir:small"], "kept": [1]}))
 
 
 def test_the_plan_tells_downloads_computing_and_what_is_missing(folder, capsys):
