@@ -13,6 +13,7 @@ from featpurity.captions import count_pairs, permutation, swap_pairs
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
+
 def read_captions(path):
     """Read captions from UTF-8 text, one a line, or from the column ``caption`` of a CSV file (see `read_table`).
 
