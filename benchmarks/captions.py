@@ -17,11 +17,12 @@ import numpy as np
 import torch
 
 from common import machine, markdown
-from featpurity.caption_files import read_captions
-from featpurity.captions import LISTED, similar_captions, swap_pairs, tfidf
-from featpurity.neighbours import similar_captions_by_blocks
-from featpurity.recipes import make_captions, scene_facts
-from featpurity.scenes import sample
+from featpurity.captions.files import read_captions
+from featpurity.captions.nearest import LISTED, similar_captions, tfidf
+from featpurity.captions.swap import swap_pairs
+from featpurity.captions.nearest import similar_captions_by_blocks
+from featpurity.captions.synthetic import make_captions, scene_facts
+from featpurity.data.scenes import sample
 
 
 def enough_captions(path, n):

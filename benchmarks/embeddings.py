@@ -21,9 +21,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from common import machine
-from featpurity import embeddings
-from featpurity.datasets import load_dataset
-from featpurity.models import load_model
+from featpurity.features import extract
+from featpurity.data.datasets import load_dataset
+from featpurity.models.load import load_model
 
 
 def untrained(architecture, device):
@@ -90,7 +90,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="ViT-B-16" if card else "ViT-B-32", help="an open_clip architecture")
     parser.add_argument("--device", default="cuda" if card else "cpu")
-    parser.add_argument("--precision", default="bf16" if card else "fp32", choices=list(embeddings.PRECISIONS))
+    parser.add_argument("--precision", default="bf16" if card else "fp32", choices=list(extract.PRECISIONS))
     parser.add_argument("--images", type=int, help="left out, eight batches for each process that decodes")
     parser.add_argument("--batch-size", type=int, default=256 if card else 32)
     parser.add_argument("--workers", type=int, default=16 if card else 0, help="processes that decode")
@@ -99,7 +99,7 @@ def main():
     args = parser.parse_args()
     images = args.images or 8 * max(args.workers, 1) * args.batch_size
 
-    kind = embeddings.PRECISIONS[args.precision] or torch.float32
+    kind = extract.PRECISIONS[args.precision] or torch.float32
     clip = untrained(args.model, args.device)
     size = clip.preprocess(Image.new("RGB", (512, 384))).shape[-1]
     peak = matmul_rate(args.device, kind, 8192 if torch.device(args.device).type == "cuda" else 2048)
@@ -109,7 +109,7 @@ def main():
           f"{2 * args.workers * args.batch_size * 3 * size**2 * 4 / 1e9:.1f} GB ahead")
     print(f"one matrix product     {peak / 1e12:8.2f} TFLOP/s;  the trunk takes {work / 1e9:.1f} GFLOP an image")
 
-    tower = embeddings.runner(clip, clip.image_trunk, args.precision, args.compile)
+    tower = extract.runner(clip, clip.image_trunk, args.precision, args.compile)
     batch = torch.randn(args.batch_size, 3, size, size, device=args.device)
     model_rate = args.batch_size / seconds(lambda: tower(batch), args.device)
     print(f"model alone            {model_rate:8.0f} images/s = {model_rate * work / peak:.0%} of that rate")
@@ -122,19 +122,19 @@ def main():
         data = data.subset(range(min(images, len(data))))
 
         start = time.perf_counter()
-        embeddings.refuse_unreadable(data, Path(folder))
+        extract.refuse_unreadable(data, Path(folder))
         print(f"opening every file     {len(data) / (time.perf_counter() - start):8.0f} images/s, once a data set")
 
         start = time.perf_counter()
         starts = range(0, len(data), args.batch_size)
         batches = [(at, min(at + args.batch_size, len(data))) for at in starts]
-        for _ in embeddings.decoder(data.images, batches, clip, args.workers):
+        for _ in extract.decoder(data.images, batches, clip, args.workers):
             pass
         decoding_rate = len(data) / (time.perf_counter() - start)
         print(f"decoding alone         {decoding_rate:8.0f} images/s")
 
         start = time.perf_counter()
-        embeddings.image_trunk_features(clip, data, folder, batch_size=args.batch_size, workers=args.workers,
+        extract.image_trunk_features(clip, data, folder, batch_size=args.batch_size, workers=args.workers,
                                         precision=args.precision, compiled=args.compile)
         rate = len(data) / (time.perf_counter() - start)
         slower = min(decoding_rate, model_rate)

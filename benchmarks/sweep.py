@@ -14,7 +14,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from common import machine, markdown
-from featpurity.sweep import sweep_projections
+from featpurity.training.cached import sweep_projections
 
 
 

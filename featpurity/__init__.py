@@ -8,14 +8,15 @@ from importlib import import_module
 __version__ = "0.1.0"
 
 _HOME = {
-    "models": ["load_model"],
-    "datasets": ["load_dataset", "load_pairs"],
-    "embeddings": ["embed_images"],
-    "zeroshot": ["class_embeddings", "silhouette", "silhouette_curve"],
-    "purity": ["cosine_matrix", "avg_abs_cos", "purity_scores", "purity_order"],
-    "pruning": ["pruning_curve"],
-    "captions": ["swap_captions"],
-    "finetune": ["finetune_projections"],
+    "models.load": ["load_model"],
+    "data.datasets": ["load_dataset"],
+    "data.pairs": ["load_pairs"],
+    "features.extract": ["embed_images", "class_embeddings"],
+    "metrics.silhouette": ["silhouette", "silhouette_curve"],
+    "metrics.purity": ["cosine_matrix", "avg_abs_cos", "purity_scores", "purity_order"],
+    "metrics.pruning": ["pruning_curve"],
+    "captions.swap": ["swap_captions"],
+    "training.cached": ["finetune_projections"],
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 __all__ = sorted(_MODULE_OF)

@@ -5,8 +5,16 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from .profiles import EXPERIMENTS, FILTER, ONLINE
-from .sources import DATASETS, SCENES, sources_of
+from featpurity.data.catalog import (
+    dataset_source,
+    DATASETS,
+    GENERATED_PAIRS,
+    pairs_source,
+    rewrites_source,
+    SCENES,
+)
+from featpurity.models.names import embedding_size, model_source
+from featpurity.profile import EXPERIMENTS, FILTER, LADDER, ONLINE, PAIRED
 
 WIDTH = 768  # of the trunk features of a ViT-B: what sizes are told for
 
@@ -44,7 +52,7 @@ def plan(profile):
 
 def _passes(profile):
     """How many pictures go through an image tower, and the size of the features that they leave."""
-    from .datasets import SCENES_TEST, load_dataset  # late: brings torch
+    from featpurity.data.datasets import load_dataset, SCENES_TEST  # late: brings torch
 
     sizes = {"scenes": SCENES_TEST["n"]} if set(SCENES) & set(profile.datasets) else {}  # all six ask about the same ones
     for name in set(profile.datasets) - set(SCENES):
@@ -87,3 +95,47 @@ def _to_do(source):
     if source.megabytes is None:
         return "; to download, size not known before"
     return f"; to download, {'at least' if source.at_least else 'about'} {source.megabytes:,.0f} MB"
+
+
+def sources_of(profile):
+    """The sources of a profile's models, data sets and pairs, as three lists."""
+    root = profile.data_root
+    models = [model_source(name) for name in profile.models]
+    pairs = [pairs_source(profile.pairs, root), *(rewrites_source(name, root) for name in profile.rewrites)]
+    pairs = pairs if set(PAIRED) & set(profile.chapters) else []
+    return models, [dataset_source(name, root) for name in profile.datasets], pairs
+
+
+def check(profile):
+    """Raise ValueError for names, files and sizes that cannot work, FileNotFoundError for what has to be put in place."""
+    if FILTER in profile.chapters and profile.pairs not in GENERATED_PAIRS:
+        raise ValueError(f"{FILTER} needs pairs whose right captions are known: {' or '.join(GENERATED_PAIRS)}, got {profile.pairs!r}")
+    if profile.rewrites and profile.pairs in GENERATED_PAIRS:
+        raise ValueError(f"rewrites go with a CSV of pairs, but the captions of {profile.pairs!r} are generated")
+    missing = [f"{one.name}: {one.missing}" for found in sources_of(profile) for one in found if one.missing]
+    if missing:
+        raise FileNotFoundError("; ".join(missing))
+    for name in profile.models if profile.kept else []:
+        size = embedding_size(name)
+        if size and max(profile.kept) > size:
+            raise ValueError(f"kept goes up to {max(profile.kept)}, but {name} has {size} neurons")
+    if LADDER in profile.chapters:
+        from featpurity.metrics.rank_correlation import rungs  # late: brings numpy and pandas
+
+        rungs(profile.ladder_models)
+    strangers = [name for name in profile.datasets if name not in SCENES]
+    if profile.prompts == "scenes" and strangers:
+        raise ValueError(f"prompts 'scenes' know nothing of {', '.join(strangers)}: take paper, laclip or openai")
+    _check_files(profile)
+
+
+def _check_files(profile):
+    """Folders of class folders and files of pairs say what is wrong with them; images are listed, not opened."""
+    folders = [name for name in profile.datasets if name.startswith("folder:")]
+    csv = profile.pairs not in GENERATED_PAIRS and set(PAIRED) & set(profile.chapters)
+    if folders or csv:
+        from featpurity.data import datasets, pairs  # late: brings torch
+    for name in folders:
+        datasets.load_dataset(name)
+    if csv:
+        pairs.load_pairs(profile.pairs, profile.data_root, profile.n_pairs, profile.rewrites)

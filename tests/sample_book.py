@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
-from featpurity import plots, scatter
+from featpurity.report import figures
 
 ROOT = Path(__file__).resolve().parents[1]
 CHAPTERS = ("01_clip_vs_laclip", "02_neuron_pruning", "03_misalignment", "04_data_quality_ladder", "05_caption_filter",
@@ -29,7 +29,7 @@ def symmetric_matrix(seed=0, d=512, width=400):
 
 
 def heatmaps(n=6):
-    return plots.cosine_heatmaps({f"model {i}": symmetric_matrix(i) for i in range(n)}, CAPTION)
+    return figures.cosine_heatmaps({f"model {i}": symmetric_matrix(i) for i in range(n)}, CAPTION)
 
 
 def curves():
@@ -72,13 +72,13 @@ def other_plots():
                          accuracy_low=runs.accuracy - 0.02, accuracy_high=runs.accuracy + 0.02)
     pictures = [Image.effect_noise((64, 64), 40 + 10 * i).convert("RGB") for i in range(8)]
     return [
-        plots.cosine_histogram({"one": symmetric_matrix(0), "two": symmetric_matrix(1)}, {"one": 400}, CAPTION),
-        plots.bars_with_intervals(bars, {"accuracy": "accuracy", "silhouette": "silhouette"}, CAPTION),
-        plots.effects_with_intervals(effects, "row", "difference", CAPTION),
-        plots.pruning_curves(curves, "accuracy", "zero-shot accuracy", CAPTION),
-        plots.lines_with_bands(runs, "ratio", panels, "kind", "misalignment ratio", CAPTION),
-        scatter.scatter_panels(points, "avg_abs_cos", "accuracy", "data", "kind", "tower", ("average |cos|", "accuracy"), CAPTION),
-        plots.image_grid(pictures, [f"a picture of thing {i}" for i in range(8)], CAPTION),
+        figures.cosine_histogram({"one": symmetric_matrix(0), "two": symmetric_matrix(1)}, {"one": 400}, CAPTION),
+        figures.bars_with_intervals(bars, {"accuracy": "accuracy", "silhouette": "silhouette"}, CAPTION),
+        figures.effects_with_intervals(effects, "row", "difference", CAPTION),
+        figures.pruning_curves(curves, "accuracy", "zero-shot accuracy", CAPTION),
+        figures.lines_with_bands(runs, "ratio", panels, "kind", "misalignment ratio", CAPTION),
+        figures.scatter_panels(points, "avg_abs_cos", "accuracy", "data", "kind", "tower", ("average |cos|", "accuracy"), CAPTION),
+        figures.image_grid(pictures, [f"a picture of thing {i}" for i in range(8)], CAPTION),
     ]
 
 

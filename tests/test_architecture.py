@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from featpurity.profiles import Profile, load
+from featpurity.profile import load, Profile
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "workflow"))
@@ -91,7 +91,7 @@ def test_the_design_says_what_each_module_beyond_the_plan_is_for():
 
 def test_importing_the_package_is_lazy():
     heavy = "{'torch', 'numpy', 'open_clip', 'pandas', 'plotly', 'sklearn'} & set(sys.modules)"
-    code = f"import sys, featpurity, featpurity.profiles, featpurity.sources; assert not {heavy}, {heavy}"
+    code = f"import sys, featpurity, featpurity.profile, featpurity.plan; assert not {heavy}, {heavy}"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -11,9 +11,12 @@ from hypothesis import given, settings, strategies as st
 from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from featpurity import captions as module, load_pairs
-from featpurity.caption_files import read_captions, write_swaps
-from featpurity.captions import nested_swaps, similar_captions, swap_captions, swap_pairs, tfidf
+from featpurity import load_pairs
+from featpurity.captions import swap
+from featpurity.captions.files import read_captions
+from featpurity.captions.swap import write_swaps
+from featpurity.captions.nearest import similar_captions, tfidf
+from featpurity.captions.swap import nested_swaps, swap_captions, swap_pairs
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "workflow"))
@@ -61,7 +64,7 @@ def test_equals_the_plain_way_on_real_captions(shared):
 
 @pytest.mark.parametrize("listed", [64, 3])
 def test_equals_the_plain_way_on_near_duplicates(monkeypatch, listed):
-    monkeypatch.setattr(module, "LISTED", listed)
+    monkeypatch.setattr(swap, "LISTED", listed)
     captions = generated(700)
     pairs, similarity = swap_pairs(captions, 1.0, top_k=5)
     plain_pairs, plain_similarity = plain_swap(captions, 1.0, top_k=5)
@@ -76,7 +79,7 @@ def test_lists_shorter_than_the_choice_change_nothing(listed):
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.integers(3, 60), st.floats(0, 1), st.integers(0, 5), st.sampled_from(module.KINDS))
+@given(st.integers(3, 60), st.floats(0, 1), st.integers(0, 5), st.sampled_from(swap.KINDS))
 def test_a_swap_is_made_of_exchanges(n, ratio, seed, kind):
     captions = generated(n, seed) + ["red star", "red star", "blue circle", "blue circle"]
     new, perm = swap_captions(captions, ratio, kind, seed)
@@ -98,7 +101,7 @@ def test_parts_stack_to_the_whole():
 
 def test_walks_are_nested_and_seeded():
     captions = generated(200)
-    for kind in module.KINDS:
+    for kind in swap.KINDS:
         short, long = (swap_pairs(captions, ratio, kind)[0] for ratio in (0.1, 0.8))
         assert np.array_equal(short, long[:len(short)])
         perms = nested_swaps(captions, [0.1, 0.8], kind)
@@ -135,7 +138,7 @@ def test_the_files_are_what_the_first_seed_trains_on(tmp_path):
     (tmp_path / "X.txt").write_text("".join(f"{caption}\n" for caption in captions))
     source = "".join(fingerprint.code_cells(ROOT / "notebooks/steps/finetune.ipynb"))
     assert "nested_swaps(captioned.best_captions, ratios, kind, seed=42 + seed" in source
-    for kind in module.KINDS:
+    for kind in swap.KINDS:
         write_swaps(tmp_path / "X.txt", [0.3, 0.8], kind)
         for ratio, perm in zip((0.3, 0.8), nested_swaps(captions, [0.3, 0.8], kind, seed=42 + 0)):
             assert read_captions(tmp_path / f"X_Cs{100 * ratio:g}_{kind}_simple.txt") == [captions[i] for i in perm]
@@ -170,7 +173,7 @@ def test_the_chapter_reads_the_captions_of_its_own_run(tmp_path):
     captions.parent.mkdir()
     captions.write_text("".join(f"{caption}\n" for caption in load_pairs("scenes", n_pairs=40).best_captions))
     captions.with_name("others.txt").write_text(captions.read_text())
-    for kind in module.KINDS:
+    for kind in swap.KINDS:
         write_swaps(captions, [0.8, 0.1, 0.4], kind)  # of which 0.4 is an earlier run's
     write_swaps(captions.with_name("others.txt"), [0.1], "random")
     settings, cell, *_ = fingerprint.code_cells(ROOT / "notebooks/03_misalignment.ipynb")

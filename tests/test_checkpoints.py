@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from featpurity.checkpoints import _Inert, load_weights, read_weights
+from featpurity.models.weights import _Inert, load_weights, read_weights
 
 
 class Calls:

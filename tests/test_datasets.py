@@ -13,10 +13,10 @@ from PIL import Image
 from torchvision import datasets as tv
 
 from featpurity import load_dataset, load_pairs
-from featpurity.caption_files import read_captions, read_table
-from featpurity.datasets import dataset_names
-from featpurity.known_datasets import CALTECH_WORDS, CIFAR10_CLASSES
-from featpurity.scenes import ATTRIBUTES
+from featpurity.captions.files import read_captions, read_table
+from featpurity.data.datasets import dataset_names
+from featpurity.data.catalog import CALTECH_WORDS, CIFAR10_CLASSES
+from featpurity.data.scenes import ATTRIBUTES
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 3), dtype=np.uint8)
 

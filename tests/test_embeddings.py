@@ -18,14 +18,21 @@ import torch.nn.functional as F
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from featpurity import models, profiles, towers
-from featpurity import store as store_module
-from featpurity.datasets import LabelledImages
-from featpurity.embed import embed
-from featpurity.embed import main as embed_main
-from featpurity.embeddings import (PRECISIONS, embed_images, embed_texts, image_trunk_features,
-                                   image_trunk_features_of, text_trunk_features)
-from featpurity.images import ImageArrays, class_tree
+from featpurity import profile
+from featpurity.models import load, split
+from featpurity.features import store
+from featpurity.data.datasets import LabelledImages
+from featpurity.features.precompute import embed
+from featpurity.features.precompute import main as embed_main
+from featpurity.features.extract import (
+    embed_images,
+    embed_texts,
+    image_trunk_features,
+    image_trunk_features_of,
+    PRECISIONS,
+    text_trunk_features,
+)
+from featpurity.data.images import class_tree, ImageArrays
 
 ROOT = Path(__file__).resolve().parent.parent
 to_pixels_calls = []
@@ -76,7 +83,7 @@ def pictures(n=50):
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch):
-    monkeypatch.setattr(store_module, "ROWS", 16)
+    monkeypatch.setattr(store, "ROWS", 16)
     to_pixels_calls.clear()
 
 
@@ -190,7 +197,7 @@ def test_a_killed_extraction_goes_on_from_its_last_finished_shard(tmp_path):
 
 
 def _extract_slowly(folder):
-    store_module.ROWS = 16  # this process knows nothing of the fixture
+    store.ROWS = 16  # this process knows nothing of the fixture
     clip = TinyClip()
     trunk = clip.image_trunk
     clip.image_trunk = lambda x: time.sleep(0.2) or trunk(x)
@@ -334,7 +341,7 @@ def test_two_processes_at_once(tmp_path, shares):
 def test_a_process_that_died_is_not_waited_for_for_ever(tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", "0")
-    monkeypatch.setattr(store_module, "PATIENCE", 0.2)
+    monkeypatch.setattr(store, "PATIENCE", 0.2)
     with pytest.raises(TimeoutError, match=r"waited 0.2 s for 2 shards .*rows 16 .. 31, 48 .. 49\).*did one of them die"):
         image_trunk_features(TinyClip(), pictures(), tmp_path)
     assert len(shards(tmp_path)) == 2  # its own are kept
@@ -347,7 +354,7 @@ def test_a_damaged_shard_of_another_process_is_told_once_and_read_once_it_is_men
     cut_off(path)
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        waiting = store_module.Shards(tmp_path, ("image", "image0", "native", pictures().images_key, "fp32"), 50)
+        waiting = store.Shards(tmp_path, ("image", "image0", "native", pictures().images_key, "fp32"), 50)
         with pytest.raises(TimeoutError):
             waiting.wait_for_others(every=0.01, patience=0.2)
     assert len(told) == 1 and "damaged" in str(told[0].message)
@@ -366,7 +373,7 @@ def write_profile(folder):
     for seed, name in enumerate(["raw", "better"]):
         torch.manual_seed(seed)
         (folder / name).mkdir()
-        save_file(towers.build({"model_cfg": TINY}).state_dict(), folder / name / "open_clip_model.safetensors")
+        save_file(split.build({"model_cfg": TINY}).state_dict(), folder / name / "open_clip_model.safetensors")
         (folder / name / "open_clip_config.json").write_text(json.dumps({"model_cfg": TINY}))
     write_tree(folder / "tree", 2100)
     rows = [f"{path.relative_to(folder)},caption {i}" for i, path in enumerate(sorted(folder.glob("tree/*/*.jpg")))]
@@ -394,11 +401,11 @@ def run_notebook(folder, monkeypatch, **settings):
 def test_two_processes_of_torchrun_fill_the_store_as_the_notebook_does(tmp_path, monkeypatch):
     write_profile(tmp_path)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    done = subprocess.run([*torchrun, "-m", "featpurity.embed", "tiny.yaml"], cwd=tmp_path, text=True, timeout=300,
+    done = subprocess.run([*torchrun, "-m", "featpurity.features.precompute", "tiny.yaml"], cwd=tmp_path, text=True, timeout=300,
                           capture_output=True, env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr
-    monkeypatch.setattr(store_module, "ROWS", 2048)
-    given = profiles.load(tmp_path / "tiny.yaml").parameters() | {"models": ["local-dir:raw", "local-dir:better"]}
+    monkeypatch.setattr(store, "ROWS", 2048)
+    given = profile.load(tmp_path / "tiny.yaml").parameters() | {"models": ["local-dir:raw", "local-dir:better"]}
     run_notebook(tmp_path, monkeypatch, **given | {"pairs": None, "store_dir": "alone"})
     run_notebook(tmp_path, monkeypatch, **given | {"models": ["local-dir:better"], "datasets": [], "store_dir": "alone"})
     names = [path.relative_to(tmp_path / "store") for path in shards(tmp_path / "store")]
@@ -413,11 +420,11 @@ def test_two_processes_of_torchrun_fill_the_store_as_the_notebook_does(tmp_path,
 
 def test_embed_refuses_a_model_that_the_profile_does_not_name():
     with pytest.raises(ValueError, match="profile demo names no scenes; its models: scenes_clip, scenes_laclip"):
-        embed(profiles.Profile(), ["scenes"])
+        embed(profile.Profile(), ["scenes"])
 
 
 def test_the_command_tells_an_error_in_one_line(monkeypatch):
-    with pytest.raises(SystemExit, match="^featpurity.embed: no profile 'no_such'"):
+    with pytest.raises(SystemExit, match="^featpurity.features.precompute: no profile 'no_such'"):
         embed_main(["no_such"])
 
 
@@ -427,9 +434,9 @@ def test_the_command_tells_an_error_in_one_line(monkeypatch):
     ({"embed_batch_size": 0}, "embed_batch_size must be at least 1, got 0"),
     ({"models_per_job": 0}, "models_per_job must be at least 1, got 0")])
 def test_settings_of_a_profile_are_checked(setting, message):
-    assert profiles.Profile(compiled=True).compiled is True
+    assert profile.Profile(compiled=True).compiled is True
     with pytest.raises(ValueError, match=message):
-        profiles.Profile(**setting)
+        profile.Profile(**setting)
 
 
 @pytest.mark.parametrize("rank, device", [(None, "cuda"), ("0", "cuda:0"), ("3", "cuda:3"), ("5", "cuda:1")])
@@ -437,7 +444,7 @@ def test_under_torchrun_each_process_takes_its_own_card(monkeypatch, rank, devic
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     monkeypatch.setenv("LOCAL_RANK", rank) if rank else monkeypatch.delenv("LOCAL_RANK", raising=False)
-    assert models._own_device() == device
+    assert load._own_device() == device
 
 
 @pytest.mark.parametrize("device", ["cpu", "meta"])

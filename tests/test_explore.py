@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from featpurity import explore, zeroshot
+from featpurity.metrics import zeroshot
+from featpurity.report import panels
 
 
 class Pictures:
@@ -29,7 +30,7 @@ def toys():
 
 def test_pruning_panel_shows_the_accuracy_of_the_chosen_neurons(toys):
     clip, embeddings, classes, dataset = toys
-    strategy, kept, said = explore.pruning_panel(*toys).children
+    strategy, kept, said = panels.pruning_panel(*toys).children
     full = zeroshot.accuracy(embeddings, classes, dataset.labels)
     assert f"<b>{full:.3f}</b>" in said.value and "6 of 6" in said.value
     kept.value, strategy.value = 2, "low_purity"
@@ -38,7 +39,7 @@ def test_pruning_panel_shows_the_accuracy_of_the_chosen_neurons(toys):
 
 def test_neuron_panel_follows_the_slider(toys):
     clip, embeddings, _, dataset = toys
-    rank, said, cosines, pictures = explore.neuron_panel(clip, embeddings, dataset, shown=3).children
+    rank, said, cosines, pictures = panels.neuron_panel(clip, embeddings, dataset, shown=3).children
     before = said.value, list(cosines.data[0].y)
     rank.value = 5
     assert said.value != before[0] and list(cosines.data[0].y) != before[1]

@@ -17,7 +17,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from featpurity import fetch, load_pairs
+from featpurity import load_pairs
+from featpurity.data import download
 
 ROOT = Path(__file__).resolve().parent.parent
 COLOURS = {"red": (220, 20, 20), "green": (20, 180, 20), "blue": (20, 20, 220), "gold": (220, 180, 20)}
@@ -128,7 +129,7 @@ def assert_right_pairs(root, names):
 
 @downloads
 def test_good_links_become_pairs_and_the_others_are_counted_by_reason(server, tsv, tmp_path):
-    counts = fetch.fetch_pairs(tsv, tmp_path / "cc3m", n_pairs=100, **OPTIONS)
+    counts = download.fetch_pairs(tsv, tmp_path / "cc3m", n_pairs=100, **OPTIONS)
     expected = Counter(LINKS.values()) | {"connection failed": 1}
     assert counted(counts) == expected and counts.reason[0] == "picture"
     assert counts.share.tolist() == pytest.approx([links / 12 for links in counts.links])
@@ -140,12 +141,12 @@ def test_good_links_become_pairs_and_the_others_are_counted_by_reason(server, ts
 
     # Once more: nothing is asked again, a lost picture leaves the pairs, and fewer pairs are the first ones.
     (tmp_path / "cc3m" / pd.read_csv(tmp_path / "cc3m/pairs.csv").image[1]).unlink()
-    counts = fetch.fetch_pairs(tsv, tmp_path / "cc3m", n_pairs=2, **OPTIONS)
+    counts = download.fetch_pairs(tsv, tmp_path / "cc3m", n_pairs=2, **OPTIONS)
     assert len(server.asked) == len(LINKS)
     assert counted(counts) == expected | {"picture": 3, "lost from the disk": 1}
     assert_right_pairs(tmp_path, ["red.jpg", "blue.jpg"])
     with pytest.raises(ValueError, match="filled with .*'image_size': 256.* now asked for .*'image_size': 128"):
-        fetch.fetch_pairs(tsv, tmp_path / "cc3m", n_pairs=2, image_size=128, **OPTIONS)
+        download.fetch_pairs(tsv, tmp_path / "cc3m", n_pairs=2, image_size=128, **OPTIONS)
 
 
 @downloads
@@ -153,10 +154,10 @@ def test_good_links_become_pairs_and_the_others_are_counted_by_reason(server, ts
 def test_no_more_links_are_asked_than_the_pairs_need(server, tmp_path):
     names = ["red.jpg", "gone.jpg", "blue.jpg", "green.png", "gold.jpg", *(f"never{i}.jpg" for i in range(20))]
     tsv = write_list(tmp_path / "links.tsv", [f"{server.root}/{name}" for name in names])
-    counts = fetch.fetch_pairs(tsv, tmp_path / "cc3m", n_pairs=2, shard_size=2, **OPTIONS)
+    counts = download.fetch_pairs(tsv, tmp_path / "cc3m", n_pairs=2, shard_size=2, **OPTIONS)
     assert counted(counts) == {"picture": 3, "HTTP 410": 1}
     assert_right_pairs(tmp_path, ["red.jpg", "blue.jpg"])
-    fetch.fetch_pairs(tsv, tmp_path / "cc3m", n_pairs=3, shard_size=2, **OPTIONS)
+    download.fetch_pairs(tsv, tmp_path / "cc3m", n_pairs=3, shard_size=2, **OPTIONS)
     assert sorted(server.asked) == sorted(f"/{name}" for name in names[:4])  # what is there is enough
 
 
@@ -166,7 +167,7 @@ def test_a_list_of_dead_links_is_an_error_and_leaves_nothing_to_skip_later(serve
     tsv = write_list(tmp_path / "links.tsv", [f"{server.root}/{name}.jpg" for name in "abc"])
     for calls in [1, 2]:
         with pytest.raises(RuntimeError, match="none of 3 links gave a picture: {'HTTP 404': 3}"):
-            fetch.fetch_pairs(tsv, tmp_path / "cc3m", n_pairs=2, **OPTIONS)
+            download.fetch_pairs(tsv, tmp_path / "cc3m", n_pairs=2, **OPTIONS)
         assert len(server.asked) == 3 * calls and not (tmp_path / "cc3m/pairs.csv").exists()
 
 
@@ -188,7 +189,7 @@ def test_a_killed_download_goes_on(server, tmp_path):
     process.wait()
     assert "/slow.jpg" in server.asked and not (tmp_path / "cc3m/pairs.csv").exists()
 
-    counts = fetch.fetch_pairs(tsv, tmp_path / "cc3m", **options | {"timeout": 1})
+    counts = download.fetch_pairs(tsv, tmp_path / "cc3m", **options | {"timeout": 1})
     assert counted(counts) == {"picture": 3, "HTTP 404": 1, "timed out": 1}
     assert_right_pairs(tmp_path, ["red.jpg", "blue.jpg", "gold.jpg"])
     assert server.asked.count("/red.jpg") == server.asked.count("/missing.jpg") == 1  # that shard was done
@@ -234,18 +235,18 @@ GOOD = b"a dog\thttp://example.org/1.jpg\n"
 def test_a_list_that_is_none_is_refused_before_anything_is_written(content, message, tmp_path):
     (tmp_path / "links.tsv").write_bytes(content)
     with pytest.raises(ValueError, match=message):
-        fetch.fetch_pairs(tmp_path / "links.tsv", tmp_path / "cc3m", n_pairs=2)
+        download.fetch_pairs(tmp_path / "links.tsv", tmp_path / "cc3m", n_pairs=2)
     assert not (tmp_path / "cc3m").exists()
 
 
 def test_a_list_is_read_as_it_is(tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no list of links"):
-        fetch.read_links(tmp_path / "links.tsv")
+        download.read_links(tmp_path / "links.tsv")
     captions = ['"', 'an "odd" one', "NA", "null", "one\u2028two", "#5", " x "]
     lines = "".join(f"{caption}\thttps://example.org/{i}\n" for i, caption in enumerate(captions))
     for header in ["", "caption\turl\n"]:
         (tmp_path / "links.tsv").write_text(header + lines, encoding="utf-8")
-        links = fetch.read_links(tmp_path / "links.tsv")
+        links = download.read_links(tmp_path / "links.tsv")
         assert links.caption.tolist() == captions
         assert links.url.tolist() == [f"https://example.org/{i}" for i in range(len(captions))]
 
@@ -254,17 +255,17 @@ def test_pairs_from_elsewhere_are_not_overwritten_and_settings_are_checked(tmp_p
     (tmp_path / "links.tsv").write_bytes(GOOD)
     (tmp_path / "pairs.csv").write_text("mine")
     with pytest.raises(FileExistsError, match="made by something else"):
-        fetch.fetch_pairs(tmp_path / "links.tsv", tmp_path, n_pairs=2)
+        download.fetch_pairs(tmp_path / "links.tsv", tmp_path, n_pairs=2)
     assert (tmp_path / "pairs.csv").read_text() == "mine"
     with pytest.raises(ValueError, match="timeout must be a whole number of at least 1, got 0"):
-        fetch.fetch_pairs(tmp_path / "links.tsv", tmp_path, n_pairs=2, timeout=0)
+        download.fetch_pairs(tmp_path / "links.tsv", tmp_path, n_pairs=2, timeout=0)
 
 
 def test_a_missing_extra_says_how_to_install_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "img2dataset", None)
     (tmp_path / "links.tsv").write_bytes(GOOD)
     with pytest.raises(ImportError, match=r"virtual environment of its own .* pip install -e '\.\[cc3m\]'"):
-        fetch.fetch_pairs(tmp_path / "links.tsv", tmp_path / "cc3m", n_pairs=2)
+        download.fetch_pairs(tmp_path / "links.tsv", tmp_path / "cc3m", n_pairs=2)
 
 
 @pytest.mark.parametrize(
@@ -284,4 +285,4 @@ def test_a_missing_extra_says_how_to_install_it(tmp_path, monkeypatch):
     ],
 )
 def test_a_message_becomes_a_reason(status, message, expected):
-    assert fetch.reason(status, message) == expected
+    assert download.reason(status, message) == expected

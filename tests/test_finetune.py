@@ -10,12 +10,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from featpurity import online
-from featpurity import sweep as module
-from featpurity.finetune import finetune_projections, zero_shot
-from featpurity.schedule import Settings, plan_epoch
-from featpurity.resume import digest
-from featpurity.sweep import contrastive, sweep_projections
+from featpurity.training import online
+from featpurity.training import cached
+from featpurity.training.cached import finetune_projections
+from featpurity.training.evaluate import zero_shot
+from featpurity.training.settings import plan_epoch, Settings
+from featpurity.files import digest
+from featpurity.training.cached import contrastive, sweep_projections
 
 N, WIDTH_IMAGE, WIDTH_TEXT, D = 96, 20, 12, 8
 OPTIONS = dict(epochs=3, batch_size=32, learning_rate=1e-2)
@@ -87,7 +88,7 @@ def test_one_run_equals_plain_training():
 
 @pytest.mark.parametrize("at_once", [1, 2, 5])
 def test_each_run_of_a_sweep_equals_its_run_alone(monkeypatch, at_once):
-    monkeypatch.setitem(module.LOGITS_AT_ONCE, "cpu", at_once * 32 ** 2)
+    monkeypatch.setitem(cached.LOGITS_AT_ONCE, "cpu", at_once * 32 ** 2)
     clip, (images, texts), runs = make_clip(bias=False), make_features(), make_runs()
     images = torch.stack([images, images + 0.1])  # two views
     image_neurons, text_neurons, history = sweep_projections(clip, images, texts, runs, **OPTIONS)
@@ -255,7 +256,7 @@ def run_notebook(name, **parameters):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name, table, kept, module", [
-    ("steps/finetune.ipynb", "03_history.csv", "checkpoints/sweep.pt", module),
+    ("steps/finetune.ipynb", "03_history.csv", "checkpoints/sweep.pt", cached),
     ("06_online_and_cached.ipynb", "06_curves.csv", "online/random_Cs50_seed1/last.pt", online)])
 def test_a_notebook_with_changed_settings_trains_anew(tmp_path, monkeypatch, name, table, kept, module):
     """Finished, killed or left by other settings: what lies in the results never stops or answers another run."""

@@ -16,8 +16,9 @@ import requests
 import torch
 from PIL import Image
 
-from featpurity import laclip, load_model, places, sources, towers
-from featpurity.checkpoints import load_weights
+from featpurity import load_model
+from featpurity.models import laclip, names, split
+from featpurity.models.weights import load_weights
 from laclip_checkpoint import PUBLISHED, TINY, shapes, uniform, weights_of, write
 
 TEXTS = [
@@ -95,7 +96,7 @@ def test_published_sizes_are_recognised_from_their_tensors(size):
     assert laclip.is_laclip(weights)
     config = laclip.open_clip_config(weights)
     with torch.device("meta"):
-        model = towers.build(config)
+        model = split.build(config)
     load_weights(model, laclip.to_open_clip(weights), "meta")
     block, text = model.visual.trunk.blocks[0], model.transformer
     assert len(model.visual.trunk.blocks) == facts["depth"] and block.attn.num_heads == facts["heads"]
@@ -121,15 +122,15 @@ def test_the_twelve_names_have_addresses_and_architectures(shared):
 
 
 def test_names_tell_architectures():
-    found = {name: places.laclip_architecture(name) for name in laclip.URLS}
+    found = {name: laclip.laclip_architecture(name) for name in laclip.URLS}
     assert all(value in open_clip.list_models() for value in found.values() if value)
     assert found["cc12m_laclip"] is None and found["laion400m_clip_vitl14"] == "ViT-L-14-quickgelu"
-    assert places.laclip_architecture("laion400m_laclip") == "ViT-B-32" == found["laion400m_laclip_vitb32"]
+    assert laclip.laclip_architecture("laion400m_laclip") == "ViT-B-32" == found["laion400m_laclip_vitb32"]
     with pytest.raises(ValueError, match="did you mean 'cc12m_laclip'"):
         laclip.fetch("cc12m_laclipp")
 
 
-@pytest.mark.parametrize("ask", [load_model, sources.model_source, places.file_of])
+@pytest.mark.parametrize("ask", [load_model, names.model_source, names.file_of])
 @pytest.mark.parametrize("architecture, file, wanted", [
     ("ViT-L-14", "laion400m_laclip_vitl14", "ViT-L-14-quickgelu"), ("ViT-L-14", "laion400m_clip_vitl14", "ViT-L-14-quickgelu"),
     ("ViT-B-16-quickgelu", "laion400m_clip_vitb16", "ViT-B-16"), ("ViT-B-32-quickgelu", "laion400m_laclip", "ViT-B-32")])
@@ -141,10 +142,10 @@ def test_a_published_file_under_another_activation_is_refused(tmp_path, ask, arc
     kinds = ["QuickGELU", "plain GELU"] if wanted.endswith("-quickgelu") else ["plain GELU", "QuickGELU"]
     assert str(error.value) == (f"{path} was trained as {wanted}, with {kinds[0]}, but {architecture} has {kinds[1]}: "
                                 f"load {wanted}:{path}")
-    assert places.files_of(f"{architecture}:{path}") == []
-    assert places.file_of(f"{wanted}:{path}") == (path, wanted)
+    assert names.files_of(f"{architecture}:{path}") == []
+    assert names.file_of(f"{wanted}:{path}") == (path, wanted)
     renamed = path.rename(tmp_path / "mine.pt")  # of which nothing is known
-    assert places.file_of(f"{architecture}:{renamed}") == (renamed, architecture)
+    assert names.file_of(f"{architecture}:{renamed}") == (renamed, architecture)
 
 
 class Server(BaseHTTPRequestHandler):
@@ -178,14 +179,14 @@ def server(monkeypatch, tmp_path):
     thread.start()
     address = f"http://127.0.0.1:{server.server_port}/s/abc/published.pt?dl=1"
     monkeypatch.setitem(laclip.URLS, "cc3m_laclip", address)
-    monkeypatch.setattr(places, "CHECKPOINTS", tmp_path / "checkpoints")
+    monkeypatch.setattr(laclip, "CHECKPOINTS", tmp_path / "checkpoints")
     yield server
     server.shutdown()
     server.server_close()
     thread.join()
 
 
-def names(folder):
+def files_in(folder):
     return sorted(path.name for path in folder.iterdir() if path.suffix != ".lock")
 
 
@@ -214,13 +215,13 @@ def test_faults_name_the_file(server, monkeypatch, tiny, tmp_path, downloaded):
         write(path, {name: value for name, value in (weights | changes).items() if value is not None})
         if callable(change):
             change(path)
-        folder = places.CHECKPOINTS if downloaded else tmp_path
+        folder = laclip.CHECKPOINTS if downloaded else tmp_path
         folder.mkdir(exist_ok=True)
         (folder / "faulty.json").write_bytes(tiny.with_suffix(".json").read_bytes())
         server.content = path.read_bytes()
         with pytest.raises(ValueError, match=f"^{folder}/{message}"):
             load_model("laclip:faulty" if downloaded else path)
-        for old in places.CHECKPOINTS.glob("faulty.pt*"):
+        for old in laclip.CHECKPOINTS.glob("faulty.pt*"):
             old.unlink()
     assert len(server.asked) == len(FAULTS) * downloaded
 
@@ -228,8 +229,8 @@ def test_faults_name_the_file(server, monkeypatch, tiny, tmp_path, downloaded):
 def test_a_checkpoint_is_downloaded_once(server, tiny, capfd):
     server.content = tiny.read_bytes()
     path = laclip.fetch("cc3m_laclip")
-    assert path.read_bytes() == server.content and path == places.CHECKPOINTS / "cc3m_laclip.pt"
-    assert names(path.parent) == ["cc3m_laclip.pt", "cc3m_laclip.pt.sha256"] and "100%" in capfd.readouterr().err
+    assert path.read_bytes() == server.content and path == laclip.CHECKPOINTS / "cc3m_laclip.pt"
+    assert files_in(path.parent) == ["cc3m_laclip.pt", "cc3m_laclip.pt.sha256"] and "100%" in capfd.readouterr().err
     path.with_suffix(".json").write_bytes(tiny.with_suffix(".json").read_bytes())
     clip = load_model("laclip:cc3m_laclip")
     assert clip.name == clip.base == "laclip:cc3m_laclip" and clip.d == 48 and server.asked == [None]
@@ -239,10 +240,10 @@ def test_a_broken_download_is_gone_on_with(server):
     server.limit = 100_000
     with pytest.raises(requests.RequestException):
         laclip.fetch("cc3m_laclip")
-    assert names(places.CHECKPOINTS) == ["published.pt.part", "published.pt.part.tag"]
+    assert files_in(laclip.CHECKPOINTS) == ["published.pt.part", "published.pt.part.tag"]
     path = laclip.fetch("cc3m_laclip")
     assert path.read_bytes() == server.content and server.asked == [None, "bytes=65536-"]
-    assert names(path.parent) == ["cc3m_laclip.pt", "cc3m_laclip.pt.sha256"]
+    assert files_in(path.parent) == ["cc3m_laclip.pt", "cc3m_laclip.pt.sha256"]
 
 
 def test_a_download_of_another_version_starts_again(server):
@@ -260,7 +261,7 @@ def test_a_web_page_or_an_error_is_no_checkpoint(server):
     server.kind, server.status = "application/binary", 404
     with pytest.raises(requests.HTTPError, match="404"):
         laclip.fetch("cc3m_laclip")
-    assert names(places.CHECKPOINTS) == []
+    assert files_in(laclip.CHECKPOINTS) == []
 
 
 def test_a_changed_file_is_noticed(server):
@@ -280,9 +281,9 @@ def test_a_checkpoint_of_laion_400m_is_open_clip_s_own(tmp_path, monkeypatch):
              "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}}
     (tmp_path / "toy-laion.json").write_text(json.dumps(model))
     open_clip.add_model_config(tmp_path / "toy-laion.json")
-    monkeypatch.setitem(places._ARCHITECTURES, "vitb32", "toy-laion")
-    monkeypatch.setattr(places, "CHECKPOINTS", tmp_path)
-    weights = towers.build({"model_cfg": model}).state_dict()
+    monkeypatch.setitem(laclip._ARCHITECTURES, "vitb32", "toy-laion")
+    monkeypatch.setattr(laclip, "CHECKPOINTS", tmp_path)
+    weights = split.build({"model_cfg": model}).state_dict()
     path = write(tmp_path / "laion400m_laclip.pt", weights)
     clip = load_model("laclip:laion400m_laclip_vitb32")
     assert clip.name == "laclip:laion400m_laclip_vitb32" and clip.d == 24
@@ -295,7 +296,7 @@ def test_a_checkpoint_of_laion_400m_is_open_clip_s_own(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("file", ["cc3m_laclip.pt", "published.pt"])
 def test_a_file_put_in_place_is_taken(server, file):
-    places.CHECKPOINTS.mkdir()
-    (places.CHECKPOINTS / file).write_bytes(b"mine")
-    assert laclip.fetch("cc3m_laclip") == places.CHECKPOINTS / file and server.asked == []
-    assert (places.CHECKPOINTS / f"{file}.sha256").read_text().split()[1] == file
+    laclip.CHECKPOINTS.mkdir()
+    (laclip.CHECKPOINTS / file).write_bytes(b"mine")
+    assert laclip.fetch("cc3m_laclip") == laclip.CHECKPOINTS / file and server.asked == []
+    assert (laclip.CHECKPOINTS / f"{file}.sha256").read_text().split()[1] == file

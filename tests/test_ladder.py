@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from featpurity import ladder, sources
+from featpurity import plan as plan_module
+from featpurity.metrics import rank_correlation
 from featpurity.plan import plan
-from featpurity.profiles import load
+from featpurity.profile import load
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -25,15 +26,15 @@ ROOT = Path(__file__).resolve().parent.parent
     ("scenes_clip", "scenes_clip", "scenes_clip"),
 ])
 def test_a_name_tells_its_group_and_its_data(name, group, data):
-    one = ladder.rung(name)
+    one = rank_correlation.rung(name)
     assert (one.model, one.group, one.data) == (name, group, data)
 
 
 def test_the_profile_has_every_filter_in_every_group_and_open_clip_knows_each_name():
     profile = load(ROOT / "profiles/ladder.yaml")
-    sources.check(profile)  # raises for a name that open_clip lacks
+    plan_module.check(profile)  # raises for a name that open_clip lacks
     data = {}
-    for one in ladder.rungs(profile.ladder_models):
+    for one in rank_correlation.rungs(profile.ladder_models):
         data.setdefault(one.group, set()).add(one.data)
     assert list(data) == ["ViT-B-32, small", "ViT-B-32, medium", "ViT-B-16, large"]
     assert all(kinds == {"none", "basic", "text", "image", "laion", "clip", "datacomp"} for kinds in data.values())
@@ -45,18 +46,18 @@ def test_the_profile_has_every_filter_in_every_group_and_open_clip_knows_each_na
 def test_models_without_a_group_are_refused_before_anything_is_loaded():
     strangers = ["ViT-B-32:openai", "ViT-B-16:openai", "ViT-B-32:laion2b_e16", "ViT-L-14:openai"]
     with pytest.raises(ValueError, match="one group of 4.*got 1 of 'ViT-B-32:openai'"):
-        sources.check(load(ROOT / "profiles/ladder.yaml", {"ladder_models": strangers}))
+        plan_module.check(load(ROOT / "profiles/ladder.yaml", {"ladder_models": strangers}))
     with pytest.raises(ValueError, match="got none"):
-        ladder.rungs([])
+        rank_correlation.rungs([])
     with pytest.raises(ValueError, match="once, got ViT-B-32:openai more"):
-        ladder.rungs(2 * strangers[:1])
+        rank_correlation.rungs(2 * strangers[:1])
 
 
 def test_one_group_is_scipy_s_rank_correlation():
     random = np.random.default_rng(0)
     x, y = random.normal(size=(2, 12))
     y[:4] = y[0]  # ties
-    found = ladder.rank_correlation(x, y, n_permutations=9)
+    found = rank_correlation.rank_correlation(x, y, n_permutations=9)
     assert found["spearman"] == pytest.approx(stats.spearmanr(x, y).statistic)
     assert found["kendall"] == pytest.approx(stats.kendalltau(x, y).statistic)
     assert (found["models"], found["groups"]) == (12, 1)
@@ -68,7 +69,7 @@ def test_equal_groups_give_the_mean_of_their_correlations():
     x, y = random.normal(size=(2, 21))
     inside = [stats.spearmanr(x[groups == group], y[groups == group]).statistic for group in "abc"]
     order = random.permutation(21)  # models of a group need not stand together
-    assert ladder.rank_correlation(x[order], y[order], groups[order])["spearman"] == pytest.approx(np.mean(inside))
+    assert rank_correlation.rank_correlation(x[order], y[order], groups[order])["spearman"] == pytest.approx(np.mean(inside))
 
 
 def test_what_scale_does_is_not_taken_for_what_purity_does():
@@ -76,8 +77,8 @@ def test_what_scale_does_is_not_taken_for_what_purity_does():
     better = np.tile(np.arange(5), 3)
     cos = scale + (4 - better)  # within a scale the better models are purer, and larger scales are less pure
     accuracy = scale + better
-    everywhere = ladder.rank_correlation(-cos, accuracy)
-    inside = ladder.rank_correlation(-cos, accuracy, scale)
+    everywhere = rank_correlation.rank_correlation(-cos, accuracy)
+    inside = rank_correlation.rank_correlation(-cos, accuracy, scale)
     assert everywhere["spearman"] < everywhere["high"] < 0
     assert inside["spearman"] == pytest.approx(1) and inside["kendall"] == 1 and inside["low"] > 0
     assert inside["p"] < 0.01
@@ -85,26 +86,26 @@ def test_what_scale_does_is_not_taken_for_what_purity_does():
 
 def test_a_model_alone_in_its_group_changes_nothing():
     x, y, groups = [1, 2, 4, 3, 5], [1, 3, 2, 4, 5], list("aaaaa")
-    alone = ladder.rank_correlation([*x, 99], [*y, -99], [*groups, "b"])
-    assert alone == ladder.rank_correlation(x, y, groups)
+    alone = rank_correlation.rank_correlation([*x, 99], [*y, -99], [*groups, "b"])
+    assert alone == rank_correlation.rank_correlation(x, y, groups)
 
 
 def test_ties_share_their_mean_rank():
-    ranks = ladder.group_ranks([3, 1, 1, 2, 7, 7], list("aaaabb"))
+    ranks = rank_correlation.group_ranks([3, 1, 1, 2, 7, 7], list("aaaabb"))
     assert ranks == pytest.approx([1.5 / 4, -1 / 4, -1 / 4, 0.5 / 4, 0, 0])
 
 
 def test_the_interval_is_fisher_s_with_a_degree_less_for_each_further_group():
     groups = np.repeat([0, 1], 5)
     x, y = np.tile([1, 2, 3, 4, 5], 2), np.tile([2, 1, 3, 5, 4], 2)
-    found = ladder.rank_correlation(x, y, groups)
+    found = rank_correlation.rank_correlation(x, y, groups)
     error = math.sqrt((1 + 0.8**2 / 2) / (10 - 3 - 1))
     assert found["spearman"] == pytest.approx(0.8)
     assert np.arctanh([found["low"], found["high"]]) == pytest.approx(np.arctanh(0.8) + 1.96 * error * np.array([-1, 1]))
 
 
 def test_the_p_value_of_few_models_is_the_exact_one():
-    found = ladder.rank_correlation([1, 2, 3, 4], [1, 2, 3, 4], n_permutations=20_000)
+    found = rank_correlation.rank_correlation([1, 2, 3, 4], [1, 2, 3, 4], n_permutations=20_000)
     assert found["p"] == pytest.approx(2 / 24, abs=0.01)  # of 24 orders, this one and its mirror image
     assert found["high"] == 1 and found["low"] < 0  # four models cannot decide
 
@@ -117,7 +118,7 @@ def test_the_interval_holds_the_truth_and_rarely_finds_what_is_not_there():
         for _ in range(400):
             x, noise = random.normal(size=(2, 21))
             y = correlation * x + math.sqrt(1 - correlation**2) * noise + 5 * groups
-            found = ladder.rank_correlation(x, y, groups, n_permutations=1)
+            found = rank_correlation.rank_correlation(x, y, groups, n_permutations=1)
             held.append(found["low"] <= spearman <= found["high"])
         assert 0.92 <= np.mean(held) <= 0.98  # 0.95 give or take three standard errors
 
@@ -131,4 +132,4 @@ def test_the_interval_holds_the_truth_and_rarely_finds_what_is_not_there():
 ])
 def test_what_cannot_be_ranked_is_refused(x, y, groups, message):
     with pytest.raises(ValueError, match=message):
-        ladder.rank_correlation(x, y, groups)
+        rank_correlation.rank_correlation(x, y, groups)

@@ -14,11 +14,12 @@ import pytest
 import yaml
 
 import featpurity
-from featpurity import __main__, finetune
-from featpurity.caption_files import write_swaps
-from featpurity.online import train
-from featpurity.profiles import Profile
-from featpurity.schedule import Settings
+from featpurity import cli
+from featpurity.training import finetune
+from featpurity.captions.swap import write_swaps
+from featpurity.training.online import train
+from featpurity.profile import Profile
+from featpurity.training.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "book/from_the_papers_scripts.md"
@@ -48,7 +49,7 @@ def helped(entry, *arguments):
 
 def options():
     """The options of each command."""
-    texts = {"finetune": helped(finetune.parse), "swap": helped(__main__.main, "swap")}
+    texts = {"finetune": helped(finetune.parse), "swap": helped(cli.main, "swap")}
     return {command: set(OPTION.findall(text)) for command, text in texts.items()}
 
 
@@ -58,7 +59,7 @@ def source_cells(path):
 
 def code():
     """All code of the package and the notebooks, the placeholders of its file names emptied."""
-    texts = [path.read_text() for path in (ROOT / "featpurity").glob("*.py")]
+    texts = [path.read_text() for path in (ROOT / "featpurity").rglob("*.py")]
     texts += [source for path in NOTEBOOKS for source in source_cells(path)]
     return re.sub(r"\{[^{}\n\"']*\}", "{}", "\n".join(texts))
 
@@ -83,7 +84,7 @@ def ground(tmp_path_factory):
 
 
 def is_command(span, ground):
-    command = re.match(r"(?:torchrun .*-m )?featpurity[. ](\w+)", span)[1]
+    command = re.match(r"(?:torchrun .*-m )?featpurity(?: |[.\w]*\.)(\w+)", span)[1]
     return set(OPTION.findall(span.partition(command)[2])) <= ground.options[command]
 
 
@@ -134,8 +135,8 @@ def test_the_page_s_links_lead_somewhere():
 @pytest.mark.parametrize("section, span", [
     ("Option by option", "ratio"), ("Option by option", "--rate"), ("Option by option", "--precision fp8"),
     ("Option by option", "prompts: nonsense"), ("Option by option", "prompt: laclip"), ("x", "chapters: [08_more]"),
-    ("Script by script", "featpurity.swap"), ("Script by script", "notebooks/steps/train.ipynb"),
-    ("Script by script", "featpurity mix"), ("x", "torchrun -m featpurity.finetune --rate"),
+    ("Script by script", "featpurity.captions.nothing"), ("Script by script", "notebooks/steps/train.ipynb"),
+    ("Script by script", "featpurity mix"), ("x", "torchrun -m featpurity.training.finetune --rate"),
     ("File by file", "tables/03_mean.csv"), ("File by file", "first.safetensors"), ("File by file", "Random"),
     ("File by file", "{model}_{dataset}_full_feature_acc_ss.csv")])
 def test_what_is_not_there_is_noticed(ground, section, span):

@@ -12,8 +12,9 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from featpurity import load_model, sources, towers
-from featpurity.models import save_projections
+from featpurity import load_model
+from featpurity.models import names, split
+from featpurity.models.load import save_projections
 
 D, WIDTH = 24, 32
 VIT = {"image_size": 32, "patch_size": 16, "width": 64, "layers": 1, "head_width": 32}
@@ -54,7 +55,7 @@ KINDS = {  # configuration and the expected widths of image and text neurons; bi
 def write_folder(folder, settings, preprocess=None, half=False):
     """An open_clip folder with random weights; biases too, which start as zeros."""
     torch.manual_seed(0)
-    model = towers.build({"model_cfg": settings}).eval()
+    model = split.build({"model_cfg": settings}).eval()
     for name, weights in model.named_parameters():
         if weights.ndim == 1:
             weights.data += 0.1 * torch.randn_like(weights)
@@ -123,7 +124,7 @@ def test_a_text_tower_of_hugging_face_has_neurons_when_it_ends_in_a_linear_proje
                            AutoModel=SimpleNamespace(from_config=Roberta))
     for name, value in {"transformers": stub, **vars(stub)}.items():
         monkeypatch.setattr(open_clip.hf_model, name, value, raising=False)
-    monkeypatch.setattr(towers.importlib.util, "find_spec", lambda name: stub)
+    monkeypatch.setattr(split.importlib.util, "find_spec", lambda name: stub)
     text = {"hf_model_name": "some/roberta", "hf_proj_type": projection, "hf_pooler_type": "mean_pooler"}
     model = write_folder(tmp_path / "model", config() | {"text_cfg": text})
     if projection == "mlp":
@@ -157,8 +158,8 @@ def refusals(settings):
 def check_projections_of(name, settings, kinds):
     """Projections of an architecture without numbers (on the meta device): the towers that are refused, with reasons."""
     with torch.device("meta"), torch.no_grad():
-        model = towers.build({"model_cfg": settings}).eval()
-        places = {"image": towers._image_projection(model.visual), "text": towers._text_projection(model)}
+        model = split.build({"model_cfg": settings}).eval()
+        places = {"image": split._image_projection(model.visual), "text": split._text_projection(model)}
         kind = tuple(type(part).__name__ for part in [model, model.visual, *(place[0] for place in places.values())])
         size, first = model.visual.image_size, kind not in kinds
         images = torch.empty(2, 3, *(size if isinstance(size, (tuple, list)) else (size, size)))
@@ -168,7 +169,7 @@ def check_projections_of(name, settings, kinds):
                 continue
             encode = getattr(model, f"encode_{tower}")
             assert not first or encode(inputs[tower]).shape == (2, settings["embed_dim"]), name
-            projection = towers._take_off(owner, attribute)
+            projection = split._take_off(owner, attribute)
             d, width = projection.neurons.shape
             assert d == settings["embed_dim"] and (projection.bias is None or projection.bias.shape == (d,)), name
             assert not first or encode(inputs[tower]).shape == (2, width), name
@@ -179,7 +180,7 @@ def check_projections_of(name, settings, kinds):
 @pytest.mark.slow
 def test_projections_are_found_for_every_architecture_of_open_clip_that_has_them(monkeypatch):
     """Shapes of all; for the first of each kind the towers also run, before the cut and after."""
-    monkeypatch.setattr(towers.importlib.util, "find_spec", lambda name: name)  # only tokenizers need transformers here
+    monkeypatch.setattr(split.importlib.util, "find_spec", lambda name: name)  # only tokenizers need transformers here
     for fill in ["normal_", "uniform_", "erfinv_", "clamp_", "fill_", "zero_"]:  # in vain on the meta device, and slow
         monkeypatch.setattr(torch.Tensor, fill, lambda tensor, *_args, **_options: tensor)
     kinds, mlp, skipped, cut, refused = Counter(), [], [], [], []
@@ -192,10 +193,10 @@ def test_projections_are_found_for_every_architecture_of_open_clip_that_has_them
                 skipped.append(name)
                 continue
             with pytest.raises(ValueError, match=f"{name}: its text tower has no linear projection.* ends in 'mlp'"):
-                towers.check_text_tower(name, settings["text_cfg"])
+                split.check_text_tower(name, settings["text_cfg"])
             mlp.append(name)
             continue
-        towers.check_text_tower(name, settings["text_cfg"])
+        split.check_text_tower(name, settings["text_cfg"])
         reasons = check_projections_of(name, settings, kinds)
         assert reasons == refusals(settings), name
         (refused if reasons else cut).append(name)
@@ -222,7 +223,7 @@ def test_a_projection_that_is_not_the_last_step_is_noticed(tmp_path):
     model = write_folder(tmp_path / "model", config())
     model.visual.register_forward_hook(lambda module, given, result: result.tanh())
     with pytest.raises(ValueError, match="proj of the image tower is not its last step"):
-        towers.cut(model.eval(), torch.ones(1, 16, dtype=torch.int64), "a model")
+        split.cut(model.eval(), torch.ones(1, 16, dtype=torch.int64), "a model")
 
 
 def test_a_tokenizer_of_more_words_than_the_tower_is_refused(tmp_path):
@@ -242,9 +243,9 @@ def test_weights_are_channels_last_and_the_keys_know_nothing_of_it(tmp_path):
     clip = load_model(tmp_path / "model")
     kernels = [weights for weights in clip.trunks.parameters() if weights.ndim == 4 and min(weights.shape[1:]) > 1]
     assert kernels and all(one.is_contiguous(memory_format=torch.channels_last) for one in kernels)
-    towers.cut(model, torch.ones(1, 16, dtype=torch.int64), "as it came")
+    split.cut(model, torch.ones(1, 16, dtype=torch.int64), "as it came")
     assert model.visual.conv1.weight.is_contiguous()
-    assert towers.digests(model, config(RESNET)) == towers.digests(clip.trunks, config(RESNET)) == clip.trunk_keys
+    assert split.digests(model, config(RESNET)) == split.digests(clip.trunks, config(RESNET)) == clip.trunk_keys
 
 
 def test_paths_to_one_model_agree(folder):
@@ -256,7 +257,7 @@ def test_paths_to_one_model_agree(folder):
 
 def test_a_state_dict_loads_by_architecture_or_by_the_configuration_beside_it(tmp_path):
     open_clip.add_model_config(_written(tmp_path / "toy-ViT.json", config()))
-    model = towers.build({"model_cfg": config()}).eval()
+    model = split.build({"model_cfg": config()}).eval()
     torch.save({"epoch": 3, "state_dict": {f"module.{k}": v for k, v in model.state_dict().items()}}, tmp_path / "a.pt")
     named = load_model(f"toy-ViT:{tmp_path / 'a.pt'}")
     with pytest.raises(ValueError, match="architecture is unknown"):
@@ -294,11 +295,11 @@ def test_a_wrong_activation_for_a_known_tag_is_an_error(source, better):
 
 @pytest.mark.parametrize("installed", [True, False])
 def test_text_towers_of_hugging_face_are_checked_before_anything_is_downloaded(monkeypatch, installed, hub, tmp_path):
-    monkeypatch.setattr(towers.importlib.util, "find_spec", lambda name: installed or None)
+    monkeypatch.setattr(split.importlib.util, "find_spec", lambda name: installed or None)
     with pytest.raises(ValueError, match="roberta-ViT-B-32.* no linear projection.*roberta-base ends in 'mlp'"):
         load_model("roberta-ViT-B-32:laion2b_s12b_b32k")
     if installed:
-        assert sources.model_source("nllb-clip-base:v1").megabytes is None  # it may be downloaded
+        assert names.model_source("nllb-clip-base:v1").megabytes is None  # it may be downloaded
         return
     towerless = config(text={"hf_tokenizer_name": "some/tokenizer"})
     write_folder(tmp_path / "model", towerless)
@@ -344,7 +345,7 @@ def published(hub, tmp_path, monkeypatch):
     """`published(route, kind)`: a name that leads by a route to a file of weights, that file, and its good weights."""
     def publish(route, kind):
         torch.manual_seed(0)
-        weights = towers.build({"model_cfg": config()}).state_dict()
+        weights = split.build({"model_cfg": config()}).state_dict()
         content, file = json.dumps({"model_cfg": config()}), tmp_path / f"mine.{kind}"
         open_clip.add_model_config(_written(tmp_path / "toy-hub.json", config()))
         if route == "tag" or route == "hf-hub":
@@ -521,13 +522,13 @@ def test_encodes_under_autocast(folder):
 
 
 def test_bundled_models_load():
-    names = [path.name for path in sorted(sources.BUNDLED.glob("*/"))]
-    assert names, "no model is bundled"
-    for name in names:
+    bundled = [path.name for path in sorted(names.BUNDLED.glob("*/"))]
+    assert bundled, "no model is bundled"
+    for name in bundled:
         clip = load_model(name)
         assert clip.name == clip.base == name and clip.tokenizer(["a red square"]).dtype == torch.int64
         assert clip.image_neurons.shape[0] == clip.text_neurons.shape[0] == clip.d
-    assert load_model(names[0], device="auto").device.type in ("cpu", "cuda")
+    assert load_model(bundled[0], device="auto").device.type in ("cpu", "cuda")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from featpurity import captions as module, neighbours
-from featpurity.caption_files import read_captions, write_swaps
-from featpurity.captions import similar_captions, swap_pairs, tfidf
-from featpurity.neighbours import load_shards, similar_captions_by_blocks, write_shard
+from featpurity.captions import nearest, nearest_shards
+from featpurity.captions.files import read_captions
+from featpurity.captions.swap import write_swaps
+from featpurity.captions.nearest import similar_captions, tfidf
+from featpurity.captions.swap import swap_pairs
+from featpurity.captions.nearest import similar_captions_by_blocks
+from featpurity.captions.nearest_shards import load_shards, write_shard
 from test_captions import generated, plain_swap
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -69,7 +72,7 @@ def test_swapped_files_are_the_same_to_the_byte(captions, shards, tmp_path):
     assert one == three and len(one) == 6
 
 
-@pytest.mark.parametrize("at_once", [None, 300 * neighbours.ROWS])
+@pytest.mark.parametrize("at_once", [None, 300 * nearest.ROWS])
 def test_blocks_on_a_device_find_the_same(captions, at_once):
     vectors = tfidf(captions)
     same(similar_captions_by_blocks(vectors, device="cpu", at_once=at_once), similar_captions(vectors))
@@ -80,8 +83,7 @@ def test_blocks_on_a_device_find_the_same(captions, at_once):
 def test_ties_between_blocks_of_captions_go_to_the_lower_index(monkeypatch):
     many = generated(700)
     whole = similar_captions(tfidf(many), 40)
-    monkeypatch.setattr(module, "BLOCK", 97)
-    monkeypatch.setattr(module, "LISTED", 40)
+    monkeypatch.setattr(nearest, "BLOCK", 97)
     same(similar_captions(tfidf(many), 40), whole)
     assert np.array_equal(swap_pairs(many, 1.0)[0], plain_swap(many, 1.0)[0])
 
@@ -95,9 +97,9 @@ def test_the_nearer_caption_comes_first_among_millions_too():
 
 
 def test_a_nearer_caption_at_the_end_of_a_block_is_kept():
-    n, last = 3 * module.BLOCK, module.BLOCK - 1  # of each block: the lowering is largest there
+    n, last = 3 * nearest.BLOCK, nearest.BLOCK - 1  # of each block: the lowering is largest there
     cosine = np.full(4, 0.9) + [0, 5e-10, 0, 2e-9]
-    index = np.array([1, last, module.BLOCK, n - 1])
+    index = np.array([1, last, nearest.BLOCK, n - 1])
     unit = np.stack([cosine, np.sqrt(1 - cosine**2)], axis=1)
     rows = np.concatenate([[0, 0], index.repeat(2)])
     vectors = sparse.csr_matrix((np.concatenate([[1, 0], unit.ravel()]), (rows, np.tile([0, 1], 5))), shape=(n, 2))
@@ -106,15 +108,15 @@ def test_a_nearer_caption_at_the_end_of_a_block_is_kept():
 
 
 def test_ten_digits_count_and_then_the_lower_index_up_to_the_last_of_millions():
-    similarity, last = np.array([0.5, 0.5 + 2e-11, 0.5 + 1e-9, 1.0, 1.0]), module.MOST - 1
-    ranks = module.rank(similarity, np.array([0, last, last, last, 3_000_000]))
+    similarity, last = np.array([0.5, 0.5 + 2e-11, 0.5 + 1e-9, 1.0, 1.0]), nearest.MOST - 1
+    ranks = nearest.rank(similarity, np.array([0, last, last, last, 3_000_000]))
     assert np.argsort(-ranks).tolist() == [4, 3, 2, 0, 1]
 
 
 def test_a_shard_of_other_captions_or_settings_is_refused(captions, shards, monkeypatch):
     with pytest.raises(ValueError, match="0_of_3.npz was made from other captions or with other settings"):
         load_shards(shards, [*captions[:-1], "another red star"], 3)
-    monkeypatch.setattr(neighbours, "TFIDF", neighbours.TFIDF | {"min_df": 3})
+    monkeypatch.setattr(nearest_shards, "TFIDF", nearest.TFIDF | {"min_df": 3})
     with pytest.raises(ValueError, match="other settings"):
         load_shards(shards, captions, 3)
 

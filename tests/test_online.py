@@ -19,21 +19,23 @@ from PIL import Image
 from safetensors import safe_open
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from featpurity import class_embeddings, embed_images, load_dataset, load_model, online
-from featpurity.datasets import CaptionedImages
-from featpurity.embeddings import image_trunk_features, text_trunk_features
-from featpurity.finetune import caption_choices, finetune_projections, main, parse
-from featpurity.models import ClipModel
-from featpurity.online import DrawnPairs, train
-from featpurity.prompts import prompt_set
-from featpurity.schedule import Settings, plan_epoch
-from featpurity.resume import write_state
-from featpurity.zeroshot import accuracy
+from featpurity import class_embeddings, embed_images, load_dataset, load_model
+from featpurity.training import online
+from featpurity.data.pairs import CaptionedImages
+from featpurity.features.extract import image_trunk_features, text_trunk_features
+from featpurity.training.cached import finetune_projections
+from featpurity.training.finetune import caption_choices, main, parse
+from featpurity.models.clip import ClipModel
+from featpurity.training.online import DrawnPairs, train
+from featpurity.data.prompts import prompt_set
+from featpurity.training.settings import plan_epoch, Settings
+from featpurity.training.checkpoint import write_state
+from featpurity.metrics.zeroshot import accuracy
 
 N, SIZE, D = 48, 6, 8
 SETTINGS = Settings(epochs=3, batch_size=16, learning_rate=1e-2)
 TWICE = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-TORCHRUN, ONE_THREAD = [*TWICE, "-m", "featpurity.finetune"], {**os.environ, "OMP_NUM_THREADS": "1"}
+TORCHRUN, ONE_THREAD = [*TWICE, "-m", "featpurity.training.finetune"], {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
 class ToyClip:
@@ -340,7 +342,7 @@ def test_captions_of_files(tmp_path):
 
 
 class TestCommand:
-    """`python -m featpurity.finetune` on the bundled model and pictures of noise."""
+    """`python -m featpurity.training.finetune` on the bundled model and pictures of noise."""
 
     OPTIONS = "--epochs 3 --lr 1e-2 --device cpu --seed 4".split()
 

@@ -1,14 +1,17 @@
 """Where files lie: what loads, what plans and what the workflow watches agree on it, from any folder."""
 
 import shutil
+from pathlib import Path
 
 import open_clip
 import pytest
 
-from featpurity import load_model, places, sources
-from featpurity.datasets import load_dataset
+from featpurity import load_model
+from featpurity.data import catalog
+from featpurity.models import laclip, names
+from featpurity.data.datasets import load_dataset
 
-SMALL = sources.BUNDLED / "scenes_clip"
+SMALL = names.BUNDLED / "scenes_clip"
 
 
 @pytest.fixture
@@ -24,47 +27,47 @@ def test_a_step_watches_the_files_its_model_is_read_from(here):
     folder = shutil.copytree(SMALL, here / "small")
     found = {"open_clip_model.safetensors", "open_clip_config.json", "bpe.txt.gz"}
     for source in ["scenes_clip", f"local-dir:{folder}", str(folder), str(folder / "open_clip_model.safetensors")]:
-        paths = [places.Path(path) for path in sources.files_of(source)]
+        paths = [Path(path) for path in names.files_of(source)]
         assert {path.name for path in paths} == found and all(path.is_file() for path in paths), source
-        assert sources.files_of(source)[0] == str(places.file_of(source)[0])
+        assert names.files_of(source)[0] == str(names.file_of(source)[0])
     weights = here / "weights.pt"
     weights.touch()
-    assert sources.files_of(f"ViT-B-32:{weights}") == [str(weights)]
+    assert names.files_of(f"ViT-B-32:{weights}") == [str(weights)]
     weights.with_suffix(".json").touch()
-    assert sources.files_of(str(weights)) == [str(weights), str(weights.with_suffix(".json"))]
-    assert sources.files_of("ViT-B-32:openai") == sources.files_of("hf-hub:org/name") == sources.files_of("scenes") == []
+    assert names.files_of(str(weights)) == [str(weights), str(weights.with_suffix(".json"))]
+    assert names.files_of("ViT-B-32:openai") == names.files_of("hf-hub:org/name") == names.files_of("scenes") == []
 
 
 @pytest.mark.parametrize("file", ["laion400m_clip.pt", "laion400m_clip_vitb32.pt"])
 def test_a_published_file_in_place_is_not_to_be_downloaded(here, file):
     name = "laclip:laion400m_clip_vitb32"
-    assert sources.files_of(name) == [] and sources.model_source(name).megabytes is None
+    assert names.files_of(name) == [] and names.model_source(name).megabytes is None
     path = here / "checkpoints" / file
     path.parent.mkdir()
     path.touch()
-    assert sources.files_of(name) == [str(path)] and sources.model_source(name).megabytes == 0
-    assert str(path) in sources.model_source(name).what
+    assert names.files_of(name) == [str(path)] and names.model_source(name).megabytes == 0
+    assert str(path) in names.model_source(name).what
 
 
 def test_a_notebook_finds_the_project_s_data_and_checkpoints(here):
-    assert places.laclip_file("cc3m_clip") == here / "checkpoints/cc3m_clip.pt"
+    assert laclip.laclip_file("cc3m_clip") == here / "checkpoints/cc3m_clip.pt"
     photo = here / "data/eurosat/test/Forest/a.png"
     photo.parent.mkdir(parents=True)
     load_dataset("scenes_shape")[0][0].save(photo)
     assert load_dataset("eurosat", download=False).images.source == here / "data/eurosat/test"
-    assert sources.dataset_source("eurosat").megabytes == 0
+    assert catalog.dataset_source("eurosat").megabytes == 0
 
 
 def test_what_hugging_face_s_cache_holds_is_not_to_be_downloaded(hub):
     published = open_clip.get_pretrained_cfg("ViT-B-32", "laion2b_s34b_b79k")["hf_hub"].rstrip("/")
     for name, repository in {"ViT-B-32:laion2b_s34b_b79k": published, "hf-hub:org/name": "org/name"}.items():
-        assert sources.model_source(name).megabytes is None
+        assert names.model_source(name).megabytes is None
         path = hub(repository, "open_clip_model.safetensors", b"weights")
-        assert sources.model_source(name).megabytes == 0 and str(path) in sources.model_source(name).what
+        assert names.model_source(name).megabytes == 0 and str(path) in names.model_source(name).what
 
 
 def test_a_name_that_stands_for_no_file_is_told(here):
-    for ask in [load_model, sources.model_source]:
+    for ask in [load_model, names.model_source]:
         for empty in ["", " "]:
             with pytest.raises(ValueError, match="name of a model is empty"):
                 ask(empty)
@@ -73,4 +76,4 @@ def test_a_name_that_stands_for_no_file_is_told(here):
     (here / "bare").mkdir()
     (here / "bare/open_clip_config.json").touch()
     with pytest.raises(FileNotFoundError, match="expected .* a file of weights"):
-        sources.model_source(f"local-dir:{here / 'bare'}")
+        names.model_source(f"local-dir:{here / 'bare'}")

@@ -9,11 +9,11 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from featpurity import pretrain
-from featpurity.merges import learn_merges, write_merges
-from featpurity.recipes import make_captions, scene_facts
-from featpurity.scenes import Scenes
-from featpurity.training import Recipe, normalise, train
+from featpurity.training import bundled
+from featpurity.training.bpe import learn_merges, write_merges
+from featpurity.captions.synthetic import make_captions, scene_facts
+from featpurity.data.scenes import Scenes
+from featpurity.training.pretrain import normalise, Recipe, train
 
 TINY = Recipe(image_size=32, vision={"layers": [1, 1, 1, 1], "width": 8, "head_width": 32}, d=16, epochs=3,
               text={"width": 32, "heads": 2, "layers": 1, "context_length": 24}, batch_size=16,
@@ -28,7 +28,7 @@ def world(tmp_path_factory):
     columns = [captions, *map(list, zip(*rewrites))]
     folder = tmp_path_factory.mktemp("bpe")
     write_merges(folder / "bpe.txt.gz", (text for column in columns for text in column))
-    tokenizer = pretrain.read_tokenizer(folder, 24)
+    tokenizer = bundled.read_tokenizer(folder, 24)
     tokens = np.stack([tokenizer(column).numpy() for column in columns], axis=1)
     return np.stack([np.asarray(scene) for scene in scenes]), tokens, tokenizer
 
@@ -78,9 +78,9 @@ def test_equal_captions_make_an_equal_file(tmp_path):
 
 
 def test_a_pair_is_written_as_open_clip_reads_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(pretrain, "N_SCENES", 32)
-    monkeypatch.setattr(pretrain, "load_dataset", lambda name, root: first_scenes(name))
-    folders = pretrain.make_pair("scenes", out=tmp_path, recipe=TINY, work=tmp_path / "work")
+    monkeypatch.setattr(bundled, "N_SCENES", 32)
+    monkeypatch.setattr(bundled, "load_dataset", lambda name, root: first_scenes(name))
+    folders = bundled.make_pair("scenes", out=tmp_path, recipe=TINY, work=tmp_path / "work")
     assert [folder.name for folder in folders] == ["scenes_laclip", "scenes_clip"]
     for folder in folders:
         assert sorted(file.name for file in folder.iterdir()) == [
@@ -88,7 +88,7 @@ def test_a_pair_is_written_as_open_clip_reads_it(tmp_path, monkeypatch):
         model, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{folder}")
         scene = Scenes(1, seed=4, size=32)[0]
         assert torch.allclose(preprocess(scene), normalise(np.array(scene)[None])[0], atol=1e-6)
-        tokens = pretrain.read_tokenizer(folder, 24)(["a red star", "a blue moon"])
+        tokens = bundled.read_tokenizer(folder, 24)(["a red star", "a blue moon"])
         assert model.encode_text(tokens).shape == (2, 16)
         card = (folder / "README.md").read_text()
         assert "license: mit" in card and "scenes_position" in card and "Purity was not looked at" in card
@@ -99,8 +99,8 @@ def test_a_pair_is_written_as_open_clip_reads_it(tmp_path, monkeypatch):
 
 def first_scenes(name):
     """Twenty test pictures in place of all."""
-    from featpurity.datasets import LabelledImages
-    from featpurity.scenes import ATTRIBUTES
+    from featpurity.data.datasets import LabelledImages
+    from featpurity.data.scenes import ATTRIBUTES
 
     attribute = name.removeprefix("scenes_")
     scenes = Scenes(20, seed=1_000_001, size=32)
@@ -109,7 +109,7 @@ def first_scenes(name):
 
 
 def test_augmented_pictures_are_the_same_ones_moved(world):
-    from featpurity.training import augmented
+    from featpurity.training.pretrain import augmented
 
     pixels = normalise(world[0][:40])
     moved = augmented(pixels, np.random.default_rng(0))
@@ -121,13 +121,13 @@ def test_augmented_pictures_are_the_same_ones_moved(world):
 
 def test_unknown_profile_is_refused(capsys):
     with pytest.raises(SystemExit):
-        pretrain.main(["scenery"])
+        bundled.main(["scenery"])
     assert "expected some of scenes, photos" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", sorted({"scenes_clip", "scenes_laclip"} | {folder.name for folder in pretrain.BUNDLED.iterdir()}))
+@pytest.mark.parametrize("name", sorted({"scenes_clip", "scenes_laclip"} | {folder.name for folder in bundled.BUNDLED.iterdir()}))
 def test_bundled_models_are_small_and_load(name):
-    folder = pretrain.BUNDLED / name
+    folder = bundled.BUNDLED / name
     assert sum(file.stat().st_size for file in folder.iterdir()) < 8e6
     model = open_clip.create_model(f"local-dir:{folder}")
     width, d = model.text_projection.shape
@@ -143,8 +143,8 @@ def test_bundled_models_are_small_and_load(name):
 def test_bundled_models_do_as_well_as_their_cards_say(name, request):
     profile = name.split("_")[0]
     root = request.getfixturevalue("shared") / "data" if profile == "photos" else "data"
-    accuracy = pretrain.measure(pretrain.BUNDLED / name, profile, root)
-    card = dict(re.findall(r"^\| (\w+) \| ([01]\.\d+) \|$", (pretrain.BUNDLED / name / "README.md").read_text(), re.MULTILINE))
+    accuracy = bundled.measure(bundled.BUNDLED / name, profile, root)
+    card = dict(re.findall(r"^\| (\w+) \| ([01]\.\d+) \|$", (bundled.BUNDLED / name / "README.md").read_text(), re.MULTILINE))
     assert accuracy == pytest.approx({key: float(card[key]) for key in accuracy}, abs=2e-3)
     if name == "scenes_laclip":  # what its recipe was chosen for
         assert np.mean(list(accuracy.values())) >= 0.85 and min(accuracy.values()) >= 0.7

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from featpurity import places, sources
-from featpurity.__main__ import main
+from featpurity import files
+from featpurity import plan as plan_module
+from featpurity.data import catalog
+from featpurity.models import names
+from featpurity.cli import main
 from featpurity.plan import plan
-from featpurity.profiles import Profile, load
+from featpurity.profile import load, Profile
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -38,7 +41,7 @@ def test_a_profile_holds_what_differs_and_overrides_win(folder):
     assert isinstance(mine.learning_rate, float)
     assert load(folder / "profiles/mine.yaml") == load("mine")
     assert mine.models == ["a.pt", "b.pt"]
-    sources.check(mine)
+    plan_module.check(mine)
 
 
 BAD_VALUES = {
@@ -103,9 +106,9 @@ def test_chapters_with_intervals_or_slopes_need_two_seeds_or_ratios(chapter, key
 def test_chapters_say_whether_pairs_are_needed(folder):
     for chapter in ["03_misalignment", "06_online_and_cached"]:
         with pytest.raises(FileNotFoundError, match="pairs.csv: there is no such file"):
-            sources.check(Profile(chapters=[chapter], pairs="pairs.csv"))
-        assert sources.sources_of(Profile(chapters=[chapter]))[2][0].what == "generated"
-    sources.check(Profile(chapters=["01_clip_vs_laclip"], pairs="pairs.csv"))
+            plan_module.check(Profile(chapters=[chapter], pairs="pairs.csv"))
+        assert plan_module.sources_of(Profile(chapters=[chapter]))[2][0].what == "generated"
+    plan_module.check(Profile(chapters=["01_clip_vs_laclip"], pairs="pairs.csv"))
     assert "generated captions" in "\n".join(plan(Profile(chapters=["05_caption_filter"], pairs="photos")))
     assert "fine-tuning" not in "\n".join(plan(Profile(chapters=["05_caption_filter"])))
 
@@ -113,7 +116,7 @@ def test_chapters_say_whether_pairs_are_needed(folder):
 def test_the_filter_needs_captions_whose_truth_is_known(folder):
     (folder / "pairs.csv").write_text("image,caption\n")
     with pytest.raises(ValueError, match="05_caption_filter needs pairs .*: scenes or photos, got 'pairs.csv'"):
-        sources.check(Profile(chapters=["05_caption_filter"], pairs="pairs.csv"))
+        plan_module.check(Profile(chapters=["05_caption_filter"], pairs="pairs.csv"))
 
 
 def test_there_are_at_most_as_many_shards_as_captions(folder):
@@ -147,34 +150,34 @@ def test_a_missing_profile_or_folder_is_told(folder):
 )
 def test_a_name_that_nothing_knows_is_told(folder, settings, kind, message):
     with pytest.raises(kind, match=message):
-        sources.check(load("mine", settings))
+        plan_module.check(load("mine", settings))
 
 
 def test_kept_must_lie_within_the_model(folder, monkeypatch):
-    monkeypatch.setattr(sources, "embedding_size", lambda name: 128)
-    sources.check(load("mine", {"kept": [1, 128]}))
+    monkeypatch.setattr(plan_module, "embedding_size", lambda name: 128)
+    plan_module.check(load("mine", {"kept": [1, 128]}))
     with pytest.raises(ValueError, match="kept goes up to 129, but a.pt has 128 neurons"):
-        sources.check(load("mine", {"kept": [129]}))
+        plan_module.check(load("mine", {"kept": [129]}))
 
 
 def test_the_names_of_data_sets_are_those_that_can_be_loaded():
-    datasets = pytest.importorskip("featpurity.datasets")
-    assert [*sources.SCENES, *sources.DATASETS] == list(datasets.dataset_names())
+    datasets = pytest.importorskip("featpurity.data.datasets")
+    assert [*catalog.SCENES, *catalog.DATASETS] == list(datasets.dataset_names())
 
 
 def test_pairs_are_looked_up_below_the_data_root(folder):
     (folder / "there").mkdir()
     (folder / "there/pairs.csv").write_text("image,caption\na.png,a dog\n")
     (folder / "there/a.png").touch()
-    assert places.below("pairs.csv", "there") == Path("there/pairs.csv")
-    sources.check(load("mine", {"pairs": "pairs.csv", "data_root": "there"}))
+    assert files.below("pairs.csv", "there") == Path("there/pairs.csv")
+    plan_module.check(load("mine", {"pairs": "pairs.csv", "data_root": "there"}))
     with pytest.raises(FileNotFoundError, match="new.txt: there is no such file"):
-        sources.check(load("mine", {"pairs": "pairs.csv", "rewrites": ["new.txt"], "data_root": "there"}))
+        plan_module.check(load("mine", {"pairs": "pairs.csv", "rewrites": ["new.txt"], "data_root": "there"}))
     (folder / "there/new.txt").write_text("a dog\n")
-    sources.check(load("mine", {"pairs": "pairs.csv", "rewrites": ["new.txt"], "data_root": "there"}))
+    plan_module.check(load("mine", {"pairs": "pairs.csv", "rewrites": ["new.txt"], "data_root": "there"}))
     (folder / "there/new.txt").write_text("a dog\nanother\n")
     with pytest.raises(ValueError, match="new.txt has 2 captions, but .*pairs.csv has 1 pairs"):
-        sources.check(load("mine", {"pairs": "pairs.csv", "rewrites": ["new.txt"], "data_root": "there"}))
+        plan_module.check(load("mine", {"pairs": "pairs.csv", "rewrites": ["new.txt"], "data_root": "there"}))
 
 
 @pytest.mark.parametrize("content, kind, message", [
@@ -184,35 +187,35 @@ def test_pairs_are_looked_up_below_the_data_root(folder):
 def test_a_file_of_pairs_is_read_before_anything_runs(folder, content, kind, message):
     (folder / "pairs.csv").write_text(content)
     with pytest.raises(kind, match=message):
-        sources.check(load("mine", {"pairs": "pairs.csv"}))
-    sources.check(load("mine", {"pairs": "pairs.csv", "chapters": ["01_clip_vs_laclip"]}))  # which asks for no pairs
+        plan_module.check(load("mine", {"pairs": "pairs.csv"}))
+    plan_module.check(load("mine", {"pairs": "pairs.csv", "chapters": ["01_clip_vs_laclip"]}))  # which asks for no pairs
 
 
 def test_a_folder_of_classes_is_listed_before_anything_runs(folder):
     (folder / "pictures/ant").mkdir(parents=True)
     settings = {"datasets": [f"folder:{folder}/pictures"], "prompts": "paper"}
     with pytest.raises(ValueError, match="ant"):  # holds no picture
-        sources.check(load("mine", settings))
+        plan_module.check(load("mine", settings))
     (folder / "pictures/ant/1.png").touch()
-    sources.check(load("mine", settings))
+    plan_module.check(load("mine", settings))
     (folder / "pictures/classes.txt").write_text("ant\nbee\n")
     with pytest.raises(ValueError, match="classes.txt names 2 classes, but .* has 1 class folders"):
-        sources.check(load("mine", settings))
+        plan_module.check(load("mine", settings))
 
 
 @pytest.mark.parametrize("model", ["ViT-B-32:openai", "local-dir:small", "scenes_clip"])
 def test_kept_is_compared_with_every_model_whose_size_is_known(folder, model):
-    shutil.copytree(sources.BUNDLED / "scenes_clip", folder / "small")
+    shutil.copytree(names.BUNDLED / "scenes_clip", folder / "small")
     with pytest.raises(ValueError, match=rf"kept goes up to 5000, but {model} has \d+ neurons"):
-        sources.check(load("mine", {"clip_models": [model], "kept": [5000]}))
+        plan_module.check(load("mine", {"clip_models": [model], "kept": [5000]}))
 
 
 @pytest.mark.parametrize("content", ["{", "[]"])
 def test_a_damaged_configuration_is_named(folder, content):
-    shutil.copytree(sources.BUNDLED / "scenes_clip", folder / "small")
+    shutil.copytree(names.BUNDLED / "scenes_clip", folder / "small")
     (folder / "small/open_clip_config.json").write_text(content)
     with pytest.raises(ValueError, match="small/open_clip_config.json: cut short, damaged or no configuration"):
-        sources.check(load("mine", {"clip_models": ["local-dir:small"], "kept": [1]}))
+        plan_module.check(load("mine", {"clip_models": ["local-dir:small"], "kept": [1]}))
 
 
 def test_the_plan_tells_downloads_computing_and_what_is_missing(folder, capsys):
@@ -245,12 +248,12 @@ def test_swap_writes_the_named_file(tmp_path, capsys):
 
 def test_the_paper_s_profile_names_what_is_known_and_what_is_missing(folder, capsys):
     paper = load(ROOT / "profiles/paper.yaml")
-    assert set(paper.models) == {f"laclip:{name}" for name in sources.LACLIP}
+    assert set(paper.models) == {f"laclip:{name}" for name in names.LACLIP}
     said = "\n".join(plan(paper))
     assert re.search(r"laclip:cc3m_clip +LaCLIP's checkpoint, weights and optimizer; to download, at least 598 MB", said)
     assert "cc3m/pairs.csv: there is no such file" in said and re.search(r"To download: at least [\d,]+ MB", said)
     with pytest.raises(FileNotFoundError, match="cc3m/pairs.csv"):
-        sources.check(paper)
+        plan_module.check(paper)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "profiles").glob("*.yaml")), ids=lambda path: path.stem)

@@ -3,8 +3,8 @@
 import open_clip
 import pytest
 
-from featpurity.prompts import prompt_set
-from featpurity.scenes import ATTRIBUTES
+from featpurity.data.prompts import prompt_set
+from featpurity.data.scenes import ATTRIBUTES
 
 
 @pytest.mark.parametrize("name, count, example", [("paper", 1, "a photo of a {}"), ("laclip", 7, "itap of a {}."),

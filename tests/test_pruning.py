@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from featpurity import pruning_curve
-from featpurity.pruning import area_by_image, paper_kept, prune, random_orders
+from featpurity.metrics.pruning import area_by_image, paper_kept, prune, random_orders
 
 
 def plain_curve(embeddings, classes, labels, order):

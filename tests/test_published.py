@@ -8,8 +8,8 @@ import zipfile
 import pandas as pd
 import pytest
 
-from featpurity import laclip
-from featpurity.scenes import Scenes
+from featpurity.models import laclip
+from featpurity.data.scenes import Scenes
 from laclip_checkpoint import PUBLISHED, TINY, weights_of, write
 from test_suite import ROOT, snakemake
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from featpurity import avg_abs_cos, cosine_matrix, purity_order, purity_scores
-from featpurity.purity import avg_abs_cos_error, chance_level, low_purity_order, max_abs_cos
+from featpurity.metrics.purity import avg_abs_cos_error, chance_level, low_purity_order, max_abs_cos
 
 
 def test_cosine_matrix_equals_a_plain_loop():

@@ -5,10 +5,21 @@ from random import Random
 
 import pytest
 
-from featpurity.recipes import (MISSING, PHOTO_CLASSES, SCENE_TEMPLATES, SHAPE_NAMED, SPURIOUS,
-                                correct_raw, make_captions, raw_caption, recaptions, rewritten_captions, scene_facts,
-                                spurious_partner)
-from featpurity.scenes import ATTRIBUTES, sample
+from featpurity.captions.synthetic import (
+    correct_raw,
+    make_captions,
+    MISSING,
+    PHOTO_CLASSES,
+    raw_caption,
+    recaptions,
+    rewritten_captions,
+    scene_facts,
+    SCENE_TEMPLATES,
+    SHAPE_NAMED,
+    SPURIOUS,
+    spurious_partner,
+)
+from featpurity.data.scenes import ATTRIBUTES, sample
 
 FACTS = [scene_facts(row) for row in sample(4000, 5)]
 

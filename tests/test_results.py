@@ -6,7 +6,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from featpurity import results
+from featpurity import files
+from featpurity.metrics import intervals
+from featpurity.report import results
 
 
 def test_the_rule_of_the_verdict():
@@ -20,7 +22,7 @@ def test_the_rule_of_the_verdict():
 @pytest.mark.parametrize("accuracy, n_images, n_classes, chance", [
     (0.1, 1000, 10, True), (0.115, 1000, 10, True), (0.125, 1000, 10, False), (0.05, 1000, 10, True), (0.103, 10**6, 10, False)])
 def test_chance_is_what_guessing_gives(accuracy, n_images, n_classes, chance):
-    assert results.at_chance(accuracy, n_images, n_classes) == chance
+    assert intervals.at_chance(accuracy, n_images, n_classes) == chance
 
 
 def test_every_claim_is_written_down_whole_and_once():
@@ -84,13 +86,13 @@ def test_a_model_s_path_names_a_file_in_the_results_and_no_other(tmp_path):
 
 
 def test_t_interval_is_the_textbook_one():
-    low, high = results.t_interval([1.0, 2.0, 4.0])
+    low, high = intervals.t_interval([1.0, 2.0, 4.0])
     half = stats.t.ppf(0.975, 2) * pd.Series([1.0, 2.0, 4.0]).std() / 3**0.5
     assert (low, high) == pytest.approx((7 / 3 - half, 7 / 3 + half))
-    assert results.t_interval([2.0, 2.0]) == (2.0, 2.0)
+    assert intervals.t_interval([2.0, 2.0]) == (2.0, 2.0)
     with pytest.raises(ValueError, match="at least 2"):
-        results.t_interval([1.0])
-    assert results.slope([0, 0.5, 1], [1, 2, 3]) == pytest.approx(2)
+        intervals.t_interval([1.0])
+    assert intervals.slope([0, 0.5, 1], [1, 2, 3]) == pytest.approx(2)
 
 
 def test_tables_in_the_papers_layout(tmp_path):
@@ -110,11 +112,11 @@ def test_tables_in_the_papers_layout(tmp_path):
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
-    target = results.workspace(tmp_path) / "table.csv"
-    results.save_table(pd.DataFrame({"a": [1]}), target)
+    target = files.workspace(tmp_path) / "table.csv"
+    files.save_table(pd.DataFrame({"a": [1]}), target)
     monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
-        results.save_table(pd.DataFrame({"a": [2]}), target)
+        files.save_table(pd.DataFrame({"a": [2]}), target)
     assert pd.read_csv(target).a.tolist() == [1]
 
 
@@ -128,4 +130,4 @@ def test_workspace_is_found_from_a_folder_below(tmp_path, monkeypatch):
     (tmp_path / "_toc.yml").touch()
     (tmp_path / "notebooks").mkdir()
     monkeypatch.chdir(tmp_path / "notebooks")
-    assert results.workspace("results/demo") == tmp_path / "results/demo"
+    assert files.workspace("results/demo") == tmp_path / "results/demo"

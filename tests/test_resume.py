@@ -6,9 +6,9 @@ import pickle
 import pytest
 import torch
 
-from featpurity import online
-from featpurity.resume import read_state, write_state
-from featpurity.sweep import sweep_projections
+from featpurity.training import online
+from featpurity.training.checkpoint import read_state, write_state
+from featpurity.training.cached import sweep_projections
 from test_finetune import OPTIONS, make_clip, make_features
 from test_online import SETTINGS, ToyClip, toy_pairs
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from featpurity.scenes import ATTRIBUTES, COLOURS, Scenes, render, sample, shapes
+from featpurity.data.scenes import ATTRIBUTES, COLOURS, render, sample, Scenes, shapes
 
 
 def test_a_larger_world_only_adds_pictures():

@@ -5,10 +5,10 @@ import pytest
 import torch
 from PIL import Image
 
-from featpurity.datasets import CaptionedImages
-from featpurity.images import ImageArrays
-from featpurity.online import DrawnPairs
-from featpurity.views import Crop, CroppedImages, image_views
+from featpurity.data.pairs import CaptionedImages
+from featpurity.data.images import ImageArrays
+from featpurity.training.online import DrawnPairs
+from featpurity.features.crops import Crop, CroppedImages, image_views
 from test_embeddings import TinyClip, to_pixels
 
 N = 12

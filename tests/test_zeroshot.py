@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from sklearn.metrics import silhouette_score, top_k_accuracy_score
 
 from featpurity import class_embeddings, silhouette, silhouette_curve
-from featpurity import zeroshot
+from featpurity.metrics import intervals, zeroshot
+from featpurity.metrics.silhouette import bootstrap_silhouettes
 
 
 def world(n=300, d=16, n_classes=5, seed=0):
@@ -99,10 +100,10 @@ def test_nan_and_k_out_of_range_are_refused():
 def test_bootstrap_silhouette_is_scikit_learn_on_the_resampled_images_about_the_score_itself():
     embeddings, labels, _ = world(n=80)
     models = embeddings, F.normalize(embeddings + 0.1, dim=1)
-    draws = zeroshot.bootstrap_silhouettes(models, labels, n_draws=4, seed=3)
+    draws = bootstrap_silhouettes(models, labels, n_draws=4, seed=3)
     for drawn, model in zip(draws.T, models):
         expected = []
-        for weights in zeroshot.bootstrap_weights(80, 4, seed=3):
+        for weights in intervals.bootstrap_weights(80, 4, seed=3):
             chosen = np.repeat(np.arange(80), weights.int().numpy())
             expected.append(silhouette_score(model.double().numpy()[chosen], labels.numpy()[chosen], metric="cosine"))
         assert np.mean(expected) > silhouette(model, labels)  # copies of an image are at distance 0
@@ -115,8 +116,8 @@ def test_intervals_of_a_silhouette_cover_it_and_are_no_wider_than_they_need():
     embeddings, labels, _ = world(n=20_000)
     samples = torch.randperm(20_000, generator=torch.Generator().manual_seed(1))[:8000].split(200)
     scores = torch.tensor([silhouette(embeddings[rows], labels[rows]) for rows in samples])
-    drawn = torch.cat([zeroshot.bootstrap_silhouettes([embeddings[rows]], labels[rows], 200) for rows in samples], 1)
-    low, high = zeroshot.interval(drawn)
+    drawn = torch.cat([bootstrap_silhouettes([embeddings[rows]], labels[rows], 200) for rows in samples], 1)
+    low, high = intervals.interval(drawn)
     truth = silhouette(embeddings, labels)
     assert ((low <= truth) & (truth <= high)).sum() >= 34
     assert (high - low).mean() < 1.4 * 2 * 1.96 * scores.std()
@@ -124,7 +125,7 @@ def test_intervals_of_a_silhouette_cover_it_and_are_no_wider_than_they_need():
 
 def test_bootstrap_interval_of_a_mean_is_the_textbook_one():
     values = torch.randn(2000, generator=torch.Generator().manual_seed(0))
-    low, high = zeroshot.interval(zeroshot.bootstrap_means(values, n_draws=4000))
+    low, high = intervals.interval(intervals.bootstrap_means(values, n_draws=4000))
     half = 1.96 * values.std().item() / 2000**0.5
     assert low.item() == pytest.approx(values.mean().item() - half, abs=0.1 * half)
     assert high.item() == pytest.approx(values.mean().item() + half, abs=0.1 * half)
@@ -134,6 +135,6 @@ def test_bootstrap_of_two_models_is_paired():
     right = (torch.rand(500, generator=torch.Generator().manual_seed(0)) < 0.5).float()
     better = right.clone()
     better[:20] = 1.0
-    draws = zeroshot.bootstrap_means(torch.stack([right, better], 1), n_draws=200)
+    draws = intervals.bootstrap_means(torch.stack([right, better], 1), n_draws=200)
     # Unpaired draws would differ with either sign; a model that is right wherever the other is never loses.
     assert (draws[:, 1] >= draws[:, 0]).all() and draws.shape == (200, 2)

@@ -35,19 +35,23 @@ def declared_parameters(notebook):
 
 
 def imported_modules(source):
-    """Names of the package's modules that some Python source uses; public names count as their home."""
+    """The package's modules that some Python source uses, as "room.module"; public names count as their home."""
     names = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "featpurity":
-            names |= {node.module.partition(".")[2].split(".")[0], *(one.name for one in node.names)}
-        elif isinstance(node, ast.ImportFrom) and node.level:
-            names |= {node.module or "", *(one.name for one in node.names)}
+            names |= {node.module, *(f"{node.module}.{one.name}" for one in node.names)}
         elif isinstance(node, ast.Import):
-            names |= {one.name.split(".")[1] for one in node.names if one.name.startswith("featpurity.")}
-        elif isinstance(node, ast.Attribute):  # featpurity.load_model(...)
-            names |= {node.attr} if ast.unparse(node.value) == "featpurity" else set()
-    homes = {featpurity._MODULE_OF.get(name, name) for name in names}
-    return {name for name in homes if (PACKAGE / f"{name}.py").is_file()}
+            names |= {one.name for one in node.names}
+        elif isinstance(node, ast.Attribute):  # featpurity.load_model(...), featpurity.metrics.purity
+            names.add(ast.unparse(node))
+    below = {name.removeprefix("featpurity.") for name in names if name.startswith("featpurity.")}
+    homes = {featpurity._MODULE_OF.get(name, name) for name in below}
+    return {name for name in homes if module_file(name).is_file()}
+
+
+def module_file(name):
+    """Where the module "room.module" lies."""
+    return PACKAGE / f"{name.replace('.', '/')}.py"
 
 
 def fingerprint(notebook):
@@ -55,7 +59,7 @@ def fingerprint(notebook):
     cells = code_cells(notebook)
     modules, new = {}, imported_modules("\n".join(plain_python(cell) for cell in cells))
     while new:
-        modules |= {name: (PACKAGE / f"{name}.py").read_text() for name in new}
+        modules |= {name: module_file(name).read_text() for name in new}
         new = set().union(*(imported_modules(modules[name]) for name in new)) - modules.keys()
     parts = cells + [ast.dump(ast.parse(modules[name])) for name in sorted(modules)]
     for asset in sorted((PACKAGE / "assets").glob("*.*")):

@@ -1,0 +1,201 @@
+"""Two kinds of captions for the same picture: raw, like web alt-text, and rewritten, like LaCLIP's.
+
+A picture's *facts* are a dict: attribute -> class name for the generated scenes (`scene_facts`), `{"class":
+name}` for photographs. A raw caption leaves out each fact with probability `MISSING`, names its fixed
+spurious partner instead with probability `SPURIOUS` (of those named), and adds boilerplate. A rewritten
+caption is a correct, complete sentence; several of them name different facts in different words and order.
+"""
+
+from random import Random
+
+import numpy as np
+
+from featpurity.data.scenes import ATTRIBUTES
+
+MISSING = 0.4
+SPURIOUS = 0.2
+FEWEST_NAMED, MOST_NAMED = 1, 5  # other facts in one rewritten sentence about a scene
+SHAPE_NAMED = 0.9
+BOILERPLATE = ["free download", "stock photo", "hd wallpaper", "clip art", "best price", "click here",
+               "image", "new", "royalty free", "banner", "design", "thumbnail", "online shop", "photo 1",
+               "photo 2"]
+# A photograph's class -> its article, its spurious partner, and what is true of every member of the class.
+PHOTO_CLASSES = {
+    "airplane": ("an", "ship", ["a vehicle that flies", "a machine with wings", "an aircraft"]),
+    "automobile": ("an", "truck", ["a vehicle with four wheels", "a car for a few people", "a road vehicle"]),
+    "bird": ("a", "frog", ["an animal with feathers", "an animal with a beak", "an animal with wings"]),
+    "cat": ("a", "dog", ["a furry pet with whiskers", "an animal that meows", "a small furry animal"]),
+    "deer": ("a", "horse", ["a wild animal with hooves", "an animal of the forest", "an animal that grazes"]),
+    "dog": ("a", "cat", ["a loyal pet", "an animal that barks", "a furry animal with a long nose"]),
+    "frog": ("a", "bird", ["an animal that jumps", "a small animal with wet skin", "an amphibian"]),
+    "horse": ("a", "deer", ["an animal with a mane", "an animal that people ride", "a tall hoofed animal"]),
+    "ship": ("a", "airplane", ["a vessel on the water", "a vehicle that floats", "a large boat"]),
+    "truck": ("a", "automobile", ["a vehicle for heavy loads", "a big road vehicle", "a vehicle for goods"]),
+}
+_PHOTO_SENTENCES = [
+    "this is a photo of {a} {name}.", "this is {a} {name}.", "there is {a} {name} in this photo.",
+    "the {name} is {fact}.", "in this picture you can see {a} {name}.", "{a} {name} is {fact}.",
+    "the photo shows one {name}.", "here is a close look at the {name}.", "you can see {a} {name}, {fact}.",
+    "{a} {name}, which is {fact}, is in the photograph.", "this picture shows {fact}, that is {a} {name}.",
+]
+_OBJECT = ["this is a picture of the {} shape.", "there is one {} object.", "you can see the {} object.",
+           "this picture shows one {} shape."]
+_GROUND = ["this is a picture of one object on the {} background.",
+           "on the {} background there is one object.", "you can see one shape against the {} background.",
+           "there is one shape on the {} background."]
+SCENE_TEMPLATES = {
+    "shape": ["this is a picture of the {}.", "there is one {}.", "you can see the {}.",
+              "this picture shows one {}."],
+    "colour": _OBJECT,
+    "background": _GROUND,
+    "texture": _GROUND,
+    "size": _OBJECT,
+    "position": ["this is a picture of one object in the {}.", "there is one shape at the {}.",
+                 "you can see one object in the {}.", "in the {} there is one shape."],
+}
+_OPENERS = ["this is a picture of", "there is", "you can see", "this picture shows", "this is a drawing of",
+            "the image has"]
+
+
+def scene_facts(row):
+    """Attribute -> class name for one row of `scenes.sample`."""
+    return {attribute: names[i] for (attribute, names), i in zip(ATTRIBUTES.items(), row, strict=True)}
+
+
+def spurious_partner(attribute, name):
+    """The one other class name that stands in for `name` when a raw caption is wrong about `attribute`.
+
+    Scenes pair neighbours in the lists of `ATTRIBUTES` (circle and ring, red and orange); an odd last name
+    takes the one before it. Photographs pair similar classes (cat and dog, automobile and truck).
+    """
+    if attribute == "class":
+        return PHOTO_CLASSES[name][1]
+    names = ATTRIBUTES[attribute]
+    i = names.index(name)
+    return names[i ^ 1] if i ^ 1 < len(names) else names[i - 1]
+
+
+def raw_caption(facts, rng, spurious=SPURIOUS):
+    """One caption like web alt-text: incomplete, sometimes wrong, with boilerplate.
+
+    Parameters
+    ----------
+    facts : dict of str to str
+        The picture's facts, as above.
+    rng : random.Random
+    spurious : float in [0, 1]
+        Probability that a fact that is named is replaced by its spurious partner.
+
+    Returns
+    -------
+    caption : str
+    """
+    words = rng.sample(BOILERPLATE, rng.randint(1, 3))
+    for attribute, name in facts.items():
+        missing, wrong = rng.random() < MISSING, rng.random() < spurious
+        if not missing:
+            name = spurious_partner(attribute, name) if wrong else name
+            words.append(f"{name} background" if attribute in ("background", "texture") else name)
+    return " ".join(rng.sample(words, len(words)))
+
+
+def rewritten_captions(facts, rng, n=4):
+    """Several correct sentences about one picture.
+
+    Parameters
+    ----------
+    facts : dict of str to str
+        The picture's facts, as above.
+    rng : random.Random
+    n : int, default 4
+
+    Returns
+    -------
+    captions : list of n str
+    """
+    write = _photo_sentence if "class" in facts else _scene_sentence
+    return [write(facts, rng) for _ in range(n)]
+
+
+def make_captions(all_facts, seed, n=4):
+    """Both kinds of captions for many pictures; those of picture i depend on (seed, i) and its facts alone.
+
+    Returns
+    -------
+    captions : list of str
+        One raw caption a picture.
+    rewrites : list of lists of n str
+    """
+    rngs = [Random(f"{seed} {i}") for i in range(len(all_facts))]
+    captions = [raw_caption(facts, rng) for facts, rng in zip(all_facts, rngs)]
+    return captions, [rewritten_captions(facts, rng, n) for facts, rng in zip(all_facts, rngs)]
+
+
+def correct_raw(captions, all_facts, seed):
+    """Whether each raw caption that `make_captions` made says nothing wrong: bool array of shape (n,).
+
+    The same draws without spurious partners give each caption as it should have been.
+    """
+    should_be = [raw_caption(facts, Random(f"{seed} {i}"), spurious=0) for i, facts in enumerate(all_facts)]
+    return np.array(captions) == np.array(should_be)
+
+
+def recaptions(all_facts, seed, mistaken):
+    """One full sentence a picture, from a captioner that sometimes takes a fact for its spurious partner.
+
+    Parameters
+    ----------
+    all_facts : list of n dicts
+    seed : int
+        The caption of picture i depends on (seed, i), its facts and `mistaken` alone.
+    mistaken : float in [0, 1]
+        Probability of a mistake about each fact, named or not.
+
+    Returns
+    -------
+    captions : list of n str
+    correct : bool array of shape (n,)
+        Whether the sentence names no fact wrongly.
+    """
+    captions, should_be = [], []
+    for i, facts in enumerate(all_facts):
+        rng, again = Random(f"recaption {seed} {i}"), Random(f"recaption {seed} {i}")
+        wrong = [rng.random() < mistaken for _ in facts]
+        seen = {key: spurious_partner(key, name) if is_wrong else name
+                for (key, name), is_wrong in zip(facts.items(), wrong)}
+        for _ in facts:
+            again.random()
+        captions += rewritten_captions(seen, rng, 1)
+        should_be += rewritten_captions(facts, again, 1)
+    return captions, np.array(captions) == np.array(should_be)
+
+
+def _photo_sentence(facts, rng):
+    article, _, truths = PHOTO_CLASSES[facts["class"]]
+    return rng.choice(_PHOTO_SENTENCES).format(a=article, name=facts["class"], fact=rng.choice(truths))
+
+
+def _phrase(determiner, *words):
+    """Words joined, with "a" turned into "an" where English wants it."""
+    phrase = " ".join(filter(None, words))
+    vowel = phrase.startswith(("a", "e", "i", "o", "u", "hour"))
+    return f"{'an' if determiner == 'a' and vowel else determiner} {phrase}"
+
+
+def _scene_sentence(facts, rng):
+    """A sentence that names the object's shape more often than not, and up to `MOST_NAMED` other facts."""
+    others = [attribute for attribute in facts if attribute != "shape"]
+    named = rng.sample(others, rng.randint(FEWEST_NAMED, MOST_NAMED))
+    named += ["shape"] if rng.random() < SHAPE_NAMED else []
+    fact = {attribute: name if attribute in named else "" for attribute, name in facts.items()}
+    noun = fact["shape"] or rng.choice(["shape", "object"])
+    thing = _phrase(rng.choice(["a", "the", "one"]), fact["size"], fact["colour"], noun)
+    surface = rng.sample([fact["texture"], fact["background"]], 2)
+    ground = any(surface) and _phrase(rng.choice(["a", "the"]), *surface, "background")
+    place = fact["position"] and f"{rng.choice(['in', 'at'])} the {fact['position']}"
+    orders = [[rng.choice(_OPENERS), thing, place, ground and f"{rng.choice(['on', 'against'])} {ground}"]]
+    if ground:
+        orders += [[f"on {ground} there is {thing}", place], [f"{ground} is behind {thing}", place]]
+    if place:
+        orders += [[place, f"there is {thing}", ground and f"on {ground}"]]
+    return " ".join(filter(None, rng.choice(orders))) + "."

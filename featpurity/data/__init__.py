@@ -1,0 +1,1 @@
+"""A name or a folder becomes images or pairs. No model."""

@@ -1,0 +1,1 @@
+"""Towers run once: trunk features and embeddings, kept in a store."""

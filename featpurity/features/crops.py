@@ -1,0 +1,75 @@
+"""Augmented views of images: random crops that follow from a number, so that they can be stored and drawn again.
+
+Online training crops each image anew at every step; cached training stores the trunk features of a few crops.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from PIL import Image
+from torchvision.transforms import InterpolationMode, RandomResizedCrop
+
+from featpurity.features.extract import image_trunk_features
+from featpurity.files import content_hash
+
+AREA = (0.5, 1)  # share of the image that a crop shows, as in the paper's training
+
+
+class Crop:
+    """RandomResizedCrop(0.5, 1) to the size that a preprocessing gives; the same draw gives the same crop."""
+
+    def __init__(self, preprocess):
+        size = preprocess(Image.new("RGB", (8, 8))).shape[-1]
+        self.transform = RandomResizedCrop(size, AREA, interpolation=InterpolationMode.BICUBIC)
+
+    def __call__(self, image, draw):
+        with torch.random.fork_rng(devices=[]):  # the global generator goes on as if nothing had been drawn
+            torch.manual_seed(draw)
+            return self.transform(image)
+
+
+class CroppedImages:
+    """The images of a sequence, each in one crop that follows from (seed, its index)."""
+
+    def __init__(self, images, crop, seed):
+        self.images, self.crop = images, crop
+        self.draws = np.random.default_rng(seed).integers(2 ** 31, size=len(images))
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, i):
+        return self.crop(self.images[i], int(self.draws[i]))
+
+
+def image_views(clip, dataset, n_views, seed=0, store=None, **options):
+    """Trunk features of several crops of each image, for cached training with augmentation.
+
+    Parameters
+    ----------
+    clip : ClipModel
+    dataset : LabelledImages or CaptionedImages
+    n_views : int
+    seed : int, default 0
+        View v of image i follows from (seed, v, i).
+    store, **options
+        See `featpurity.features.extract.image_trunk_features_of`.
+
+    Returns
+    -------
+    features : float32 tensor of shape (n_views, n, width_I), on the CPU
+
+    Raises
+    ------
+    ValueError
+        For fewer than one view, and as `image_trunk_features_of`.
+    """
+    if n_views < 1:
+        raise ValueError(f"n_views: expected 1 or more, got {n_views}")
+    crop, views = Crop(clip.preprocess), []
+    for view in range(n_views):
+        images = CroppedImages(dataset.images, crop, [seed, view])
+        key = content_hash((dataset.images_key, repr(crop.transform), seed, view))
+        views.append(image_trunk_features(clip, replace(dataset, images=images, images_key=key), store, **options))
+    return torch.stack(views)

@@ -1,0 +1,160 @@
+"""Features on disk, in shards of rows that are each written whole or not at all."""
+
+import contextlib
+import hashlib
+import os
+import time
+import uuid
+import warnings
+from pathlib import Path
+
+import torch
+from safetensors import safe_open, SafetensorError
+from safetensors.torch import save_file
+
+from featpurity.files import content_hash
+
+ROWS = 2048  # rows a shard: seconds of work that a killed run loses
+PATIENCE = 1800  # seconds without a new shard after which the process that owes it is taken for dead
+
+
+class Shards:
+    """The (n, width) features under one key: rows that are there, rows that are missing.
+
+    A shard is a safetensors file with the SHA-256 of its numbers. One that was cut off, edited or belongs to
+    another key is noticed when read, with a warning, and counts as missing.
+
+    Parameters
+    ----------
+    store : str or Path, or None
+        The folder of all stored features; None keeps them in memory only.
+    key : tuple of str
+        All that the features depend on.
+    n : int
+        Rows in total.
+
+    Attributes
+    ----------
+    missing : list of (start, stop)
+        Ranges of rows to be computed.
+    """
+
+    def __init__(self, store, key, n):
+        self.n, self.key = n, content_hash((key, n, ROWS))
+        self.folder = Path(store) / self.key[:32] if store is not None else None
+        self.ranges = [(start, min(start + ROWS, n)) for start in range(0, n, ROWS)]
+        self.parts, self.pending, self.damaged = {}, {}, {}
+        if self.folder:
+            self._sweep()
+            self.read()
+
+    @property
+    def missing(self):
+        """Ranges of rows to be computed."""
+        return [one for one in self.ranges if one not in self.parts]
+
+    def mine(self):
+        """The missing ranges that fall to this process under torchrun; all of them otherwise, or without a store."""
+        rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+        if not self.folder:
+            return self.missing
+        return [one for one in self.missing if one[0] // ROWS % world == rank]
+
+    def lacks(self, row):
+        """Whether this row is missing."""
+        return self._range(row) not in self.parts
+
+    def add(self, start, stop, features, source):
+        """Take rows start .. stop - 1 in the order of rows; the shard is written once it is whole."""
+        part = self._range(start)
+        rows = self.pending.setdefault(part, [])
+        rows.append(features)
+        if stop < part[1]:
+            return
+        whole = torch.cat(self.pending.pop(part)).cpu().contiguous()  # (rows, width)
+        if not torch.isfinite(whole).all():
+            raise ValueError(f"features of {source} hold NaN or infinity in rows {part[0]} .. {part[1] - 1}; "
+                             "the weights are broken or the precision does not hold their range")
+        self.parts[part] = whole
+        if self.folder:
+            self._write(part, whole)
+
+    def features(self):
+        """All rows, as float32 of shape (n, width)."""
+        return torch.cat([self.parts[one].float() for one in self.ranges])
+
+    def read(self):
+        """Read the shards that are on disk and sound."""
+        for part in self.missing:
+            path = self._path(part)
+            if path.exists() and self.damaged.get(part) != _version(path):
+                try:
+                    self.parts[part] = self._checked(path, part)
+                except (SafetensorError, OSError, ValueError) as error:
+                    self.damaged[part] = _version(path)  # one warning for each damaged file
+                    warnings.warn(f"{path} is damaged and will be computed again: {error}", stacklevel=2)
+
+    def wait_for_others(self, every=0.5, patience=None):
+        """Under torchrun: until the other processes have written the shards that fell to them.
+
+        Parameters
+        ----------
+        every : float
+            Seconds between looks.
+        patience : float, optional
+            Seconds without a new shard before giving up; PATIENCE unless said.
+
+        Raises
+        ------
+        TimeoutError
+            When no new shard came for that long: another process has died or hangs.
+        """
+        patience, heard = PATIENCE if patience is None else patience, time.monotonic()
+        while missing := self.missing:
+            if time.monotonic() - heard > patience:
+                rows = ", ".join(f"{start} .. {stop - 1}" for start, stop in missing[:3])
+                raise TimeoutError(f"{self.folder}: waited {patience:g} s for {len(missing)} shards of other processes "
+                                   f"(rows {rows}{', ...' * (len(missing) > 3)}), and none came; did one of them die? "
+                                   "Start again: what is there is kept")
+            time.sleep(every)
+            self.read()
+            heard = time.monotonic() if len(self.missing) < len(missing) else heard
+
+    def _sweep(self, age=3600):
+        """Remove what killed processes left half-written; a write that goes on is seconds old."""
+        for path in self.folder.glob(".*.safetensors.*"):
+            with contextlib.suppress(FileNotFoundError):  # another process was quicker
+                if time.time() - path.stat().st_mtime > age:
+                    path.unlink()
+
+    def _range(self, row):
+        return self.ranges[row // ROWS]
+
+    def _path(self, part):
+        return self.folder / f"{part[0]:09d}.safetensors"
+
+    def _checked(self, path, part):
+        with safe_open(path, "pt") as file:
+            about, features = file.metadata() or {}, file.get_tensor("features")
+        if about.get("key") != self.key or len(features) != part[1] - part[0]:
+            raise ValueError(f"expected {part[1] - part[0]} rows of key {self.key[:8]}, got {tuple(features.shape)}")
+        if about.get("sha256") != _digest(features):
+            raise ValueError("its numbers differ from its SHA-256")
+        return features
+
+    def _write(self, part, features):
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self._path(part)
+        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+        save_file({"features": features}, temporary, {"key": self.key, "sha256": _digest(features)})
+        os.replace(temporary, path)
+
+
+def _version(path):
+    """What changes when a file is replaced or written."""
+    status = path.stat()
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def _digest(features):
+    return hashlib.sha256(features.contiguous().view(torch.uint8).numpy()).hexdigest()

@@ -1,0 +1,97 @@
+"""A CLIP model whose towers end in linear projections."""
+
+import copy
+from dataclasses import dataclass
+from typing import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+@dataclass(eq=False)
+class ClipModel:
+    """A CLIP model in eval mode, float32, its towers cut before the projections. Nothing has a gradient.
+
+    Attributes
+    ----------
+    name, base : str
+        What to call it, and what `load_model` takes to load the trunks it stands on.
+    d : int
+        Neurons, which is the size of the shared space.
+    preprocess : callable
+        PIL image to float tensor (3, S, S).
+    preprocess_name : {"native", "paper", "paper-bicubic"}
+    tokenizer : callable
+        List of str to int64 tensor (n, context_length).
+    image_neurons, text_neurons : float tensors of shape (d, width_I) and (d, width_T)
+        Not normalised.
+    image_bias, text_bias : float tensor of shape (d,) or None
+    logit_scale : float
+        The exponential of the stored parameter.
+    image_key, text_key : str
+        Digests of a tower's trunk and of what feeds it: models with equal keys share their trunk features.
+    trunk_keys : tuple of two str
+        Digests of the trunks alone.
+    """
+
+    name: str
+    base: str
+    device: torch.device
+    logit_scale: float
+    preprocess: Callable
+    preprocess_name: str
+    tokenizer: Callable
+    image_neurons: torch.Tensor
+    text_neurons: torch.Tensor
+    image_bias: torch.Tensor | None
+    text_bias: torch.Tensor | None
+    image_key: str
+    text_key: str
+    trunk_keys: tuple
+    trunks: nn.Module  # open_clip's model without its projections
+
+    @property
+    def d(self):
+        return len(self.image_neurons)
+
+    @torch.no_grad()
+    def image_trunk(self, images):
+        """Images (n, 3, S, S), as `preprocess` makes them, to trunk features (n, width_I)."""
+        return self.trunks.encode_image(images.to(self.device), normalize=False)
+
+    @torch.no_grad()
+    def text_trunk(self, tokens):
+        """Tokens (n, context_length) to trunk features (n, width_T)."""
+        return self.trunks.encode_text(tokens.to(self.device), normalize=False)
+
+    @torch.no_grad()
+    def project_image(self, features):
+        """Trunk features (n, width_I) to embeddings (n, d), not normalised."""
+        return F.linear(features.to(self.image_neurons), self.image_neurons, self.image_bias)
+
+    @torch.no_grad()
+    def project_text(self, features):
+        """Trunk features (n, width_T) to embeddings (n, d), not normalised."""
+        return F.linear(features.to(self.text_neurons), self.text_neurons, self.text_bias)
+
+    def encode_image(self, images):
+        """Images (n, 3, S, S) to embeddings (n, d), not normalised."""
+        return self.project_image(self.image_trunk(images))
+
+    def encode_text(self, tokens):
+        """Tokens (n, context_length) to embeddings (n, d), not normalised."""
+        return self.project_text(self.text_trunk(tokens))
+
+    def with_projections(self, image_neurons, text_neurons, name=None):
+        """The same trunks, shared, under other projections; ValueError when these do not fit."""
+        widths = self.image_neurons.shape[1], self.text_neurons.shape[1]
+        for kind, neurons, width in zip(["image", "text"], [image_neurons, text_neurons], widths):
+            if neurons.shape != (self.d, width) or not torch.isfinite(neurons).all():
+                raise ValueError(f"{kind}_neurons: expected finite numbers of shape ({self.d}, {width}), got "
+                                 f"{tuple(neurons.shape)}{' with NaN or infinity' * (neurons.ndim == 2)}")
+        other = copy.copy(self)
+        other.image_neurons = image_neurons.detach().to(self.image_neurons, copy=True)
+        other.text_neurons = text_neurons.detach().to(self.text_neurons, copy=True)
+        other.name = name or self.name
+        return other

@@ -1,0 +1,45 @@
+"""What an unfinished training goes on from: a state on disk, taken up only by the very same training.
+
+A state names what it is of as a dict of facts, with digests in place of tensors, so that an error can say what differs.
+"""
+
+import os
+from pathlib import Path
+
+import torch
+
+from featpurity.files import digest
+from featpurity.models.weights import read_file
+
+
+def start_of(clip, watched):
+    """What a training starts from and what it watches, in three digits: the last may change with the machine."""
+    return {"starting weights": digest(clip.image_neurons, clip.text_neurons, clip.image_bias, clip.text_bias,
+                                       clip.logit_scale),
+            "evaluation": {name: f"{float(value):.3g}" for name, value in watched.items()}}
+
+
+def write_state(path, **state):
+    """Write what an unfinished training goes on from; whole or not at all."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    torch.save(state, f"{path}.part")
+    os.replace(f"{path}.part", path)
+
+
+def read_state(path, identity, device, overwrite=False):
+    """What `write_state` wrote; with `overwrite` a damaged one, or that of another training, is None, else a ValueError.
+
+    Nothing that is pickled in the file is run, with `overwrite` or without.
+    """
+    try:
+        state = read_file(path, device, mapped=False)  # a state to come takes the place of this file
+    except ValueError as error:
+        if overwrite:
+            return None
+        raise ValueError(f"{error}; move it away to train anew") from error
+    saved = state.get("identity") if isinstance(state, dict) else None
+    saved = saved if isinstance(saved, dict) else {}
+    other = ", ".join(name for name in identity if saved.get(name) != identity[name])
+    if other and not overwrite:
+        raise ValueError(f"{path} is of another training, which differs in: {other}; move it away to train anew")
+    return None if other else state

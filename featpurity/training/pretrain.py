@@ -1,0 +1,152 @@
+"""Contrastive training from scratch: a recipe, pictures and captions in; a small CLIP model out.
+
+The loss is the symmetric contrastive loss of open_clip. A training that is killed goes on where it was.
+
+References
+----------
+Radford et al. (2021), Learning Transferable Visual Models From Natural Language Supervision.
+"""
+
+import math
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import torch
+from tqdm import tqdm
+
+from featpurity.files import digest
+from featpurity.training.checkpoint import read_state, write_state
+
+MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that makes a model, apart from its pictures and captions."""
+
+    image_size: int = 64
+    vision: dict = field(default_factory=lambda: {"layers": [1, 1, 1, 1], "width": 16})
+    text: dict = field(default_factory=lambda: {"width": 128, "heads": 4, "layers": 2, "context_length": 24})
+    d: int = 128
+    epochs: int = 16
+    batch_size: int = 256
+    learning_rate: float = 2e-3       # of the image tower
+    text_learning_rate: float = 1e-3  # of the text tower and the logit scale
+    weight_decay: float = 0.1
+    warmup_steps: int = 100
+    seed: int = 0
+    augment: bool = False  # mirrored and shifted pictures: right for photos, wrong where the place has a name
+    bf16: bool = True      # forward passes in bfloat16; weights and the loss stay float32
+
+    def model_config(self, vocab_size):
+        """The model's part of `open_clip_config.json`."""
+        return {
+            "embed_dim": self.d,
+            "vision_cfg": {"image_size": self.image_size, **self.vision},
+            "text_cfg": {"vocab_size": vocab_size, **self.text},
+        }
+
+    def rate_at(self, step, steps):
+        """Linear warm-up, then a cosine to zero; in (0, 1], a share of the full rate."""
+        return min(1.0, (step + 1) / self.warmup_steps) * (1 + math.cos(math.pi * step / steps)) / 2
+
+    def optimiser(self, model):
+        """AdamW; each tower at its own rate, no weight decay on biases, gains and the logit scale."""
+        groups = []
+        for image in (True, False):
+            rate = self.learning_rate if image else self.text_learning_rate
+            tower = [p for name, p in model.named_parameters() if name.startswith("visual.") == image]
+            for decay, matrices in ((self.weight_decay, True), (0.0, False)):
+                chosen = [p for p in tower if (p.ndim > 1) == matrices]
+                groups.append({"params": chosen, "full": rate, "weight_decay": decay})
+        return torch.optim.AdamW(groups, betas=(0.9, 0.98))
+
+
+def normalise(pictures):
+    """uint8 (n, S, S, 3) -> float32 (n, 3, S, S) as the models expect it."""
+    pixels = torch.as_tensor(pictures).permute(0, 3, 1, 2).float() / 255  # channels last in memory
+    return (pixels - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
+
+
+def augmented(pixels, rng):
+    """Mirror half of the pictures and move each by up to an eighth of its side; (n, 3, S, S)."""
+    n, _, size, _ = pixels.shape
+    reach = size // 8
+    flip = torch.as_tensor(rng.random(n) < 0.5)
+    pixels = torch.where(flip.view(n, 1, 1, 1), pixels.flip(3), pixels)
+    padded = torch.nn.functional.pad(pixels, [reach] * 4, mode="reflect")
+    moves = rng.integers(0, 2 * reach + 1, (n, 2))
+    moved = [p[:, y:y + size, x:x + size] for p, (y, x) in zip(padded, moves)]
+    return torch.stack(moved).contiguous(memory_format=torch.channels_last)
+
+
+def train(recipe, pictures, tokens, vocab_size, checkpoint=None, stop_after=None):
+    """Train one model; a killed training goes on after its last whole epoch and ends up the same.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    pictures : uint8 array of shape (n, S, S, 3)
+    tokens : int64 array of shape (n, n_captions, context_length)
+        Each picture's captions; one is drawn at every step.
+    vocab_size : int
+        Of the tokenizer.
+    checkpoint : path, optional
+        Where to keep the state after each epoch, and to look for one.
+    stop_after : int, optional
+        Epochs to stop after; the schedule stays the recipe's.
+
+    Returns
+    -------
+    model : open_clip.CLIP
+    history : list of dict
+        Of every epoch the mean `loss` and the `seconds` it took.
+
+    Raises
+    ------
+    ValueError
+        When pictures and captions differ in number or are fewer than a batch, or the checkpoint is of another
+        training.
+    """
+    n_steps = len(pictures) // recipe.batch_size
+    if n_steps == 0 or len(pictures) != len(tokens):
+        raise ValueError(f"expected as many pictures as captions, at least a batch of {recipe.batch_size}; "
+                         f"got {len(pictures)} pictures and captions for {len(tokens)}")
+    torch.manual_seed(recipe.seed)
+    model = open_clip.CLIP(**recipe.model_config(vocab_size)).to(memory_format=torch.channels_last)
+    optimiser = recipe.optimiser(model)
+    loss_of, history = open_clip.ClipLoss(), []
+    if checkpoint:
+        identity = {**asdict(recipe), "pictures": digest(pictures), "captions": digest(tokens)}
+        if Path(checkpoint).is_file():
+            state = read_state(checkpoint, identity, "cpu")
+            model.load_state_dict(state["model"])
+            optimiser.load_state_dict(state["optimiser"])
+            history = state["history"]
+    for epoch in range(len(history), stop_after or recipe.epochs):
+        # Two streams, so that both models of a pair meet the pictures in one order.
+        rng, captions_rng = (np.random.default_rng([recipe.seed, epoch, stream]) for stream in (0, 1))
+        order, total, start = rng.permutation(len(pictures)), 0.0, time.perf_counter()
+        for step in tqdm(range(n_steps), desc=f"epoch {epoch + 1}/{recipe.epochs}", mininterval=5):
+            for group in optimiser.param_groups:
+                group["lr"] = group["full"] * recipe.rate_at(epoch * n_steps + step, recipe.epochs * n_steps)
+            batch = order[step * recipe.batch_size:(step + 1) * recipe.batch_size]
+            chosen = tokens[batch, captions_rng.integers(tokens.shape[1], size=len(batch))]
+            pixels = normalise(pictures[batch])
+            if recipe.augment:
+                pixels = augmented(pixels, rng)
+            with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bf16):
+                image, text, scale = model(pixels, torch.as_tensor(chosen))
+            loss = loss_of(image.float(), text.float(), scale)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+            model.logit_scale.data.clamp_(0, math.log(100))
+            total += loss.item()
+        history.append({"loss": total / n_steps, "seconds": time.perf_counter() - start})
+        if checkpoint:
+            write_state(checkpoint, identity=identity, model=model.state_dict(), optimiser=optimiser.state_dict(), history=history)
+    return model.eval(), history
