@@ -1,11 +1,13 @@
 """Nearest captions and swaps: ours against two plain ways, each in a process of its own.
 
-    python benchmarks/captions.py CAPTIONS.txt       # without a file: generated captions, far more alike than real ones
+    python benchmarks/captions.py CAPTIONS.txt       # without a file: generated captions, far more
+    alike than real ones
 
-Where there are fewer captions than asked for, all are made from them by joining the first half of one
-caption to the second half of another. The dense way is what one writes first: dense vectors, the whole similarity
-matrix in float32 by one product, then the 64 largest of each row; at 40,000 captions it needs some 10 GB. A smarter
-plain way multiplies the sparse vectors and makes only the product dense.
+Where there are fewer captions than asked for, all are made from them by joining the first half of
+one caption to the second half of another. The dense way is what one writes first: dense vectors,
+the whole similarity matrix in float32 by one product, then the 64 largest of each row; at 40,000
+captions it needs some 10 GB. A smarter plain way multiplies the sparse vectors and makes only the
+product dense.
 """
 
 import argparse
@@ -15,12 +17,11 @@ import time
 
 import numpy as np
 import torch
-
 from common import machine, markdown
+
 from featpurity.captions.files import read_captions
-from featpurity.captions.nearest import LISTED, similar_captions, tfidf
+from featpurity.captions.nearest import LISTED, similar_captions, similar_captions_by_blocks, tfidf
 from featpurity.captions.swap import swap_pairs
-from featpurity.captions.nearest import similar_captions_by_blocks
 from featpurity.captions.synthetic import make_captions, scene_facts
 from featpurity.data.scenes import sample
 
@@ -32,7 +33,9 @@ def enough_captions(path, n):
         return captions[:n]
     words, rng = [caption.split() for caption in captions], np.random.default_rng(0)
     pairs = rng.integers(len(captions), size=(n, 2))
-    return [" ".join(words[a][:len(words[a]) // 2] + words[b][len(words[b]) // 2:]) for a, b in pairs]
+    return [
+        " ".join(words[a][: len(words[a]) // 2] + words[b][len(words[b]) // 2 :]) for a, b in pairs
+    ]
 
 
 def source(path, n):
@@ -75,7 +78,9 @@ def swap(_, captions):
 
 
 def measure(way, path, n, answers):
-    """Seconds of one way, and the peak memory of its process in GB: captions, vectors and libraries included."""
+    """Seconds of one way, and the peak memory of its process in GB: captions, vectors and libraries
+    included.
+    """
     captions = enough_captions(path, n)
     vectors = tfidf(captions)
     start = time.perf_counter()
@@ -97,20 +102,39 @@ def alone(way, path, n):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("captions", nargs="?", help="text file, one caption a line; generated ones without it")
+    parser.add_argument(
+        "captions", nargs="?", help="text file, one caption a line; generated ones without it"
+    )
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 20_000, 40_000, 100_000])
-    parser.add_argument("--dense-up-to", type=int, default=40_000, help="that way needs 4 n^2 bytes and more")
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="where ours finds the nearest captions")
+    parser.add_argument(
+        "--dense-up-to", type=int, default=40_000, help="that way needs 4 n^2 bytes and more"
+    )
+    parser.add_argument(
+        "--device",
+        choices=["cpu", "cuda"],
+        default="cpu",
+        help="where ours finds the nearest captions",
+    )
     chosen = parser.parse_args()
     rows = []
     for n in chosen.sizes:
         seconds, memory = alone(on_card if chosen.device == "cuda" else ours, chosen.captions, n)
-        row = {"captions": f"{n:,}", "source": source(chosen.captions, n), "nearest 64 (s)": f"{seconds:.2f}", "GB": f"{memory:.2f}",
-               "us per caption": f"{1e6 * seconds / n:.0f}"}
+        row = {
+            "captions": f"{n:,}",
+            "source": source(chosen.captions, n),
+            "nearest 64 (s)": f"{seconds:.2f}",
+            "GB": f"{memory:.2f}",
+            "us per caption": f"{1e6 * seconds / n:.0f}",
+        }
         for way in (dense, sparse):
-            plain, its_memory = alone(way, chosen.captions, n) if n <= chosen.dense_up_to else (None, None)
-            row |= {f"{way.__name__} (s)": f"{plain:.1f}" if plain else "", f"{way.__name__} GB": f"{its_memory:.1f}" if plain else "",
-                    f"{way.__name__} / ours": f"{plain / seconds:.0f}" if plain else ""}
+            plain, its_memory = (
+                alone(way, chosen.captions, n) if n <= chosen.dense_up_to else (None, None)
+            )
+            row |= {
+                f"{way.__name__} (s)": f"{plain:.1f}" if plain else "",
+                f"{way.__name__} GB": f"{its_memory:.1f}" if plain else "",
+                f"{way.__name__} / ours": f"{plain / seconds:.0f}" if plain else "",
+            }
         swapped, _ = alone(swap, chosen.captions, n)
         rows.append(row | {"whole swap, ratio 0.8 (s)": f"{swapped:.1f}"})
     print(f"{machine()}\n\n{markdown(rows)}")

@@ -1,10 +1,11 @@
 """Images per second: the model alone, decoding alone, and the pipeline of both, against what the device can do.
 
-The device's rate is that of one large matrix product in the same precision; the model's share of it counts the
-floating-point operations of its matrix products, convolutions and attention. The weights are untrained, which costs the
-same time. Run `python benchmarks/embeddings.py --help` for the settings; the defaults suit two cores, or a card if
-there is one: then each process that decodes makes eight batches, so that little of the model's work is left when the
-last is decoded. PyTorch keeps two batches a process ahead, in shared memory.
+The device's rate is that of one large matrix product in the same precision; the model's share of it
+counts the floating-point operations of its matrix products, convolutions and attention. The weights
+are untrained, which costs the same time. Run `python benchmarks/embeddings.py --help` for the
+settings; the defaults suit two cores, or a card if there is one: then each process that decodes
+makes eight batches, so that little of the model's work is left when the last is decoded. PyTorch
+keeps two batches a process ahead, in shared memory.
 """
 
 import argparse
@@ -16,13 +17,13 @@ from pathlib import Path
 import numpy as np
 import open_clip
 import torch
+from common import machine
 from PIL import Image
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from common import machine
-from featpurity.features import extract
 from featpurity.data.datasets import load_dataset
+from featpurity.features import extract
 from featpurity.models.load import load_model
 
 
@@ -58,7 +59,9 @@ def matmul_rate(device, kind, size):
 
 
 def operations(trunk, size, device):
-    """Floating-point operations of an image trunk for one image, attention written out so that all is counted."""
+    """Floating-point operations of an image trunk for one image, attention written out so that all
+    is counted.
+    """
     fused = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     with FlopCounterMode(display=False) as counter, torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
@@ -70,12 +73,19 @@ def operations(trunk, size, device):
 def write_photos(folder, n, classes=10, distinct=2048):
     """JPEG files of the size of Food-101's, 512 x 384, with detail at all scales so that they are as slow to decode.
 
-    Those beyond the distinct ones are hard links to them: files of their own to whoever decodes, which take no room.
+    Those beyond the distinct ones are hard links to them: files of their own to whoever decodes,
+    which take no room.
     """
     rng = np.random.default_rng(0)
-    layers = [Image.fromarray(rng.integers(0, 256, (384 // step, 512 // step, 3), dtype=np.uint8)).resize((512, 384))
-              for step in (64, 16, 4, 1)]
-    photo = np.tensordot([0.5, 0.25, 0.2, 0.05], np.stack([np.asarray(one, dtype=float) for one in layers]), 1)
+    layers = [
+        Image.fromarray(rng.integers(0, 256, (384 // step, 512 // step, 3), dtype=np.uint8)).resize(
+            (512, 384)
+        )
+        for step in (64, 16, 4, 1)
+    ]
+    photo = np.tensordot(
+        [0.5, 0.25, 0.2, 0.05], np.stack([np.asarray(one, dtype=float) for one in layers]), 1
+    )
     for i in range(n):
         path = folder / str(i % classes) / f"{i}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -88,31 +98,51 @@ def write_photos(folder, n, classes=10, distinct=2048):
 def main():
     card = torch.cuda.is_available()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="ViT-B-16" if card else "ViT-B-32", help="an open_clip architecture")
+    parser.add_argument(
+        "--model", default="ViT-B-16" if card else "ViT-B-32", help="an open_clip architecture"
+    )
     parser.add_argument("--device", default="cuda" if card else "cpu")
-    parser.add_argument("--precision", default="bf16" if card else "fp32", choices=list(extract.PRECISIONS))
-    parser.add_argument("--images", type=int, help="left out, eight batches for each process that decodes")
+    parser.add_argument(
+        "--precision", default="bf16" if card else "fp32", choices=list(extract.PRECISIONS)
+    )
+    parser.add_argument(
+        "--images", type=int, help="left out, eight batches for each process that decodes"
+    )
     parser.add_argument("--batch-size", type=int, default=256 if card else 32)
-    parser.add_argument("--workers", type=int, default=16 if card else 0, help="processes that decode")
-    parser.add_argument("--photos", help="a folder of class folders; left out, photos are generated")
-    parser.add_argument("--compile", action="store_true", help="prepare the tower with torch.compile")
+    parser.add_argument(
+        "--workers", type=int, default=16 if card else 0, help="processes that decode"
+    )
+    parser.add_argument(
+        "--photos", help="a folder of class folders; left out, photos are generated"
+    )
+    parser.add_argument(
+        "--compile", action="store_true", help="prepare the tower with torch.compile"
+    )
     args = parser.parse_args()
     images = args.images or 8 * max(args.workers, 1) * args.batch_size
 
     kind = extract.PRECISIONS[args.precision] or torch.float32
     clip = untrained(args.model, args.device)
     size = clip.preprocess(Image.new("RGB", (512, 384))).shape[-1]
-    peak = matmul_rate(args.device, kind, 8192 if torch.device(args.device).type == "cuda" else 2048)
+    peak = matmul_rate(
+        args.device, kind, 8192 if torch.device(args.device).type == "cuda" else 2048
+    )
     work = operations(clip.image_trunk, size, args.device)
     print(machine())
-    print(f"{args.model} on {args.device}, {args.precision}, batch {args.batch_size}, {args.workers} workers, which keep "
-          f"{2 * args.workers * args.batch_size * 3 * size**2 * 4 / 1e9:.1f} GB ahead")
-    print(f"one matrix product     {peak / 1e12:8.2f} TFLOP/s;  the trunk takes {work / 1e9:.1f} GFLOP an image")
+    print(
+        f"{args.model} on {args.device}, {args.precision}, batch {args.batch_size}, {args.workers} workers, which keep "
+        f"{2 * args.workers * args.batch_size * 3 * size**2 * 4 / 1e9:.1f} GB ahead"
+    )
+    print(
+        f"one matrix product     {peak / 1e12:8.2f} TFLOP/s;  the trunk takes {work / 1e9:.1f} GFLOP an image"
+    )
 
     tower = extract.runner(clip, clip.image_trunk, args.precision, args.compile)
     batch = torch.randn(args.batch_size, 3, size, size, device=args.device)
     model_rate = args.batch_size / seconds(lambda: tower(batch), args.device)
-    print(f"model alone            {model_rate:8.0f} images/s = {model_rate * work / peak:.0%} of that rate")
+    print(
+        f"model alone            {model_rate:8.0f} images/s = {model_rate * work / peak:.0%} of that rate"
+    )
 
     with tempfile.TemporaryDirectory() as folder:
         photos = Path(args.photos or Path(folder) / "photos")
@@ -123,7 +153,9 @@ def main():
 
         start = time.perf_counter()
         extract.refuse_unreadable(data, Path(folder))
-        print(f"opening every file     {len(data) / (time.perf_counter() - start):8.0f} images/s, once a data set")
+        print(
+            f"opening every file     {len(data) / (time.perf_counter() - start):8.0f} images/s, once a data set"
+        )
 
         start = time.perf_counter()
         starts = range(0, len(data), args.batch_size)
@@ -134,14 +166,25 @@ def main():
         print(f"decoding alone         {decoding_rate:8.0f} images/s")
 
         start = time.perf_counter()
-        extract.image_trunk_features(clip, data, folder, batch_size=args.batch_size, workers=args.workers,
-                                        precision=args.precision, compiled=args.compile)
+        extract.image_trunk_features(
+            clip,
+            data,
+            folder,
+            batch_size=args.batch_size,
+            workers=args.workers,
+            precision=args.precision,
+            compiled=args.compile,
+        )
         rate = len(data) / (time.perf_counter() - start)
         slower = min(decoding_rate, model_rate)
-        print(f"pipeline into store    {rate:8.0f} images/s = {rate / slower:.0%} of the slower of the two")
+        print(
+            f"pipeline into store    {rate:8.0f} images/s = {rate / slower:.0%} of the slower of the two"
+        )
         if not args.workers:
             serial = 1 / (1 / decoding_rate + 1 / model_rate)
-            print(f"                       without workers they take turns, at best {serial:.0f} images/s: {rate / serial:.0%}")
+            print(
+                f"                       without workers they take turns, at best {serial:.0f} images/s: {rate / serial:.0%}"
+            )
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
     python benchmarks/peak_memory.py make book
 
-Memory that several processes share counts once: it is the sum of their proportional set sizes, taken twice a second.
+Memory that several processes share counts once: it is the sum of their proportional set sizes,
+taken twice a second.
 """
 
 import subprocess
@@ -16,7 +17,9 @@ def family(root):
     parents = {}
     for status in Path("/proc").glob("[0-9]*/stat"):
         try:
-            parents.setdefault(int(status.read_text().rpartition(")")[2].split()[1]), []).append(int(status.parent.name))
+            parents.setdefault(int(status.read_text().rpartition(")")[2].split()[1]), []).append(
+                int(status.parent.name)
+            )
         except OSError:  # it has just ended
             continue
     found = [root]
@@ -42,6 +45,8 @@ if __name__ == "__main__":
     while command.poll() is None:
         peak = max(peak, sum(map(held, family(command.pid))))
         time.sleep(0.5)
-    print(f"{' '.join(sys.argv[1:])}: status {command.returncode}, {time.monotonic() - start:.1f} s, "
-          f"{peak / 2**20:.2f} GiB at most")
+    print(
+        f"{' '.join(sys.argv[1:])}: status {command.returncode}, {time.monotonic() - start:.1f} s, "
+        f"{peak / 2**20:.2f} GiB at most"
+    )
     sys.exit(command.returncode)

@@ -2,8 +2,9 @@
 
     python benchmarks/silhouette_and_pruning.py [--device cuda]
 
-Prints a Markdown table. Silhouette: the size of Food-101's test split, 25,250 x 512 in 101 classes, against scikit-learn's. Pruning: every k from 1 to 512 on 10,000 x 512 and 10 classes against masking the
-embeddings and classifying them anew for 14 values of k.
+Prints a Markdown table. Silhouette: the size of Food-101's test split, 25,250 x 512 in 101 classes,
+against scikit-learn's. Pruning: every k from 1 to 512 on 10,000 x 512 and 10 classes against
+masking the embeddings and classifying them anew for 14 values of k.
 """
 
 import argparse
@@ -11,9 +12,9 @@ import time
 
 import torch
 import torch.nn.functional as F
+from common import machine, markdown
 from sklearn.metrics import silhouette_score
 
-from common import machine, markdown
 from featpurity import pruning_curve, silhouette
 
 
@@ -45,7 +46,12 @@ def compare_silhouette(device):
     plain = silhouette_score(features, classes, metric="cosine")
     plain_seconds = time.perf_counter() - start
     our_seconds, ours = seconds(lambda: silhouette(embeddings, labels), device, repeats=5)
-    return "silhouette, 25,250 x 512, 101 classes", plain_seconds, our_seconds, f"{abs(ours - plain):.1e}"
+    return (
+        "silhouette, 25,250 x 512, 101 classes",
+        plain_seconds,
+        our_seconds,
+        f"{abs(ours - plain):.1e}",
+    )
 
 
 def compare_pruning(device):
@@ -62,18 +68,34 @@ def compare_pruning(device):
         return torch.stack(curve)
 
     plain_seconds, masked = seconds(plain, device, repeats=9)
-    our_seconds, curve = seconds(lambda: pruning_curve(embeddings, classes, labels, order), device, repeats=9)
+    our_seconds, curve = seconds(
+        lambda: pruning_curve(embeddings, classes, labels, order), device, repeats=9
+    )
     difference = (curve[torch.tensor(kept) - 1] - masked).abs().max().item()
-    return "accuracy, 10,000 x 512, 10 classes: all 512 k (plain: 14 k)", plain_seconds, our_seconds, f"{difference:.1e}"
+    return (
+        "accuracy, 10,000 x 512, 10 classes: all 512 k (plain: 14 k)",
+        plain_seconds,
+        our_seconds,
+        f"{difference:.1e}",
+    )
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--device", default="cpu")
     device = parser.parse_args().device
     rows = []
     for compare in (compare_silhouette, compare_pruning):
         name, plain_seconds, our_seconds, difference = compare(device)
-        rows.append({"what": name, "plain way (s)": f"{plain_seconds:.4f}", "ours (s)": f"{our_seconds:.4f}",
-                     "times faster": f"{plain_seconds / our_seconds:.1f}", "largest difference": difference})
+        rows.append(
+            {
+                "what": name,
+                "plain way (s)": f"{plain_seconds:.4f}",
+                "ours (s)": f"{our_seconds:.4f}",
+                "times faster": f"{plain_seconds / our_seconds:.1f}",
+                "largest difference": difference,
+            }
+        )
     print(f"{machine()}\n\n{markdown(rows)}")

@@ -1,4 +1,6 @@
-"""The command line: `featpurity plan PROFILE`, `featpurity check PROFILE`, `featpurity swap IN.txt --ratio 0.3`."""
+"""The command line: `featpurity plan PROFILE`, `featpurity check PROFILE`, `featpurity swap IN.txt
+--ratio 0.3`.
+"""
 
 import argparse
 import sys
@@ -11,21 +13,33 @@ from featpurity.plan import check, plan
 
 
 def main(arguments=None):
-    """Run one command and return its exit status; an error of the input becomes one line on stderr and status 2."""
-    parser = argparse.ArgumentParser(prog="featpurity", description="Measure the feature purity of CLIP-style models.")
+    """Run one command and return its exit status; an error of the input becomes one line on stderr
+    and status 2.
+    """
+    parser = argparse.ArgumentParser(
+        prog="featpurity", description="Measure the feature purity of CLIP-style models."
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     for command, (act, about) in PROFILE_COMMANDS.items():
         one = commands.add_parser(command, help=about, description=about)
-        one.add_argument("profile", nargs="?", default="demo", help="a name in profiles/ or a .yaml file")
-        one.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="settings that win over the file's")
+        one.add_argument(
+            "profile", nargs="?", default="demo", help="a name in profiles/ or a .yaml file"
+        )
+        one.add_argument(
+            "settings", nargs="*", metavar="KEY=VALUE", help="settings that win over the file's"
+        )
         one.set_defaults(act=act)
     about = "write captions again with a share of them swapped, and the list of swapped pairs"
     swap = commands.add_parser("swap", help=about, description=about)
-    swap.add_argument("captions", help="text file with one caption a line, or a CSV with a column caption")
+    swap.add_argument(
+        "captions", help="text file with one caption a line, or a CSV with a column caption"
+    )
     swap.add_argument("--ratio", type=float, nargs="+", required=True, help="shares in [0, 1]")
     swap.add_argument("--kind", choices=["similarity", "random"], default="similarity")
     swap.add_argument("--seed", type=int, default=42)
-    swap.add_argument("--top-k", type=int, default=10, help="most similar captions to choose from (default 10)")
+    swap.add_argument(
+        "--top-k", type=int, default=10, help="most similar captions to choose from (default 10)"
+    )
     swap.add_argument("--out-dir", help="folder to write to (default: beside the captions)")
     swap.set_defaults(act=_swap)
     chosen = parser.parse_args(arguments)
@@ -67,8 +81,13 @@ def _page(chosen):
 def _swap(chosen):
     from featpurity.captions.swap import write_swaps  # late: brings scikit-learn
 
-    done = write_swaps(chosen.captions, chosen.ratio, chosen.kind, chosen.seed, chosen.out_dir, chosen.top_k)
-    return "\n".join(f"ratio {one['ratio']:g}: {one['achieved_ratio']:.1%} of {one['n']:,} swapped" for one in done)
+    done = write_swaps(
+        chosen.captions, chosen.ratio, chosen.kind, chosen.seed, chosen.out_dir, chosen.top_k
+    )
+    return "\n".join(
+        f"ratio {one['ratio']:g}: {one['achieved_ratio']:.1%} of {one['n']:,} swapped"
+        for one in done
+    )
 
 
 PROFILE_COMMANDS = {

@@ -7,9 +7,13 @@ from pathlib import Path
 
 
 def workspace(path):
-    """A path relative to the project's root (the nearest folder above that holds `_toc.yml`), else to this folder."""
+    """A path relative to the project's root (the nearest folder above that holds `_toc.yml`), else
+    to this folder.
+    """
     here = Path.cwd()
-    root = next((folder for folder in (here, *here.parents) if (folder / "_toc.yml").is_file()), here)
+    root = next(
+        (folder for folder in (here, *here.parents) if (folder / "_toc.yml").is_file()), here
+    )
     return root / path
 
 
@@ -26,7 +30,9 @@ def below(path, root=None):
 
 @dataclass(frozen=True)
 class Source:
-    """One model, data set or file of pairs: what it is, and the megabytes still to download (0: it is here)."""
+    """One model, data set or file of pairs: what it is, and the megabytes still to download (0: it
+    is here).
+    """
 
     name: str
     what: str
@@ -74,7 +80,7 @@ def digest(*values):
     hashed = hashlib.sha256()
     for value in values:
         value = torch.from_numpy(np.array(value)) if isinstance(value, np.ndarray) else value
-        parts = value.detach().flatten().split(2 ** 22) if isinstance(value, torch.Tensor) else []
+        parts = value.detach().flatten().split(2**22) if isinstance(value, torch.Tensor) else []
         hashed.update(repr((value.dtype, value.shape) if parts else value).encode())
         for part in parts:
             hashed.update(part.cpu().view(torch.uint8).numpy())

@@ -1,4 +1,6 @@
-"""What a run of a profile would download and compute, with sizes, and what is missing; nothing starts."""
+"""What a run of a profile would download and compute, with sizes, and what is missing; nothing
+starts.
+"""
 
 import logging
 from dataclasses import replace
@@ -6,12 +8,12 @@ from functools import cache
 from pathlib import Path
 
 from featpurity.data.catalog import (
-    dataset_source,
     DATASETS,
     GENERATED_PAIRS,
+    SCENES,
+    dataset_source,
     pairs_source,
     rewrites_source,
-    SCENES,
 )
 from featpurity.models.names import embedding_size, model_source
 from featpurity.profile import EXPERIMENTS, FILTER, LADDER, ONLINE, PAIRED
@@ -23,14 +25,25 @@ def plan(profile):
     """Lines that tell what a run of the profile downloads and computes, and what is missing."""
     models, datasets, pairs = sources_of(profile)
     models = [_with_size(one) for one in models]
-    lines, wide = [f"Profile {profile.name}"], max(len(one.name) for one in [*models, *datasets, *pairs]) + 2
+    lines, wide = (
+        [f"Profile {profile.name}"],
+        max(len(one.name) for one in [*models, *datasets, *pairs]) + 2,
+    )
     for title, found in {"Models": models, "Data sets": datasets, "Pairs": pairs}.items():
-        lines += ["", title, *(f"  {one.name:<{wide}}{one.what}{_to_do(one)}" for one in found)] if found else []
+        lines += (
+            ["", title, *(f"  {one.name:<{wide}}{one.what}{_to_do(one)}" for one in found)]
+            if found
+            else []
+        )
     runs = len(profile.kinds) * len(profile.ratios) * len(profile.seeds)
-    training = [f"  fine-tuning     {runs} runs of {profile.epochs} epochs on {profile.n_pairs:,} pairs: "
-                f"{len(profile.kinds)} kinds of swap x {len(profile.ratios)} ratios x {len(profile.seeds)} seeds"]
+    training = [
+        f"  fine-tuning     {runs} runs of {profile.epochs} epochs on {profile.n_pairs:,} pairs: "
+        f"{len(profile.kinds)} kinds of swap x {len(profile.ratios)} ratios x {len(profile.seeds)} seeds"
+    ]
     megabytes = sum(one.megabytes or 0 for one in [*models, *datasets, *pairs])
-    missing = [f"  {one.name}: {one.missing}" for one in [*models, *datasets, *pairs] if one.missing]
+    missing = [
+        f"  {one.name}: {one.missing}" for one in [*models, *datasets, *pairs] if one.missing
+    ]
     bound = "at least" if any(one.at_least for one in models) else "about"
     unknown = " and files of unknown size" if any(one.megabytes is None for one in models) else ""
     return [
@@ -52,16 +65,29 @@ def plan(profile):
 
 def _passes(profile):
     """How many pictures go through an image tower, and the size of the features that they leave."""
-    from featpurity.data.datasets import load_dataset, SCENES_TEST  # late: brings torch
+    from featpurity.data.datasets import SCENES_TEST, load_dataset  # late: brings torch
 
-    sizes = {"scenes": SCENES_TEST["n"]} if set(SCENES) & set(profile.datasets) else {}  # all six ask about the same ones
+    sizes = (
+        {"scenes": SCENES_TEST["n"]} if set(SCENES) & set(profile.datasets) else {}
+    )  # all six ask about the same ones
     for name in set(profile.datasets) - set(SCENES):
         path = Path(name.removeprefix("folder:")).expanduser()
-        sizes[name] = DATASETS[name][0] if name in DATASETS else len(load_dataset(name)) if path.exists() else 0
+        sizes[name] = (
+            DATASETS[name][0]
+            if name in DATASETS
+            else len(load_dataset(name))
+            if path.exists()
+            else 0
+        )
     passes = len(profile.models) * sum(sizes.values())
-    views = {EXPERIMENTS[2]: profile.n_views if profile.augmented else 1, FILTER: 1}  # of the pairs' pictures
+    views = {
+        EXPERIMENTS[2]: profile.n_views if profile.augmented else 1,
+        FILTER: 1,
+    }  # of the pairs' pictures
     passes += profile.n_pairs * sum(views.get(chapter, 0) for chapter in profile.chapters)
-    if ONLINE in profile.chapters:  # the runs at every epoch; the stored views, and the pictures as they are
+    if (
+        ONLINE in profile.chapters
+    ):  # the runs at every epoch; the stored views, and the pictures as they are
         runs = len(profile.kinds) * len(profile.ratios)
         passes += profile.online_pairs * (runs * profile.epochs + profile.n_views + 1)
     gigabytes = passes * WIDTH * (4 if profile.precision == "fp32" else 2) / 1e9
@@ -101,18 +127,32 @@ def sources_of(profile):
     """The sources of a profile's models, data sets and pairs, as three lists."""
     root = profile.data_root
     models = [model_source(name) for name in profile.models]
-    pairs = [pairs_source(profile.pairs, root), *(rewrites_source(name, root) for name in profile.rewrites)]
+    pairs = [
+        pairs_source(profile.pairs, root),
+        *(rewrites_source(name, root) for name in profile.rewrites),
+    ]
     pairs = pairs if set(PAIRED) & set(profile.chapters) else []
     return models, [dataset_source(name, root) for name in profile.datasets], pairs
 
 
 def check(profile):
-    """Raise ValueError for names, files and sizes that cannot work, FileNotFoundError for what has to be put in place."""
+    """Raise ValueError for names, files and sizes that cannot work, FileNotFoundError for what has
+    to be put in place.
+    """
     if FILTER in profile.chapters and profile.pairs not in GENERATED_PAIRS:
-        raise ValueError(f"{FILTER} needs pairs whose right captions are known: {' or '.join(GENERATED_PAIRS)}, got {profile.pairs!r}")
+        raise ValueError(
+            f"{FILTER} needs pairs whose right captions are known: {' or '.join(GENERATED_PAIRS)}, got {profile.pairs!r}"
+        )
     if profile.rewrites and profile.pairs in GENERATED_PAIRS:
-        raise ValueError(f"rewrites go with a CSV of pairs, but the captions of {profile.pairs!r} are generated")
-    missing = [f"{one.name}: {one.missing}" for found in sources_of(profile) for one in found if one.missing]
+        raise ValueError(
+            f"rewrites go with a CSV of pairs, but the captions of {profile.pairs!r} are generated"
+        )
+    missing = [
+        f"{one.name}: {one.missing}"
+        for found in sources_of(profile)
+        for one in found
+        if one.missing
+    ]
     if missing:
         raise FileNotFoundError("; ".join(missing))
     for name in profile.models if profile.kept else []:
@@ -125,12 +165,16 @@ def check(profile):
         rungs(profile.ladder_models)
     strangers = [name for name in profile.datasets if name not in SCENES]
     if profile.prompts == "scenes" and strangers:
-        raise ValueError(f"prompts 'scenes' know nothing of {', '.join(strangers)}: take paper, laclip or openai")
+        raise ValueError(
+            f"prompts 'scenes' know nothing of {', '.join(strangers)}: take paper, laclip or openai"
+        )
     _check_files(profile)
 
 
 def _check_files(profile):
-    """Folders of class folders and files of pairs say what is wrong with them; images are listed, not opened."""
+    """Folders of class folders and files of pairs say what is wrong with them; images are listed,
+    not opened.
+    """
     folders = [name for name in profile.datasets if name.startswith("folder:")]
     csv = profile.pairs not in GENERATED_PAIRS and set(PAIRED) & set(profile.chapters)
     if folders or csv:

@@ -1,8 +1,8 @@
 """Profiles: the settings of one run of the suite, as a flat, typed record.
 
-A profile file holds only what differs from the defaults below, and those are the `demo` profile, the chapters that only
-generated captions allow apart. Everything that can
-be known to be wrong is said here, before a model is read or a picture opened.
+A profile file holds only what differs from the defaults below, and those are the `demo` profile,
+the chapters that only generated captions allow apart. Everything that can be known to be wrong is
+said here, before a model is read or a picture opened.
 """
 
 import difflib
@@ -20,7 +20,10 @@ LADDER, FILTER, ONLINE = "04_data_quality_ladder", "05_caption_filter", "06_onli
 CLAIMS = "07_claims"
 JUDGED = [*EXPERIMENTS, FILTER]  # what the claims are about
 PAIRED = [EXPERIMENTS[2], FILTER, ONLINE]  # train on image-caption pairs
-SEVERAL = {"seeds": [EXPERIMENTS[2], FILTER, ONLINE], "ratios": [EXPERIMENTS[2], ONLINE]}  # for intervals and slopes
+SEVERAL = {
+    "seeds": [EXPERIMENTS[2], FILTER, ONLINE],
+    "ratios": [EXPERIMENTS[2], ONLINE],
+}  # for intervals and slopes
 CHOICES = {
     "chapters": [*EXPERIMENTS, LADDER, FILTER, ONLINE, CLAIMS],
     "preprocess": ["native", "paper", "paper-bicubic"],
@@ -39,31 +42,48 @@ class Profile:
     Raises
     ------
     ValueError, FileNotFoundError
-        When a value has the wrong type or range or `data_root` is no folder. Whether the models and data sets
-        exist is asked of `featpurity.plan`.
+        When a value has the wrong type or range or `data_root` is no folder. Whether the models and
+        data sets exist is asked of `featpurity.plan`.
     """
 
     name: str = "demo"
     chapters: list[str] = field(default_factory=lambda: [*EXPERIMENTS, CLAIMS])
     clip_models: list[str] = field(default_factory=lambda: ["scenes_clip"])
     laclip_models: list[str] = field(default_factory=lambda: ["scenes_laclip"])
-    datasets: list[str] = field(default_factory=lambda: [f"scenes_{attribute}" for attribute in SCENES])
+    datasets: list[str] = field(
+        default_factory=lambda: [f"scenes_{attribute}" for attribute in SCENES]
+    )
     data_root: str | None = None  # folder of data sets; none is needed for generated pictures
-    class_names: str = "words"  # "raw": labels as the data sets spell them, as in the paper's experiment 2
+    class_names: str = (
+        "words"  # "raw": labels as the data sets spell them, as in the paper's experiment 2
+    )
     unreadable: str = "raise"  # "skip": leave unreadable images out and count them
     prompts: str = "scenes"  # prompt set, see featpurity.data.prompts
     preprocess: str = "native"  # "paper": as the paper's scripts did
     pairs: str = "scenes"  # image-caption pairs of experiment 3: a name, or a CSV of image,caption
-    rewrites: list[str] = field(default_factory=list)  # text files of rewritten captions, one line a pair of the CSV
+    rewrites: list[str] = field(
+        default_factory=list
+    )  # text files of rewritten captions, one line a pair of the CSV
     n_pairs: int = 8000
     finetune_model: str = "scenes_laclip"
-    filter_model: str = "scenes_clip"  # the first model of the caption filter, trained on raw captions
-    # of the captioner of the filter: shares of facts taken for their spurious partner; the first is trained with
+    filter_model: str = (
+        "scenes_clip"  # the first model of the caption filter, trained on raw captions
+    )
+    # of the captioner of the filter: shares of facts taken for their spurious partner; the first is
+    # trained with
     mistaken: list[float] = field(default_factory=lambda: [0.2, 0.0])
-    online_pairs: int = 2000  # pairs of the chapter that trains online as well, the towers at work at every step
-    n_views: int = 4  # stored crops of each picture, for cached training there and where `augmented`
-    augmented: bool = False  # experiment 3 trains on crops, as the paper's does, not on the pictures as they are
-    ladder_models: list[str] = field(default_factory=list)  # models that differ in the quality of their data
+    online_pairs: int = (
+        2000  # pairs of the chapter that trains online as well, the towers at work at every step
+    )
+    n_views: int = (
+        4  # stored crops of each picture, for cached training there and where `augmented`
+    )
+    augmented: bool = (
+        False  # experiment 3 trains on crops, as the paper's does, not on the pictures as they are
+    )
+    ladder_models: list[str] = field(
+        default_factory=list
+    )  # models that differ in the quality of their data
     ratios: list[float] = field(default_factory=lambda: [0.0, 0.1, 0.3, 0.5, 0.8])
     kinds: list[str] = field(default_factory=lambda: ["similarity", "random"])
     caption_shards: int = 1  # jobs that find the nearest captions; more for millions of pairs
@@ -73,7 +93,9 @@ class Profile:
     learning_rate: float = 1.0e-3
     weight_decay: float = 0.5
     n_random_orders: int = 32
-    kept: list[int] | None = None  # numbers of neurons for the silhouette; none: a grid from the model's d
+    kept: list[int] | None = (
+        None  # numbers of neurons for the silhouette; none: a grid from the model's d
+    )
     n_bootstrap: int = 500
     device: str = "auto"
     precision: str = "fp32"
@@ -92,13 +114,22 @@ class Profile:
     @property
     def models(self):
         """Every model that the profile's chapters ask for, once."""
-        return list(dict.fromkeys(model for chapter in self.chapters for model in self.models_of(chapter)))
+        return list(
+            dict.fromkeys(model for chapter in self.chapters for model in self.models_of(chapter))
+        )
 
     def models_of(self, chapter):
         """The models whose embeddings a chapter reads."""
         compared = [*self.clip_models, *self.laclip_models]
-        return {EXPERIMENTS[0]: compared, EXPERIMENTS[1]: compared, EXPERIMENTS[2]: [self.finetune_model],
-                LADDER: self.ladder_models, FILTER: [self.filter_model], ONLINE: [self.finetune_model], CLAIMS: []}[chapter]
+        return {
+            EXPERIMENTS[0]: compared,
+            EXPERIMENTS[1]: compared,
+            EXPERIMENTS[2]: [self.finetune_model],
+            LADDER: self.ladder_models,
+            FILTER: [self.filter_model],
+            ONLINE: [self.finetune_model],
+            CLAIMS: [],
+        }[chapter]
 
     def parameters(self):
         """All settings as plain values, ready for YAML."""
@@ -124,18 +155,27 @@ def load(profile="demo", overrides=None, folder="profiles"):
     path = path if path.suffix in {".yaml", ".yml"} else Path(folder) / f"{profile}.yaml"
     if not path.is_file():
         known = sorted(file.stem for file in Path(folder).glob("*.yaml"))
-        raise FileNotFoundError(f"no profile {str(profile)!r}: there is no file {path}. Known: {', '.join(known)}")
+        raise FileNotFoundError(
+            f"no profile {str(profile)!r}: there is no file {path}. Known: {', '.join(known)}"
+        )
     try:
         settings = yaml.safe_load(path.read_text()) or {}
     except yaml.YAMLError as error:
         raise ValueError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(settings, dict):
         raise ValueError(f"{path} must hold `key: value` lines, not a {type(settings).__name__}")
-    settings = {"name": path.stem, "results_dir": f"results/{path.stem}", **settings, **(overrides or {})}
+    settings = {
+        "name": path.stem,
+        "results_dir": f"results/{path.stem}",
+        **settings,
+        **(overrides or {}),
+    }
     known = [one.name for one in fields(Profile)]
     for key in settings:
         if key not in known:
-            raise ValueError(f"{path}: unknown key {key!r}{_hint(key, known)}. Known: {', '.join(known)}")
+            raise ValueError(
+                f"{path}: unknown key {key!r}{_hint(key, known)}. Known: {', '.join(known)}"
+            )
     try:
         return Profile(**settings)
     except (ValueError, FileNotFoundError) as error:
@@ -148,7 +188,9 @@ def _hint(name, known):
 
 
 def _typed(key, value, kind):
-    """`value` as `kind` (str, bool, int, float, list[...] or one of them | None), or a ValueError that names the key."""
+    """`value` as `kind` (str, bool, int, float, list[...] or one of them | None), or a ValueError
+    that names the key.
+    """
     if isinstance(kind, types.UnionType):
         return None if value is None else _typed(key, value, get_args(kind)[0])
     if get_origin(kind) is list:
@@ -157,15 +199,31 @@ def _typed(key, value, kind):
         return [_typed(f"{key}[{i}]", item, get_args(kind)[0]) for i, item in enumerate(value)]
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):  # in Python True is an int
-        advice = " (YAML reads 1e-3 as text: write 1.0e-3)" if kind is float and isinstance(value, str) else ""
+    if not isinstance(value, kind) or (
+        isinstance(value, bool) and kind is not bool
+    ):  # in Python True is an int
+        advice = (
+            " (YAML reads 1e-3 as text: write 1.0e-3)"
+            if kind is float and isinstance(value, str)
+            else ""
+        )
         raise ValueError(f"{key} must be of type {kind.__name__}, got {value!r}{advice}")
     return value
 
 
 def _check_values(profile):
     """Ranges, choices, duplicates, lengths, and the folder of the data."""
-    for key in ["chapters", "clip_models", "laclip_models", "datasets", "ratios", "mistaken", "kinds", "seeds", "kept"]:
+    for key in [
+        "chapters",
+        "clip_models",
+        "laclip_models",
+        "datasets",
+        "ratios",
+        "mistaken",
+        "kinds",
+        "seeds",
+        "kept",
+    ]:
         values = getattr(profile, key)
         if values is not None and (not values or len(set(values)) < len(values)):
             raise ValueError(f"{key} must hold at least one value and none twice, got {values}")
@@ -178,7 +236,9 @@ def _check_values(profile):
         values = getattr(profile, key)
         for value in values if isinstance(values, list) else [values]:
             if value not in known:
-                raise ValueError(f"{key}: unknown {value!r}{_hint(value, known)}. Known: {', '.join(known)}")
+                raise ValueError(
+                    f"{key}: unknown {value!r}{_hint(value, known)}. Known: {', '.join(known)}"
+                )
     if CLAIMS in profile.chapters and not set(JUDGED) & set(profile.chapters):
         raise ValueError(f"{CLAIMS} judges {', '.join(JUDGED)}, but chapters names none of them")
     for key, chapters in SEVERAL.items():
@@ -186,7 +246,9 @@ def _check_values(profile):
             if chapter in profile.chapters and len(getattr(profile, key)) < 2:
                 raise ValueError(f"{chapter} needs at least 2 {key}, got {getattr(profile, key)}")
     if LADDER in profile.chapters and len(set(profile.ladder_models)) < 4:
-        raise ValueError(f"{LADDER} needs at least 4 different ladder_models, got {profile.ladder_models}")
+        raise ValueError(
+            f"{LADDER} needs at least 4 different ladder_models, got {profile.ladder_models}"
+        )
     if profile.data_root is not None and not Path(profile.data_root).is_dir():
         raise FileNotFoundError(f"data_root: there is no folder {profile.data_root}")
     if profile.device != "auto" and profile.device.split(":")[0] not in {"cpu", "cuda", "mps"}:
@@ -194,16 +256,30 @@ def _check_values(profile):
     for key in ["ratios", "mistaken"]:
         if any(not 0 <= share <= 1 for share in getattr(profile, key)):
             raise ValueError(f"{key} are shares and lie in [0, 1], got {getattr(profile, key)}")
-    lowest = {"n_pairs": 2, "epochs": 1, "batch_size": 2, "n_random_orders": 2, "online_pairs": 16, "n_views": 1,
-              "n_bootstrap": 2, "workers": 0, "caption_shards": 1, "embed_batch_size": 1,
-              "models_per_job": 1}
+    lowest = {
+        "n_pairs": 2,
+        "epochs": 1,
+        "batch_size": 2,
+        "n_random_orders": 2,
+        "online_pairs": 16,
+        "n_views": 1,
+        "n_bootstrap": 2,
+        "workers": 0,
+        "caption_shards": 1,
+        "embed_batch_size": 1,
+        "models_per_job": 1,
+    }
     for key, low in lowest.items():
         if getattr(profile, key) < low:
             raise ValueError(f"{key} must be at least {low}, got {getattr(profile, key)}")
     if profile.caption_shards > profile.n_pairs:
-        raise ValueError(f"caption_shards must be at most n_pairs, got {profile.caption_shards} for {profile.n_pairs}")
+        raise ValueError(
+            f"caption_shards must be at most n_pairs, got {profile.caption_shards} for {profile.n_pairs}"
+        )
     if min(profile.seeds) < 0 or min(profile.kept or [1]) < 1:
-        raise ValueError(f"seeds are 0 or more and kept 1 or more, got {profile.seeds} and {profile.kept}")
+        raise ValueError(
+            f"seeds are 0 or more and kept 1 or more, got {profile.seeds} and {profile.kept}"
+        )
     if not 0 < profile.learning_rate < math.inf or not 0 <= profile.weight_decay < math.inf:
         raise ValueError(
             "learning_rate must be positive and weight_decay 0 or more, "

@@ -29,7 +29,9 @@ def write_ladder(folder):
             generator = torch.Generator().manual_seed(len(models))
             for name, weight in weights.items():
                 if weight.is_floating_point() and weight.ndim > 1:
-                    noise = torch.randn(weight.shape, generator=generator) * weight.float().std() * size
+                    noise = (
+                        torch.randn(weight.shape, generator=generator) * weight.float().std() * size
+                    )
                     weights[name] = (weight.float() + noise).half()
             save_file(weights, copy / "open_clip_model.safetensors")
             models.append(f"local-dir:{copy}")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from featpurity.profile import load, Profile
+from featpurity.profile import Profile, load
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "workflow"))
@@ -25,7 +25,16 @@ BY_HAND = "fetch_cc3m"  # the notebook that is no step of the workflow
 # Modules that know tensors, text or figures only, and those that must not know models.
 NO_SIBLING = ["purity", "zeroshot", "pruning", "captions", "ladder", "plots"]
 NO_MODEL = ["datasets", "images", "scenes", "recipes", "prompts", "profiles", "results", "fetch"]
-MODEL_MODULES = {"models", "laclip", "checkpoints", "embeddings", "finetune", "sweep", "pretrain", "explore"}
+MODEL_MODULES = {
+    "models",
+    "laclip",
+    "checkpoints",
+    "embeddings",
+    "finetune",
+    "sweep",
+    "pretrain",
+    "explore",
+}
 
 
 def named(paths):
@@ -57,7 +66,11 @@ def test_the_package_knows_neither_notebooks_nor_the_workflow():
     for path in MODULES:
         outside = {"papermill", "snakemake", "nbformat", "fingerprint", "stage_book"}
         for node in ast.walk(ast.parse(path.read_text())):
-            names = [one.name for one in node.names] if isinstance(node, ast.Import) else [getattr(node, "module", "") or ""]
+            names = (
+                [one.name for one in node.names]
+                if isinstance(node, ast.Import)
+                else [getattr(node, "module", "") or ""]
+            )
             assert not {name.split(".")[0] for name in names} & outside, path.name
 
 
@@ -70,7 +83,9 @@ def test_a_module_is_short_and_says_what_it_is_for(path):
 
 @pytest.mark.parametrize("path", **named(MODULES))
 def test_library_code_does_not_print(path):
-    calls = [node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    calls = [
+        node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)
+    ]
     printed = [call for call in calls if isinstance(call, ast.Name) and call.id == "print"]
     assert not printed or path.stem in {"__main__", "pretrain"}
 
@@ -83,15 +98,30 @@ def test_public_functions_have_docstrings():
 
 
 def test_the_design_says_what_each_module_beyond_the_plan_is_for():
-    planned = {"models", "datasets", "scenes", "embeddings", "purity", "zeroshot", "pruning", "captions", "finetune",
-               "pretrain", "results", "plots", "explore"}
+    planned = {
+        "models",
+        "datasets",
+        "scenes",
+        "embeddings",
+        "purity",
+        "zeroshot",
+        "pruning",
+        "captions",
+        "finetune",
+        "pretrain",
+        "results",
+        "plots",
+        "explore",
+    }
     rows = re.findall(r"^\| `(\w+)` \|", (ROOT / "book/design.md").read_text(), re.M)
     assert sorted(rows) == sorted(NAMES - planned | {"__main__"})
 
 
 def test_importing_the_package_is_lazy():
     heavy = "{'torch', 'numpy', 'open_clip', 'pandas', 'plotly', 'sklearn'} & set(sys.modules)"
-    code = f"import sys, featpurity, featpurity.profile, featpurity.plan; assert not {heavy}, {heavy}"
+    code = (
+        f"import sys, featpurity, featpurity.profile, featpurity.plan; assert not {heavy}, {heavy}"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
@@ -137,7 +167,11 @@ class TestNotebook:
         said = "".join(first["source"])
         assert first["cell_type"] == "markdown" and said.startswith("# ")
         assert all(f"**{part}" in said for part in ["Question", "Reads", "Writes", "Takes"])
-        last = [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "markdown"][-1]
+        last = [
+            cell
+            for cell in json.loads(path.read_text())["cells"]
+            if cell["cell_type"] == "markdown"
+        ][-1]
         assert "".join(last["source"]).startswith("## What this shows, and what it does not")
         tags = [cell["metadata"].get("tags", []) for cell in cells(path)]
         assert "parameters" in tags[0] and not any("parameters" in tag for tag in tags[1:])
@@ -153,8 +187,12 @@ class TestNotebook:
     def test_cells_are_short_and_need_no_card_and_no_installer(self, path):
         settings = fingerprint.code_cells(path, "parameters")[0]
         for source in fingerprint.code_cells(path):
-            assert len(source.splitlines()) <= (25 if source == settings else 20), source  # one line a setting
-            assert not re.search(r"\.cuda\(|\bpip\b|!|^%", re.sub(r"!=|f?\".*?\"", "", source)), source
+            assert len(source.splitlines()) <= (25 if source == settings else 20), (
+                source
+            )  # one line a setting
+            assert not re.search(r"\.cuda\(|\bpip\b|!|^%", re.sub(r"!=|f?\".*?\"", "", source)), (
+                source
+            )
             for node in ast.walk(ast.parse(source)):
                 if isinstance(node, ast.FunctionDef):
                     assert node.end_lineno - node.lineno < 8, node.name
@@ -167,9 +205,15 @@ def distributions(lines):
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 NEEDED = {"core": distributions(PROJECT["dependencies"])} | {
-    extra: distributions(lines) for extra, lines in PROJECT["optional-dependencies"].items()}
-CODE = [("featpurity", {"core", "cc3m"}), ("notebooks", {"core"}), ("benchmarks", {"core"}), ("workflow", {"core", "suite"}),
-        ("tests", {"core", "suite", "test"})]  # which sections a folder's imports may come from
+    extra: distributions(lines) for extra, lines in PROJECT["optional-dependencies"].items()
+}
+CODE = [
+    ("featpurity", {"core", "cc3m"}),
+    ("notebooks", {"core"}),
+    ("benchmarks", {"core"}),
+    ("workflow", {"core", "suite"}),
+    ("tests", {"core", "suite", "test"}),
+]  # which sections a folder's imports may come from
 
 
 def third_party(source):
@@ -177,25 +221,43 @@ def third_party(source):
     nodes = list(ast.walk(ast.parse(source)))
     names = [one.name for node in nodes if isinstance(node, ast.Import) for one in node.names]
     names += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and not node.level]
-    own = {path.stem for folder in ["workflow", "tests", "benchmarks"] for path in (ROOT / folder).glob("*.py")}
-    return {name.split(".")[0] for name in names} - set(sys.stdlib_module_names) - own - {"featpurity"}
+    own = {
+        path.stem
+        for folder in ["workflow", "tests", "benchmarks"]
+        for path in (ROOT / folder).glob("*.py")
+    }
+    return (
+        {name.split(".")[0] for name in names} - set(sys.stdlib_module_names) - own - {"featpurity"}
+    )
 
 
 @pytest.mark.parametrize("folder, sections", CODE, ids=[folder for folder, _ in CODE])
 def test_what_is_imported_is_a_dependency(folder, sections):
     sources = [path.read_text() for path in (ROOT / folder).rglob("*.py")]
-    sources += [cell for path in NOTEBOOKS if folder == "notebooks" for cell in fingerprint.code_cells(path)]
-    sources += [(ROOT / "workflow/Snakefile").read_text().partition("\nrule ")[0]] * (folder == "workflow")
+    sources += [
+        cell for path in NOTEBOOKS if folder == "notebooks" for cell in fingerprint.code_cells(path)
+    ]
+    sources += [(ROOT / "workflow/Snakefile").read_text().partition("\nrule ")[0]] * (
+        folder == "workflow"
+    )
     homes = packages_distributions()
     allowed = set().union(*(NEEDED[section] for section in sections))
     for module in set().union(*map(third_party, sources)):
-        assert distributions(homes.get(module, [module])) & allowed, f"{module} is not among the dependencies of {folder}"
+        assert distributions(homes.get(module, [module])) & allowed, (
+            f"{module} is not among the dependencies of {folder}"
+        )
 
 
 def test_the_direct_dependencies_are_pinned():
-    lines = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if line and not line.startswith("#")]
+    lines = [
+        line
+        for line in (ROOT / "requirements.txt").read_text().splitlines()
+        if line and not line.startswith("#")
+    ]
     assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in lines)
-    assert distributions(lines) == NEEDED["core"] | NEEDED["suite"] | NEEDED["test"]  # cc3m's pandas is an older one
+    assert (
+        distributions(lines) == NEEDED["core"] | NEEDED["suite"] | NEEDED["test"]
+    )  # cc3m's pandas is an older one
 
 
 def test_every_setting_is_a_parameter_of_some_notebook():
@@ -207,8 +269,18 @@ def test_every_setting_is_a_parameter_of_some_notebook():
 def test_a_fingerprint_follows_code_and_nothing_else(tmp_path):
     def digest(code, prose="# Title"):
         path = tmp_path / "one.ipynb"
-        cell = {"cell_type": "code", "metadata": {}, "source": code, "outputs": [], "execution_count": None}
-        path.write_text(json.dumps({"cells": [{"cell_type": "markdown", "metadata": {}, "source": prose}, cell]}))
+        cell = {
+            "cell_type": "code",
+            "metadata": {},
+            "source": code,
+            "outputs": [],
+            "execution_count": None,
+        }
+        path.write_text(
+            json.dumps(
+                {"cells": [{"cell_type": "markdown", "metadata": {}, "source": prose}, cell]}
+            )
+        )
         return fingerprint.fingerprint(path)
 
     assert digest("a = 1") == digest("a = 1", "# Another") != digest("a = 2")
@@ -221,5 +293,8 @@ def test_a_fingerprint_knows_the_modules_that_code_comes_to_use():
     assert used("import featpurity\nfeatpurity.avg_abs_cos(x)") == {"purity"}
     assert used("from featpurity.purity import cosine_matrix") == {"purity"}
     assert used("import featpurity.zeroshot as z") == {"zeroshot"}
-    assert used("def late():\n    from . import plots\n    from .results import effect") == {"plots", "results"}
+    assert used("def late():\n    from . import plots\n    from .results import effect") == {
+        "plots",
+        "results",
+    }
     assert used("import torch") == set()

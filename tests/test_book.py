@@ -20,9 +20,11 @@ import sample_book
 from sample_book import ROOT
 
 pytestmark = pytest.mark.slow
-HEAVIEST_PAGE = 3e6   # bytes of its own, beside what all pages share
-FLAGS = ("--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-         "--disable-component-update --disable-sync").split()
+HEAVIEST_PAGE = 3e6  # bytes of its own, beside what all pages share
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+).split()
 DRAW_ALL = """async () => {
   for (const host of document.querySelectorAll("figure.featpurity-figure")) {
     host.scrollIntoView();
@@ -53,7 +55,9 @@ TRY_MENUS = """async () => {
 @pytest.fixture(scope="module")
 def browser():
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    path = next(
+        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+    )
     if path is None:
         pytest.skip("no Chromium on this machine: install chromium to test the built pages")
     with playwright.sync_playwright() as running:
@@ -74,7 +78,11 @@ def demo():
     """The demo profile's book; FEATPURITY_BOOK names another book's html folder."""
     if "FEATPURITY_BOOK" in os.environ:
         return Path(os.environ["FEATPURITY_BOOK"]).resolve()
-    subprocess.run([Path(sys.executable).with_name("snakemake"), "--config", "profile=demo"], check=True, cwd=ROOT)
+    subprocess.run(
+        [Path(sys.executable).with_name("snakemake"), "--config", "profile=demo"],
+        check=True,
+        cwd=ROOT,
+    )
     return ROOT / "results" / "demo" / "book" / "_build" / "html"
 
 
@@ -113,17 +121,26 @@ class Visit:
     def __init__(self, context, base, book, name):
         self.base, self.book, self.faults, self.files = base, book, [], set()
         self.page = context.new_page()
-        self.page.on("console", lambda message: message.type == "error" and self.faults.append(message.text))
+        self.page.on(
+            "console", lambda message: message.type == "error" and self.faults.append(message.text)
+        )
         self.page.on("pageerror", lambda error: self.faults.append(str(error)))
-        self.page.on("requestfailed", lambda failed: self.faults.append(f"not loaded: {failed.url}"))
-        self.page.on("response", lambda answer: answer.status >= 400 and self.faults.append(f"{answer.status} {answer.url}"))
+        self.page.on(
+            "requestfailed", lambda failed: self.faults.append(f"not loaded: {failed.url}")
+        )
+        self.page.on(
+            "response",
+            lambda answer: (
+                answer.status >= 400 and self.faults.append(f"{answer.status} {answer.url}")
+            ),
+        )
         self.page.route("**/*", self.admit)
         self.page.goto(f"{base}/{name}")
 
     def admit(self, route):
         url = route.request.url
         if url.startswith(self.base + "/"):
-            self.files.add(self.book / unquote(urlsplit(url[len(self.base) + 1:]).path))
+            self.files.add(self.book / unquote(urlsplit(url[len(self.base) + 1 :]).path))
         elif not url.startswith(("data:", "blob:")):
             self.faults.append(f"asks another host: {url}")
             return route.abort()
@@ -132,7 +149,11 @@ class Visit:
     def own_weight(self):
         """Bytes of the page, its images and its figures; not of the site's scripts, styles and fonts."""
         shared = self.book / "_static"
-        own = [file for file in self.files if shared not in file.parents or file.parent.name == "figures"]
+        own = [
+            file
+            for file in self.files
+            if shared not in file.parents or file.parent.name == "figures"
+        ]
         return sum(file.stat().st_size for file in own if file.is_file())
 
 
@@ -154,8 +175,15 @@ def test_every_page_reads_and_answers_offline(browser, request, address, which, 
         drawn = visit.page.evaluate(DRAW_ALL)
         figures += len(drawn)
         faults += [f"{name}: {fault}" for fault in visit.faults]
-        faults += [f"{name}: {figure['name']} was not drawn" for figure in drawn if figure["state"] != "drawn" or not figure["drawn"]]
-        faults += [f"{name}: the menu of {figure} changes nothing" for figure in visit.page.evaluate(TRY_MENUS)]
+        faults += [
+            f"{name}: {figure['name']} was not drawn"
+            for figure in drawn
+            if figure["state"] != "drawn" or not figure["drawn"]
+        ]
+        faults += [
+            f"{name}: the menu of {figure} changes nothing"
+            for figure in visit.page.evaluate(TRY_MENUS)
+        ]
         if visit.own_weight() > HEAVIEST_PAGE:
             faults.append(f"{name} weighs {visit.own_weight():,} bytes of its own")
         context.close()
@@ -182,7 +210,9 @@ def test_pages_fit_a_phone(browser, request, address, which):
 
 @pytest.mark.parametrize("scheme", ["http", "file"])
 def test_search_finds_pages(browser, sample, address, scheme):
-    visit = Visit(browser.new_context(), address(scheme, sample), sample, "search.html?q=orthogonal")
+    visit = Visit(
+        browser.new_context(), address(scheme, sample), sample, "search.html?q=orthogonal"
+    )
     found = visit.page.locator("#search-results a", has_text="What purity is")
     found.first.wait_for()
     assert not visit.faults
@@ -201,8 +231,12 @@ def heatmap_page(browser, sample, address):
 def test_browser_reads_the_packed_matrices(heatmap_page):
     for index in (0, 5):
         heatmap_page.get_by_role("combobox").first.select_option(index=index)
-        heatmap_page.wait_for_function(f"document.querySelector('.js-plotly-plot').data[{index}].visible === true")
-        values = heatmap_page.evaluate(f"document.querySelector('.js-plotly-plot').data[{index}].z.map((row) => [...row])")
+        heatmap_page.wait_for_function(
+            f"document.querySelector('.js-plotly-plot').data[{index}].visible === true"
+        )
+        values = heatmap_page.evaluate(
+            f"document.querySelector('.js-plotly-plot').data[{index}].z.map((row) => [...row])"
+        )
         expected = sample_book.symmetric_matrix(index)
         assert np.abs(np.array(values) - expected).max() < 8e-6
 
@@ -218,7 +252,9 @@ def test_menu_answers_the_keyboard(heatmap_page):
 
 
 def test_slider_and_buttons_answer(browser, sample, address):
-    page = Visit(browser.new_context(), address("http", sample), sample, "notebooks/02_neuron_pruning.html").page
+    page = Visit(
+        browser.new_context(), address("http", sample), sample, "notebooks/02_neuron_pruning.html"
+    ).page
     page.evaluate(DRAW_ALL)
     slider = page.get_by_role("slider")
     assert slider.get_attribute("aria-valuetext") == "2"
@@ -231,25 +267,41 @@ def test_slider_and_buttons_answer(browser, sample, address):
 
 @pytest.mark.parametrize("scheme", ["http", "file"])
 def test_tables_sort_by_the_column_whose_header_is_pressed(browser, sample, address, scheme):
-    visit = Visit(browser.new_context(), address(scheme, sample), sample, "notebooks/04_data_quality_ladder.html")
+    visit = Visit(
+        browser.new_context(),
+        address(scheme, sample),
+        sample,
+        "notebooks/04_data_quality_ladder.html",
+    )
     tables = visit.page.locator("table.dataframe")
-    assert [tables.nth(i).get_by_role("button").count() for i in range(tables.count())] == [4, 0, 0, 2]
+    assert [tables.nth(i).get_by_role("button").count() for i in range(tables.count())] == [
+        4,
+        0,
+        0,
+        2,
+    ]
     table, original = tables.first, [0, 1, 2, 3]
 
     def shown():
-        sorts = table.locator("thead th").evaluate_all("heads => heads.map((head) => head.ariaSort)")
+        sorts = table.locator("thead th").evaluate_all(
+            "heads => heads.map((head) => head.ariaSort)"
+        )
         return [int(label) for label in table.locator("tbody th").all_text_contents()], sorts
 
     assert shown() == (original, [None] * 4)
-    table.get_by_role("button", name="images").click()              # numbers with commas; what is none stays below
+    table.get_by_role(
+        "button", name="images"
+    ).click()  # numbers with commas; what is none stays below
     assert shown() == ([1, 0, 2, 3], [None, None, "ascending", None])
     table.get_by_role("button", name="images").click()
     assert shown() == ([2, 0, 1, 3], [None, None, "descending", None])
     table.get_by_role("button", name="images").click()
     assert shown() == (original, [None] * 4)
-    table.get_by_role("button", name="effect").press("Enter")       # numbers with an interval behind them
+    table.get_by_role("button", name="effect").press(
+        "Enter"
+    )  # numbers with an interval behind them
     assert shown() == ([1, 2, 0, 3], [None, None, None, "ascending"])
-    table.get_by_role("button", name="dataset").press("Space")      # words
+    table.get_by_role("button", name="dataset").press("Space")  # words
     assert shown() == ([1, 0, 2, 3], [None, "ascending", None, None])
     table.get_by_role("button", name="row").click()
     assert shown() == (original, ["ascending", None, None, None])
@@ -260,12 +312,17 @@ def test_tables_sort_by_the_column_whose_header_is_pressed(browser, sample, addr
 def test_figures_follow_the_dark_switch(heatmap_page):
     look = """() => { const plot = document.querySelector(".js-plotly-plot");
         return [getComputedStyle(plot.querySelector(".xtick text")).fill, JSON.stringify(plot.data[0].colorscale[5] ?? plot.data[0].colorscale[2])]; }"""
-    light, switch = heatmap_page.evaluate(look), heatmap_page.locator(".theme-switch-button:visible").first
-    for _ in range(3):                           # the switch goes round light, dark and the system's choice
+    light, switch = (
+        heatmap_page.evaluate(look),
+        heatmap_page.locator(".theme-switch-button:visible").first,
+    )
+    for _ in range(3):  # the switch goes round light, dark and the system's choice
         switch.click()
         if heatmap_page.evaluate("document.documentElement.dataset.theme") == "dark":
             break
     heatmap_page.wait_for_function(f"({look})()[0] !== {light[0]!r}")
     heatmap_page.wait_for_function(f"({look})()[1] !== {light[1]!r}")
-    visible = heatmap_page.evaluate("document.querySelector('.js-plotly-plot').data.map((trace) => trace.visible)")
+    visible = heatmap_page.evaluate(
+        "document.querySelector('.js-plotly-plot').data.map((trace) => trace.visible)"
+    )
     assert visible == [True] + [False] * 5

@@ -48,11 +48,21 @@ ATTACKS = list(attacks(Path("mark")))
 PLACES = {
     "alone": lambda bad: bad,
     "a weight": lambda bad: {"state_dict": OrderedDict(good=torch.ones(2), bad=bad)},
-    "the name of a weight": lambda bad: {"state_dict": {"good": torch.ones(2), Calls(str, bad): torch.ones(1)}},
-    "args": lambda bad: {"state_dict": {"good": torch.ones(2)}, "args": argparse.Namespace(model="CLIP", out=bad)},
-    "deep in args": lambda bad: {"state_dict": {"good": torch.ones(2)},
-                                 "args": argparse.Namespace(betas=(0.9, [argparse.Namespace(x={"y": bad})]))},
-    "the optimiser": lambda bad: {"state_dict": {"good": torch.ones(2)}, "optimizer": {"lr": [np.float64(1), bad]}},
+    "the name of a weight": lambda bad: {
+        "state_dict": {"good": torch.ones(2), Calls(str, bad): torch.ones(1)}
+    },
+    "args": lambda bad: {
+        "state_dict": {"good": torch.ones(2)},
+        "args": argparse.Namespace(model="CLIP", out=bad),
+    },
+    "deep in args": lambda bad: {
+        "state_dict": {"good": torch.ones(2)},
+        "args": argparse.Namespace(betas=(0.9, [argparse.Namespace(x={"y": bad})])),
+    },
+    "the optimiser": lambda bad: {
+        "state_dict": {"good": torch.ones(2)},
+        "optimizer": {"lr": [np.float64(1), bad]},
+    },
 }
 
 
@@ -114,9 +124,13 @@ def test_the_stand_in_keeps_nothing():
     assert vars(one) == {} and not callable(one)
 
 
-CONTENT = {"epoch": 3, "state_dict": OrderedDict(a=torch.randn(3, 4), b=torch.arange(3)), "best_acc1": 15.5,
-           "optimizer": {"param_groups": [{"lr": np.float64(1e-5)}]},
-           "args": argparse.Namespace(model="CLIP_VITB16", betas=(0.9, 0.98), lr=np.float64(0.1))}
+CONTENT = {
+    "epoch": 3,
+    "state_dict": OrderedDict(a=torch.randn(3, 4), b=torch.arange(3)),
+    "best_acc1": 15.5,
+    "optimizer": {"param_groups": [{"lr": np.float64(1e-5)}]},
+    "args": argparse.Namespace(model="CLIP_VITB16", betas=(0.9, 0.98), lr=np.float64(0.1)),
+}
 
 
 @pytest.mark.parametrize("write", [write_zip, write_legacy])
@@ -125,9 +139,16 @@ def test_good_files_load(tmp_path, write, prefix):
     path, weights = tmp_path / "good.pt", CONTENT["state_dict"]
     write(CONTENT | {"state_dict": {prefix + name: value for name, value in weights.items()}}, path)
     found = read_weights(path)
-    assert list(found) == ["a", "b"] and all(torch.equal(found[name], weights[name]) for name in weights)
-    write({prefix + name: nn.Parameter(value) if value.is_floating_point() else value
-           for name, value in weights.items()}, path)
+    assert list(found) == ["a", "b"] and all(
+        torch.equal(found[name], weights[name]) for name in weights
+    )
+    write(
+        {
+            prefix + name: nn.Parameter(value) if value.is_floating_point() else value
+            for name, value in weights.items()
+        },
+        path,
+    )
     assert torch.equal(read_weights(str(path))["a"], weights["a"])
 
 
@@ -164,13 +185,22 @@ FAULTS = {
     "text": ("faulty.pt: ", lambda path: path.write_text("not a checkpoint at all\n" * 50)),
     "noise": ("faulty.pt: ", lambda path: path.write_bytes(bytes(range(256)) * 20)),
     "no dict": ("expected a state dict, got list", lambda path: torch.save([torch.ones(2)], path)),
-    "nothing in it": ("expected a state dict, got dict", lambda path: torch.save({"state_dict": {}}, path)),
-    "no tensor": ("expected tensors only in its state dict, not so b", lambda path: torch.save(
-        {"state_dict": {"a": torch.ones(2), "b": "c"}}, path)),
-    "NaN": ("NaN or infinity in b", lambda path: torch.save(
-        {"a": torch.ones(2), "b": torch.tensor([1.0, torch.nan])}, path)),
-    "infinity": ("NaN or infinity in a, b, c and 1 more", lambda path: torch.save(
-        {name: torch.tensor([torch.inf]).half() for name in "abcd"}, path)),
+    "nothing in it": (
+        "expected a state dict, got dict",
+        lambda path: torch.save({"state_dict": {}}, path),
+    ),
+    "no tensor": (
+        "expected tensors only in its state dict, not so b",
+        lambda path: torch.save({"state_dict": {"a": torch.ones(2), "b": "c"}}, path),
+    ),
+    "NaN": (
+        "NaN or infinity in b",
+        lambda path: torch.save({"a": torch.ones(2), "b": torch.tensor([1.0, torch.nan])}, path),
+    ),
+    "infinity": (
+        "NaN or infinity in a, b, c and 1 more",
+        lambda path: torch.save({name: torch.tensor([torch.inf]).half() for name in "abcd"}, path),
+    ),
 }
 
 
@@ -206,7 +236,8 @@ def test_weights_have_to_fit_the_model():
     faults = {
         r"f.pt does not fit the model: it lacks 1.bias$": missing,
         r"it has 2.bias, which the model does not know$": good | {"2.bias": torch.ones(1)},
-        r"it has another shape: 0.weight \(2, 2\) instead of \(2, 3\)$": good | {"0.weight": torch.ones(2, 2)},
+        r"it has another shape: 0.weight \(2, 2\) instead of \(2, 3\)$": good
+        | {"0.weight": torch.ones(2, 2)},
         r"it lacks 1.bias; it has x, which": missing | {"x": torch.ones(1)},
     }
     for message, weights in faults.items():

@@ -14,8 +14,8 @@ from torchvision import datasets as tv
 
 from featpurity import load_dataset, load_pairs
 from featpurity.captions.files import read_captions, read_table
-from featpurity.data.datasets import dataset_names
 from featpurity.data.catalog import CALTECH_WORDS, CIFAR10_CLASSES
+from featpurity.data.datasets import dataset_names
 from featpurity.data.scenes import ATTRIBUTES
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 3), dtype=np.uint8)
@@ -28,10 +28,15 @@ def photo(path, i=0):
 
 
 def food101(root, monkeypatch):
-    listed = {"baby_back_ribs": ["baby_back_ribs/2", "baby_back_ribs/5"], "apple_pie": ["apple_pie/7"]}
+    listed = {
+        "baby_back_ribs": ["baby_back_ribs/2", "baby_back_ribs/5"],
+        "apple_pie": ["apple_pie/7"],
+    }
     (root / "food-101/meta").mkdir(parents=True)
     (root / "food-101/meta/test.json").write_text(json.dumps(listed))
-    for i, name in enumerate(["apple_pie/7", "baby_back_ribs/2", "baby_back_ribs/5", "apple_pie/1"]):  # the last in train
+    for i, name in enumerate(
+        ["apple_pie/7", "baby_back_ribs/2", "baby_back_ribs/5", "apple_pie/1"]
+    ):  # the last in train
         photo(root / f"food-101/images/{name}.jpg", i)
     return [1, 1, 0], ["apple_pie", "baby_back_ribs"], ["apple pie", "baby back ribs"]
 
@@ -40,25 +45,46 @@ def _pickled(root, monkeypatch, kind, folder, label_key, names_key, meta_file, n
     """CIFAR's layout. torchvision compares checksums before it unpickles, so it is told those of these files."""
     sums = {}
     for file in ["train_part", "test_part", meta_file]:
-        rows = PHOTO[:len(labels)].transpose(0, 3, 1, 2).reshape(len(labels), -1)
+        rows = PHOTO[: len(labels)].transpose(0, 3, 1, 2).reshape(len(labels), -1)
         content = {names_key: names} if file == meta_file else {"data": rows, label_key: labels}
         (root / folder).mkdir(parents=True, exist_ok=True)
         (root / folder / file).write_bytes(pickle.dumps(content))
         sums[file] = hashlib.md5((root / folder / file).read_bytes()).hexdigest()
     monkeypatch.setattr(kind, "train_list", [["train_part", sums["train_part"]]])
     monkeypatch.setattr(kind, "test_list", [["test_part", sums["test_part"]]])
-    monkeypatch.setattr(kind, "meta", {"filename": meta_file, "key": names_key, "md5": sums[meta_file]})
+    monkeypatch.setattr(
+        kind, "meta", {"filename": meta_file, "key": names_key, "md5": sums[meta_file]}
+    )
 
 
 def cifar10(root, monkeypatch):
-    _pickled(root, monkeypatch, tv.CIFAR10, "cifar-10-batches-py", "labels", "label_names", "batches.meta",
-             CIFAR10_CLASSES, [3, 0, 9])
+    _pickled(
+        root,
+        monkeypatch,
+        tv.CIFAR10,
+        "cifar-10-batches-py",
+        "labels",
+        "label_names",
+        "batches.meta",
+        CIFAR10_CLASSES,
+        [3, 0, 9],
+    )
     return [3, 0, 9], CIFAR10_CLASSES, CIFAR10_CLASSES
 
 
 def cifar100(root, monkeypatch):
     names = ["apple", "aquarium_fish", "willow_tree"]
-    _pickled(root, monkeypatch, tv.CIFAR100, "cifar-100-python", "fine_labels", "fine_label_names", "meta", names, [2, 1])
+    _pickled(
+        root,
+        monkeypatch,
+        tv.CIFAR100,
+        "cifar-100-python",
+        "fine_labels",
+        "fine_label_names",
+        "meta",
+        names,
+        [2, 1],
+    )
     return [2, 1], names, ["apple", "aquarium fish", "willow tree"]
 
 
@@ -67,16 +93,26 @@ def caltech101(root, monkeypatch):
     for name in ["Faces_easy", "BACKGROUND_Google", "ceiling_fan", "water_lilly"]:
         photo(folder / name / "image_0001.jpg")
     photo(folder / "ceiling_fan/image_0002.jpg")
-    return [0, 1, 1, 2], ["Faces_easy", "ceiling_fan", "water_lilly"], ["centered face", "ceiling fan", "water lily"]
+    return (
+        [0, 1, 1, 2],
+        ["Faces_easy", "ceiling_fan", "water_lilly"],
+        ["centered face", "ceiling fan", "water lily"],
+    )
 
 
 def pets(root, monkeypatch):
     folder = root / "oxford-iiit-pet"
     (folder / "annotations").mkdir(parents=True)
-    (folder / "annotations/test.txt").write_text("Abyssinian_2 1 1 1\namerican_bulldog_10 2 2 1\nAbyssinian_9 1 1 1\n")
+    (folder / "annotations/test.txt").write_text(
+        "Abyssinian_2 1 1 1\namerican_bulldog_10 2 2 1\nAbyssinian_9 1 1 1\n"
+    )
     for name in ["Abyssinian_2", "american_bulldog_10", "Abyssinian_9"]:
         photo(folder / f"images/{name}.jpg")
-    return [0, 1, 0], tv.OxfordIIITPet(root, split="test").classes, ["Abyssinian", "American Bulldog"]
+    return (
+        [0, 1, 0],
+        tv.OxfordIIITPet(root, split="test").classes,
+        ["Abyssinian", "American Bulldog"],
+    )
 
 
 def stl10(root, monkeypatch):
@@ -88,7 +124,11 @@ def stl10(root, monkeypatch):
         (folder / name).write_bytes(content)
     (folder / "class_names.txt").write_text("airplane\nbird\n")
     monkeypatch.setattr(tv.STL10, "train_list", [])
-    monkeypatch.setattr(tv.STL10, "test_list", [[name, hashlib.md5(content).hexdigest()] for name, content in files.items()])
+    monkeypatch.setattr(
+        tv.STL10,
+        "test_list",
+        [[name, hashlib.md5(content).hexdigest()] for name, content in files.items()],
+    )
     return [1, 0], ["airplane", "bird"], ["airplane", "bird"]
 
 
@@ -125,15 +165,25 @@ def test_pixels_are_the_ones_written(tmp_path, monkeypatch):
     assert np.array_equal(load_dataset("cifar10", root=tmp_path)[2][0], PHOTO[2])
     stl10(tmp_path, monkeypatch)
     written = np.random.default_rng(1).integers(0, 256, (2, 3, 96, 96), dtype=np.uint8)
-    assert np.array_equal(load_dataset("stl10", root=tmp_path)[1][0], written[1].transpose(2, 1, 0))  # column by column
+    assert np.array_equal(
+        load_dataset("stl10", root=tmp_path)[1][0], written[1].transpose(2, 1, 0)
+    )  # column by column
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.__name__)
 def test_downloaded_only_when_missing(layout, tmp_path, monkeypatch):
     kind = {"food101": tv.Food101, "pets": tv.OxfordIIITPet, "dtd": tv.DTD}.get(layout.__name__)
     name = "_download" if kind else "download"
-    kind = kind or {"cifar10": tv.CIFAR10, "cifar100": tv.CIFAR10, "caltech101": tv.Caltech101, "stl10": tv.STL10,
-                    "eurosat": tv.EuroSAT}[layout.__name__]
+    kind = (
+        kind
+        or {
+            "cifar10": tv.CIFAR10,
+            "cifar100": tv.CIFAR10,
+            "caltech101": tv.Caltech101,
+            "stl10": tv.STL10,
+            "eurosat": tv.EuroSAT,
+        }[layout.__name__]
+    )
     calls = []
     monkeypatch.setattr(kind, name, lambda self: calls.append(layout(tmp_path, monkeypatch)))
     with pytest.raises(FileNotFoundError, match=f"{layout.__name__}: not found below"):
@@ -151,7 +201,10 @@ def test_pets_in_class_folders_read_as_torchvision_s(tmp_path):
 
 
 def test_names_that_caltech_has():
-    assert all(name not in CALTECH_WORDS.values() and "_" not in words for name, words in CALTECH_WORDS.items())
+    assert all(
+        name not in CALTECH_WORDS.values() and "_" not in words
+        for name, words in CALTECH_WORDS.items()
+    )
 
 
 def test_imagenet_maps_sorted_folders_to_names(tmp_path):
@@ -160,7 +213,9 @@ def test_imagenet_maps_sorted_folders_to_names(tmp_path):
     for i in range(1000):
         photo(tmp_path / f"imagenet/val/n{10_000_000 + i}/ILSVRC2012_val_{i}.JPEG", i % 40)
     dataset = load_dataset("imagenet", root=tmp_path)
-    assert dataset.classes == list(open_clip.IMAGENET_CLASSNAMES) and dataset.labels.tolist() == list(range(1000))
+    assert dataset.classes == list(
+        open_clip.IMAGENET_CLASSNAMES
+    ) and dataset.labels.tolist() == list(range(1000))
     photo(tmp_path / "imagenet/val/n99999999/one.JPEG")
     with pytest.raises(ValueError, match="expected 1000 class folders n01440764, ..., got 1001"):
         load_dataset("imagenet", root=tmp_path)
@@ -169,7 +224,9 @@ def test_imagenet_maps_sorted_folders_to_names(tmp_path):
 @pytest.mark.parametrize("place", ["imagenet/val", "imagenet", "val", "."])
 def test_imagenet_is_found_in_its_folder_or_around_it(place, tmp_path):
     (tmp_path / "val").mkdir()  # of some other data set: no class folder of ImageNet's in it
-    with pytest.raises(FileNotFoundError, match="imagenet: no class folders n01440764/, ... in .*val"):
+    with pytest.raises(
+        FileNotFoundError, match="imagenet: no class folders n01440764/, ... in .*val"
+    ):
         load_dataset("imagenet", root=tmp_path)
     photo(tmp_path / place / "n10000000/one.JPEG")
     content = (tmp_path / place / "n10000000/one.JPEG").read_bytes()
@@ -189,7 +246,10 @@ class TestCifarPhotosAsFolders:
         with zipfile.ZipFile(tmp_path / "cifar10_test.zip", "w") as archive:
             for path in sorted((tmp_path / "a").rglob("*.png")):
                 archive.write(path, path.relative_to(tmp_path / "a"))
-        folder, zipped = load_dataset("cifar10", root=tmp_path / "a"), load_dataset("cifar10", root=tmp_path)
+        folder, zipped = (
+            load_dataset("cifar10", root=tmp_path / "a"),
+            load_dataset("cifar10", root=tmp_path),
+        )
         assert folder.classes == zipped.classes == CIFAR10_CLASSES
         assert folder.labels.tolist() == zipped.labels.tolist() == list(range(10))
         assert all(np.array_equal(one[0], other[0]) for one, other in zip(folder, zipped))
@@ -225,7 +285,9 @@ class TestScenes:
 
 @pytest.fixture
 def tree(tmp_path):
-    for i, name in enumerate(["wolf/1.jpg", "wolf/deep/2.png", "ant/1.jpg", "ant/2.JPG", "ant/notes.txt"]):
+    for i, name in enumerate(
+        ["wolf/1.jpg", "wolf/deep/2.png", "ant/1.jpg", "ant/2.JPG", "ant/notes.txt"]
+    ):
         if name.endswith("txt"):
             (tmp_path / "tree" / name).write_text("no picture")
         else:
@@ -244,8 +306,13 @@ class TestFolder:
         assert load_dataset(f"folder:{tree}").classes == ["Ameise", "grauer Wolf"]
         assert load_dataset(f"folder:{tree}", class_names="raw").classes == ["ant", "wolf"]
 
-    @pytest.mark.parametrize("content, message", [(b"ant\n", "names 1 classes, but .* has 2 class folders"),
-                                                  (b"\xe9\xe8\nwolf\n", "expected UTF-8")])
+    @pytest.mark.parametrize(
+        "content, message",
+        [
+            (b"ant\n", "names 1 classes, but .* has 2 class folders"),
+            (b"\xe9\xe8\nwolf\n", "expected UTF-8"),
+        ],
+    )
     def test_display_names_that_do_not_fit(self, tree, content, message):
         (tree / "classes.txt").write_bytes(content)
         with pytest.raises(ValueError, match=message):
@@ -280,7 +347,11 @@ class TestFolder:
         with pytest.raises(ValueError, match="ant/1.jpg is not a readable image"):
             whole[0]
         dataset = load_dataset(f"folder:{tree}", unreadable="skip")
-        assert dataset.skipped == ("ant/1.jpg", "wolf/3.png") and dataset.labels.tolist() == [0, 1, 1]
+        assert dataset.skipped == ("ant/1.jpg", "wolf/3.png") and dataset.labels.tolist() == [
+            0,
+            1,
+            1,
+        ]
         assert dataset.images_key != whole.images_key and dataset.images.unreadable() == {}
         assert len(list(dataset)) == 3
 
@@ -293,7 +364,9 @@ class TestFolder:
 
 @pytest.mark.parametrize("name", ["cifar1", "scenes_form", "", "scenes_"])
 def test_unknown_names(name):
-    with pytest.raises(ValueError, match="unknown data set .*Known: scenes_shape, .*eurosat, imagenet, folder:PATH"):
+    with pytest.raises(
+        ValueError, match="unknown data set .*Known: scenes_shape, .*eurosat, imagenet, folder:PATH"
+    ):
         load_dataset(name)
 
 
@@ -313,7 +386,10 @@ class TestPairsFromCsv:
         for i in range(3):
             photo(tmp_path / f"images/{i}.jpg", i)
         path = tmp_path / "captions.csv"
-        path.write_text('image,caption\n0.jpg,"a dog, on a sofa"\n0.jpg,ein Hündchen\n2.jpg,boat\n', encoding="utf-8")
+        path.write_text(
+            'image,caption\n0.jpg,"a dog, on a sofa"\n0.jpg,ein Hündchen\n2.jpg,boat\n',
+            encoding="utf-8",
+        )
         return path
 
     def test_images_and_captions(self, csv):
@@ -334,17 +410,30 @@ class TestPairsFromCsv:
         files[1].write_text("dog!\nsmall dog\n")
         with pytest.raises(ValueError, match="human.txt has 2 captions, but .* has 3 pairs"):
             load_pairs(csv, rewrites=files)
-        assert load_pairs(csv, root=tmp_path, rewrites=["chat.txt"]).best_captions == ["one dog", "puppy", "ship"]
+        assert load_pairs(csv, root=tmp_path, rewrites=["chat.txt"]).best_captions == [
+            "one dog",
+            "puppy",
+            "ship",
+        ]
         with pytest.raises(FileNotFoundError, match="rewrites: there is no file none.txt"):
             load_pairs(csv, rewrites=["none.txt"])
-        with pytest.raises(ValueError, match="rewrites go with a CSV of pairs, but the captions of 'scenes'"):
+        with pytest.raises(
+            ValueError, match="rewrites go with a CSV of pairs, but the captions of 'scenes'"
+        ):
             load_pairs("scenes", rewrites=files)
 
-    @pytest.mark.parametrize("content, message", [
-        (b"image,caption\n", "holds no caption"), (b"image,caption\n0.jpg,\n2.jpg, \n", "holds no caption"),
-        (b"image,text\n0.jpg,dog\n", "expected a column 'caption'"), (b"file,caption\n0.jpg,dog\n", "expected the columns image"),
-        (b"image,caption\n0.jpg,caf\xe9\n", "line 2: byte 0xe9 is not UTF-8"), (b"", "empty"),
-        (b"image,caption\n0.jpg,dog\n\n2.jpg,boat\n", "row 2 names no image")])
+    @pytest.mark.parametrize(
+        "content, message",
+        [
+            (b"image,caption\n", "holds no caption"),
+            (b"image,caption\n0.jpg,\n2.jpg, \n", "holds no caption"),
+            (b"image,text\n0.jpg,dog\n", "expected a column 'caption'"),
+            (b"file,caption\n0.jpg,dog\n", "expected the columns image"),
+            (b"image,caption\n0.jpg,caf\xe9\n", "line 2: byte 0xe9 is not UTF-8"),
+            (b"", "empty"),
+            (b"image,caption\n0.jpg,dog\n\n2.jpg,boat\n", "row 2 names no image"),
+        ],
+    )
     def test_bad_files(self, csv, content, message):
         csv.write_bytes(content)
         with pytest.raises(ValueError, match=message):
@@ -353,20 +442,35 @@ class TestPairsFromCsv:
     def test_a_blank_caption_keeps_its_image(self, csv):
         csv.write_text("image,caption\n0.jpg,\n1.jpg\n2.jpg,boat\n")
         pairs = load_pairs(csv)
-        assert pairs.captions == ["", "", "boat"] and pairs.images.names == ["0.jpg", "1.jpg", "2.jpg"]
+        assert pairs.captions == ["", "", "boat"] and pairs.images.names == [
+            "0.jpg",
+            "1.jpg",
+            "2.jpg",
+        ]
 
-    @pytest.mark.parametrize("first, more", [("0.jpg", ""), ("0.jpg", ",http://there"), ("a b.PNG", "")])
+    @pytest.mark.parametrize(
+        "first, more", [("0.jpg", ""), ("0.jpg", ",http://there"), ("a b.PNG", "")]
+    )
     def test_no_header_as_in_the_paper_s_lists(self, csv, first, more):
         photo(csv.parent / f"images/{first}")
-        csv.write_text(f'\ufeff{first},"a dog, on a sofa"{more}\n1.jpg\n2.jpg,boat{more}\n', encoding="utf-8")
+        csv.write_text(
+            f'\ufeff{first},"a dog, on a sofa"{more}\n1.jpg\n2.jpg,boat{more}\n', encoding="utf-8"
+        )
         pairs = load_pairs(csv)
         assert pairs.captions == ["a dog, on a sofa", "", "boat"] == read_captions(csv)
         assert pairs.images.names == [first, "1.jpg", "2.jpg"]
         csv.write_text(f"{first},dog\n")
         assert load_pairs(csv).captions == ["dog"]
 
-    @pytest.mark.parametrize("header, columns", [("image,caption", ["image", "caption"]), ("caption,image", ["caption", "image"]),
-                                                 ("image.jpg", ["image.jpg"]), ("jpg,caption", ["jpg", "caption"])])
+    @pytest.mark.parametrize(
+        "header, columns",
+        [
+            ("image,caption", ["image", "caption"]),
+            ("caption,image", ["caption", "image"]),
+            ("image.jpg", ["image.jpg"]),
+            ("jpg,caption", ["jpg", "caption"]),
+        ],
+    )
     def test_a_header_stays_one(self, header, columns):
         table = read_table(f"{header}\n0.jpg{',dog' * header.count(',')}\n")
         assert list(table) == columns and len(table) == 1 and table.iloc[0, 0] == "0.jpg"
@@ -406,14 +510,23 @@ def test_photos_with_generated_captions(tmp_path):
     assert len(pairs) == 10 and again.best_captions == pairs.best_captions[:4]
     named = [path.split("/")[0] for path in pairs.images.names]
     assert sorted(named) == CIFAR10_CLASSES and named != CIFAR10_CLASSES
-    for name, rewritten in zip(named, pairs.rewrites):  # a rewrite may describe the class instead of naming it
-        assert not any(other in text.split() for text in rewritten for other in CIFAR10_CLASSES if other != name)
+    for name, rewritten in zip(
+        named, pairs.rewrites
+    ):  # a rewrite may describe the class instead of naming it
+        assert not any(
+            other in text.split()
+            for text in rewritten
+            for other in CIFAR10_CLASSES
+            if other != name
+        )
 
 
 def test_photos_from_torchvision_s_layout(tmp_path, monkeypatch):
     cifar10(tmp_path, monkeypatch)
     pairs, two = load_pairs("photos", root=tmp_path), load_pairs("photos", root=tmp_path, n_pairs=2)
-    assert len(pairs) == len(list(pairs)) == 3 and len(two) == 2 and two.images_key != pairs.images_key
+    assert (
+        len(pairs) == len(list(pairs)) == 3 and len(two) == 2 and two.images_key != pairs.images_key
+    )
     assert two.captions == pairs.captions[:2] and np.array_equal(two[1][0], pairs[1][0])
 
 

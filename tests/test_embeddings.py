@@ -19,20 +19,20 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from featpurity import profile
-from featpurity.models import load, split
-from featpurity.features import store
 from featpurity.data.datasets import LabelledImages
-from featpurity.features.precompute import embed
-from featpurity.features.precompute import main as embed_main
+from featpurity.data.images import ImageArrays, class_tree
+from featpurity.features import store
 from featpurity.features.extract import (
+    PRECISIONS,
     embed_images,
     embed_texts,
     image_trunk_features,
     image_trunk_features_of,
-    PRECISIONS,
     text_trunk_features,
 )
-from featpurity.data.images import class_tree, ImageArrays
+from featpurity.features.precompute import embed
+from featpurity.features.precompute import main as embed_main
+from featpurity.models import load, split
 
 ROOT = Path(__file__).resolve().parent.parent
 to_pixels_calls = []
@@ -54,7 +54,10 @@ class TinyClip:
         self.preprocess = to_pixels
         self.image_weights = torch.randn(7, 3 * 8 * 8, generator=draw)
         self.text_weights = torch.randn(6, 4, generator=draw)
-        self.image_neurons, self.text_neurons = torch.randn(5, 7, generator=draw), torch.randn(5, 6, generator=draw)
+        self.image_neurons, self.text_neurons = (
+            torch.randn(5, 7, generator=draw),
+            torch.randn(5, 6, generator=draw),
+        )
         self.batches = []
 
     def image_trunk(self, x):
@@ -66,7 +69,9 @@ class TinyClip:
         return F.linear(tokens.float(), self.text_weights)
 
     def tokenizer(self, texts):
-        return torch.tensor([[len(text), text.count("a"), text.count("b"), text.count(" ")] for text in texts])
+        return torch.tensor(
+            [[len(text), text.count("a"), text.count("b"), text.count(" ")] for text in texts]
+        )
 
     def project_image(self, trunk):
         return trunk @ self.image_neurons.T
@@ -100,26 +105,43 @@ def test_equal_to_the_plain_way_and_read_from_the_store_afterwards(tmp_path):
     expected = plain(clip, dataset)
     embeddings, labels = embed_images(clip, dataset, tmp_path, batch_size=7)
     torch.testing.assert_close(embeddings, F.normalize(expected @ clip.image_neurons.T, dim=1))
-    assert torch.equal(labels, dataset.labels) and labels.dtype == torch.int64 and embeddings.dtype == torch.float32
+    assert (
+        torch.equal(labels, dataset.labels)
+        and labels.dtype == torch.int64
+        and embeddings.dtype == torch.float32
+    )
     again = TinyClip()
-    assert torch.equal(embed_images(again, dataset, tmp_path)[0], embeddings) and again.batches == []
+    assert (
+        torch.equal(embed_images(again, dataset, tmp_path)[0], embeddings) and again.batches == []
+    )
     torch.testing.assert_close(image_trunk_features(clip, dataset), expected)  # without a store
-    assert len(shards(tmp_path)) == 4 and not [path for path in tmp_path.rglob(".*") if path.is_file()]
+    assert len(shards(tmp_path)) == 4 and not [
+        path for path in tmp_path.rglob(".*") if path.is_file()
+    ]
 
 
 def test_the_key_holds_model_images_and_precision(tmp_path):
     dataset = pictures()
-    for clip, data, precision in [(TinyClip(), dataset, "fp32"), (TinyClip(1), dataset, "fp32"),
-                                  (TinyClip(), dataset.subset(range(48)), "fp32"), (TinyClip(), dataset, "bf16")]:
+    for clip, data, precision in [
+        (TinyClip(), dataset, "fp32"),
+        (TinyClip(1), dataset, "fp32"),
+        (TinyClip(), dataset.subset(range(48)), "fp32"),
+        (TinyClip(), dataset, "bf16"),
+    ]:
         features = image_trunk_features(clip, data, tmp_path, precision=precision)
         assert clip.batches and features.dtype == torch.float32
-        torch.testing.assert_close(features, plain(clip, data), atol=0.3 if precision == "bf16" else 1e-5, rtol=1e-5)
+        torch.testing.assert_close(
+            features, plain(clip, data), atol=0.3 if precision == "bf16" else 1e-5, rtol=1e-5
+        )
 
 
 @pytest.mark.parametrize("precision, bits", [("fp16", 10), ("bf16", 7)])
 def test_half_precisions_are_close_to_full_and_are_really_half(tmp_path, precision, bits):
     clip, dataset = TinyClip(), pictures()
-    full, half = image_trunk_features(clip, dataset), image_trunk_features(clip, dataset, tmp_path, precision=precision)
+    full, half = (
+        image_trunk_features(clip, dataset),
+        image_trunk_features(clip, dataset, tmp_path, precision=precision),
+    )
     assert 0 < (half - full).abs().max() < 4 * 2**-bits * full.abs().max()
     kept = torch.cat([load_file(path)["features"] for path in shards(tmp_path)])
     assert kept.dtype == PRECISIONS[precision] and torch.equal(kept.float(), half)
@@ -164,7 +186,9 @@ def replace_by_another(path):
     path.write_bytes(shards(path.parent.parent)[0].read_bytes())
 
 
-@pytest.mark.parametrize("damage", [cut_off, edit, replace_by_another, lambda path: path.write_bytes(b"")])
+@pytest.mark.parametrize(
+    "damage", [cut_off, edit, replace_by_another, lambda path: path.write_bytes(b"")]
+)
 def test_a_damaged_shard_is_noticed_and_only_it_is_computed_again(tmp_path, damage):
     clip, dataset = TinyClip(), pictures()
     before = image_trunk_features(clip, dataset, tmp_path)
@@ -214,7 +238,9 @@ def test_a_process_that_was_killed_leaves_its_finished_shards_and_no_trace_of_th
     os.kill(process.pid, signal.SIGKILL)
     process.join(60)
     assert process.exitcode == -signal.SIGKILL and len(shards(tmp_path)) == 2
-    half, older = (shards(tmp_path)[0].with_name(f".000000032.safetensors.{name}") for name in ["new", "old"])
+    half, older = (
+        shards(tmp_path)[0].with_name(f".000000032.safetensors.{name}") for name in ["new", "old"]
+    )
     for path in [half, older]:  # as a kill leaves them in the middle of writing
         path.write_bytes(shards(tmp_path)[0].read_bytes()[:99])
     os.utime(older, (time.time() - 7200,) * 2)
@@ -239,15 +265,19 @@ def test_models_that_share_a_preprocessing_share_the_decoding(tmp_path):
 
 def test_workers_give_the_same(tmp_path):
     clip, dataset = TinyClip(), pictures()
-    torch.testing.assert_close(image_trunk_features(clip, dataset, tmp_path, workers=2, batch_size=8),
-                               image_trunk_features(clip, dataset))
+    torch.testing.assert_close(
+        image_trunk_features(clip, dataset, tmp_path, workers=2, batch_size=8),
+        image_trunk_features(clip, dataset),
+    )
 
 
 def test_a_picture_named_twice_is_computed_once(tmp_path):
     write_tree(tmp_path / "tree", 4)
     images, classes, labels = class_tree(tmp_path / "tree")
     images = images.subset([0, 1, 0, 3, 3])
-    twice = LabelledImages("twice", classes, torch.tensor(labels)[[0, 1, 0, 3, 3]], images, images.key)
+    twice = LabelledImages(
+        "twice", classes, torch.tensor(labels)[[0, 1, 0, 3, 3]], images, images.key
+    )
     clip = TinyClip()
     features = image_trunk_features(clip, twice)
     assert sum(clip.batches) == 3
@@ -287,8 +317,13 @@ def test_unreadable_images_are_all_named_before_the_model_runs(tmp_path):
     assert "2.jpg" in str(error.value) and "5.jpg" in str(error.value) and clip.batches == []
 
 
-@pytest.mark.parametrize("options, message", [({"precision": "fp8"}, "expected one of fp32, bf16, fp16"),
-                                              ({"batch_size": 0}, "batch size of 1 or more")])
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"precision": "fp8"}, "expected one of fp32, bf16, fp16"),
+        ({"batch_size": 0}, "batch size of 1 or more"),
+    ],
+)
 def test_unknown_options(options, message):
     with pytest.raises(ValueError, match=message):
         image_trunk_features(TinyClip(), pictures(), **options)
@@ -326,8 +361,13 @@ def _extract(folder, rank, world):
 @pytest.mark.parametrize("shares", [True, False])
 def test_two_processes_at_once(tmp_path, shares):
     """Under torchrun they divide the shards; without it both do all, and both are right."""
-    context = multiprocessing.get_context("fork")  # as data loaders do; a fresh start takes seconds of imports
-    both = [context.Process(target=_extract, args=(tmp_path, rank * shares, 1 + shares)) for rank in range(2)]
+    context = multiprocessing.get_context(
+        "fork"
+    )  # as data loaders do; a fresh start takes seconds of imports
+    both = [
+        context.Process(target=_extract, args=(tmp_path, rank * shares, 1 + shares))
+        for rank in range(2)
+    ]
     for process in both:
         process.start()
     for process in both:
@@ -342,7 +382,10 @@ def test_a_process_that_died_is_not_waited_for_for_ever(tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", "0")
     monkeypatch.setattr(store, "PATIENCE", 0.2)
-    with pytest.raises(TimeoutError, match=r"waited 0.2 s for 2 shards .*rows 16 .. 31, 48 .. 49\).*did one of them die"):
+    with pytest.raises(
+        TimeoutError,
+        match=r"waited 0.2 s for 2 shards .*rows 16 .. 31, 48 .. 49\).*did one of them die",
+    ):
         image_trunk_features(TinyClip(), pictures(), tmp_path)
     assert len(shards(tmp_path)) == 2  # its own are kept
 
@@ -354,7 +397,9 @@ def test_a_damaged_shard_of_another_process_is_told_once_and_read_once_it_is_men
     cut_off(path)
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        waiting = store.Shards(tmp_path, ("image", "image0", "native", pictures().images_key, "fp32"), 50)
+        waiting = store.Shards(
+            tmp_path, ("image", "image0", "native", pictures().images_key, "fp32"), 50
+        )
         with pytest.raises(TimeoutError):
             waiting.wait_for_others(every=0.01, patience=0.2)
     assert len(told) == 1 and "damaged" in str(told[0].message)
@@ -364,8 +409,11 @@ def test_a_damaged_shard_of_another_process_is_told_once_and_read_once_it_is_men
     assert not waiting.missing
 
 
-TINY = {"embed_dim": 24, "vision_cfg": {"image_size": 32, "patch_size": 16, "width": 64, "layers": 1, "head_width": 32},
-        "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}}
+TINY = {
+    "embed_dim": 24,
+    "vision_cfg": {"image_size": 32, "patch_size": 16, "width": 64, "layers": 1, "head_width": 32},
+    "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1},
+}
 
 
 def write_profile(folder):
@@ -373,16 +421,23 @@ def write_profile(folder):
     for seed, name in enumerate(["raw", "better"]):
         torch.manual_seed(seed)
         (folder / name).mkdir()
-        save_file(split.build({"model_cfg": TINY}).state_dict(), folder / name / "open_clip_model.safetensors")
+        save_file(
+            split.build({"model_cfg": TINY}).state_dict(),
+            folder / name / "open_clip_model.safetensors",
+        )
         (folder / name / "open_clip_config.json").write_text(json.dumps({"model_cfg": TINY}))
     write_tree(folder / "tree", 2100)
-    rows = [f"{path.relative_to(folder)},caption {i}" for i, path in enumerate(sorted(folder.glob("tree/*/*.jpg")))]
+    rows = [
+        f"{path.relative_to(folder)},caption {i}"
+        for i, path in enumerate(sorted(folder.glob("tree/*/*.jpg")))
+    ]
     (folder / "pairs.csv").write_text("\n".join(["image,caption", *rows]))
     (folder / "_toc.yml").touch()  # the project's root, which the store's folder is relative to
     (folder / "tiny.yaml").write_text(
         "chapters: [01_clip_vs_laclip, 03_misalignment]\nclip_models: ['local-dir:raw']\n"
         "laclip_models: ['local-dir:better']\nfinetune_model: 'local-dir:better'\ndatasets: ['folder:tree']\n"
-        "prompts: paper\npairs: pairs.csv\nmodels_per_job: 2\ndevice: cpu\nembed_batch_size: 100\n")
+        "prompts: paper\npairs: pairs.csv\nmodels_per_job: 2\ndevice: cpu\nembed_batch_size: 100\n"
+    )
 
 
 def run_notebook(folder, monkeypatch, **settings):
@@ -401,25 +456,43 @@ def run_notebook(folder, monkeypatch, **settings):
 def test_two_processes_of_torchrun_fill_the_store_as_the_notebook_does(tmp_path, monkeypatch):
     write_profile(tmp_path)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    done = subprocess.run([*torchrun, "-m", "featpurity.features.precompute", "tiny.yaml"], cwd=tmp_path, text=True, timeout=300,
-                          capture_output=True, env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"})
+    done = subprocess.run(
+        [*torchrun, "-m", "featpurity.features.precompute", "tiny.yaml"],
+        cwd=tmp_path,
+        text=True,
+        timeout=300,
+        capture_output=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+    )
     assert done.returncode == 0, done.stderr
     monkeypatch.setattr(store, "ROWS", 2048)
-    given = profile.load(tmp_path / "tiny.yaml").parameters() | {"models": ["local-dir:raw", "local-dir:better"]}
+    given = profile.load(tmp_path / "tiny.yaml").parameters() | {
+        "models": ["local-dir:raw", "local-dir:better"]
+    }
     run_notebook(tmp_path, monkeypatch, **given | {"pairs": None, "store_dir": "alone"})
-    run_notebook(tmp_path, monkeypatch, **given | {"models": ["local-dir:better"], "datasets": [], "store_dir": "alone"})
+    run_notebook(
+        tmp_path,
+        monkeypatch,
+        **given | {"models": ["local-dir:better"], "datasets": [], "store_dir": "alone"},
+    )
     names = [path.relative_to(tmp_path / "store") for path in shards(tmp_path / "store")]
     # two shards each of the pictures for two models, of the pairs' pictures and of their captions for one
-    assert len(names) == 8 and names == [path.relative_to(tmp_path / "alone") for path in shards(tmp_path / "alone")]
+    assert len(names) == 8 and names == [
+        path.relative_to(tmp_path / "alone") for path in shards(tmp_path / "alone")
+    ]
     for name in names:
-        torch.testing.assert_close(load_file(tmp_path / "store" / name), load_file(tmp_path / "alone" / name))
+        torch.testing.assert_close(
+            load_file(tmp_path / "store" / name), load_file(tmp_path / "alone" / name)
+        )
     before = {path: path.stat().st_mtime_ns for path in shards(tmp_path / "store")}
     run_notebook(tmp_path, monkeypatch, **given | {"pairs": None})
     assert {path: path.stat().st_mtime_ns for path in shards(tmp_path / "store")} == before
 
 
 def test_embed_refuses_a_model_that_the_profile_does_not_name():
-    with pytest.raises(ValueError, match="profile demo names no scenes; its models: scenes_clip, scenes_laclip"):
+    with pytest.raises(
+        ValueError, match="profile demo names no scenes; its models: scenes_clip, scenes_laclip"
+    ):
         embed(profile.Profile(), ["scenes"])
 
 
@@ -428,22 +501,30 @@ def test_the_command_tells_an_error_in_one_line(monkeypatch):
         embed_main(["no_such"])
 
 
-@pytest.mark.parametrize("setting, message", [
-    ({"compiled": 1}, "compiled must be of type bool, got 1"),
-    ({"embed_batch_size": True}, "embed_batch_size must be of type int, got True"),
-    ({"embed_batch_size": 0}, "embed_batch_size must be at least 1, got 0"),
-    ({"models_per_job": 0}, "models_per_job must be at least 1, got 0")])
+@pytest.mark.parametrize(
+    "setting, message",
+    [
+        ({"compiled": 1}, "compiled must be of type bool, got 1"),
+        ({"embed_batch_size": True}, "embed_batch_size must be of type int, got True"),
+        ({"embed_batch_size": 0}, "embed_batch_size must be at least 1, got 0"),
+        ({"models_per_job": 0}, "models_per_job must be at least 1, got 0"),
+    ],
+)
 def test_settings_of_a_profile_are_checked(setting, message):
     assert profile.Profile(compiled=True).compiled is True
     with pytest.raises(ValueError, match=message):
         profile.Profile(**setting)
 
 
-@pytest.mark.parametrize("rank, device", [(None, "cuda"), ("0", "cuda:0"), ("3", "cuda:3"), ("5", "cuda:1")])
+@pytest.mark.parametrize(
+    "rank, device", [(None, "cuda"), ("0", "cuda:0"), ("3", "cuda:3"), ("5", "cuda:1")]
+)
 def test_under_torchrun_each_process_takes_its_own_card(monkeypatch, rank, device):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
-    monkeypatch.setenv("LOCAL_RANK", rank) if rank else monkeypatch.delenv("LOCAL_RANK", raising=False)
+    monkeypatch.setenv("LOCAL_RANK", rank) if rank else monkeypatch.delenv(
+        "LOCAL_RANK", raising=False
+    )
     assert load._own_device() == device
 
 
@@ -456,7 +537,9 @@ def test_the_benchmark_counts_all_operations_of_a_vit(monkeypatch, device):
 
     model = open_clip.create_model("ViT-B-16", load_weights=False, device="meta")
     model.visual.proj = None
-    trunk = model.visual if device == "meta" else model.visual.to_empty(device=device)  # numbers do not matter
+    trunk = (
+        model.visual if device == "meta" else model.visual.to_empty(device=device)
+    )  # numbers do not matter
     expected = 12 * (24 * 197 * 768**2 + 4 * 197**2 * 768) + 2 * 196 * 768**2
     assert benchmark.operations(trunk.eval(), 224, device) == pytest.approx(expected, rel=0.001)
     assert expected == pytest.approx(35.1e9, rel=0.01)

@@ -21,7 +21,12 @@ from featpurity import load_pairs
 from featpurity.data import download
 
 ROOT = Path(__file__).resolve().parent.parent
-COLOURS = {"red": (220, 20, 20), "green": (20, 180, 20), "blue": (20, 20, 220), "gold": (220, 180, 20)}
+COLOURS = {
+    "red": (220, 20, 20),
+    "green": (20, 180, 20),
+    "blue": (20, 20, 220),
+    "gold": (220, 180, 20),
+}
 OPTIONS = dict(timeout=1, processes=1, threads=4)
 downloads = pytest.mark.skipif(
     find_spec("img2dataset") is None,
@@ -47,11 +52,24 @@ PAGES = {
 }
 # A name, and what becomes of the link. The captions must survive quotes, commas and foreign letters.
 LINKS = {
-    "missing.jpg": "HTTP 404", "red.jpg": "picture", "slow.jpg": "timed out", "green.png": "picture",
-    "cut.jpg": "not a readable picture", "junk.jpg": "not a readable picture", "page.jpg": "not a readable picture",
-    "private.jpg": "not allowed by the site", "blue.jpg": "picture", "gone.jpg": "HTTP 410", "gold.jpg": "picture",
-}  # fmt: skip
-CAPTIONS = {"red.jpg": 'the "red, wide one', "green.png": 'a "small", green café', "blue.jpg": "# blue and tall", "gold.jpg": "null"}
+    "missing.jpg": "HTTP 404",
+    "red.jpg": "picture",
+    "slow.jpg": "timed out",
+    "green.png": "picture",
+    "cut.jpg": "not a readable picture",
+    "junk.jpg": "not a readable picture",
+    "page.jpg": "not a readable picture",
+    "private.jpg": "not allowed by the site",
+    "blue.jpg": "picture",
+    "gone.jpg": "HTTP 410",
+    "gold.jpg": "picture",
+}
+CAPTIONS = {
+    "red.jpg": 'the "red, wide one',
+    "green.png": 'a "small", green café',
+    "blue.jpg": "# blue and tall",
+    "gold.jpg": "null",
+}
 
 
 class Server(ThreadingHTTPServer):
@@ -99,14 +117,20 @@ def server(monkeypatch):
 
 def write_list(path, urls, captions=CAPTIONS):
     names = [url.rpartition("/")[2] for url in urls]
-    path.write_text("".join(f"{captions.get(name, 'of ' + name)}\t{url}\n" for name, url in zip(names, urls)), encoding="utf-8")
+    path.write_text(
+        "".join(f"{captions.get(name, 'of ' + name)}\t{url}\n" for name, url in zip(names, urls)),
+        encoding="utf-8",
+    )
     return path
 
 
 @pytest.fixture
 def tsv(server, tmp_path):
     """The list of LINKS and one to a port that nobody listens to."""
-    return write_list(tmp_path / "links.tsv", [*(f"{server.root}/{name}" for name in LINKS), "http://127.0.0.1:1/refused.jpg"])
+    return write_list(
+        tmp_path / "links.tsv",
+        [*(f"{server.root}/{name}" for name in LINKS), "http://127.0.0.1:1/refused.jpg"],
+    )
 
 
 def counted(counts):
@@ -114,7 +138,10 @@ def counted(counts):
 
 
 def colour_of(image):
-    distances = {name: np.abs(np.asarray(image).reshape(-1, 3).mean(0) - colour).max() for name, colour in COLOURS.items()}
+    distances = {
+        name: np.abs(np.asarray(image).reshape(-1, 3).mean(0) - colour).max()
+        for name, colour in COLOURS.items()
+    }
     assert min(distances.values()) < 8  # what JPEG may change
     return min(distances, key=distances.get)
 
@@ -123,7 +150,9 @@ def assert_right_pairs(root, names):
     """The pairs are those of `names` in order, every caption with its own picture."""
     pairs = load_pairs("cc3m/pairs.csv", root=root)
     assert pairs.captions == [CAPTIONS[name] for name in names]
-    assert [colour_of(pairs.images[i]) for i in range(len(pairs))] == [name.partition(".")[0] for name in names]
+    assert [colour_of(pairs.images[i]) for i in range(len(pairs))] == [
+        name.partition(".")[0] for name in names
+    ]
     return pairs
 
 
@@ -145,20 +174,31 @@ def test_good_links_become_pairs_and_the_others_are_counted_by_reason(server, ts
     assert len(server.asked) == len(LINKS)
     assert counted(counts) == expected | {"picture": 3, "lost from the disk": 1}
     assert_right_pairs(tmp_path, ["red.jpg", "blue.jpg"])
-    with pytest.raises(ValueError, match="filled with .*'image_size': 256.* now asked for .*'image_size': 128"):
+    with pytest.raises(
+        ValueError, match="filled with .*'image_size': 256.* now asked for .*'image_size': 128"
+    ):
         download.fetch_pairs(tsv, tmp_path / "cc3m", n_pairs=2, image_size=128, **OPTIONS)
 
 
 @downloads
 @pytest.mark.slow
 def test_no_more_links_are_asked_than_the_pairs_need(server, tmp_path):
-    names = ["red.jpg", "gone.jpg", "blue.jpg", "green.png", "gold.jpg", *(f"never{i}.jpg" for i in range(20))]
+    names = [
+        "red.jpg",
+        "gone.jpg",
+        "blue.jpg",
+        "green.png",
+        "gold.jpg",
+        *(f"never{i}.jpg" for i in range(20)),
+    ]
     tsv = write_list(tmp_path / "links.tsv", [f"{server.root}/{name}" for name in names])
     counts = download.fetch_pairs(tsv, tmp_path / "cc3m", n_pairs=2, shard_size=2, **OPTIONS)
     assert counted(counts) == {"picture": 3, "HTTP 410": 1}
     assert_right_pairs(tmp_path, ["red.jpg", "blue.jpg"])
     download.fetch_pairs(tsv, tmp_path / "cc3m", n_pairs=3, shard_size=2, **OPTIONS)
-    assert sorted(server.asked) == sorted(f"/{name}" for name in names[:4])  # what is there is enough
+    assert sorted(server.asked) == sorted(
+        f"/{name}" for name in names[:4]
+    )  # what is there is enough
 
 
 @downloads
@@ -180,10 +220,18 @@ def test_a_killed_download_goes_on(server, tmp_path):
     code = f"from featpurity.fetch import fetch_pairs\nif __name__ == '__main__': fetch_pairs({str(tsv)!r}, 'cc3m', **{options})"
     (tmp_path / "go.py").write_text(code)
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen([sys.executable, "go.py"], cwd=tmp_path, env=environment, start_new_session=True,
-                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "go.py"],
+        cwd=tmp_path,
+        env=environment,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     deadline = time.monotonic() + 300
-    while "/slow.jpg" not in server.asked and process.poll() is None and time.monotonic() < deadline:
+    while (
+        "/slow.jpg" not in server.asked and process.poll() is None and time.monotonic() < deadline
+    ):
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
@@ -192,7 +240,9 @@ def test_a_killed_download_goes_on(server, tmp_path):
     counts = download.fetch_pairs(tsv, tmp_path / "cc3m", **options | {"timeout": 1})
     assert counted(counts) == {"picture": 3, "HTTP 404": 1, "timed out": 1}
     assert_right_pairs(tmp_path, ["red.jpg", "blue.jpg", "gold.jpg"])
-    assert server.asked.count("/red.jpg") == server.asked.count("/missing.jpg") == 1  # that shard was done
+    assert (
+        server.asked.count("/red.jpg") == server.asked.count("/missing.jpg") == 1
+    )  # that shard was done
     assert server.asked.count("/slow.jpg") == 2
 
 
@@ -204,11 +254,19 @@ def test_the_notebook_runs_on_such_a_list(tsv, tmp_path, monkeypatch):
 
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     given = dict(tsv=str(tsv), data_root=str(tmp_path), n_pairs=3, shard_size=100, **OPTIONS)
-    done = papermill.execute_notebook(ROOT / "notebooks/steps/fetch_cc3m.ipynb", tmp_path / "done.ipynb", parameters=given,
-                                      kernel_name="python3", progress_bar=False, cwd=str(ROOT))  # fmt: skip
+    done = papermill.execute_notebook(
+        ROOT / "notebooks/steps/fetch_cc3m.ipynb",
+        tmp_path / "done.ipynb",
+        parameters=given,
+        kernel_name="python3",
+        progress_bar=False,
+        cwd=str(ROOT),
+    )
     assert_right_pairs(tmp_path, ["red.jpg", "green.png", "blue.jpg"])
     outputs = [output for cell in done.cells for output in cell.get("outputs", [])]
-    figures = [one.data for one in outputs if "application/vnd.plotly.v1+json" in one.get("data", {})]
+    figures = [
+        one.data for one in outputs if "application/vnd.plotly.v1+json" in one.get("data", {})
+    ]
     bars = figures[0]["application/vnd.plotly.v1+json"]["data"][0]
     assert len(figures) == 2 and "HTTP 404" in bars["y"]
     assert nbformat.validate(done) is None
@@ -222,7 +280,10 @@ GOOD = b"a dog\thttp://example.org/1.jpg\n"
     [
         (b"", "is empty; expected lines of a caption, a tab and a web address"),
         (b"caption\turl\n", "has a header and no links"),
-        (GOOD + "caf\u00e9\thttp://example.org/2.jpg\n".encode("latin-1"), "can't decode byte 0xe9"),
+        (
+            GOOD + "caf\u00e9\thttp://example.org/2.jpg\n".encode("latin-1"),
+            "can't decode byte 0xe9",
+        ),
         (b"http://example.org/1.jpg\n", "line 1: got 1 columns"),
         (b"a\tdog\thttp://example.org/1.jpg\n", "line 1: got 3 columns"),
         (GOOD + b"a\tcat\thttp://example.org/2.jpg\n", "Expected 2 fields in line 2, saw 3"),
@@ -264,7 +325,9 @@ def test_pairs_from_elsewhere_are_not_overwritten_and_settings_are_checked(tmp_p
 def test_a_missing_extra_says_how_to_install_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "img2dataset", None)
     (tmp_path / "links.tsv").write_bytes(GOOD)
-    with pytest.raises(ImportError, match=r"virtual environment of its own .* pip install -e '\.\[cc3m\]'"):
+    with pytest.raises(
+        ImportError, match=r"virtual environment of its own .* pip install -e '\.\[cc3m\]'"
+    ):
         download.fetch_pairs(tmp_path / "links.tsv", tmp_path / "cc3m", n_pairs=2)
 
 
@@ -276,10 +339,22 @@ def test_a_missing_extra_says_how_to_install_it(tmp_path, monkeypatch):
         ("failed_to_download", "HTTP Error 403: Forbidden", "HTTP 403"),
         ("failed_to_download", "<urlopen error timed out>", "timed out"),
         ("failed_to_download", "The read operation timed out", "timed out"),
-        ("failed_to_download", "<urlopen error [Errno -2] Name or service not known>", "connection failed"),
-        ("failed_to_download", "Remote end closed connection without response", "connection failed"),
+        (
+            "failed_to_download",
+            "<urlopen error [Errno -2] Name or service not known>",
+            "connection failed",
+        ),
+        (
+            "failed_to_download",
+            "Remote end closed connection without response",
+            "connection failed",
+        ),
         ("failed_to_download", "[Errno 104] Connection reset by peer", "connection failed"),
-        ("failed_to_download", "IncompleteRead(10 bytes read, 20 more expected)", "connection failed"),
+        (
+            "failed_to_download",
+            "IncompleteRead(10 bytes read, 20 more expected)",
+            "connection failed",
+        ),
         ("failed_to_download", "URL can't contain control characters", "other"),
         ("failed_to_download", "", "other"),
     ],

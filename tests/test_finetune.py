@@ -10,13 +10,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from featpurity.training import online
-from featpurity.training import cached
-from featpurity.training.cached import finetune_projections
-from featpurity.training.evaluate import zero_shot
-from featpurity.training.settings import plan_epoch, Settings
 from featpurity.files import digest
-from featpurity.training.cached import contrastive, sweep_projections
+from featpurity.training import cached, online
+from featpurity.training.cached import contrastive, finetune_projections, sweep_projections
+from featpurity.training.evaluate import zero_shot
+from featpurity.training.settings import Settings, plan_epoch
 
 N, WIDTH_IMAGE, WIDTH_TEXT, D = 96, 20, 12, 8
 OPTIONS = dict(epochs=3, batch_size=32, learning_rate=1e-2)
@@ -27,24 +25,38 @@ def make_clip(bias=True):
     return SimpleNamespace(
         image_neurons=torch.randn(D, WIDTH_IMAGE, generator=generator),
         text_neurons=torch.randn(D, WIDTH_TEXT, generator=generator),
-        image_bias=torch.randn(D, generator=generator) if bias else None, text_bias=None, logit_scale=20.0)
+        image_bias=torch.randn(D, generator=generator) if bias else None,
+        text_bias=None,
+        logit_scale=20.0,
+    )
 
 
 def make_features():
     generator = torch.Generator().manual_seed(0)
     shared = torch.randn(N, 6, generator=generator)
-    return tuple(shared @ torch.randn(6, width, generator=generator) for width in (WIDTH_IMAGE, WIDTH_TEXT))
+    return tuple(
+        shared @ torch.randn(6, width, generator=generator) for width in (WIDTH_IMAGE, WIDTH_TEXT)
+    )
 
 
 def make_runs():
     rng = np.random.default_rng(0)
-    return [(None, 0), (None, 1), (rng.permutation(N), 0), (rng.permutation(N), 2), (np.arange(N)[::-1], 1)]
+    return [
+        (None, 0),
+        (None, 1),
+        (rng.permutation(N), 0),
+        (rng.permutation(N), 2),
+        (np.arange(N)[::-1], 1),
+    ]
 
 
 def plain_training(clip, images, texts, text_of, seed, epochs, batch_size, learning_rate):
     """One run in plain PyTorch, with autograd and cross entropy: the projections and the loss per epoch."""
     settings = Settings(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate)
-    weights = [clip.image_neurons.clone().requires_grad_(), clip.text_neurons.clone().requires_grad_()]
+    weights = [
+        clip.image_neurons.clone().requires_grad_(),
+        clip.text_neurons.clone().requires_grad_(),
+    ]
     optimiser = torch.optim.AdamW(weights, weight_decay=0.5, betas=(0.9, 0.98))
     rates, losses = iter(settings.learning_rates(len(images) // batch_size)), []
     for epoch in range(epochs):
@@ -68,7 +80,9 @@ def test_gradients_equal_autograd(scale):
     units = [unit.requires_grad_() for unit in F.normalize(units, dim=3)]
     log_scale = torch.full((3,), scale).log().requires_grad_()
     logits = log_scale.exp()[:, None, None] * units[0] @ units[1].transpose(1, 2)
-    wanted = ((logits.logsumexp(1) + logits.logsumexp(2)) / 2 - logits.diagonal(dim1=1, dim2=2)).mean(1)
+    wanted = (
+        (logits.logsumexp(1) + logits.logsumexp(2)) / 2 - logits.diagonal(dim1=1, dim2=2)
+    ).mean(1)
     gradients = torch.autograd.grad(wanted.sum(), (*units, log_scale))
     loss, *found = contrastive(*units, torch.full((3,), scale))
     assert torch.allclose(loss, wanted, atol=1e-4)
@@ -88,13 +102,14 @@ def test_one_run_equals_plain_training():
 
 @pytest.mark.parametrize("at_once", [1, 2, 5])
 def test_each_run_of_a_sweep_equals_its_run_alone(monkeypatch, at_once):
-    monkeypatch.setitem(cached.LOGITS_AT_ONCE, "cpu", at_once * 32 ** 2)
+    monkeypatch.setitem(cached.LOGITS_AT_ONCE, "cpu", at_once * 32**2)
     clip, (images, texts), runs = make_clip(bias=False), make_features(), make_runs()
     images = torch.stack([images, images + 0.1])  # two views
     image_neurons, text_neurons, history = sweep_projections(clip, images, texts, runs, **OPTIONS)
     for run, (text_of, seed) in enumerate(runs):
         image_alone, text_alone, history_alone = finetune_projections(
-            clip, images, texts, text_of, seed=seed, **OPTIONS)
+            clip, images, texts, text_of, seed=seed, **OPTIONS
+        )
         assert (image_neurons[run] - image_alone).abs().max() < 1e-5
         assert (text_neurons[run] - text_alone).abs().max() < 1e-5
         columns = ["loss", "image_avg_abs_cos", "text_avg_abs_cos"]
@@ -112,7 +127,10 @@ def test_views_are_drawn():
 
 def test_history_and_what_stays_frozen():
     clip, (images, texts) = make_clip(), make_features()
-    before = {name: getattr(clip, name).clone() for name in ("image_neurons", "text_neurons", "image_bias")}
+    before = {
+        name: getattr(clip, name).clone()
+        for name in ("image_neurons", "text_neurons", "image_bias")
+    }
     labels = torch.arange(N) % 2
     evaluate = zero_shot(clip, {"toy": (images, labels, texts[:6].reshape(2, 3, -1))})
     *_, history = finetune_projections(clip, images, texts, evaluate=evaluate, **OPTIONS)
@@ -131,7 +149,9 @@ def test_zero_shot_equals_the_written_out_way():
     classes = [F.normalize(rows @ clip.text_neurons.T, dim=1).mean(0) for rows in prompts]
     embeddings = images @ clip.image_neurons.T + clip.image_bias
     predicted = (embeddings @ F.normalize(torch.stack(classes), dim=1).T).argmax(1)
-    found = zero_shot(clip, {"toy": (images, labels, prompts)})(clip.image_neurons, clip.text_neurons)
+    found = zero_shot(clip, {"toy": (images, labels, prompts)})(
+        clip.image_neurons, clip.text_neurons
+    )
     wanted = pytest.approx((predicted == labels).float().mean().item())
     assert found == {"accuracy_toy": wanted, "accuracy": wanted}
 
@@ -154,8 +174,15 @@ def test_a_killed_sweep_goes_on_with_the_same_numbers(tmp_path):
 
     path = tmp_path / "checkpoints" / "sweep.pt"
     with pytest.raises(KeyboardInterrupt):
-        sweep_projections(clip, images, texts, runs, evaluate=killed_in_the_second_epoch, checkpoint=path,
-                          **OPTIONS)
+        sweep_projections(
+            clip,
+            images,
+            texts,
+            runs,
+            evaluate=killed_in_the_second_epoch,
+            checkpoint=path,
+            **OPTIONS,
+        )
     assert torch.load(path, weights_only=True)["epoch"] == 1
     resumed = sweep_projections(clip, images, texts, runs, checkpoint=path, **OPTIONS)
     assert torch.equal(whole[0], resumed[0]) and torch.equal(whole[1], resumed[1])
@@ -176,25 +203,43 @@ def _other(what, images, texts):
     elif what == "logit scale":
         clip.logit_scale = 21.0
     else:
-        {"image features": images, "text features": texts, "neurons": clip.text_neurons}[what][-1, -1] += 1
+        {"image features": images, "text features": texts, "neurons": clip.text_neurons}[what][
+            -1, -1
+        ] += 1
     return clip, images, texts, options
 
 
-@pytest.mark.parametrize("what, named", [
-    ("image features", "image features"), ("text features", "text features"), ("neurons", "starting weights"),
-    ("bias", "starting weights"), ("logit scale", "starting weights"), ("evaluation", "evaluation"),
-    ("epochs", "epochs")])
+@pytest.mark.parametrize(
+    "what, named",
+    [
+        ("image features", "image features"),
+        ("text features", "text features"),
+        ("neurons", "starting weights"),
+        ("bias", "starting weights"),
+        ("logit scale", "starting weights"),
+        ("evaluation", "evaluation"),
+        ("epochs", "epochs"),
+    ],
+)
 def test_a_sweep_of_other_input_reuses_nothing(tmp_path, what, named):
     images, texts = make_features()
-    sweep_projections(make_clip(), images, texts, [(None, 0)], checkpoint=tmp_path / "sweep.pt", **OPTIONS)
+    sweep_projections(
+        make_clip(), images, texts, [(None, 0)], checkpoint=tmp_path / "sweep.pt", **OPTIONS
+    )
     clip, images, texts, options = _other(what, images, texts)
     options["checkpoint"] = tmp_path / "sweep.pt"
     with pytest.raises(ValueError, match=f"another training, which differs in: .*{named}"):
         sweep_projections(clip, images, texts, [(None, 0)], **options)
     anew = sweep_projections(clip, images, texts, [(None, 0)], overwrite=True, **options)
     alone = sweep_projections(clip, images, texts, [(None, 0)], **{**options, "checkpoint": None})
-    assert torch.equal(anew[0], alone[0]) and torch.equal(anew[1], alone[1]) and anew[2].equals(alone[2])
-    again = sweep_projections(clip, images, texts, [(None, 0)], **options)  # the other's file is this one's now
+    assert (
+        torch.equal(anew[0], alone[0])
+        and torch.equal(anew[1], alone[1])
+        and anew[2].equals(alone[2])
+    )
+    again = sweep_projections(
+        clip, images, texts, [(None, 0)], **options
+    )  # the other's file is this one's now
     assert again[2].equals(alone[2])
 
 
@@ -208,11 +253,13 @@ def test_a_checkpoint_of_an_older_form_is_of_another_training(tmp_path):
 
 @pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
 def test_a_digest_reads_every_number(kind):
-    values = torch.zeros(3, 2 ** 21, dtype=kind)
+    values = torch.zeros(3, 2**21, dtype=kind)
     before = digest(values)
     values[2, -1] = 1
     assert before == digest(torch.zeros_like(values)) != digest(values)
-    assert digest(values) != digest(values.reshape(-1, 3)) and digest(values.T) == digest(values.T.contiguous())
+    assert digest(values) != digest(values.reshape(-1, 3)) and digest(values.T) == digest(
+        values.T.contiguous()
+    )
     assert digest(["a b"]) != digest(["a", "b"]) and digest(None, 20.0) != digest(None, 20.5)
 
 
@@ -230,16 +277,26 @@ def test_a_loss_that_is_not_finite_stops_with_step_and_batch():
         finetune_projections(clip, images, texts, epochs=2, batch_size=32, learning_rate=1e38)
 
 
-@pytest.mark.parametrize("change, message", [
-    (dict(image_features=torch.zeros(N, 3)), r"image_features: expected \(n, 20\)"),
-    (dict(image_features=torch.zeros(N - 1, WIDTH_IMAGE)), "expected as many, got 95 and 96"),
-    (dict(text_features=torch.full((N, WIDTH_TEXT), torch.nan)), "text_features: expected finite"),
-    (dict(permutation=np.zeros(N, int)), "permutation: expected each of 0 .. 95 once"),
-    (dict(batch_size=97), "batch_size: expected 1 .. 96"), (dict(epochs=0), "expected positive epochs")])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (dict(image_features=torch.zeros(N, 3)), r"image_features: expected \(n, 20\)"),
+        (dict(image_features=torch.zeros(N - 1, WIDTH_IMAGE)), "expected as many, got 95 and 96"),
+        (
+            dict(text_features=torch.full((N, WIDTH_TEXT), torch.nan)),
+            "text_features: expected finite",
+        ),
+        (dict(permutation=np.zeros(N, int)), "permutation: expected each of 0 .. 95 once"),
+        (dict(batch_size=97), "batch_size: expected 1 .. 96"),
+        (dict(epochs=0), "expected positive epochs"),
+    ],
+)
 def test_wrong_input(change, message):
     images, texts = make_features()
     with pytest.raises(ValueError, match=message):
-        finetune_projections(make_clip(), **{"image_features": images, "text_features": texts, **change})
+        finetune_projections(
+            make_clip(), **{"image_features": images, "text_features": texts, **change}
+        )
 
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
@@ -247,7 +304,11 @@ NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 
 def run_notebook(name, **parameters):
     """The code cells of a notebook in plain Python, with other parameters than its own."""
-    cells = [cell for cell in json.loads((NOTEBOOKS / name).read_text())["cells"] if cell["cell_type"] == "code"]
+    cells = [
+        cell
+        for cell in json.loads((NOTEBOOKS / name).read_text())["cells"]
+        if cell["cell_type"] == "code"
+    ]
     scope = {"display": lambda figure: None}  # as in a notebook, nothing to import
     for number, cell in enumerate(cells):
         exec("".join(cell["source"]), scope)
@@ -255,13 +316,31 @@ def run_notebook(name, **parameters):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name, table, kept, module", [
-    ("steps/finetune.ipynb", "03_history.csv", "checkpoints/sweep.pt", cached),
-    ("06_online_and_cached.ipynb", "06_curves.csv", "online/random_Cs50_seed1/last.pt", online)])
-def test_a_notebook_with_changed_settings_trains_anew(tmp_path, monkeypatch, name, table, kept, module):
+@pytest.mark.parametrize(
+    "name, table, kept, module",
+    [
+        ("steps/finetune.ipynb", "03_history.csv", "checkpoints/sweep.pt", cached),
+        ("06_online_and_cached.ipynb", "06_curves.csv", "online/random_Cs50_seed1/last.pt", online),
+    ],
+)
+def test_a_notebook_with_changed_settings_trains_anew(
+    tmp_path, monkeypatch, name, table, kept, module
+):
     """Finished, killed or left by other settings: what lies in the results never stops or answers another run."""
-    settings = dict(pairs="scenes", n_pairs=160, online_pairs=160, n_views=1, datasets=["scenes_size"], ratios=[0.0, 0.5],
-                    kinds=["random"], seeds=[1], batch_size=20, store_dir=str(tmp_path / "store"), epochs=2, device="cpu")
+    settings = dict(
+        pairs="scenes",
+        n_pairs=160,
+        online_pairs=160,
+        n_views=1,
+        datasets=["scenes_size"],
+        ratios=[0.0, 0.5],
+        kinds=["random"],
+        seeds=[1],
+        batch_size=20,
+        store_dir=str(tmp_path / "store"),
+        epochs=2,
+        device="cpu",
+    )
 
     def epochs_after(folder, **changed):
         run_notebook(name, **{**settings, **changed, "results_dir": str(tmp_path / folder)})
@@ -271,11 +350,18 @@ def test_a_notebook_with_changed_settings_trains_anew(tmp_path, monkeypatch, nam
     first = epochs_after("one")
     assert first["epoch"].max() == 2 and epochs_after("one", epochs=3)["epoch"].max() == 3
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(module, "plan_epoch", lambda *draw: plan_epoch(*draw) if draw[-1] == 0 else _killed())
+        patched.setattr(
+            module, "plan_epoch", lambda *draw: plan_epoch(*draw) if draw[-1] == 0 else _killed()
+        )
         epochs_after("two", ratios=[0.5, 0.5])
     assert (tmp_path / "two" / kept).is_file()
-    anew, changed = epochs_after("two", learning_rate=1e-2), epochs_after("three", learning_rate=1e-2)
-    assert np.allclose(anew["loss"], changed["loss"], equal_nan=True) and not np.allclose(anew["loss"], first["loss"])
+    anew, changed = (
+        epochs_after("two", learning_rate=1e-2),
+        epochs_after("three", learning_rate=1e-2),
+    )
+    assert np.allclose(anew["loss"], changed["loss"], equal_nan=True) and not np.allclose(
+        anew["loss"], first["loss"]
+    )
 
 
 def _killed():

@@ -14,12 +14,12 @@ import open_clip
 import pytest
 import requests
 import torch
+from laclip_checkpoint import PUBLISHED, TINY, shapes, uniform, weights_of, write
 from PIL import Image
 
 from featpurity import load_model
 from featpurity.models import laclip, names, split
 from featpurity.models.weights import load_weights
-from laclip_checkpoint import PUBLISHED, TINY, shapes, uniform, weights_of, write
 
 TEXTS = [
     "a photo of a dog",
@@ -44,8 +44,12 @@ def errors(clip, size, expected):
     """Largest differences from LaCLIP's own embeddings, of images and of texts."""
     images = torch.from_numpy(uniform(f"input.images.{size}", (2, 3, size, size)))
     tokens = clip.tokenizer([html.unescape(text) for text in TEXTS])
-    return [(embeddings - torch.from_numpy(values)).abs().max().item() for embeddings, values in
-            zip([clip.encode_image(images), clip.encode_text(tokens)], expected)]
+    return [
+        (embeddings - torch.from_numpy(values)).abs().max().item()
+        for embeddings, values in zip(
+            [clip.encode_image(images), clip.encode_text(tokens)], expected
+        )
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +61,11 @@ def expected():
 def test_tiny_embeddings_are_laclip_s_own(tiny, expected):
     clip = load_model(tiny)
     assert max(errors(clip, 64, expected)) < 2e-6
-    assert clip.image_neurons.shape == (48, 96) and clip.text_neurons.shape == (48, 64) and clip.image_bias is None
+    assert (
+        clip.image_neurons.shape == (48, 96)
+        and clip.text_neurons.shape == (48, 64)
+        and clip.image_bias is None
+    )
 
 
 @pytest.mark.parametrize("mistake", [{"quick_gelu": False}, {"heads": 4}])
@@ -74,19 +82,33 @@ def test_the_expected_numbers_tell_mistakes(tiny, expected, tmp_path, mistake):
 def test_the_generator_s_own_file_loads_to_the_expected_numbers(shared, tmp_path):
     reference, path = shared / "reference/laclip", tmp_path / "tiny.pt"
     options = ["--numpy1-names", "--cuda-tag", "--optimizer"]
-    subprocess.run([sys.executable, reference / "make_checkpoint.py", reference / "keys_tiny.json", path, *options],
-                   check=True)
-    path.with_suffix(".json").write_text(json.dumps(laclip.open_clip_config(weights_of(TINY), text_heads=2)))
+    subprocess.run(
+        [
+            sys.executable,
+            reference / "make_checkpoint.py",
+            reference / "keys_tiny.json",
+            path,
+            *options,
+        ],
+        check=True,
+    )
+    path.with_suffix(".json").write_text(
+        json.dumps(laclip.open_clip_config(weights_of(TINY), text_heads=2))
+    )
     stored, clip = np.load(reference / "expected.npz"), load_model(path)
     assert max(errors(clip, 64, (stored["tiny_image_embed"], stored["tiny_text_embed"]))) < 2e-6
     assert torch.equal(clip.tokenizer(TEXTS), torch.from_numpy(stored["tokens"]))
 
 
-@pytest.mark.skipif("FEATPURITY_LARGE" not in os.environ, reason="1.2 GB and a minute: set FEATPURITY_LARGE=1")
+@pytest.mark.skipif(
+    "FEATPURITY_LARGE" not in os.environ, reason="1.2 GB and a minute: set FEATPURITY_LARGE=1"
+)
 def test_b16_embeddings_are_laclip_s_own(shared, tmp_path):
     stored = np.load(shared / "reference/laclip/expected.npz")
     clip = load_model(write(tmp_path / "b16.pt", weights_of(PUBLISHED["B"])))
-    assert max(errors(clip, 224, (stored["vitb16_image_embed"], stored["vitb16_text_embed"]))) < 1e-5
+    assert (
+        max(errors(clip, 224, (stored["vitb16_image_embed"], stored["vitb16_text_embed"]))) < 1e-5
+    )
 
 
 @pytest.mark.parametrize("size", PUBLISHED)
@@ -99,8 +121,12 @@ def test_published_sizes_are_recognised_from_their_tensors(size):
         model = split.build(config)
     load_weights(model, laclip.to_open_clip(weights), "meta")
     block, text = model.visual.trunk.blocks[0], model.transformer
-    assert len(model.visual.trunk.blocks) == facts["depth"] and block.attn.num_heads == facts["heads"]
-    assert block.attn.q_norm.eps == block.norm1.eps == 1e-6 and isinstance(block.mlp.act, torch.nn.GELU)
+    assert (
+        len(model.visual.trunk.blocks) == facts["depth"] and block.attn.num_heads == facts["heads"]
+    )
+    assert block.attn.q_norm.eps == block.norm1.eps == 1e-6 and isinstance(
+        block.mlp.act, torch.nn.GELU
+    )
     assert text.resblocks[0].attn.num_heads == 8 and len(text.resblocks) == 12
     assert "QuickGELU" in repr(text.resblocks[0].mlp) and model.ln_final.eps == 1e-5
     assert model.visual.image_size == (224, 224) and model.context_length == 77
@@ -110,14 +136,20 @@ def test_its_own_preprocessing_is_native(tiny):
     picture = Image.new("RGB", (100, 70))
     clips = [load_model(tiny, preprocess=name) for name in ["native", "paper"]]
     native, paper = (clip.preprocess(picture)[:, 0, 0] for clip in clips)
-    torch.testing.assert_close(native, -torch.tensor([0.485, 0.456, 0.406]) / torch.tensor([0.229, 0.224, 0.225]))
-    torch.testing.assert_close(paper, -torch.tensor(open_clip.OPENAI_DATASET_MEAN)
-                               / torch.tensor(open_clip.OPENAI_DATASET_STD))
+    torch.testing.assert_close(
+        native, -torch.tensor([0.485, 0.456, 0.406]) / torch.tensor([0.229, 0.224, 0.225])
+    )
+    torch.testing.assert_close(
+        paper,
+        -torch.tensor(open_clip.OPENAI_DATASET_MEAN) / torch.tensor(open_clip.OPENAI_DATASET_STD),
+    )
     assert "bilinear" in repr(clips[0].preprocess) and "bilinear" in repr(clips[1].preprocess)
 
 
 def test_the_twelve_names_have_addresses_and_architectures(shared):
-    published = json.loads((shared / "reference/paper_results.json").read_text())["laclip_checkpoints"]
+    published = json.loads((shared / "reference/paper_results.json").read_text())[
+        "laclip_checkpoints"
+    ]
     assert laclip.URLS == {one["name"]: one["url"] for one in published}
 
 
@@ -125,23 +157,41 @@ def test_names_tell_architectures():
     found = {name: laclip.laclip_architecture(name) for name in laclip.URLS}
     assert all(value in open_clip.list_models() for value in found.values() if value)
     assert found["cc12m_laclip"] is None and found["laion400m_clip_vitl14"] == "ViT-L-14-quickgelu"
-    assert laclip.laclip_architecture("laion400m_laclip") == "ViT-B-32" == found["laion400m_laclip_vitb32"]
+    assert (
+        laclip.laclip_architecture("laion400m_laclip")
+        == "ViT-B-32"
+        == found["laion400m_laclip_vitb32"]
+    )
     with pytest.raises(ValueError, match="did you mean 'cc12m_laclip'"):
         laclip.fetch("cc12m_laclipp")
 
 
 @pytest.mark.parametrize("ask", [load_model, names.model_source, names.file_of])
-@pytest.mark.parametrize("architecture, file, wanted", [
-    ("ViT-L-14", "laion400m_laclip_vitl14", "ViT-L-14-quickgelu"), ("ViT-L-14", "laion400m_clip_vitl14", "ViT-L-14-quickgelu"),
-    ("ViT-B-16-quickgelu", "laion400m_clip_vitb16", "ViT-B-16"), ("ViT-B-32-quickgelu", "laion400m_laclip", "ViT-B-32")])
-def test_a_published_file_under_another_activation_is_refused(tmp_path, ask, architecture, file, wanted):
+@pytest.mark.parametrize(
+    "architecture, file, wanted",
+    [
+        ("ViT-L-14", "laion400m_laclip_vitl14", "ViT-L-14-quickgelu"),
+        ("ViT-L-14", "laion400m_clip_vitl14", "ViT-L-14-quickgelu"),
+        ("ViT-B-16-quickgelu", "laion400m_clip_vitb16", "ViT-B-16"),
+        ("ViT-B-32-quickgelu", "laion400m_laclip", "ViT-B-32"),
+    ],
+)
+def test_a_published_file_under_another_activation_is_refused(
+    tmp_path, ask, architecture, file, wanted
+):
     path = tmp_path / f"{file}.pt"
     path.write_bytes(b"not to be read")
     with pytest.raises(ValueError) as error:
         ask(f"{architecture}:{path}")
-    kinds = ["QuickGELU", "plain GELU"] if wanted.endswith("-quickgelu") else ["plain GELU", "QuickGELU"]
-    assert str(error.value) == (f"{path} was trained as {wanted}, with {kinds[0]}, but {architecture} has {kinds[1]}: "
-                                f"load {wanted}:{path}")
+    kinds = (
+        ["QuickGELU", "plain GELU"]
+        if wanted.endswith("-quickgelu")
+        else ["plain GELU", "QuickGELU"]
+    )
+    assert str(error.value) == (
+        f"{path} was trained as {wanted}, with {kinds[0]}, but {architecture} has {kinds[1]}: "
+        f"load {wanted}:{path}"
+    )
     assert names.files_of(f"{architecture}:{path}") == []
     assert names.file_of(f"{wanted}:{path}") == (path, wanted)
     renamed = path.rename(tmp_path / "mine.pt")  # of which nothing is known
@@ -173,7 +223,12 @@ class Server(BaseHTTPRequestHandler):
 @pytest.fixture
 def server(monkeypatch, tmp_path):
     server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
-    server.content, server.tag, server.kind, server.status = b"weights " * 50_000, '"one"', "application/binary", 200
+    server.content, server.tag, server.kind, server.status = (
+        b"weights " * 50_000,
+        '"one"',
+        "application/binary",
+        200,
+    )
     server.asked, server.limit = [], None
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -195,14 +250,20 @@ def without_end(path):
 
 
 FAULTS = {  # the fault told, and what is changed: weights, or the file
-    "faulty.pt does not fit the model: it lacks visual.trunk.norm.bias$": {"visual.norm.bias": None},
-    "faulty.pt: looks like a LaCLIP checkpoint, but lacks 'visual.pos_embed'": {"visual.pos_embed": None},
+    "faulty.pt does not fit the model: it lacks visual.trunk.norm.bias$": {
+        "visual.norm.bias": None
+    },
+    "faulty.pt: looks like a LaCLIP checkpoint, but lacks 'visual.pos_embed'": {
+        "visual.pos_embed": None
+    },
     "faulty.pt.*it has visual.trunk.extra, which": {"visual.extra": torch.ones(1)},
     r"faulty.pt.*text_projection \(48, 64\) instead": {"text_projection": torch.ones(48, 64)},
     "faulty.pt: NaN or infinity in ln_final.bias": {"ln_final.bias": torch.full((64,), torch.nan)},
     "faulty.pt: cut short or damaged": without_end,
     "faulty.pt: cut short, damaged or no checkpoint": lambda path: path.write_bytes(b""),
-    "faulty.pt: a web page, not a checkpoint": lambda path: path.write_text("<!DOCTYPE html><html></html>"),
+    "faulty.pt: a web page, not a checkpoint": lambda path: path.write_text(
+        "<!DOCTYPE html><html></html>"
+    ),
 }
 
 
@@ -212,7 +273,9 @@ def test_faults_name_the_file(server, monkeypatch, tiny, tmp_path, downloaded):
     monkeypatch.setitem(laclip.URLS, "faulty", laclip.URLS["cc3m_laclip"])
     for message, change in FAULTS.items():
         changes = {} if callable(change) else change
-        write(path, {name: value for name, value in (weights | changes).items() if value is not None})
+        write(
+            path, {name: value for name, value in (weights | changes).items() if value is not None}
+        )
         if callable(change):
             change(path)
         folder = laclip.CHECKPOINTS if downloaded else tmp_path
@@ -230,10 +293,15 @@ def test_a_checkpoint_is_downloaded_once(server, tiny, capfd):
     server.content = tiny.read_bytes()
     path = laclip.fetch("cc3m_laclip")
     assert path.read_bytes() == server.content and path == laclip.CHECKPOINTS / "cc3m_laclip.pt"
-    assert files_in(path.parent) == ["cc3m_laclip.pt", "cc3m_laclip.pt.sha256"] and "100%" in capfd.readouterr().err
+    assert (
+        files_in(path.parent) == ["cc3m_laclip.pt", "cc3m_laclip.pt.sha256"]
+        and "100%" in capfd.readouterr().err
+    )
     path.with_suffix(".json").write_bytes(tiny.with_suffix(".json").read_bytes())
     clip = load_model("laclip:cc3m_laclip")
-    assert clip.name == clip.base == "laclip:cc3m_laclip" and clip.d == 48 and server.asked == [None]
+    assert (
+        clip.name == clip.base == "laclip:cc3m_laclip" and clip.d == 48 and server.asked == [None]
+    )
 
 
 def test_a_broken_download_is_gone_on_with(server):
@@ -267,7 +335,9 @@ def test_a_web_page_or_an_error_is_no_checkpoint(server):
 def test_a_changed_file_is_noticed(server):
     path = laclip.fetch("cc3m_laclip")
     path.write_bytes(server.content[:-1] + b"!")
-    with pytest.raises(ValueError, match="cc3m_laclip.pt: its SHA-256 is .*, but cc3m_laclip.pt.sha256 says"):
+    with pytest.raises(
+        ValueError, match="cc3m_laclip.pt: its SHA-256 is .*, but cc3m_laclip.pt.sha256 says"
+    ):
         load_model("laclip:cc3m_laclip")
     path.unlink()
     server.content += b"more"
@@ -277,8 +347,17 @@ def test_a_changed_file_is_noticed(server):
 
 
 def test_a_checkpoint_of_laion_400m_is_open_clip_s_own(tmp_path, monkeypatch):
-    model = {"embed_dim": 24, "vision_cfg": {"image_size": 32, "patch_size": 16, "width": 64, "layers": 1},
-             "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}}
+    model = {
+        "embed_dim": 24,
+        "vision_cfg": {"image_size": 32, "patch_size": 16, "width": 64, "layers": 1},
+        "text_cfg": {
+            "context_length": 16,
+            "vocab_size": 49408,
+            "width": 32,
+            "heads": 2,
+            "layers": 1,
+        },
+    }
     (tmp_path / "toy-laion.json").write_text(json.dumps(model))
     open_clip.add_model_config(tmp_path / "toy-laion.json")
     monkeypatch.setitem(laclip._ARCHITECTURES, "vitb32", "toy-laion")

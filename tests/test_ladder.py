@@ -15,16 +15,23 @@ from featpurity.profile import load
 ROOT = Path(__file__).resolve().parent.parent
 
 
-@pytest.mark.parametrize("name, group, data", [
-    ("ViT-B-32:commonpool_s_s13m_b4k", "ViT-B-32, small", "none"),
-    ("ViT-B-32:commonpool_m_text_s128m_b4k", "ViT-B-32, medium", "text"),
-    ("ViT-B-16:datacomp_l_s1b_b8k", "ViT-B-16, large", "datacomp"),
-    ("ViT-L-14:commonpool_xl_clip_s13b_b90k", "ViT-L-14, xlarge", "clip"),
-    ("local-dir:models/small/noisy", "small", "noisy"),
-    ("ViT-B-32:laion2b_e16", "ViT-B-32:laion2b_e16", "ViT-B-32:laion2b_e16"),
-    ("ViT-B-32-256:datacomp_s34b_b86k", "ViT-B-32-256:datacomp_s34b_b86k", "ViT-B-32-256:datacomp_s34b_b86k"),  # no scale
-    ("scenes_clip", "scenes_clip", "scenes_clip"),
-])
+@pytest.mark.parametrize(
+    "name, group, data",
+    [
+        ("ViT-B-32:commonpool_s_s13m_b4k", "ViT-B-32, small", "none"),
+        ("ViT-B-32:commonpool_m_text_s128m_b4k", "ViT-B-32, medium", "text"),
+        ("ViT-B-16:datacomp_l_s1b_b8k", "ViT-B-16, large", "datacomp"),
+        ("ViT-L-14:commonpool_xl_clip_s13b_b90k", "ViT-L-14, xlarge", "clip"),
+        ("local-dir:models/small/noisy", "small", "noisy"),
+        ("ViT-B-32:laion2b_e16", "ViT-B-32:laion2b_e16", "ViT-B-32:laion2b_e16"),
+        (
+            "ViT-B-32-256:datacomp_s34b_b86k",
+            "ViT-B-32-256:datacomp_s34b_b86k",
+            "ViT-B-32-256:datacomp_s34b_b86k",
+        ),  # no scale
+        ("scenes_clip", "scenes_clip", "scenes_clip"),
+    ],
+)
 def test_a_name_tells_its_group_and_its_data(name, group, data):
     one = rank_correlation.rung(name)
     assert (one.model, one.group, one.data) == (name, group, data)
@@ -37,10 +44,17 @@ def test_the_profile_has_every_filter_in_every_group_and_open_clip_knows_each_na
     for one in rank_correlation.rungs(profile.ladder_models):
         data.setdefault(one.group, set()).add(one.data)
     assert list(data) == ["ViT-B-32, small", "ViT-B-32, medium", "ViT-B-16, large"]
-    assert all(kinds == {"none", "basic", "text", "image", "laion", "clip", "datacomp"} for kinds in data.values())
+    assert all(
+        kinds == {"none", "basic", "text", "image", "laion", "clip", "datacomp"}
+        for kinds in data.values()
+    )
     assert profile.models == profile.ladder_models
     said = "\n".join(plan(profile))
-    assert "ViT-B-16:datacomp_l_s1b_b8k" in said and "about 598 MB" in said and "fine-tuning" not in said
+    assert (
+        "ViT-B-16:datacomp_l_s1b_b8k" in said
+        and "about 598 MB" in said
+        and "fine-tuning" not in said
+    )
 
 
 def test_models_without_a_group_are_refused_before_anything_is_loaded():
@@ -69,13 +83,17 @@ def test_equal_groups_give_the_mean_of_their_correlations():
     x, y = random.normal(size=(2, 21))
     inside = [stats.spearmanr(x[groups == group], y[groups == group]).statistic for group in "abc"]
     order = random.permutation(21)  # models of a group need not stand together
-    assert rank_correlation.rank_correlation(x[order], y[order], groups[order])["spearman"] == pytest.approx(np.mean(inside))
+    assert rank_correlation.rank_correlation(x[order], y[order], groups[order])[
+        "spearman"
+    ] == pytest.approx(np.mean(inside))
 
 
 def test_what_scale_does_is_not_taken_for_what_purity_does():
     scale = np.repeat([0, 10, 20], 5)
     better = np.tile(np.arange(5), 3)
-    cos = scale + (4 - better)  # within a scale the better models are purer, and larger scales are less pure
+    cos = scale + (
+        4 - better
+    )  # within a scale the better models are purer, and larger scales are less pure
     accuracy = scale + better
     everywhere = rank_correlation.rank_correlation(-cos, accuracy)
     inside = rank_correlation.rank_correlation(-cos, accuracy, scale)
@@ -101,12 +119,16 @@ def test_the_interval_is_fisher_s_with_a_degree_less_for_each_further_group():
     found = rank_correlation.rank_correlation(x, y, groups)
     error = math.sqrt((1 + 0.8**2 / 2) / (10 - 3 - 1))
     assert found["spearman"] == pytest.approx(0.8)
-    assert np.arctanh([found["low"], found["high"]]) == pytest.approx(np.arctanh(0.8) + 1.96 * error * np.array([-1, 1]))
+    assert np.arctanh([found["low"], found["high"]]) == pytest.approx(
+        np.arctanh(0.8) + 1.96 * error * np.array([-1, 1])
+    )
 
 
 def test_the_p_value_of_few_models_is_the_exact_one():
     found = rank_correlation.rank_correlation([1, 2, 3, 4], [1, 2, 3, 4], n_permutations=20_000)
-    assert found["p"] == pytest.approx(2 / 24, abs=0.01)  # of 24 orders, this one and its mirror image
+    assert found["p"] == pytest.approx(
+        2 / 24, abs=0.01
+    )  # of 24 orders, this one and its mirror image
     assert found["high"] == 1 and found["low"] < 0  # four models cannot decide
 
 
@@ -123,13 +145,16 @@ def test_the_interval_holds_the_truth_and_rarely_finds_what_is_not_there():
         assert 0.92 <= np.mean(held) <= 0.98  # 0.95 give or take three standard errors
 
 
-@pytest.mark.parametrize("x, y, groups, message", [
-    ([1, 2, 3], [1, 2, 3], None, "too few models .* got 3 of 'all'"),
-    ([1, 2, 3, 4], [1, 2, 3, 4], list("aabb"), "too few models .* got 2 of 'a', 2 of 'b'"),
-    ([1, 2, 3, 4], [1, 2, 3], None, r"one shape \(n,\), got \(4,\), \(3,\)"),
-    ([1, 2, 3, float("nan")], [1, 2, 3, 4], None, "finite"),
-    ([1, 1, 1, 1, 2], [1, 2, 3, 4, 5], list("aaaab"), "differ within some group"),
-])
+@pytest.mark.parametrize(
+    "x, y, groups, message",
+    [
+        ([1, 2, 3], [1, 2, 3], None, "too few models .* got 3 of 'all'"),
+        ([1, 2, 3, 4], [1, 2, 3, 4], list("aabb"), "too few models .* got 2 of 'a', 2 of 'b'"),
+        ([1, 2, 3, 4], [1, 2, 3], None, r"one shape \(n,\), got \(4,\), \(3,\)"),
+        ([1, 2, 3, float("nan")], [1, 2, 3, 4], None, "finite"),
+        ([1, 1, 1, 1, 2], [1, 2, 3, 4, 5], list("aaaab"), "differ within some group"),
+    ],
+)
 def test_what_cannot_be_ranked_is_refused(x, y, groups, message):
     with pytest.raises(ValueError, match=message):
         rank_correlation.rank_correlation(x, y, groups)

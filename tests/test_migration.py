@@ -15,10 +15,10 @@ import yaml
 
 import featpurity
 from featpurity import cli
-from featpurity.training import finetune
 from featpurity.captions.swap import write_swaps
-from featpurity.training.online import train
 from featpurity.profile import Profile
+from featpurity.training import finetune
+from featpurity.training.online import train
 from featpurity.training.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -33,7 +33,11 @@ def ours(page):
     section, found = "", []
     for line in page.splitlines():
         section = line.lstrip("# ") if line.startswith("#") else section
-        row = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] if line.startswith("|") else []
+        row = (
+            [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+            if line.startswith("|")
+            else []
+        )
         assert not row or len(row) == 2, line
         spans = SPAN.findall(row[1] if row else line)
         found += [(section, span) for span in spans if row or re.match(r"\w+: ", span)]
@@ -54,7 +58,11 @@ def options():
 
 
 def source_cells(path):
-    return ["".join(cell["source"]) for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"]
+    return [
+        "".join(cell["source"])
+        for cell in json.loads(path.read_text())["cells"]
+        if cell["cell_type"] == "code"
+    ]
 
 
 def code():
@@ -69,8 +77,14 @@ def written(folder):
     pairs = featpurity.load_pairs("scenes", n_pairs=8)
     (folder / "scenes.txt").write_text("\n".join(pairs.captions))
     write_swaps(folder / "scenes.txt", [0.3], out_dir=folder / "captions")
-    train(featpurity.load_model("scenes_laclip"), pairs.images, [[text] for text in pairs.captions], folder,
-          Settings(epochs=1, batch_size=8), augment=False)
+    train(
+        featpurity.load_model("scenes_laclip"),
+        pairs.images,
+        [[text] for text in pairs.captions],
+        folder,
+        Settings(epochs=1, batch_size=8),
+        augment=False,
+    )
     columns = (folder / "history.csv").read_text().splitlines()[0].split(",")
     return [path.relative_to(folder).as_posix() for path in folder.rglob("*.*")] + columns
 
@@ -79,8 +93,15 @@ def written(folder):
 def ground(tmp_path_factory):
     """What there is for the page to name."""
     fetch = source_cells(ROOT / "notebooks/steps/fetch_cc3m.ipynb")[0]
-    keys = {one.name for one in fields(Profile)} | set(re.findall(r"^(\w+) = ", fetch, re.M)) | OTHER
-    return SimpleNamespace(options=options(), code=code(), written=written(tmp_path_factory.mktemp("written")), keys=keys)
+    keys = (
+        {one.name for one in fields(Profile)} | set(re.findall(r"^(\w+) = ", fetch, re.M)) | OTHER
+    )
+    return SimpleNamespace(
+        options=options(),
+        code=code(),
+        written=written(tmp_path_factory.mktemp("written")),
+        keys=keys,
+    )
 
 
 def is_command(span, ground):
@@ -106,14 +127,24 @@ def is_in_the_package(span, ground):
 
 def is_written(span, ground):
     """A file or column that a run wrote, or that stands in the code as a whole text or as a keyword."""
-    real, literal = re.sub(r"\\\{\w+\\\}", ".+", re.escape(span)), re.escape(re.sub(r"\{\w+\}", "{}", span))
-    return any(re.fullmatch(real, name) for name in ground.written) or re.search(f'"{literal}"|\\b{literal}=', ground.code)
+    real, literal = (
+        re.sub(r"\\\{\w+\\\}", ".+", re.escape(span)),
+        re.escape(re.sub(r"\{\w+\}", "{}", span)),
+    )
+    return any(re.fullmatch(real, name) for name in ground.written) or re.search(
+        f'"{literal}"|\\b{literal}=', ground.code
+    )
 
 
 def check(section, span, ground):
     """Raise where the page names what is not there."""
-    kinds = {r"torchrun |featpurity [a-z]": is_command, "--": is_option, r"\w+: ": is_line_of_a_profile,
-             r"featpurity\.": is_in_the_package, "notebooks/": lambda span, ground: (ROOT / span).is_file()}
+    kinds = {
+        r"torchrun |featpurity [a-z]": is_command,
+        "--": is_option,
+        r"\w+: ": is_line_of_a_profile,
+        r"featpurity\.": is_in_the_package,
+        "notebooks/": lambda span, ground: (ROOT / span).is_file(),
+    }
     other = is_written if section == "File by file" else lambda span, ground: span in ground.keys
     kind = next((kind for form, kind in kinds.items() if re.match(form, span)), other)
     if not kind(span, ground):
@@ -132,13 +163,25 @@ def test_the_page_s_links_lead_somewhere():
     assert len(links) > 5 and all((PAGE.parent / link).is_file() for link in links)
 
 
-@pytest.mark.parametrize("section, span", [
-    ("Option by option", "ratio"), ("Option by option", "--rate"), ("Option by option", "--precision fp8"),
-    ("Option by option", "prompts: nonsense"), ("Option by option", "prompt: laclip"), ("x", "chapters: [08_more]"),
-    ("Script by script", "featpurity.captions.nothing"), ("Script by script", "notebooks/steps/train.ipynb"),
-    ("Script by script", "featpurity mix"), ("x", "torchrun -m featpurity.training.finetune --rate"),
-    ("File by file", "tables/03_mean.csv"), ("File by file", "first.safetensors"), ("File by file", "Random"),
-    ("File by file", "{model}_{dataset}_full_feature_acc_ss.csv")])
+@pytest.mark.parametrize(
+    "section, span",
+    [
+        ("Option by option", "ratio"),
+        ("Option by option", "--rate"),
+        ("Option by option", "--precision fp8"),
+        ("Option by option", "prompts: nonsense"),
+        ("Option by option", "prompt: laclip"),
+        ("x", "chapters: [08_more]"),
+        ("Script by script", "featpurity.captions.nothing"),
+        ("Script by script", "notebooks/steps/train.ipynb"),
+        ("Script by script", "featpurity mix"),
+        ("x", "torchrun -m featpurity.training.finetune --rate"),
+        ("File by file", "tables/03_mean.csv"),
+        ("File by file", "first.safetensors"),
+        ("File by file", "Random"),
+        ("File by file", "{model}_{dataset}_full_feature_acc_ss.csv"),
+    ],
+)
 def test_what_is_not_there_is_noticed(ground, section, span):
     with pytest.raises((ValueError, TypeError, KeyError, SystemExit)):
         check(section, span, ground)
@@ -150,5 +193,7 @@ def test_columns_and_prose_are_told_apart():
 
 
 def test_the_training_s_own_spelling_is_understood():
-    chosen = finetune.parse(["--train-data=x", "--output-dir=x", "--augmented_caption_filelist", "a.txt", "b.txt"])
+    chosen = finetune.parse(
+        ["--train-data=x", "--output-dir=x", "--augmented_caption_filelist", "a.txt", "b.txt"]
+    )
     assert chosen.augmented_caption_filelist == ["a.txt", "b.txt"]

@@ -23,7 +23,12 @@ TEXT = {"context_length": 16, "vocab_size": 49408, "width": WIDTH, "heads": 2, "
 
 
 def timm_tower(**settings):
-    return {"timm_model_name": "test_vit", "image_size": 160, "timm_pool": "token", "timm_proj": "linear"} | settings
+    return {
+        "timm_model_name": "test_vit",
+        "image_size": 160,
+        "timm_pool": "token",
+        "timm_proj": "linear",
+    } | settings
 
 
 def config(vision=VIT, text=None, **settings):
@@ -33,22 +38,43 @@ def config(vision=VIT, text=None, **settings):
 KINDS = {  # configuration and the expected widths of image and text neurons; bias or not
     "native ViT": (config(), 64, (False, False)),
     "ViT of 768 neurons": (config(embed_dim=768), 64, (False, False)),
-    "ViT with attentional pooling": (config(VIT | {"attentional_pool": True, "attn_pooler_heads": 2}), D, (False, False)),
+    "ViT with attentional pooling": (
+        config(VIT | {"attentional_pool": True, "attn_pooler_heads": 2}),
+        D,
+        (False, False),
+    ),
     "modified ResNet": (config(RESNET), 128, (True, False)),
     "timm, projection": (config(timm_tower()), 64, (False, False)),
     "timm, projection with bias": (config(timm_tower(timm_proj_bias=True)), 64, (True, False)),
     "timm, the trunk's own classifier": (config(timm_tower(timm_proj=None)), 64, (True, False)),
     "timm, rotary attention pool": (
-        config(timm_tower(timm_model_name="resnet10t", image_size=64, timm_pool="rot_attn", timm_proj="")), 512,
-        (True, False)),
+        config(
+            timm_tower(
+                timm_model_name="resnet10t", image_size=64, timm_pool="rot_attn", timm_proj=""
+            )
+        ),
+        512,
+        (True, False),
+    ),
     "custom text": (config(custom_text=True), 64, (False, False)),
     "text projection as Linear": (config(text={"proj_bias": True}), 64, (False, True)),
     "custom text, Linear": (config(text={"proj_bias": True}, custom_text=True), 64, (False, True)),
-    "custom text with class token": (config(text={"embed_cls": True}, custom_text=True), 64, (False, False)),
+    "custom text with class token": (
+        config(text={"embed_cls": True}, custom_text=True),
+        64,
+        (False, False),
+    ),
     "QuickGELU": (config(quick_gelu=True), 64, (False, False)),
-    "CoCa": (config(VIT | {"attentional_pool": True, "attn_pooler_heads": 2, "output_tokens": True},
-                    {"embed_cls": True, "output_tokens": True}, custom_text=True,
-                    multimodal_cfg={**TEXT, "attn_pooler_heads": 2}), D, (False, False)),
+    "CoCa": (
+        config(
+            VIT | {"attentional_pool": True, "attn_pooler_heads": 2, "output_tokens": True},
+            {"embed_cls": True, "output_tokens": True},
+            custom_text=True,
+            multimodal_cfg={**TEXT, "attn_pooler_heads": 2},
+        ),
+        D,
+        (False, False),
+    ),
 }
 
 
@@ -64,8 +90,10 @@ def write_folder(folder, settings, preprocess=None, half=False):
     folder.mkdir(parents=True, exist_ok=True)
     content = {"model_cfg": settings, "preprocess_cfg": preprocess or {}}
     (folder / "open_clip_config.json").write_text(json.dumps(content))
-    weights = {name: (value.half() if half and value.is_floating_point() else value).contiguous()
-               for name, value in model.state_dict().items()}
+    weights = {
+        name: (value.half() if half and value.is_floating_point() else value).contiguous()
+        for name, value in model.state_dict().items()
+    }
     save_file(weights, folder / "open_clip_model.safetensors")
     return model
 
@@ -73,14 +101,18 @@ def write_folder(folder, settings, preprocess=None, half=False):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models") / "resnet"
-    write_folder(folder, config(RESNET), {"mean": [0.5] * 3, "std": [0.25] * 3, "interpolation": "bilinear"})
+    write_folder(
+        folder, config(RESNET), {"mean": [0.5] * 3, "std": [0.25] * 3, "interpolation": "bilinear"}
+    )
     return folder
 
 
 def inputs(clip, n=3):
     size = clip.preprocess(Image.new("RGB", (50, 40))).shape[-1]
     images = torch.randn(n, 3, size, size, generator=torch.Generator().manual_seed(1))
-    return images, clip.tokenizer(["a dog", "a red square", "many words that go on and on and on"][:n])
+    return images, clip.tokenizer(
+        ["a dog", "a red square", "many words that go on and on and on"][:n]
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -92,12 +124,19 @@ def test_embeddings_are_those_of_open_clip(tmp_path, kind):
     assert clip.d == d and clip.name == "model"
     assert clip.image_neurons.shape == (d, width) and clip.text_neurons.shape == (d, WIDTH)
     assert (clip.image_bias is not None, clip.text_bias is not None) == (image_bias, text_bias)
-    assert clip.image_trunk(images).shape == (3, width) and clip.text_trunk(tokens).shape == (3, WIDTH)
+    assert clip.image_trunk(images).shape == (3, width) and clip.text_trunk(tokens).shape == (
+        3,
+        WIDTH,
+    )
     with torch.no_grad():
-        for mine, theirs in [(clip.encode_image(images), model.encode_image(images, normalize=False)),
-                             (clip.encode_text(tokens), model.encode_text(tokens, normalize=False))]:
+        for mine, theirs in [
+            (clip.encode_image(images), model.encode_image(images, normalize=False)),
+            (clip.encode_text(tokens), model.encode_text(tokens, normalize=False)),
+        ]:
             torch.testing.assert_close(mine, theirs, atol=2e-6, rtol=1e-5)
-    one = clip.image_trunk(images)[0] @ clip.image_neurons[5] + (clip.image_bias[5] if image_bias else 0)
+    one = clip.image_trunk(images)[0] @ clip.image_neurons[5] + (
+        clip.image_bias[5] if image_bias else 0
+    )
     assert abs(one - clip.encode_image(images)[0, 5]) < 1e-5
     assert not clip.encode_image(images).requires_grad and clip.image_neurons.dtype == torch.float32
     assert clip.logit_scale == pytest.approx(1 / 0.07, rel=1e-5)
@@ -116,31 +155,56 @@ class Roberta(torch.nn.Module):
 
 
 @pytest.mark.parametrize("projection", ["linear", "mlp"])
-def test_a_text_tower_of_hugging_face_has_neurons_when_it_ends_in_a_linear_projection(tmp_path, monkeypatch, projection):
+def test_a_text_tower_of_hugging_face_has_neurons_when_it_ends_in_a_linear_projection(
+    tmp_path, monkeypatch, projection
+):
     """With a stub in place of transformers, under open_clip's own adapter."""
-    settings = SimpleNamespace(model_type="roberta", vocab_size=49408, hidden_size=WIDTH, max_position_embeddings=16,
-                               pad_token_id=0)
-    stub = SimpleNamespace(AutoConfig=SimpleNamespace(from_pretrained=lambda name: settings),
-                           AutoModel=SimpleNamespace(from_config=Roberta))
+    settings = SimpleNamespace(
+        model_type="roberta",
+        vocab_size=49408,
+        hidden_size=WIDTH,
+        max_position_embeddings=16,
+        pad_token_id=0,
+    )
+    stub = SimpleNamespace(
+        AutoConfig=SimpleNamespace(from_pretrained=lambda name: settings),
+        AutoModel=SimpleNamespace(from_config=Roberta),
+    )
     for name, value in {"transformers": stub, **vars(stub)}.items():
         monkeypatch.setattr(open_clip.hf_model, name, value, raising=False)
     monkeypatch.setattr(split.importlib.util, "find_spec", lambda name: stub)
-    text = {"hf_model_name": "some/roberta", "hf_proj_type": projection, "hf_pooler_type": "mean_pooler"}
+    text = {
+        "hf_model_name": "some/roberta",
+        "hf_proj_type": projection,
+        "hf_pooler_type": "mean_pooler",
+    }
     model = write_folder(tmp_path / "model", config() | {"text_cfg": text})
     if projection == "mlp":
-        with pytest.raises(ValueError, match="no linear projection, so no neurons: some/roberta ends in 'mlp'"):
+        with pytest.raises(
+            ValueError, match="no linear projection, so no neurons: some/roberta ends in 'mlp'"
+        ):
             load_model(tmp_path / "model")
         return
     clip = load_model(tmp_path / "model")
     _, tokens = inputs(clip)
-    assert clip.text_neurons.shape == (D, WIDTH) and clip.text_bias is None and tokens.shape == (3, 16)
+    assert (
+        clip.text_neurons.shape == (D, WIDTH) and clip.text_bias is None and tokens.shape == (3, 16)
+    )
     assert torch.equal(clip.text_neurons, model.text.proj.weight.detach())
     with torch.no_grad():
-        torch.testing.assert_close(clip.encode_text(tokens), model.encode_text(tokens), atol=2e-6, rtol=1e-5)
+        torch.testing.assert_close(
+            clip.encode_text(tokens), model.encode_text(tokens), atol=2e-6, rtol=1e-5
+        )
 
 
 # Text towers whose shape only Hugging Face tells, which would be downloaded; the stub above stands for their kind.
-DOWNLOADED = ["coca_roberta-ViT-B-32", "nllb-clip-base", "nllb-clip-base-siglip", "nllb-clip-large", "nllb-clip-large-siglip"]
+DOWNLOADED = [
+    "coca_roberta-ViT-B-32",
+    "nllb-clip-base",
+    "nllb-clip-base-siglip",
+    "nllb-clip-large",
+    "nllb-clip-large-siglip",
+]
 
 
 def refusals(settings):
@@ -159,8 +223,14 @@ def check_projections_of(name, settings, kinds):
     """Projections of an architecture without numbers (on the meta device): the towers that are refused, with reasons."""
     with torch.device("meta"), torch.no_grad():
         model = split.build({"model_cfg": settings}).eval()
-        places = {"image": split._image_projection(model.visual), "text": split._text_projection(model)}
-        kind = tuple(type(part).__name__ for part in [model, model.visual, *(place[0] for place in places.values())])
+        places = {
+            "image": split._image_projection(model.visual),
+            "text": split._text_projection(model),
+        }
+        kind = tuple(
+            type(part).__name__
+            for part in [model, model.visual, *(place[0] for place in places.values())]
+        )
         size, first = model.visual.image_size, kind not in kinds
         images = torch.empty(2, 3, *(size if isinstance(size, (tuple, list)) else (size, size)))
         inputs = {"image": images, "text": torch.zeros(2, model.context_length, dtype=torch.int64)}
@@ -171,7 +241,9 @@ def check_projections_of(name, settings, kinds):
             assert not first or encode(inputs[tower]).shape == (2, settings["embed_dim"]), name
             projection = split._take_off(owner, attribute)
             d, width = projection.neurons.shape
-            assert d == settings["embed_dim"] and (projection.bias is None or projection.bias.shape == (d,)), name
+            assert d == settings["embed_dim"] and (
+                projection.bias is None or projection.bias.shape == (d,)
+            ), name
             assert not first or encode(inputs[tower]).shape == (2, width), name
         kinds[kind] += 1
     return {tower: reason for tower, (owner, _, reason) in places.items() if owner is None}
@@ -180,8 +252,17 @@ def check_projections_of(name, settings, kinds):
 @pytest.mark.slow
 def test_projections_are_found_for_every_architecture_of_open_clip_that_has_them(monkeypatch):
     """Shapes of all; for the first of each kind the towers also run, before the cut and after."""
-    monkeypatch.setattr(split.importlib.util, "find_spec", lambda name: name)  # only tokenizers need transformers here
-    for fill in ["normal_", "uniform_", "erfinv_", "clamp_", "fill_", "zero_"]:  # in vain on the meta device, and slow
+    monkeypatch.setattr(
+        split.importlib.util, "find_spec", lambda name: name
+    )  # only tokenizers need transformers here
+    for fill in [
+        "normal_",
+        "uniform_",
+        "erfinv_",
+        "clamp_",
+        "fill_",
+        "zero_",
+    ]:  # in vain on the meta device, and slow
         monkeypatch.setattr(torch.Tensor, fill, lambda tensor, *_args, **_options: tensor)
     kinds, mlp, skipped, cut, refused = Counter(), [], [], [], []
     for name in open_clip.list_models():
@@ -192,7 +273,9 @@ def test_projections_are_found_for_every_architecture_of_open_clip_that_has_them
             if settings["text_cfg"].get("hf_proj_type") == "linear":
                 skipped.append(name)
                 continue
-            with pytest.raises(ValueError, match=f"{name}: its text tower has no linear projection.* ends in 'mlp'"):
+            with pytest.raises(
+                ValueError, match=f"{name}: its text tower has no linear projection.* ends in 'mlp'"
+            ):
                 split.check_text_tower(name, settings["text_cfg"])
             mlp.append(name)
             continue
@@ -200,14 +283,20 @@ def test_projections_are_found_for_every_architecture_of_open_clip_that_has_them
         reasons = check_projections_of(name, settings, kinds)
         assert reasons == refusals(settings), name
         (refused if reasons else cut).append(name)
-    print(f"\n{len(cut)} cut, {len(refused)} refused for their towers, {len(mlp)} for MLP heads on Hugging Face's, "
-          f"{len(skipped)} not looked at: {', '.join(skipped)}\n{len(kinds)} kinds: {dict(kinds)}")
-    assert len(cut) >= 106 and len(refused) >= 28 and len(mlp) >= 5 and set(skipped) <= set(DOWNLOADED)
+    print(
+        f"\n{len(cut)} cut, {len(refused)} refused for their towers, {len(mlp)} for MLP heads on Hugging Face's, "
+        f"{len(skipped)} not looked at: {', '.join(skipped)}\n{len(kinds)} kinds: {dict(kinds)}"
+    )
+    assert (
+        len(cut) >= 106 and len(refused) >= 28 and len(mlp) >= 5 and set(skipped) <= set(DOWNLOADED)
+    )
 
 
 REFUSED = {
     "image tower has no linear projection.*MLP head": config(timm_tower(timm_proj="mlp")),
-    "image tower has no linear projection.*pooling": config(timm_tower(timm_pool="avg", timm_proj="none")),
+    "image tower has no linear projection.*pooling": config(
+        timm_tower(timm_pool="avg", timm_proj="none")
+    ),
     "text tower has no linear projection": config(text={"proj_type": "none"}, custom_text=True),
 }
 
@@ -241,15 +330,26 @@ def test_half_precision_on_disk_is_float32_in_memory(tmp_path):
 def test_weights_are_channels_last_and_the_keys_know_nothing_of_it(tmp_path):
     model = write_folder(tmp_path / "model", config(RESNET)).eval()
     clip = load_model(tmp_path / "model")
-    kernels = [weights for weights in clip.trunks.parameters() if weights.ndim == 4 and min(weights.shape[1:]) > 1]
+    kernels = [
+        weights
+        for weights in clip.trunks.parameters()
+        if weights.ndim == 4 and min(weights.shape[1:]) > 1
+    ]
     assert kernels and all(one.is_contiguous(memory_format=torch.channels_last) for one in kernels)
     split.cut(model, torch.ones(1, 16, dtype=torch.int64), "as it came")
     assert model.visual.conv1.weight.is_contiguous()
-    assert split.digests(model, config(RESNET)) == split.digests(clip.trunks, config(RESNET)) == clip.trunk_keys
+    assert (
+        split.digests(model, config(RESNET))
+        == split.digests(clip.trunks, config(RESNET))
+        == clip.trunk_keys
+    )
 
 
 def test_paths_to_one_model_agree(folder):
-    clips = [load_model(source) for source in [folder, f"local-dir:{folder}", folder / "open_clip_model.safetensors"]]
+    clips = [
+        load_model(source)
+        for source in [folder, f"local-dir:{folder}", folder / "open_clip_model.safetensors"]
+    ]
     assert len({(clip.image_key, clip.text_key) for clip in clips}) == 1
     images, tokens = inputs(clips[0])
     assert torch.equal(clips[0].encode_image(images), clips[2].encode_image(images))
@@ -258,7 +358,10 @@ def test_paths_to_one_model_agree(folder):
 def test_a_state_dict_loads_by_architecture_or_by_the_configuration_beside_it(tmp_path):
     open_clip.add_model_config(_written(tmp_path / "toy-ViT.json", config()))
     model = split.build({"model_cfg": config()}).eval()
-    torch.save({"epoch": 3, "state_dict": {f"module.{k}": v for k, v in model.state_dict().items()}}, tmp_path / "a.pt")
+    torch.save(
+        {"epoch": 3, "state_dict": {f"module.{k}": v for k, v in model.state_dict().items()}},
+        tmp_path / "a.pt",
+    )
     named = load_model(f"toy-ViT:{tmp_path / 'a.pt'}")
     with pytest.raises(ValueError, match="architecture is unknown"):
         load_model(tmp_path / "a.pt")
@@ -267,7 +370,9 @@ def test_a_state_dict_loads_by_architecture_or_by_the_configuration_beside_it(tm
     images, _ = inputs(named)
     with torch.no_grad():
         assert torch.equal(named.encode_image(images), beside.encode_image(images))
-        torch.testing.assert_close(named.encode_image(images), model.encode_image(images), atol=2e-6, rtol=1e-5)
+        torch.testing.assert_close(
+            named.encode_image(images), model.encode_image(images), atol=2e-6, rtol=1e-5
+        )
     with pytest.raises(ValueError, match="unknown to open_clip: no-such-ViT"):
         load_model(f"no-such-ViT:{tmp_path / 'a.pt'}")
 
@@ -277,26 +382,42 @@ def _written(path, content):
     return path
 
 
-@pytest.mark.parametrize("source, hint", [
-    ("ViT-B-32", "ViT-B-32 has "), ("ViT-B-32:no_such_tag", "ViT-B-32 has "), ("scenes_clop", "scenes_clip"),
-    ("nothing/here.pt", "unknown model"), ("local-dir:nothing", "open_clip_config.json"),
-    ("laclip:cc99m_clip", "unknown LaCLIP checkpoint")])
+@pytest.mark.parametrize(
+    "source, hint",
+    [
+        ("ViT-B-32", "ViT-B-32 has "),
+        ("ViT-B-32:no_such_tag", "ViT-B-32 has "),
+        ("scenes_clop", "scenes_clip"),
+        ("nothing/here.pt", "unknown model"),
+        ("local-dir:nothing", "open_clip_config.json"),
+        ("laclip:cc99m_clip", "unknown LaCLIP checkpoint"),
+    ],
+)
 def test_unknown_names_are_refused_with_a_hint(source, hint):
     with pytest.raises(ValueError, match=hint):
         load_model(source)
 
 
-@pytest.mark.parametrize("source, better", [
-    ("ViT-B-32:openai", ": load ViT-B-32-quickgelu:openai"), ("RN50:cc12m", ": load RN50-quickgelu:cc12m")])
+@pytest.mark.parametrize(
+    "source, better",
+    [
+        ("ViT-B-32:openai", ": load ViT-B-32-quickgelu:openai"),
+        ("RN50:cc12m", ": load RN50-quickgelu:cc12m"),
+    ],
+)
 def test_a_wrong_activation_for_a_known_tag_is_an_error(source, better):
     with pytest.raises(ValueError, match=f"trained with.*QuickGELU.*{better}$"):
         load_model(source)
 
 
 @pytest.mark.parametrize("installed", [True, False])
-def test_text_towers_of_hugging_face_are_checked_before_anything_is_downloaded(monkeypatch, installed, hub, tmp_path):
+def test_text_towers_of_hugging_face_are_checked_before_anything_is_downloaded(
+    monkeypatch, installed, hub, tmp_path
+):
     monkeypatch.setattr(split.importlib.util, "find_spec", lambda name: installed or None)
-    with pytest.raises(ValueError, match="roberta-ViT-B-32.* no linear projection.*roberta-base ends in 'mlp'"):
+    with pytest.raises(
+        ValueError, match="roberta-ViT-B-32.* no linear projection.*roberta-base ends in 'mlp'"
+    ):
         load_model("roberta-ViT-B-32:laion2b_s12b_b32k")
     if installed:
         assert names.model_source("nllb-clip-base:v1").megabytes is None  # it may be downloaded
@@ -305,7 +426,10 @@ def test_text_towers_of_hugging_face_are_checked_before_anything_is_downloaded(m
     write_folder(tmp_path / "model", towerless)
     hub("org/tiny", "open_clip_config.json", json.dumps({"model_cfg": towerless}).encode())
     for source in ["nllb-clip-base:v1", f"local-dir:{tmp_path / 'model'}", "hf-hub:org/tiny"]:
-        with pytest.raises(ValueError, match=r"transformers, which is not installed: pip install 'featpurity\[hf\]'"):
+        with pytest.raises(
+            ValueError,
+            match=r"transformers, which is not installed: pip install 'featpurity\[hf\]'",
+        ):
             load_model(source)
 
 
@@ -324,15 +448,25 @@ def test_a_known_model_loads_and_nothing_in_it_runs(source, hub, tmp_path, monke
     """Through open_clip's own way to its downloads, from a cache as they leave it."""
     model = write_folder(tmp_path / "model", config())
     open_clip.add_model_config(_written(tmp_path / "toy-hub.json", config()))
-    monkeypatch.setitem(open_clip.pretrained._PRETRAINED, "toy-hub", {"tag": open_clip.pretrained._pcfg(hf_hub="org/tiny/")})
-    hub("org/tiny", "open_clip_config.json", (tmp_path / "model/open_clip_config.json").read_bytes())
+    monkeypatch.setitem(
+        open_clip.pretrained._PRETRAINED,
+        "toy-hub",
+        {"tag": open_clip.pretrained._pcfg(hf_hub="org/tiny/")},
+    )
+    hub(
+        "org/tiny", "open_clip_config.json", (tmp_path / "model/open_clip_config.json").read_bytes()
+    )
     torch.save({"state_dict": model.state_dict()}, tmp_path / "weights.bin")
     file = hub("org/tiny", "open_clip_pytorch_model.bin", (tmp_path / "weights.bin").read_bytes())
     clip = load_model(source)
     images, tokens = inputs(clip)
     with torch.no_grad():
-        torch.testing.assert_close(clip.encode_image(images), model.encode_image(images), atol=2e-6, rtol=1e-5)
-        torch.testing.assert_close(clip.encode_text(tokens), model.encode_text(tokens), atol=2e-6, rtol=1e-5)
+        torch.testing.assert_close(
+            clip.encode_image(images), model.encode_image(images), atol=2e-6, rtol=1e-5
+        )
+        torch.testing.assert_close(
+            clip.encode_text(tokens), model.encode_text(tokens), atol=2e-6, rtol=1e-5
+        )
     assert clip.name == clip.base == source
     torch.save({"state_dict": model.state_dict(), "more": Hostile(str(tmp_path / "ran"))}, file)
     with pytest.raises(ValueError, match=f"{file}: refused: more than weights in it"):
@@ -343,21 +477,37 @@ def test_a_known_model_loads_and_nothing_in_it_runs(source, hub, tmp_path, monke
 @pytest.fixture
 def published(hub, tmp_path, monkeypatch):
     """`published(route, kind)`: a name that leads by a route to a file of weights, that file, and its good weights."""
+
     def publish(route, kind):
         torch.manual_seed(0)
         weights = split.build({"model_cfg": config()}).state_dict()
         content, file = json.dumps({"model_cfg": config()}), tmp_path / f"mine.{kind}"
         open_clip.add_model_config(_written(tmp_path / "toy-hub.json", config()))
         if route == "tag" or route == "hf-hub":
-            weights_name = "open_clip_model.safetensors" if kind == "safetensors" else "open_clip_pytorch_model.bin"
+            weights_name = (
+                "open_clip_model.safetensors"
+                if kind == "safetensors"
+                else "open_clip_pytorch_model.bin"
+            )
             file = hub("org/tiny", weights_name, b"")
             hub("org/tiny", "open_clip_config.json", content.encode())
-            monkeypatch.setitem(open_clip.pretrained._PRETRAINED, "toy-hub",
-                                {"tag": open_clip.pretrained._pcfg(hf_hub="org/tiny/")})
+            monkeypatch.setitem(
+                open_clip.pretrained._PRETRAINED,
+                "toy-hub",
+                {"tag": open_clip.pretrained._pcfg(hf_hub="org/tiny/")},
+            )
         elif route != "architecture":
-            (tmp_path / ("mine.json" if route == "path" else "open_clip_config.json")).write_text(content)
-        source = {"architecture": f"toy-hub:{file}", "path": str(file), "local-dir": f"local-dir:{tmp_path}",
-                  "folder": str(tmp_path), "tag": "toy-hub:tag", "hf-hub": "hf-hub:org/tiny"}[route]
+            (tmp_path / ("mine.json" if route == "path" else "open_clip_config.json")).write_text(
+                content
+            )
+        source = {
+            "architecture": f"toy-hub:{file}",
+            "path": str(file),
+            "local-dir": f"local-dir:{tmp_path}",
+            "folder": str(tmp_path),
+            "tag": "toy-hub:tag",
+            "hf-hub": "hf-hub:org/tiny",
+        }[route]
         return source, file, weights
 
     return publish
@@ -365,12 +515,19 @@ def published(hub, tmp_path, monkeypatch):
 
 def save(weights, file):
     """A state dict as safetensors or as what `torch.save` writes, by the name of the file."""
-    weights = {name: value.contiguous() if isinstance(value, torch.Tensor) else value for name, value in weights.items()}
-    save_file(weights, file) if file.suffix == ".safetensors" else torch.save({"epoch": 1, "state_dict": weights}, file)
+    weights = {
+        name: value.contiguous() if isinstance(value, torch.Tensor) else value
+        for name, value in weights.items()
+    }
+    save_file(weights, file) if file.suffix == ".safetensors" else torch.save(
+        {"epoch": 1, "state_dict": weights}, file
+    )
 
 
 def changed(**changes):
-    return lambda file, weights: save({name: value for name, value in (weights | changes).items() if value is not None}, file)
+    return lambda file, weights: save(
+        {name: value for name, value in (weights | changes).items() if value is not None}, file
+    )
 
 
 def truncated(file, weights):
@@ -381,12 +538,20 @@ def truncated(file, weights):
 FAULTS = {  # what writes the file, and the fault that is told, in our words or in PyTorch's
     "truncated": (truncated, "cut short"),
     "empty": (lambda file, weights: file.write_bytes(b""), "cut short"),
-    "HTML page": (lambda file, weights: file.write_text("<!DOCTYPE html><html>Not found</html>"), "a web page"),
+    "HTML page": (
+        lambda file, weights: file.write_text("<!DOCTYPE html><html>Not found</html>"),
+        "a web page",
+    ),
     "missing key": (changed(text_projection=None), "(lacks|Missing key.*) .*text_projection"),
     "extra key": (changed(stranger=torch.ones(1)), "(has|Unexpected key.*) .*stranger"),
-    "wrong shape": (changed(text_projection=torch.ones(WIDTH, D + 1)),
-                    "(shape: text_projection|size mismatch for text_projection)"),
-    "NaN": (changed(text_projection=torch.full((WIDTH, D), torch.nan)), "NaN or infinity in text_projection"),
+    "wrong shape": (
+        changed(text_projection=torch.ones(WIDTH, D + 1)),
+        "(shape: text_projection|size mismatch for text_projection)",
+    ),
+    "NaN": (
+        changed(text_projection=torch.full((WIDTH, D), torch.nan)),
+        "NaN or infinity in text_projection",
+    ),
     "infinity": (changed(logit_scale=torch.tensor(torch.inf)), "NaN or infinity in logit_scale"),
 }
 
@@ -404,9 +569,16 @@ def test_whichever_way_a_faulty_file_comes_it_is_named_with_its_fault(published,
     assert torch.equal(load_model(source).image_neurons, weights["visual.proj"].T)
 
 
-@pytest.mark.parametrize("text, fault", [
-    (json.dumps({"model_cfg": config()})[:-20], "cut short, damaged"), ("<html></html>", "cut short, damaged"), ("", "cut short"),
-    ('{"model_cfg": {"embed_dim": 24}}', "expected a model's embed_dim, text_cfg, vision_cfg"), ("[1]", "expected a model's")])
+@pytest.mark.parametrize(
+    "text, fault",
+    [
+        (json.dumps({"model_cfg": config()})[:-20], "cut short, damaged"),
+        ("<html></html>", "cut short, damaged"),
+        ("", "cut short"),
+        ('{"model_cfg": {"embed_dim": 24}}', "expected a model's embed_dim, text_cfg, vision_cfg"),
+        ("[1]", "expected a model's"),
+    ],
+)
 def test_a_faulty_configuration_is_named_with_its_fault(published, text, fault):
     source, file, weights = published("local-dir", "pt")
     save(weights, file)
@@ -417,19 +589,37 @@ def test_a_faulty_configuration_is_named_with_its_fault(published, text, fault):
 
 
 def test_preprocessing_is_explicit(folder):
-    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (48, 60, 3), dtype=np.uint8))
-    clips = {name: load_model(folder, preprocess=name) for name in ["native", "paper", "paper-bicubic"]}
+    picture = Image.fromarray(
+        np.random.default_rng(0).integers(0, 256, (48, 60, 3), dtype=np.uint8)
+    )
+    clips = {
+        name: load_model(folder, preprocess=name) for name in ["native", "paper", "paper-bicubic"]
+    }
     pixels = {name: clip.preprocess(picture) for name, clip in clips.items()}
     assert all(one.shape == (3, 32, 32) for one in pixels.values())
     assert all(clip.preprocess_name == name for name, clip in clips.items())
-    black = {name: clip.preprocess(Image.new("RGB", (32, 32)))[:, 0, 0] for name, clip in clips.items()}
+    black = {
+        name: clip.preprocess(Image.new("RGB", (32, 32)))[:, 0, 0] for name, clip in clips.items()
+    }
     torch.testing.assert_close(black["native"], torch.full((3,), -2.0))
-    openai = -torch.tensor(open_clip.OPENAI_DATASET_MEAN) / torch.tensor(open_clip.OPENAI_DATASET_STD)
+    openai = -torch.tensor(open_clip.OPENAI_DATASET_MEAN) / torch.tensor(
+        open_clip.OPENAI_DATASET_STD
+    )
     torch.testing.assert_close(black["paper"], openai)
-    same_resize = (pixels["native"] * 0.25 + 0.5 - (pixels["paper"] - openai[:, None, None])
-                   * torch.tensor(open_clip.OPENAI_DATASET_STD)[:, None, None])
-    assert same_resize.abs().max() < 1e-5 and (pixels["paper"] - pixels["paper-bicubic"]).abs().max() > 0.05
-    assert len({clip.image_key for clip in clips.values()}) == 3 and len({clip.text_key for clip in clips.values()}) == 1
+    same_resize = (
+        pixels["native"] * 0.25
+        + 0.5
+        - (pixels["paper"] - openai[:, None, None])
+        * torch.tensor(open_clip.OPENAI_DATASET_STD)[:, None, None]
+    )
+    assert (
+        same_resize.abs().max() < 1e-5
+        and (pixels["paper"] - pixels["paper-bicubic"]).abs().max() > 0.05
+    )
+    assert (
+        len({clip.image_key for clip in clips.values()}) == 3
+        and len({clip.text_key for clip in clips.values()}) == 1
+    )
     with pytest.raises(ValueError, match="preprocess: expected one of native, paper"):
         load_model(folder, preprocess="imagenet")
 
@@ -437,15 +627,25 @@ def test_preprocessing_is_explicit(folder):
 def test_keys_follow_weights_and_settings_but_no_projection(tmp_path, folder):
     base = load_model(folder)
     weights = load_file(folder / "open_clip_model.safetensors")
-    changes = {"visual.attnpool.c_proj.weight": (0, 0), "text_projection": (0, 0), "logit_scale": (0, 0),
-               "visual.conv1.weight": (1, 0), "ln_final.bias": (0, 1)}
+    changes = {
+        "visual.attnpool.c_proj.weight": (0, 0),
+        "text_projection": (0, 0),
+        "logit_scale": (0, 0),
+        "visual.conv1.weight": (1, 0),
+        "ln_final.bias": (0, 1),
+    }
     for name, (image, text) in changes.items():
         other = tmp_path / name
         other.mkdir()
-        (other / "open_clip_config.json").write_bytes((folder / "open_clip_config.json").read_bytes())
+        (other / "open_clip_config.json").write_bytes(
+            (folder / "open_clip_config.json").read_bytes()
+        )
         save_file(weights | {name: weights[name] + 0.5}, other / "open_clip_model.safetensors")
         clip = load_model(other)
-        assert (clip.image_key != base.image_key, clip.text_key != base.text_key) == (image, text), name
+        assert (clip.image_key != base.image_key, clip.text_key != base.text_key) == (
+            image,
+            text,
+        ), name
     content = json.loads((folder / "open_clip_config.json").read_text())
     content["model_cfg"]["quick_gelu"] = True
     _written(tmp_path / "text_projection/open_clip_config.json", content)
@@ -459,11 +659,23 @@ def test_fine_tuned_projections_come_back(tmp_path, folder):
     save_projections(path, base, image_neurons, text_neurons, ratio=0.3, seed=1)
     clip = load_model(path, preprocess="paper")
     images, tokens = inputs(clip)
-    assert torch.equal(clip.image_neurons, image_neurons) and torch.equal(clip.text_neurons, text_neurons)
-    assert clip.text_key == base.text_key and clip.base == str(folder) and clip.name == "similarity_Cs30"
-    assert path.stat().st_size < 50_000 and [one.name for one in path.parent.iterdir()] == [path.name]
-    torch.testing.assert_close(clip.encode_image(images) - base.image_bias,
-                               2 * (base.encode_image(images) - base.image_bias), atol=1e-5, rtol=1e-5)
+    assert torch.equal(clip.image_neurons, image_neurons) and torch.equal(
+        clip.text_neurons, text_neurons
+    )
+    assert (
+        clip.text_key == base.text_key
+        and clip.base == str(folder)
+        and clip.name == "similarity_Cs30"
+    )
+    assert path.stat().st_size < 50_000 and [one.name for one in path.parent.iterdir()] == [
+        path.name
+    ]
+    torch.testing.assert_close(
+        clip.encode_image(images) - base.image_bias,
+        2 * (base.encode_image(images) - base.image_bias),
+        atol=1e-5,
+        rtol=1e-5,
+    )
     assert not torch.equal(clip.encode_text(tokens), base.encode_text(tokens))
     again = tmp_path / "again.safetensors"
     save_projections(again, clip, clip.image_neurons, clip.text_neurons)
@@ -480,11 +692,19 @@ def test_fine_tuned_projections_find_their_base_from_another_folder(tmp_path, fo
 
 @pytest.mark.parametrize("lost", ["base", "image_key", "text_neurons"])
 def test_a_file_of_projections_that_lacks_something_is_told(tmp_path, lost):
-    header = {"kind": "featpurity projections", "base": "scenes_clip", "image_key": "a", "text_key": "b"}
+    header = {
+        "kind": "featpurity projections",
+        "base": "scenes_clip",
+        "image_key": "a",
+        "text_key": "b",
+    }
     tensors = {"image_neurons": torch.ones(2, 3), "text_neurons": torch.ones(2, 3)}
     header.pop(lost, None), tensors.pop(lost, None)
     save_file(tensors, tmp_path / "tuned.safetensors", header)
-    with pytest.raises(ValueError, match=f"tuned.safetensors: a file of fine-tuned projections, but it lacks {lost}$"):
+    with pytest.raises(
+        ValueError,
+        match=f"tuned.safetensors: a file of fine-tuned projections, but it lacks {lost}$",
+    ):
         load_model(tmp_path / "tuned.safetensors")
 
 
@@ -496,10 +716,14 @@ def test_projections_of_other_trunks_or_sizes_are_refused(tmp_path, folder):
     write_folder(tmp_path / "model", config(RESNET, text={"layers": 2}))
     with pytest.raises(ValueError, match="tuned.safetensors was fine-tuned on other trunk weights"):
         load_model(tmp_path / "tuned.safetensors")
-    with pytest.raises(ValueError, match=r"image_neurons: expected .* \(24, 128\), got \(23, 128\)"):
+    with pytest.raises(
+        ValueError, match=r"image_neurons: expected .* \(24, 128\), got \(23, 128\)"
+    ):
         base.with_projections(base.image_neurons[1:], base.text_neurons)
     with pytest.raises(ValueError, match="text_neurons.*NaN or infinity"):
-        save_projections(tmp_path / "nan.safetensors", base, base.image_neurons, base.text_neurons * torch.nan)
+        save_projections(
+            tmp_path / "nan.safetensors", base, base.image_neurons, base.text_neurons * torch.nan
+        )
     assert not (tmp_path / "nan.safetensors").exists()
 
 
@@ -526,7 +750,9 @@ def test_bundled_models_load():
     assert bundled, "no model is bundled"
     for name in bundled:
         clip = load_model(name)
-        assert clip.name == clip.base == name and clip.tokenizer(["a red square"]).dtype == torch.int64
+        assert (
+            clip.name == clip.base == name and clip.tokenizer(["a red square"]).dtype == torch.int64
+        )
         assert clip.image_neurons.shape[0] == clip.text_neurons.shape[0] == clip.d
     assert load_model(bundled[0], device="auto").device.type in ("cpu", "cuda")
 
@@ -535,5 +761,9 @@ def test_bundled_models_load():
 def test_a_gpu_gives_the_same_embeddings(folder):
     on_cpu, on_gpu = load_model(folder), load_model(folder, "cuda")
     images, tokens = inputs(on_cpu)
-    torch.testing.assert_close(on_gpu.encode_image(images).cpu(), on_cpu.encode_image(images), atol=1e-3, rtol=1e-3)
-    torch.testing.assert_close(on_gpu.encode_text(tokens).cpu(), on_cpu.encode_text(tokens), atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(
+        on_gpu.encode_image(images).cpu(), on_cpu.encode_image(images), atol=1e-3, rtol=1e-3
+    )
+    torch.testing.assert_close(
+        on_gpu.encode_text(tokens).cpu(), on_cpu.encode_text(tokens), atol=1e-3, rtol=1e-3
+    )

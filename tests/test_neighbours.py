@@ -8,15 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import sparse
+from test_captions import generated, plain_swap
 
 from featpurity.captions import nearest, nearest_shards
 from featpurity.captions.files import read_captions
-from featpurity.captions.swap import write_swaps
-from featpurity.captions.nearest import similar_captions, tfidf
-from featpurity.captions.swap import swap_pairs
-from featpurity.captions.nearest import similar_captions_by_blocks
+from featpurity.captions.nearest import similar_captions, similar_captions_by_blocks, tfidf
 from featpurity.captions.nearest_shards import load_shards, write_shard
-from test_captions import generated, plain_swap
+from featpurity.captions.swap import swap_pairs, write_swaps
 
 ROOT = Path(__file__).resolve().parent.parent
 REAL = ROOT.parent / "shared/data/flickr8k_captions.txt"
@@ -25,11 +23,15 @@ REAL = ROOT.parent / "shared/data/flickr8k_captions.txt"
 @pytest.fixture(scope="module")
 def captions():
     """Real captions where there are some, beside generated ones with their many ties and blank lines."""
-    return (read_captions(REAL)[:2000] if REAL.is_file() else generated(2000, seed=1)) + generated(300)
+    return (read_captions(REAL)[:2000] if REAL.is_file() else generated(2000, seed=1)) + generated(
+        300
+    )
 
 
 def same(found, expected):
-    assert np.array_equal(found.indptr, expected.indptr) and np.array_equal(found.indices, expected.indices)
+    assert np.array_equal(found.indptr, expected.indptr) and np.array_equal(
+        found.indices, expected.indices
+    )
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +58,11 @@ def spoilt(shards, tmp_path):
 
 
 def test_merged_shards_are_the_lists_of_one_piece(captions, shards):
-    assert sorted(path.name for path in shards.iterdir()) == ["0_of_3.npz", "1_of_3.npz", "2_of_3.npz"]
+    assert sorted(path.name for path in shards.iterdir()) == [
+        "0_of_3.npz",
+        "1_of_3.npz",
+        "2_of_3.npz",
+    ]
     whole, merged = similar_captions(tfidf(captions)), load_shards(shards, captions, 3)
     same(merged, whole)
     assert np.array_equal(merged.data, whole.data)
@@ -67,17 +73,28 @@ def test_swapped_files_are_the_same_to_the_byte(captions, shards, tmp_path):
     source = tmp_path / "X.txt"
     source.write_text("".join(f"{caption}\n" for caption in captions))
     write_swaps(source, [0.3, 0.8], out_dir=tmp_path / "one")
-    write_swaps(source, [0.3, 0.8], out_dir=tmp_path / "three", neighbours=load_shards(shards, captions, 3))
-    one, three = ({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("one", "three"))
+    write_swaps(
+        source, [0.3, 0.8], out_dir=tmp_path / "three", neighbours=load_shards(shards, captions, 3)
+    )
+    one, three = (
+        {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
+        for name in ("one", "three")
+    )
     assert one == three and len(one) == 6
 
 
 @pytest.mark.parametrize("at_once", [None, 300 * nearest.ROWS])
 def test_blocks_on_a_device_find_the_same(captions, at_once):
     vectors = tfidf(captions)
-    same(similar_captions_by_blocks(vectors, device="cpu", at_once=at_once), similar_captions(vectors))
+    same(
+        similar_captions_by_blocks(vectors, device="cpu", at_once=at_once),
+        similar_captions(vectors),
+    )
     rows = np.arange(700, 2100)
-    same(similar_captions_by_blocks(vectors, 5, rows, "cpu", at_once), similar_captions(vectors, 5, rows))
+    same(
+        similar_captions_by_blocks(vectors, 5, rows, "cpu", at_once),
+        similar_captions(vectors, 5, rows),
+    )
 
 
 def test_ties_between_blocks_of_captions_go_to_the_lower_index(monkeypatch):
@@ -102,7 +119,9 @@ def test_a_nearer_caption_at_the_end_of_a_block_is_kept():
     index = np.array([1, last, nearest.BLOCK, n - 1])
     unit = np.stack([cosine, np.sqrt(1 - cosine**2)], axis=1)
     rows = np.concatenate([[0, 0], index.repeat(2)])
-    vectors = sparse.csr_matrix((np.concatenate([[1, 0], unit.ravel()]), (rows, np.tile([0, 1], 5))), shape=(n, 2))
+    vectors = sparse.csr_matrix(
+        (np.concatenate([[1, 0], unit.ravel()]), (rows, np.tile([0, 1], 5))), shape=(n, 2)
+    )
     assert similar_captions(vectors, 3, [0]).indices.tolist() == [0, n - 1, last]
     assert similar_captions_by_blocks(vectors, 3, [0], "cpu").indices.tolist() == [0, n - 1, last]
 
@@ -114,7 +133,9 @@ def test_ten_digits_count_and_then_the_lower_index_up_to_the_last_of_millions():
 
 
 def test_a_shard_of_other_captions_or_settings_is_refused(captions, shards, monkeypatch):
-    with pytest.raises(ValueError, match="0_of_3.npz was made from other captions or with other settings"):
+    with pytest.raises(
+        ValueError, match="0_of_3.npz was made from other captions or with other settings"
+    ):
         load_shards(shards, [*captions[:-1], "another red star"], 3)
     monkeypatch.setattr(nearest_shards, "TFIDF", nearest.TFIDF | {"min_df": 3})
     with pytest.raises(ValueError, match="other settings"):
@@ -124,7 +145,11 @@ def test_a_shard_of_other_captions_or_settings_is_refused(captions, shards, monk
 def test_missing_and_damaged_shards_are_told(captions, spoilt):
     path = spoilt.folder / "1_of_3.npz"
     whole = path.read_bytes()
-    for broken in (whole[:len(whole) // 2], b"", whole[:5000] + bytes([whole[5000] ^ 1]) + whole[5001:]):
+    for broken in (
+        whole[: len(whole) // 2],
+        b"",
+        whole[:5000] + bytes([whole[5000] ^ 1]) + whole[5001:],
+    ):
         path.write_bytes(broken)
         with pytest.raises(ValueError, match="1_of_3.npz is damaged"):
             load_shards(spoilt.folder, captions, 3)
@@ -141,7 +166,9 @@ def test_pickled_objects_are_refused(captions, spoilt):
 
 def test_shards_that_overlap_or_leave_a_gap_are_refused(captions, spoilt):
     spoilt(1, start=700)
-    with pytest.raises(ValueError, match="1_of_3.npz holds 767 captions from 700 .*expected them to start at 766"):
+    with pytest.raises(
+        ValueError, match="1_of_3.npz holds 767 captions from 700 .*expected them to start at 766"
+    ):
         load_shards(spoilt.folder, captions, 3)
     (spoilt.folder / "1_of_3.npz").write_bytes((spoilt.folder / "2_of_3.npz").read_bytes())
     with pytest.raises(ValueError, match="1_of_3.npz holds 767 captions from 1533"):
@@ -171,9 +198,20 @@ def test_a_shard_that_cannot_be_is_told(tmp_path, shard, n_shards):
 def test_the_workflow_runs_a_job_for_each_shard_and_swaps_the_same_captions(tmp_path):
     def swapped(shards):
         results, profile = tmp_path / f"results{shards}", tmp_path / f"small{shards}.yaml"
-        profile.write_text(f"{{n_pairs: 600, ratios: [0.0, 0.8], caption_shards: {shards}, results_dir: {results}}}")
-        command = [sys.executable, "-m", "snakemake", "--nolock", f"{results}/notebooks/steps/swap.ipynb", "--config"]
-        done = subprocess.run([*command, f"profile={profile}"], cwd=ROOT, capture_output=True, text=True, timeout=600)
+        profile.write_text(
+            f"{{n_pairs: 600, ratios: [0.0, 0.8], caption_shards: {shards}, results_dir: {results}}}"
+        )
+        command = [
+            sys.executable,
+            "-m",
+            "snakemake",
+            "--nolock",
+            f"{results}/notebooks/steps/swap.ipynb",
+            "--config",
+        ]
+        done = subprocess.run(
+            [*command, f"profile={profile}"], cwd=ROOT, capture_output=True, text=True, timeout=600
+        )
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
         executed = sorted(path.stem for path in results.glob("notebooks/steps/neighbours_*.ipynb"))
         assert executed == [f"neighbours_{shard}" for shard in range(shards) if shards > 1]

@@ -20,22 +20,25 @@ from safetensors import safe_open
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from featpurity import class_embeddings, embed_images, load_dataset, load_model
-from featpurity.training import online
 from featpurity.data.pairs import CaptionedImages
-from featpurity.features.extract import image_trunk_features, text_trunk_features
-from featpurity.training.cached import finetune_projections
-from featpurity.training.finetune import caption_choices, main, parse
-from featpurity.models.clip import ClipModel
-from featpurity.training.online import DrawnPairs, train
 from featpurity.data.prompts import prompt_set
-from featpurity.training.settings import plan_epoch, Settings
-from featpurity.training.checkpoint import write_state
+from featpurity.features.extract import image_trunk_features, text_trunk_features
 from featpurity.metrics.zeroshot import accuracy
+from featpurity.models.clip import ClipModel
+from featpurity.training import online
+from featpurity.training.cached import finetune_projections
+from featpurity.training.checkpoint import write_state
+from featpurity.training.finetune import caption_choices, main
+from featpurity.training.online import DrawnPairs, train
+from featpurity.training.settings import Settings, plan_epoch
 
 N, SIZE, D = 48, 6, 8
 SETTINGS = Settings(epochs=3, batch_size=16, learning_rate=1e-2)
 TWICE = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-TORCHRUN, ONE_THREAD = [*TWICE, "-m", "featpurity.training.finetune"], {**os.environ, "OMP_NUM_THREADS": "1"}
+TORCHRUN, ONE_THREAD = (
+    [*TWICE, "-m", "featpurity.training.finetune"],
+    {**os.environ, "OMP_NUM_THREADS": "1"},
+)
 
 
 class ToyClip:
@@ -86,6 +89,7 @@ class KeyedImages(list):
 
 def killed_before(epoch):
     """A `plan_epoch` for a training that is killed at the start of an epoch, 0 the first."""
+
     def plan(n, batch_size, seed, now):
         if now == epoch:
             raise KeyboardInterrupt
@@ -96,6 +100,7 @@ def killed_before(epoch):
 
 def killed_write(path):
     """A `write_state` for a training that is killed before it writes its second state."""
+
     def write(*arguments, **state):
         if path.is_file():
             raise KeyboardInterrupt
@@ -107,8 +112,13 @@ def killed_write(path):
 def scalars(folder):
     """What TensorBoard shows of a folder, as a table like history.csv."""
     board = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
-    shown = {tag: pd.Series({event.step: event.value for event in board.Scalars(tag)}) for tag in board.Tags()["scalars"]}
-    assert all(len(board.Scalars(tag)) == len(values) for tag, values in shown.items())  # each epoch once
+    shown = {
+        tag: pd.Series({event.step: event.value for event in board.Scalars(tag)})
+        for tag in board.Tags()["scalars"]
+    }
+    assert all(
+        len(board.Scalars(tag)) == len(values) for tag, values in shown.items()
+    )  # each epoch once
     return pd.DataFrame(shown).reset_index(drop=True)
 
 
@@ -116,11 +126,15 @@ def test_one_view_without_augmentation_equals_cached_training(tmp_path):
     clip, (images, texts) = ToyClip(), toy_pairs()
     image_features = clip.image_trunk(torch.stack([clip.preprocess(image) for image in images]))
     views = torch.stack([clip.text_trunk(clip.tokenizer(view)) for view in zip(*texts)])
-    for epochs, batch in ((3, 16), (8, N)):  # a whole batch an epoch: then the history is step by step
+    for epochs, batch in (
+        (3, 16),
+        (8, N),
+    ):  # a whole batch an epoch: then the history is step by step
         settings = Settings(epochs=epochs, batch_size=batch, learning_rate=1e-2)
         online = train(clip, images, texts, tmp_path / str(batch), settings, seed=3, augment=False)
-        cached = finetune_projections(clip, image_features, views, epochs=epochs, batch_size=batch,
-                                      learning_rate=1e-2, seed=3)
+        cached = finetune_projections(
+            clip, image_features, views, epochs=epochs, batch_size=batch, learning_rate=1e-2, seed=3
+        )
         for mine, theirs in zip(online[:2], cached[:2]):
             assert (mine - theirs).abs().max() < 1e-4
         columns = ["loss", "image_avg_abs_cos", "text_avg_abs_cos"]
@@ -130,10 +144,23 @@ def test_one_view_without_augmentation_equals_cached_training(tmp_path):
 def test_a_real_model_online_equals_cached(tmp_path):
     """The bundled ResNet without crops: its stored features lead where its towers lead at every step."""
     clip, (images, texts) = load_model("scenes_laclip"), toy_pairs()
-    pairs = CaptionedImages("toy", [one for one, _ in texts], [[] for _ in texts], KeyedImages(images, "toy"), "toy")
-    image_features, text_features = image_trunk_features(clip, pairs), text_trunk_features(clip, pairs.captions)
+    pairs = CaptionedImages(
+        "toy", [one for one, _ in texts], [[] for _ in texts], KeyedImages(images, "toy"), "toy"
+    )
+    image_features, text_features = (
+        image_trunk_features(clip, pairs),
+        text_trunk_features(clip, pairs.captions),
+    )
     options = dict(epochs=2, batch_size=16, learning_rate=1e-3, warmup_epochs=0)
-    online = train(clip, images, [[one] for one in pairs.captions], tmp_path, Settings(**options), seed=3, augment=False)
+    online = train(
+        clip,
+        images,
+        [[one] for one in pairs.captions],
+        tmp_path,
+        Settings(**options),
+        seed=3,
+        augment=False,
+    )
     cached = finetune_projections(clip, image_features, text_features, seed=3, **options)
     for mine, theirs, before in zip(online, cached, (clip.image_neurons, clip.text_neurons)):
         assert (mine - theirs).abs().max() < 1e-4 < (mine - before).abs().max()
@@ -145,10 +172,14 @@ def test_only_the_projections_change(tmp_path):
     before = clip.tensors()
     *neurons, history = train(clip, images, texts, tmp_path, SETTINGS)
     assert all(torch.equal(before[name], value) for name, value in clip.tensors().items())
-    assert not torch.equal(neurons[0], clip.image_neurons) and not torch.equal(neurons[1], clip.text_neurons)
+    assert not torch.equal(neurons[0], clip.image_neurons) and not torch.equal(
+        neurons[1], clip.text_neurons
+    )
     assert (history["logit_scale"] - 20).abs().max() < 1e-4
     assert pd.read_csv(tmp_path / "history.csv")["epoch"].tolist() == [1, 2, 3]
-    assert {"last.safetensors", "best.safetensors", "last.pt"} <= {file.name for file in tmp_path.iterdir()}
+    assert {"last.safetensors", "best.safetensors", "last.pt"} <= {
+        file.name for file in tmp_path.iterdir()
+    }
 
 
 @pytest.mark.parametrize("trained", [False, True])
@@ -156,7 +187,11 @@ def test_the_logit_scale_trains_only_when_asked(tmp_path, trained):
     clip, (images, texts) = ToyClip(), toy_pairs()
     settings = Settings(epochs=3, batch_size=16, learning_rate=1e-2, train_logit_scale=trained)
     scale = train(clip, images, texts, tmp_path, settings)[2]["logit_scale"]
-    assert (scale.nunique() == 3 and scale.max() <= 100 + 1e-3) if trained else (scale - 20).abs().max() < 1e-4
+    assert (
+        (scale.nunique() == 3 and scale.max() <= 100 + 1e-3)
+        if trained
+        else (scale - 20).abs().max() < 1e-4
+    )
     assert clip.logit_scale == 20 and not Settings().train_logit_scale
 
 
@@ -185,16 +220,32 @@ def test_half_precision_on_a_real_model_is_near_fp32(tmp_path, precision):
 def test_frozen_means_frozen_on_a_real_model(tmp_path):
     """Two steps of the bundled ResNet: batch statistics and every weight stay bit for bit as they were."""
     clip, (images, texts) = load_model("scenes_laclip"), toy_pairs()
-    tensors = {**clip.trunks.state_dict(), "image": clip.image_neurons, "text": clip.text_neurons,
-               **{name: getattr(clip, name) for name in ("image_bias", "text_bias") if getattr(clip, name) is not None}}
+    tensors = {
+        **clip.trunks.state_dict(),
+        "image": clip.image_neurons,
+        "text": clip.text_neurons,
+        **{
+            name: getattr(clip, name)
+            for name in ("image_bias", "text_bias")
+            if getattr(clip, name) is not None
+        },
+    }
     assert any(name.endswith("running_mean") for name in tensors)
     before = {name: value.clone() for name, value in tensors.items()}
-    *neurons, _ = train(clip, images, texts, tmp_path, Settings(epochs=1, batch_size=N // 2, warmup_epochs=0))
+    *neurons, _ = train(
+        clip, images, texts, tmp_path, Settings(epochs=1, batch_size=N // 2, warmup_epochs=0)
+    )
     assert all(torch.equal(before[name], value) for name, value in tensors.items())
-    assert not clip.trunks.training and not any(weight.requires_grad for weight in clip.trunks.parameters())
-    assert not torch.equal(neurons[0], clip.image_neurons) and not torch.equal(neurons[1], clip.text_neurons)
+    assert not clip.trunks.training and not any(
+        weight.requires_grad for weight in clip.trunks.parameters()
+    )
+    assert not torch.equal(neurons[0], clip.image_neurons) and not torch.equal(
+        neurons[1], clip.text_neurons
+    )
     again = load_model(tmp_path / "last.safetensors")
-    assert torch.equal(again.image_neurons, neurons[0]) and torch.equal(again.text_neurons, neurons[1])
+    assert torch.equal(again.image_neurons, neurons[0]) and torch.equal(
+        again.text_neurons, neurons[1]
+    )
 
 
 def test_best_is_the_epoch_of_the_highest_accuracy(tmp_path):
@@ -216,11 +267,16 @@ def test_best_is_the_epoch_of_the_highest_accuracy(tmp_path):
 def test_tensorboard_shows_the_history_after_a_kill_too(tmp_path, monkeypatch):
     clip, (images, texts) = ToyClip(), toy_pairs()
     options = dict(evaluate=lambda image, text: {"accuracy": float(image.mean().sigmoid())})
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):  # epoch 2 is on the board, but not in last.pt
+    with (
+        monkeypatch.context() as patched,
+        pytest.raises(KeyboardInterrupt),
+    ):  # epoch 2 is on the board, but not in last.pt
         patched.setattr(online, "write_state", killed_write(tmp_path / "last.pt"))
         train(clip, images, texts, tmp_path, SETTINGS, **options)
     time.sleep(1)  # TensorBoard reads files in the order of their seconds
-    history = train(clip, images, texts, tmp_path, SETTINGS, resume=tmp_path / "last.pt", **options)[2]
+    history = train(
+        clip, images, texts, tmp_path, SETTINGS, resume=tmp_path / "last.pt", **options
+    )[2]
     written = pd.read_csv(tmp_path / "history.csv")
     assert written["epoch"].tolist() == [1, 2, 3] and np.allclose(written, history)
     shown = scalars(tmp_path)
@@ -230,10 +286,15 @@ def test_tensorboard_shows_the_history_after_a_kill_too(tmp_path, monkeypatch):
 PLAIN = {"update_freq": 1, "train_logit_scale": False, "workers": 0}
 
 
-@pytest.mark.parametrize("options", [PLAIN, {"update_freq": 4, "train_logit_scale": True, "workers": 1}],
-                         ids=["plain", "parts, scale and workers"])
+@pytest.mark.parametrize(
+    "options",
+    [PLAIN, {"update_freq": 4, "train_logit_scale": True, "workers": 1}],
+    ids=["plain", "parts, scale and workers"],
+)
 def test_two_processes_equal_one_on_the_same_global_batch(tmp_path, options):
-    whole = in_one_way(tmp_path / "one", **PLAIN | {"train_logit_scale": options["train_logit_scale"]})
+    whole = in_one_way(
+        tmp_path / "one", **PLAIN | {"train_logit_scale": options["train_logit_scale"]}
+    )
     parts = in_one_way(tmp_path / "parts", **options)
     torchrun_here("train", tmp_path / "two", json.dumps(options))
     for rank in range(2):
@@ -253,13 +314,27 @@ def test_processes_that_see_different_states_are_told(tmp_path):
 def in_one_way(folder, update_freq, train_logit_scale, workers, **options):
     """The toy training with some options."""
     settings = replace(SETTINGS, train_logit_scale=train_logit_scale)
-    return train(ToyClip(), *toy_pairs(), folder, settings, update_freq=update_freq, workers=workers, **options)
+    return train(
+        ToyClip(),
+        *toy_pairs(),
+        folder,
+        settings,
+        update_freq=update_freq,
+        workers=workers,
+        **options,
+    )
 
 
 def torchrun_here(*arguments, fails=False):
     """This file, started twice by torchrun; what was said."""
-    done = subprocess.run([*TWICE, __file__, *map(str, arguments)], env=ONE_THREAD, timeout=300, text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    done = subprocess.run(
+        [*TWICE, __file__, *map(str, arguments)],
+        env=ONE_THREAD,
+        timeout=300,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
     assert bool(done.returncode) == fails, done.stdout
     return done.stdout
 
@@ -278,16 +353,25 @@ def test_a_resumed_training_gives_the_same_numbers(tmp_path):
     resumed = train(clip, images, texts, tmp_path, SETTINGS, resume=tmp_path / "last.pt")
     assert torch.equal(whole[0], resumed[0]) and torch.equal(whole[1], resumed[1])
     assert whole[2].equals(resumed[2])
-    with pytest.raises(ValueError, match="is of another training, which differs in: seed; move it away"):
+    with pytest.raises(
+        ValueError, match="is of another training, which differs in: seed; move it away"
+    ):
         train(clip, images, texts, tmp_path, SETTINGS, seed=9, resume=tmp_path / "last.pt")
     with pytest.raises(FileNotFoundError, match="none.pt"):
         train(clip, images, texts, tmp_path, SETTINGS, resume=tmp_path / "none.pt")
 
 
-@pytest.mark.parametrize("named", ["captions", "images", "starting weights", "model", "evaluation", "epochs"])
+@pytest.mark.parametrize(
+    "named", ["captions", "images", "starting weights", "model", "evaluation", "epochs"]
+)
 def test_a_training_on_other_input_reuses_nothing(tmp_path, named):
     clip, (images, texts) = ToyClip(), toy_pairs()
-    images, settings, options, resume = KeyedImages(images, "one"), SETTINGS, {}, tmp_path / "last.pt"
+    images, settings, options, resume = (
+        KeyedImages(images, "one"),
+        SETTINGS,
+        {},
+        tmp_path / "last.pt",
+    )
     train(clip, images, texts, tmp_path, settings)
     if named == "captions":
         texts = [*texts[:-1], [texts[-1][0], "another"]]
@@ -301,13 +385,21 @@ def test_a_training_on_other_input_reuses_nothing(tmp_path, named):
         options["evaluate"] = lambda *_: {"accuracy": 0.5}
     else:
         settings = Settings(epochs=4, batch_size=16, learning_rate=1e-2)
-    with pytest.raises(ValueError, match=f"another training, which differs in: {named}; move it away"):
+    with pytest.raises(
+        ValueError, match=f"another training, which differs in: {named}; move it away"
+    ):
         train(clip, images, texts, tmp_path, settings, resume=resume, **options)
     time.sleep(1)  # TensorBoard reads files in the order of their seconds
     anew = train(clip, images, texts, tmp_path, settings, resume=resume, overwrite=True, **options)
     alone = train(clip, images, texts, tmp_path / "alone", settings, **options)
-    assert torch.equal(anew[0], alone[0]) and torch.equal(anew[1], alone[1]) and anew[2].equals(alone[2])
-    assert np.allclose(scalars(tmp_path)[list(anew[2])], anew[2], rtol=1e-6)  # the first training's are hidden
+    assert (
+        torch.equal(anew[0], alone[0])
+        and torch.equal(anew[1], alone[1])
+        and anew[2].equals(alone[2])
+    )
+    assert np.allclose(
+        scalars(tmp_path)[list(anew[2])], anew[2], rtol=1e-6
+    )  # the first training's are hidden
 
 
 def test_crops_follow_their_draw_alone():
@@ -323,20 +415,32 @@ def test_crops_follow_their_draw_alone():
 def test_a_loss_that_is_not_finite_stops(tmp_path):
     clip, (images, texts) = ToyClip(), toy_pairs()
     clip.image_neurons = clip.image_neurons * torch.nan
-    with pytest.raises(FloatingPointError, match=r"epoch 1, step 0: the loss is nan; .* the pairs \[") as told:
+    with pytest.raises(
+        FloatingPointError, match=r"epoch 1, step 0: the loss is nan; .* the pairs \["
+    ) as told:
         train(clip, images, texts, tmp_path, SETTINGS)
-    named = json.loads(str(told.value)[str(told.value).index("["):])
-    assert named == plan_epoch(N, SETTINGS.batch_size, 0, 0)[0][0].tolist() and len(named) == SETTINGS.batch_size
+    named = json.loads(str(told.value)[str(told.value).index("[") :])
+    assert (
+        named == plan_epoch(N, SETTINGS.batch_size, 0, 0)[0][0].tolist()
+        and len(named) == SETTINGS.batch_size
+    )
 
 
 def test_captions_of_files(tmp_path):
     pairs = SimpleNamespace(captions=["one", "two"], rewrites=[["uno"], []], __len__=None)
-    for name, text in (("swapped", "two\none\n"), ("rewritten", "eins\nzwei\n"), ("short", "one\n")):
+    for name, text in (
+        ("swapped", "two\none\n"),
+        ("rewritten", "eins\nzwei\n"),
+        ("short", "one\n"),
+    ):
         (tmp_path / f"{name}.txt").write_text(text)
     assert caption_choices(pairs) == [["one", "uno"], ["two"]]
     files = [tmp_path / "rewritten.txt"]
     assert caption_choices(pairs, None, files) == [["one", "uno", "eins"], ["two", "zwei"]]
-    assert caption_choices(pairs, tmp_path / "swapped.txt", files) == [["two", "eins"], ["one", "zwei"]]
+    assert caption_choices(pairs, tmp_path / "swapped.txt", files) == [
+        ["two", "eins"],
+        ["one", "zwei"],
+    ]
     with pytest.raises(ValueError, match="expected a line for each of 2 images, got 1"):
         caption_choices(pairs, tmp_path / "short.txt")
 
@@ -370,10 +474,26 @@ class TestCommand:
         out = ["--output-dir", str(tmp_path / "out"), "--batch-size", "16"]
         main([*data, *out])
         first = (tmp_path / "out/history.csv").read_text()
-        with pytest.raises(ValueError, match="last.pt is of another training, which differs in: captions; "):
+        with pytest.raises(
+            ValueError, match="last.pt is of another training, which differs in: captions; "
+        ):
             main([*data, *out, "--captions", str(tmp_path / "swapped.txt")])
-        main([*data, "--output-dir", str(tmp_path / "new"), "--batch-size", "16", "--captions", str(tmp_path / "swapped.txt")])
-        assert (tmp_path / "out/history.csv").read_text() == first != (tmp_path / "new/history.csv").read_text()
+        main(
+            [
+                *data,
+                "--output-dir",
+                str(tmp_path / "new"),
+                "--batch-size",
+                "16",
+                "--captions",
+                str(tmp_path / "swapped.txt"),
+            ]
+        )
+        assert (
+            (tmp_path / "out/history.csv").read_text()
+            == first
+            != (tmp_path / "new/history.csv").read_text()
+        )
 
     @pytest.mark.slow
     def test_two_processes_train_look_and_go_on(self, data, imagenet, tmp_path, monkeypatch):
@@ -392,7 +512,9 @@ class TestCommand:
         (moved / "last.pt").rename(moved / "kept.pt")
         assert torchrun(*data, *imagenet, "--output-dir", broken, "--batch-size", 8) == [2, 3]
         drawn = []
-        monkeypatch.setattr(online, "plan_epoch", lambda *draw: drawn.append(draw[-1]) or plan_epoch(*draw))
+        monkeypatch.setattr(
+            online, "plan_epoch", lambda *draw: drawn.append(draw[-1]) or plan_epoch(*draw)
+        )
         main([*one_process, "--output-dir", str(moved), "--resume", str(moved / "kept.pt")])
         assert drawn == [1, 2]
         for folder in (broken, moved):
@@ -405,20 +527,37 @@ class TestCommand:
     def test_two_processes_that_were_killed_go_on(self, data, tmp_path):
         data = [*data, "--batch-size", "8", "--epochs", "6"]
         whole, killed = tmp_path / "whole", tmp_path / "killed"
-        started = subprocess.run([*TORCHRUN, *data, "--output-dir", whole], env=ONE_THREAD, capture_output=True, text=True)
+        started = subprocess.run(
+            [*TORCHRUN, *data, "--output-dir", whole],
+            env=ONE_THREAD,
+            capture_output=True,
+            text=True,
+        )
         assert started.returncode == 0, started.stderr
-        process = subprocess.Popen([*TORCHRUN, *data, "--output-dir", killed], env=ONE_THREAD, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            [*TORCHRUN, *data, "--output-dir", killed], env=ONE_THREAD, stderr=subprocess.DEVNULL
+        )
         while not (killed / "last.pt").is_file():
             assert process.poll() is None
             time.sleep(0.005)
-        for one in [process.pid, *map(int, Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split())]:
+        for one in [
+            process.pid,
+            *map(int, Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()),
+        ]:
             os.kill(one, signal.SIGKILL)
         process.wait()
         left = torch.load(killed / "last.pt", weights_only=True)["history"]
         assert 1 <= len(left) < 6
-        subprocess.run([*TORCHRUN, *data, "--output-dir", killed], env=ONE_THREAD, capture_output=True, check=True)
+        subprocess.run(
+            [*TORCHRUN, *data, "--output-dir", killed],
+            env=ONE_THREAD,
+            capture_output=True,
+            check=True,
+        )
         history = pd.read_csv(killed / "history.csv")
-        assert history["epoch"].tolist() == [1, 2, 3, 4, 5, 6] and history.equals(pd.read_csv(whole / "history.csv"))
+        assert history["epoch"].tolist() == [1, 2, 3, 4, 5, 6] and history.equals(
+            pd.read_csv(whole / "history.csv")
+        )
 
     def check_accuracy(self, root, folder, history):
         """The files of the best and last epoch, read back, have the accuracies that stand in the table."""
@@ -433,7 +572,9 @@ class TestCommand:
 
 def torchrun(*options):
     """Run the command in two processes; the epochs of its log lines."""
-    done = subprocess.run([*TORCHRUN, *map(str, options)], env=ONE_THREAD, capture_output=True, text=True, timeout=900)
+    done = subprocess.run(
+        [*TORCHRUN, *map(str, options)], env=ONE_THREAD, capture_output=True, text=True, timeout=900
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     lines = [line for line in done.stderr.splitlines() if " epoch epoch " in line]
     assert all("  loss " in line and "accuracy_imagenet " in line for line in lines)
@@ -452,22 +593,62 @@ def test_wrong_input(tmp_path):
 
 def test_the_paper_s_options_reach_the_training(tmp_path, monkeypatch):
     for name in ("pairs.csv", "b.txt", "c.txt"):
-        (tmp_path / name).write_text("image,caption\n0.png,one\n1.png,two\n" if name == "pairs.csv" else f"{name} 1\n{name} 2\n")
+        (tmp_path / name).write_text(
+            "image,caption\n0.png,one\n1.png,two\n"
+            if name == "pairs.csv"
+            else f"{name} 1\n{name} 2\n"
+        )
     for i in range(2):
         Image.new("RGB", (8, 8)).save(tmp_path / f"{i}.png")
     got = {}
-    monkeypatch.setattr(online, "train", lambda *arguments, **options: got.update(options, arguments=arguments))
-    main(["--train-data", "pairs.csv", "--root", str(tmp_path), "--output-dir", str(tmp_path / "out"), "--model", "photos_clip",
-          *"--lr 2e-3 --wd 0.25 --warmup-epochs 3 --batch-size 32 --update-freq 4 --epochs 7 --resume kept.pt".split(),
-          *"--lr-start 1e-7 --lr-end 1e-4 --betas 0.8 0.9 --train-logit-scale --no-augmentation".split(),
-          *"--precision bf16 --workers 2 --seed 5 --device cpu".split(),
-          "--augmented-caption-filelist", str(tmp_path / "b.txt"), str(tmp_path / "c.txt")])
+    monkeypatch.setattr(
+        online, "train", lambda *arguments, **options: got.update(options, arguments=arguments)
+    )
+    main(
+        [
+            "--train-data",
+            "pairs.csv",
+            "--root",
+            str(tmp_path),
+            "--output-dir",
+            str(tmp_path / "out"),
+            "--model",
+            "photos_clip",
+            *"--lr 2e-3 --wd 0.25 --warmup-epochs 3 --batch-size 32 --update-freq 4 --epochs 7 --resume kept.pt".split(),
+            *"--lr-start 1e-7 --lr-end 1e-4 --betas 0.8 0.9 --train-logit-scale --no-augmentation".split(),
+            *"--precision bf16 --workers 2 --seed 5 --device cpu".split(),
+            "--augmented-caption-filelist",
+            str(tmp_path / "b.txt"),
+            str(tmp_path / "c.txt"),
+        ]
+    )
     clip, images, texts, folder, settings = got.pop("arguments")
-    assert clip.name == "photos_clip" and images.names == ["0.png", "1.png"] and folder == str(tmp_path / "out")
+    assert (
+        clip.name == "photos_clip"
+        and images.names == ["0.png", "1.png"]
+        and folder == str(tmp_path / "out")
+    )
     assert texts == [["one", "b.txt 1", "c.txt 1"], ["two", "b.txt 2", "c.txt 2"]]
-    assert settings == Settings(epochs=7, batch_size=128, learning_rate=2e-3, weight_decay=0.25, betas=(0.8, 0.9),
-                                warmup_epochs=3, first_learning_rate=1e-7, last_learning_rate=1e-4, train_logit_scale=True)
-    assert got == dict(seed=5, update_freq=4, augment=False, precision="bf16", workers=2, evaluate=None, resume="kept.pt")
+    assert settings == Settings(
+        epochs=7,
+        batch_size=128,
+        learning_rate=2e-3,
+        weight_decay=0.25,
+        betas=(0.8, 0.9),
+        warmup_epochs=3,
+        first_learning_rate=1e-7,
+        last_learning_rate=1e-4,
+        train_logit_scale=True,
+    )
+    assert got == dict(
+        seed=5,
+        update_freq=4,
+        augment=False,
+        precision="bf16",
+        workers=2,
+        evaluate=None,
+        resume="kept.pt",
+    )
 
 
 if __name__ == "__main__":  # one of the two processes that torchrun starts above

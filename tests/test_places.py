@@ -8,8 +8,8 @@ import pytest
 
 from featpurity import load_model
 from featpurity.data import catalog
-from featpurity.models import laclip, names
 from featpurity.data.datasets import load_dataset
+from featpurity.models import laclip, names
 
 SMALL = names.BUNDLED / "scenes_clip"
 
@@ -26,16 +26,28 @@ def here(tmp_path, monkeypatch):
 def test_a_step_watches_the_files_its_model_is_read_from(here):
     folder = shutil.copytree(SMALL, here / "small")
     found = {"open_clip_model.safetensors", "open_clip_config.json", "bpe.txt.gz"}
-    for source in ["scenes_clip", f"local-dir:{folder}", str(folder), str(folder / "open_clip_model.safetensors")]:
+    for source in [
+        "scenes_clip",
+        f"local-dir:{folder}",
+        str(folder),
+        str(folder / "open_clip_model.safetensors"),
+    ]:
         paths = [Path(path) for path in names.files_of(source)]
-        assert {path.name for path in paths} == found and all(path.is_file() for path in paths), source
+        assert {path.name for path in paths} == found and all(path.is_file() for path in paths), (
+            source
+        )
         assert names.files_of(source)[0] == str(names.file_of(source)[0])
     weights = here / "weights.pt"
     weights.touch()
     assert names.files_of(f"ViT-B-32:{weights}") == [str(weights)]
     weights.with_suffix(".json").touch()
     assert names.files_of(str(weights)) == [str(weights), str(weights.with_suffix(".json"))]
-    assert names.files_of("ViT-B-32:openai") == names.files_of("hf-hub:org/name") == names.files_of("scenes") == []
+    assert (
+        names.files_of("ViT-B-32:openai")
+        == names.files_of("hf-hub:org/name")
+        == names.files_of("scenes")
+        == []
+    )
 
 
 @pytest.mark.parametrize("file", ["laion400m_clip.pt", "laion400m_clip_vitb32.pt"])
@@ -60,10 +72,15 @@ def test_a_notebook_finds_the_project_s_data_and_checkpoints(here):
 
 def test_what_hugging_face_s_cache_holds_is_not_to_be_downloaded(hub):
     published = open_clip.get_pretrained_cfg("ViT-B-32", "laion2b_s34b_b79k")["hf_hub"].rstrip("/")
-    for name, repository in {"ViT-B-32:laion2b_s34b_b79k": published, "hf-hub:org/name": "org/name"}.items():
+    for name, repository in {
+        "ViT-B-32:laion2b_s34b_b79k": published,
+        "hf-hub:org/name": "org/name",
+    }.items():
         assert names.model_source(name).megabytes is None
         path = hub(repository, "open_clip_model.safetensors", b"weights")
-        assert names.model_source(name).megabytes == 0 and str(path) in names.model_source(name).what
+        assert (
+            names.model_source(name).megabytes == 0 and str(path) in names.model_source(name).what
+        )
 
 
 def test_a_name_that_stands_for_no_file_is_told(here):

@@ -9,15 +9,24 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from featpurity.training import bundled
-from featpurity.training.bpe import learn_merges, write_merges
 from featpurity.captions.synthetic import make_captions, scene_facts
 from featpurity.data.scenes import Scenes
-from featpurity.training.pretrain import normalise, Recipe, train
+from featpurity.training import bundled
+from featpurity.training.bpe import learn_merges, write_merges
+from featpurity.training.pretrain import Recipe, normalise, train
 
-TINY = Recipe(image_size=32, vision={"layers": [1, 1, 1, 1], "width": 8, "head_width": 32}, d=16, epochs=3,
-              text={"width": 32, "heads": 2, "layers": 1, "context_length": 24}, batch_size=16,
-              warmup_steps=2, learning_rate=5e-3, text_learning_rate=5e-3, bf16=False)
+TINY = Recipe(
+    image_size=32,
+    vision={"layers": [1, 1, 1, 1], "width": 8, "head_width": 32},
+    d=16,
+    epochs=3,
+    text={"width": 32, "heads": 2, "layers": 1, "context_length": 24},
+    batch_size=16,
+    warmup_steps=2,
+    learning_rate=5e-3,
+    text_learning_rate=5e-3,
+    bf16=False,
+)
 
 
 @pytest.fixture(scope="module")
@@ -41,14 +50,19 @@ def test_loss_falls_and_projections_are_as_wide_as_many(world):
     pictures, tokens, tokenizer = world
     model, history = train(TINY, pictures, tokens, tokenizer.vocab_size)
     assert len(history) == 3 and history[-1]["loss"] < history[0]["loss"] - 0.1
-    assert model.visual.attnpool.c_proj.weight.shape == (16, 256) and model.text_projection.shape == (32, 16)
+    assert model.visual.attnpool.c_proj.weight.shape == (
+        16,
+        256,
+    ) and model.text_projection.shape == (32, 16)
 
 
 def test_a_killed_training_goes_on_and_ends_up_the_same(world, tmp_path):
     pictures, tokens, tokenizer = world
     whole, losses = train(TINY, pictures, tokens, tokenizer.vocab_size)
     train(TINY, pictures, tokens, tokenizer.vocab_size, tmp_path / "state.pt", stop_after=1)
-    resumed, resumed_losses = train(TINY, pictures, tokens, tokenizer.vocab_size, tmp_path / "state.pt")
+    resumed, resumed_losses = train(
+        TINY, pictures, tokens, tokenizer.vocab_size, tmp_path / "state.pt"
+    )
     assert [epoch["loss"] for epoch in losses] == [epoch["loss"] for epoch in resumed_losses]
     assert same_weights(whole, resumed)
     with pytest.raises(ValueError, match="another training"):
@@ -84,14 +98,22 @@ def test_a_pair_is_written_as_open_clip_reads_it(tmp_path, monkeypatch):
     assert [folder.name for folder in folders] == ["scenes_laclip", "scenes_clip"]
     for folder in folders:
         assert sorted(file.name for file in folder.iterdir()) == [
-            "README.md", "bpe.txt.gz", "open_clip_config.json", "open_clip_model.safetensors"]
+            "README.md",
+            "bpe.txt.gz",
+            "open_clip_config.json",
+            "open_clip_model.safetensors",
+        ]
         model, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{folder}")
         scene = Scenes(1, seed=4, size=32)[0]
         assert torch.allclose(preprocess(scene), normalise(np.array(scene)[None])[0], atol=1e-6)
         tokens = bundled.read_tokenizer(folder, 24)(["a red star", "a blue moon"])
         assert model.encode_text(tokens).shape == (2, 16)
         card = (folder / "README.md").read_text()
-        assert "license: mit" in card and "scenes_position" in card and "Purity was not looked at" in card
+        assert (
+            "license: mit" in card
+            and "scenes_position" in card
+            and "Purity was not looked at" in card
+        )
         config = json.loads((folder / "open_clip_config.json").read_text())
         assert config["preprocess_cfg"]["mean"] == [0.5] * 3
     assert not list((tmp_path / "work").iterdir())
@@ -114,7 +136,9 @@ def test_augmented_pictures_are_the_same_ones_moved(world):
     pixels = normalise(world[0][:40])
     moved = augmented(pixels, np.random.default_rng(0))
     assert moved.shape == pixels.shape and not torch.equal(moved, pixels)
-    centre = pixels[:, :, 12:20, 12:20].mean(dim=(1, 2, 3)) - moved[:, :, 12:20, 12:20].mean(dim=(1, 2, 3))
+    centre = pixels[:, :, 12:20, 12:20].mean(dim=(1, 2, 3)) - moved[:, :, 12:20, 12:20].mean(
+        dim=(1, 2, 3)
+    )
     assert centre.abs().median() < 0.5
     assert torch.equal(augmented(pixels, np.random.default_rng(0)), moved)
 
@@ -125,7 +149,12 @@ def test_unknown_profile_is_refused(capsys):
     assert "expected some of scenes, photos" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", sorted({"scenes_clip", "scenes_laclip"} | {folder.name for folder in bundled.BUNDLED.iterdir()}))
+@pytest.mark.parametrize(
+    "name",
+    sorted(
+        {"scenes_clip", "scenes_laclip"} | {folder.name for folder in bundled.BUNDLED.iterdir()}
+    ),
+)
 def test_bundled_models_are_small_and_load(name):
     folder = bundled.BUNDLED / name
     assert sum(file.stat().st_size for file in folder.iterdir()) < 8e6
@@ -144,7 +173,13 @@ def test_bundled_models_do_as_well_as_their_cards_say(name, request):
     profile = name.split("_")[0]
     root = request.getfixturevalue("shared") / "data" if profile == "photos" else "data"
     accuracy = bundled.measure(bundled.BUNDLED / name, profile, root)
-    card = dict(re.findall(r"^\| (\w+) \| ([01]\.\d+) \|$", (bundled.BUNDLED / name / "README.md").read_text(), re.MULTILINE))
+    card = dict(
+        re.findall(
+            r"^\| (\w+) \| ([01]\.\d+) \|$",
+            (bundled.BUNDLED / name / "README.md").read_text(),
+            re.MULTILINE,
+        )
+    )
     assert accuracy == pytest.approx({key: float(card[key]) for key in accuracy}, abs=2e-3)
     if name == "scenes_laclip":  # what its recipe was chosen for
         assert np.mean(list(accuracy.values())) >= 0.85 and min(accuracy.values()) >= 0.7

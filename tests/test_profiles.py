@@ -8,11 +8,11 @@ import pytest
 
 from featpurity import files
 from featpurity import plan as plan_module
+from featpurity.cli import main
 from featpurity.data import catalog
 from featpurity.models import names
-from featpurity.cli import main
 from featpurity.plan import plan
-from featpurity.profile import load, Profile
+from featpurity.profile import Profile, load
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -32,12 +32,20 @@ def folder(tmp_path, monkeypatch):
 
 def test_the_demo_profile_is_the_defaults():
     demo = load("demo", folder=ROOT / "profiles")
-    assert demo == Profile(chapters=demo.chapters) and set(demo.chapters) == {*Profile().chapters, "05_caption_filter"}
+    assert demo == Profile(chapters=demo.chapters) and set(demo.chapters) == {
+        *Profile().chapters,
+        "05_caption_filter",
+    }
 
 
 def test_a_profile_holds_what_differs_and_overrides_win(folder):
     mine = load("mine", {"epochs": 2, "learning_rate": 1})
-    assert (mine.name, mine.results_dir, mine.epochs, mine.n_pairs) == ("mine", "results/mine", 2, Profile().n_pairs)
+    assert (mine.name, mine.results_dir, mine.epochs, mine.n_pairs) == (
+        "mine",
+        "results/mine",
+        2,
+        Profile().n_pairs,
+    )
     assert isinstance(mine.learning_rate, float)
     assert load(folder / "profiles/mine.yaml") == load("mine")
     assert mine.models == ["a.pt", "b.pt"]
@@ -75,7 +83,11 @@ def test_a_bad_value_is_told_with_its_key_and_file(folder, key):
 
 @pytest.mark.parametrize(
     "text, message",
-    [("epochs: [", "not valid YAML"), ("- demo", "must hold `key: value` lines"), ("epochs: 1\nepochs2: 1", "unknown key")],
+    [
+        ("epochs: [", "not valid YAML"),
+        ("- demo", "must hold `key: value` lines"),
+        ("epochs: 1\nepochs2: 1", "unknown key"),
+    ],
 )
 def test_a_broken_file_is_told(folder, text, message):
     (folder / "profiles/broken.yaml").write_text(text)
@@ -85,18 +97,32 @@ def test_a_broken_file_is_told(folder, text, message):
 
 def test_chapters_say_which_models_are_needed():
     assert Profile(chapters=["03_misalignment"]).models == ["scenes_laclip"]
-    assert Profile(chapters=["01_clip_vs_laclip", "07_claims"]).models == ["scenes_clip", "scenes_laclip"]
+    assert Profile(chapters=["01_clip_vs_laclip", "07_claims"]).models == [
+        "scenes_clip",
+        "scenes_laclip",
+    ]
     with pytest.raises(ValueError, match="07_claims judges 01_clip.*but chapters names none"):
         Profile(chapters=["07_claims"])
-    with pytest.raises(ValueError, match="needs at least 4 different ladder_models, got \\['a', 'b', 'c'\\]"):
+    with pytest.raises(
+        ValueError, match="needs at least 4 different ladder_models, got \\['a', 'b', 'c'\\]"
+    ):
         Profile(chapters=["04_data_quality_ladder"], ladder_models=["a", "b", "c"])
-    with pytest.raises(ValueError, match="chapters: unknown '3_misalignment', did you mean '03_misalignment'"):
+    with pytest.raises(
+        ValueError, match="chapters: unknown '3_misalignment', did you mean '03_misalignment'"
+    ):
         Profile(chapters=["3_misalignment"])
 
 
-@pytest.mark.parametrize("chapter, key", [
-    ("03_misalignment", "seeds"), ("03_misalignment", "ratios"), ("05_caption_filter", "seeds"), ("06_online_and_cached", "ratios"),
-    ("06_online_and_cached", "seeds")])
+@pytest.mark.parametrize(
+    "chapter, key",
+    [
+        ("03_misalignment", "seeds"),
+        ("03_misalignment", "ratios"),
+        ("05_caption_filter", "seeds"),
+        ("06_online_and_cached", "ratios"),
+        ("06_online_and_cached", "seeds"),
+    ],
+)
 def test_chapters_with_intervals_or_slopes_need_two_seeds_or_ratios(chapter, key):
     with pytest.raises(ValueError, match=rf"{chapter} needs at least 2 {key}, got \[0"):
         Profile(chapters=[chapter], **{key: [0]})
@@ -109,13 +135,17 @@ def test_chapters_say_whether_pairs_are_needed(folder):
             plan_module.check(Profile(chapters=[chapter], pairs="pairs.csv"))
         assert plan_module.sources_of(Profile(chapters=[chapter]))[2][0].what == "generated"
     plan_module.check(Profile(chapters=["01_clip_vs_laclip"], pairs="pairs.csv"))
-    assert "generated captions" in "\n".join(plan(Profile(chapters=["05_caption_filter"], pairs="photos")))
+    assert "generated captions" in "\n".join(
+        plan(Profile(chapters=["05_caption_filter"], pairs="photos"))
+    )
     assert "fine-tuning" not in "\n".join(plan(Profile(chapters=["05_caption_filter"])))
 
 
 def test_the_filter_needs_captions_whose_truth_is_known(folder):
     (folder / "pairs.csv").write_text("image,caption\n")
-    with pytest.raises(ValueError, match="05_caption_filter needs pairs .*: scenes or photos, got 'pairs.csv'"):
+    with pytest.raises(
+        ValueError, match="05_caption_filter needs pairs .*: scenes or photos, got 'pairs.csv'"
+    ):
         plan_module.check(Profile(chapters=["05_caption_filter"], pairs="pairs.csv"))
 
 
@@ -141,11 +171,19 @@ def test_a_missing_profile_or_folder_is_told(folder):
         ({"clip_models": ["laclip:cc3m_clap"]}, ValueError, "did you mean 'laclip:cc3m_clip'"),
         ({"finetune_model": "sceness_laclip"}, ValueError, "unknown model"),
         ({"datasets": ["cifar11"]}, ValueError, "did you mean 'cifar10"),
-        ({"datasets": ["folder:nowhere"], "prompts": "paper"}, FileNotFoundError, "there is no folder nowhere"),
+        (
+            {"datasets": ["folder:nowhere"], "prompts": "paper"},
+            FileNotFoundError,
+            "there is no folder nowhere",
+        ),
         ({"datasets": ["imagenet"], "prompts": "paper"}, FileNotFoundError, "by hand"),
         ({"datasets": ["cifar10"]}, ValueError, "prompts 'scenes' know nothing of cifar10"),
         ({"pairs": "pairs.csv"}, FileNotFoundError, "pairs.csv: there is no such file"),
-        ({"pairs": "scenes", "rewrites": ["new.txt"]}, ValueError, "rewrites go with a CSV of pairs"),
+        (
+            {"pairs": "scenes", "rewrites": ["new.txt"]},
+            ValueError,
+            "rewrites go with a CSV of pairs",
+        ),
     ],
 )
 def test_a_name_that_nothing_knows_is_told(folder, settings, kind, message):
@@ -172,23 +210,40 @@ def test_pairs_are_looked_up_below_the_data_root(folder):
     assert files.below("pairs.csv", "there") == Path("there/pairs.csv")
     plan_module.check(load("mine", {"pairs": "pairs.csv", "data_root": "there"}))
     with pytest.raises(FileNotFoundError, match="new.txt: there is no such file"):
-        plan_module.check(load("mine", {"pairs": "pairs.csv", "rewrites": ["new.txt"], "data_root": "there"}))
+        plan_module.check(
+            load("mine", {"pairs": "pairs.csv", "rewrites": ["new.txt"], "data_root": "there"})
+        )
     (folder / "there/new.txt").write_text("a dog\n")
-    plan_module.check(load("mine", {"pairs": "pairs.csv", "rewrites": ["new.txt"], "data_root": "there"}))
+    plan_module.check(
+        load("mine", {"pairs": "pairs.csv", "rewrites": ["new.txt"], "data_root": "there"})
+    )
     (folder / "there/new.txt").write_text("a dog\nanother\n")
     with pytest.raises(ValueError, match="new.txt has 2 captions, but .*pairs.csv has 1 pairs"):
-        plan_module.check(load("mine", {"pairs": "pairs.csv", "rewrites": ["new.txt"], "data_root": "there"}))
+        plan_module.check(
+            load("mine", {"pairs": "pairs.csv", "rewrites": ["new.txt"], "data_root": "there"})
+        )
 
 
-@pytest.mark.parametrize("content, kind, message", [
-    ("", ValueError, "pairs.csv is empty"), ("image,caption\n", ValueError, "holds no caption"),
-    ("caption\na dog\n", ValueError, "expected the columns image and caption"),
-    ("image,caption\nnone.png,a dog\n", FileNotFoundError, "1 images are not in .*:\n  none.png")])
+@pytest.mark.parametrize(
+    "content, kind, message",
+    [
+        ("", ValueError, "pairs.csv is empty"),
+        ("image,caption\n", ValueError, "holds no caption"),
+        ("caption\na dog\n", ValueError, "expected the columns image and caption"),
+        (
+            "image,caption\nnone.png,a dog\n",
+            FileNotFoundError,
+            "1 images are not in .*:\n  none.png",
+        ),
+    ],
+)
 def test_a_file_of_pairs_is_read_before_anything_runs(folder, content, kind, message):
     (folder / "pairs.csv").write_text(content)
     with pytest.raises(kind, match=message):
         plan_module.check(load("mine", {"pairs": "pairs.csv"}))
-    plan_module.check(load("mine", {"pairs": "pairs.csv", "chapters": ["01_clip_vs_laclip"]}))  # which asks for no pairs
+    plan_module.check(
+        load("mine", {"pairs": "pairs.csv", "chapters": ["01_clip_vs_laclip"]})
+    )  # which asks for no pairs
 
 
 def test_a_folder_of_classes_is_listed_before_anything_runs(folder):
@@ -214,15 +269,24 @@ def test_kept_is_compared_with_every_model_whose_size_is_known(folder, model):
 def test_a_damaged_configuration_is_named(folder, content):
     shutil.copytree(names.BUNDLED / "scenes_clip", folder / "small")
     (folder / "small/open_clip_config.json").write_text(content)
-    with pytest.raises(ValueError, match="small/open_clip_config.json: cut short, damaged or no configuration"):
+    with pytest.raises(
+        ValueError, match="small/open_clip_config.json: cut short, damaged or no configuration"
+    ):
         plan_module.check(load("mine", {"clip_models": ["local-dir:small"], "kept": [1]}))
 
 
 def test_the_plan_tells_downloads_computing_and_what_is_missing(folder, capsys):
-    assert main(["plan", "mine", "datasets=[cifar10, imagenet]", "prompts=paper", "pairs=x.csv"]) == 0
+    assert (
+        main(["plan", "mine", "datasets=[cifar10, imagenet]", "prompts=paper", "pairs=x.csv"]) == 0
+    )
     said = capsys.readouterr().out
-    for part in ["10,000 images, 10 classes; to download, about 170 MB", "To download: about 170 MB", "30 runs of 10 epochs",
-                 "imagenet: its photos have to be put", "x.csv: there is no such file"]:  # fmt: skip
+    for part in [
+        "10,000 images, 10 classes; to download, about 170 MB",
+        "To download: about 170 MB",
+        "30 runs of 10 epochs",
+        "imagenet: its photos have to be put",
+        "x.csv: there is no such file",
+    ]:
         assert part in said
     (folder / "there/cifar10/test").mkdir(parents=True)
     assert main(["plan", "mine", "datasets=[cifar10]", "prompts=paper", "data_root=there"]) == 0
@@ -232,7 +296,10 @@ def test_the_plan_tells_downloads_computing_and_what_is_missing(folder, capsys):
 def test_the_command_line_tells_errors_in_one_line(folder, capsys):
     assert main(["check", "mine"]) == 0 and "can run" in capsys.readouterr().out
     assert main(["check", "mine", "epochs=0"]) == 2
-    assert capsys.readouterr().err == "featpurity: profiles/mine.yaml: epochs must be at least 1, got 0\n"
+    assert (
+        capsys.readouterr().err
+        == "featpurity: profiles/mine.yaml: epochs must be at least 1, got 0\n"
+    )
     assert main(["page", "mine"]) == 2 and "has not been built" in capsys.readouterr().err
 
 
@@ -242,7 +309,10 @@ def test_swap_writes_the_named_file(tmp_path, capsys):
     assert main(["swap", str(captions), "--ratio", "0.5", "--kind", "random"]) == 0
     assert "50.0% of 4 swapped" in capsys.readouterr().out
     written = (tmp_path / "captions_Cs50_random_simple.txt").read_text().splitlines()
-    assert sorted(written) == sorted(captions.read_text().splitlines()) and written != captions.read_text().splitlines()
+    assert (
+        sorted(written) == sorted(captions.read_text().splitlines())
+        and written != captions.read_text().splitlines()
+    )
     assert main(["swap", str(captions), "--ratio", "1.5"]) == 2
 
 
@@ -250,19 +320,29 @@ def test_the_paper_s_profile_names_what_is_known_and_what_is_missing(folder, cap
     paper = load(ROOT / "profiles/paper.yaml")
     assert set(paper.models) == {f"laclip:{name}" for name in names.LACLIP}
     said = "\n".join(plan(paper))
-    assert re.search(r"laclip:cc3m_clip +LaCLIP's checkpoint, weights and optimizer; to download, at least 598 MB", said)
-    assert "cc3m/pairs.csv: there is no such file" in said and re.search(r"To download: at least [\d,]+ MB", said)
+    assert re.search(
+        r"laclip:cc3m_clip +LaCLIP's checkpoint, weights and optimizer; to download, at least 598 MB",
+        said,
+    )
+    assert "cc3m/pairs.csv: there is no such file" in said and re.search(
+        r"To download: at least [\d,]+ MB", said
+    )
     with pytest.raises(FileNotFoundError, match="cc3m/pairs.csv"):
         plan_module.check(paper)
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "profiles").glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "profiles").glob("*.yaml")), ids=lambda path: path.stem
+)
 def test_the_plan_of_every_profile_has_sizes_and_says_what_is_missing(folder, path):
     profile = load(path, {"datasets": ["cifar10", "imagenet"], "prompts": "paper"})
     assert profile.name == path.stem
     said = "\n".join(plan(profile))
     assert re.search(r"To download: (about|at least) [\d,]+ MB", said)
-    assert re.search(r"trunk features  \d+ models x 2 data sets, [\d,]+ pictures through a tower, [\d.e+]+ GB", said)
+    assert re.search(
+        r"trunk features  \d+ models x 2 data sets, [\d,]+ pictures through a tower, [\d.e+]+ GB",
+        said,
+    )
     assert "imagenet: its photos have to be put into" in said.partition("Missing\n")[2]
 
 
@@ -271,4 +351,7 @@ def test_the_runs_of_the_book_draw_enough(name):
     """As many random orders and seeds as the chapters' bands and intervals stand for."""
     profile = load(ROOT / f"profiles/{name}.yaml")
     assert profile.n_random_orders >= 32 and len(profile.seeds) >= 3
-    assert {0.0, 0.1, 0.3, 0.5, 0.8} <= set(profile.ratios) and set(profile.kinds) == {"similarity", "random"}
+    assert {0.0, 0.1, 0.3, 0.5, 0.8} <= set(profile.ratios) and set(profile.kinds) == {
+        "similarity",
+        "random",
+    }

@@ -7,8 +7,14 @@ from featpurity.data.prompts import prompt_set
 from featpurity.data.scenes import ATTRIBUTES
 
 
-@pytest.mark.parametrize("name, count, example", [("paper", 1, "a photo of a {}"), ("laclip", 7, "itap of a {}."),
-                                                  ("openai", 80, "a photo of the hard to see {}.")])
+@pytest.mark.parametrize(
+    "name, count, example",
+    [
+        ("paper", 1, "a photo of a {}"),
+        ("laclip", 7, "itap of a {}."),
+        ("openai", 80, "a photo of the hard to see {}."),
+    ],
+)
 def test_sets(name, count, example):
     templates = prompt_set(name)
     assert len(set(templates)) == count and example in templates
@@ -26,9 +32,14 @@ def test_every_attribute_of_the_scenes_has_its_own(attribute):
     assert templates and all(template.count("{}") == 1 for template in templates)
 
 
-@pytest.mark.parametrize("name, dataset, message", [("clip", None, "expected one of paper, laclip, openai, scenes, got 'clip'"),
-                                                    ("scenes", "cifar10", "got data set 'cifar10'"),
-                                                    ("scenes", None, "belong to the data sets scenes_shape")])
+@pytest.mark.parametrize(
+    "name, dataset, message",
+    [
+        ("clip", None, "expected one of paper, laclip, openai, scenes, got 'clip'"),
+        ("scenes", "cifar10", "got data set 'cifar10'"),
+        ("scenes", None, "belong to the data sets scenes_shape"),
+    ],
+)
 def test_unknown(name, dataset, message):
     with pytest.raises(ValueError, match=message):
         prompt_set(name, dataset=dataset)

@@ -19,10 +19,21 @@ def plain_curve(embeddings, classes, labels, order):
 
 def world(n=200, d=12, n_classes=4, whole=False):
     generator = torch.Generator().manual_seed(0)
-    embeddings, classes = torch.randn(n, d, generator=generator), torch.randn(n_classes, d, generator=generator)
+    embeddings, classes = (
+        torch.randn(n, d, generator=generator),
+        torch.randn(n_classes, d, generator=generator),
+    )
     if whole:  # whole numbers: sums are exact and ties are many
-        return embeddings.round(), classes.round(), torch.randint(n_classes, (n,), generator=generator)
-    return F.normalize(embeddings, dim=1), F.normalize(classes, dim=1), torch.randint(n_classes, (n,), generator=generator)
+        return (
+            embeddings.round(),
+            classes.round(),
+            torch.randint(n_classes, (n,), generator=generator),
+        )
+    return (
+        F.normalize(embeddings, dim=1),
+        F.normalize(classes, dim=1),
+        torch.randint(n_classes, (n,), generator=generator),
+    )
 
 
 @pytest.mark.parametrize("whole", [False, True], ids=["unit embeddings", "many ties"])
@@ -30,7 +41,9 @@ def test_every_k_equals_the_plain_way(whole):
     embeddings, classes, labels = world(whole=whole)
     for order in random_orders(12, 5):
         curve = pruning_curve(embeddings, classes, labels, order)
-        torch.testing.assert_close(curve, plain_curve(embeddings, classes, labels, order), atol=1e-6, rtol=0)
+        torch.testing.assert_close(
+            curve, plain_curve(embeddings, classes, labels, order), atol=1e-6, rtol=0
+        )
 
 
 def test_two_equal_classes_tie_and_the_lower_index_wins():
@@ -38,7 +51,8 @@ def test_two_equal_classes_tie_and_the_lower_index_wins():
     twins = torch.cat([classes, classes[:1]])  # class 4 repeats class 0 and can never win
     labels[labels == 0] = 4
     assert pruning_curve(embeddings, twins, labels, torch.arange(12)).tolist() == pytest.approx(
-        plain_curve(embeddings, twins, labels, torch.arange(12)).tolist())
+        plain_curve(embeddings, twins, labels, torch.arange(12)).tolist()
+    )
 
 
 def test_area_by_image_has_the_curve_as_its_mean():
@@ -46,7 +60,9 @@ def test_area_by_image_has_the_curve_as_its_mean():
     order = torch.arange(11, -1, -1)
     area = area_by_image(embeddings, classes, labels, order)
     assert area.shape == (200,) and area.min() >= 0 and area.max() <= 1
-    assert area.mean().item() == pytest.approx(pruning_curve(embeddings, classes, labels, order).mean().item(), abs=1e-6)
+    assert area.mean().item() == pytest.approx(
+        pruning_curve(embeddings, classes, labels, order).mean().item(), abs=1e-6
+    )
 
 
 def test_prune_zeroes_all_but_the_first_k_of_the_order():
@@ -57,22 +73,38 @@ def test_prune_zeroes_all_but_the_first_k_of_the_order():
 
 
 def test_the_grid_has_the_papers_points_and_ends_at_d():
-    assert {200, 250, 300, 350, 400, 450, 500} <= set(paper_kept(512)) and paper_kept(512)[-1] == 512
+    assert {200, 250, 300, 350, 400, 450, 500} <= set(paper_kept(512)) and paper_kept(512)[
+        -1
+    ] == 512
     assert paper_kept(128)[-1] == 128 and paper_kept(128)[0] >= 1 and 50 in paper_kept(128)
 
 
 def test_random_orders_are_seeded_permutations():
     orders = random_orders(20, 4, seed=1)
     assert torch.equal(orders.sort(1).values, torch.arange(20).expand(4, 20))
-    assert torch.equal(orders, random_orders(20, 4, seed=1)) and not torch.equal(orders, random_orders(20, 4, seed=2))
+    assert torch.equal(orders, random_orders(20, 4, seed=1)) and not torch.equal(
+        orders, random_orders(20, 4, seed=2)
+    )
 
 
-@pytest.mark.parametrize("broken, message", [
-    ({"order": torch.arange(11)}, "permutation of 0 .. 11"), ({"order": torch.zeros(12).long()}, "permutation"),
-    ({"labels": torch.full((200,), 4)}, r"0 \.\. 3, got 4 \.\. 4"), ({"labels": torch.zeros(3).long()}, r"\(3,\)"),
-    ({"classes": torch.ones(4, 11)}, r"\(4, 11\)"), ({"embeddings": torch.full((200, 12), torch.nan)}, "NaN")])
+@pytest.mark.parametrize(
+    "broken, message",
+    [
+        ({"order": torch.arange(11)}, "permutation of 0 .. 11"),
+        ({"order": torch.zeros(12).long()}, "permutation"),
+        ({"labels": torch.full((200,), 4)}, r"0 \.\. 3, got 4 \.\. 4"),
+        ({"labels": torch.zeros(3).long()}, r"\(3,\)"),
+        ({"classes": torch.ones(4, 11)}, r"\(4, 11\)"),
+        ({"embeddings": torch.full((200, 12), torch.nan)}, "NaN"),
+    ],
+)
 def test_bad_input_is_refused(broken, message):
     embeddings, classes, labels = world()
-    good = {"embeddings": embeddings, "classes": classes, "labels": labels, "order": torch.arange(12)}
+    good = {
+        "embeddings": embeddings,
+        "classes": classes,
+        "labels": labels,
+        "order": torch.arange(12),
+    }
     with pytest.raises(ValueError, match=message):
         pruning_curve(*{**good, **broken}.values())

@@ -7,14 +7,20 @@ import zipfile
 
 import pandas as pd
 import pytest
-
-from featpurity.models import laclip
-from featpurity.data.scenes import Scenes
 from laclip_checkpoint import PUBLISHED, TINY, weights_of, write
 from test_suite import ROOT, snakemake
 
-LARGE = pytest.param("B", 1000, marks=pytest.mark.skipif(
-    "FEATPURITY_LARGE" not in os.environ, reason="9 GB of memory and 16 minutes on two cores: set FEATPURITY_LARGE=1"))
+from featpurity.data.scenes import Scenes
+from featpurity.models import laclip
+
+LARGE = pytest.param(
+    "B",
+    1000,
+    marks=pytest.mark.skipif(
+        "FEATPURITY_LARGE" not in os.environ,
+        reason="9 GB of memory and 16 minutes on two cores: set FEATPURITY_LARGE=1",
+    ),
+)
 pytestmark = pytest.mark.slow
 
 
@@ -43,7 +49,9 @@ def test_experiments_1_and_2_on_two_published_checkpoints(tmp_path, size, n):
         weights = weights_of(TINY if size == "tiny" else PUBLISHED[size], salt=name)
         models.append(write(tmp_path / f"{name}.pt", weights))
         if size == "tiny":  # no tensor tells its two text heads
-            models[-1].with_suffix(".json").write_text(json.dumps(laclip.open_clip_config(weights, text_heads=2)))
+            models[-1].with_suffix(".json").write_text(
+                json.dumps(laclip.open_clip_config(weights, text_heads=2))
+            )
     folder = photos(tmp_path / "photos", n)
     (next(folder.iterdir()) / "broken.jpg").write_bytes(b"no picture")
     profile = tmp_path / "published.yaml"
@@ -61,14 +69,22 @@ store_dir: {tmp_path}/store
     assert done.returncode == 0, done.stdout[-4000:]
     table = pd.read_csv(tmp_path / "results/tables/01_accuracy_silhouette.csv")
     assert (table.images == n).all() and (table.neurons == (48 if size == "tiny" else 512)).all()
-    assert (table.accuracy < table.accuracy_top5).all() and table.accuracy_top5.between(0.3, 0.7).all()  # chance is 0.5
+    assert (table.accuracy < table.accuracy_top5).all() and table.accuracy_top5.between(
+        0.3, 0.7
+    ).all()  # chance is 0.5
     assert len(list((tmp_path / "results").glob("*_vs_sam.csv"))) == len(models) * 2
-    assert len(list((tmp_path / "results").glob("*_results/*_full_feature_acc_ss.csv"))) == len(models)
+    assert len(list((tmp_path / "results").glob("*_results/*_full_feature_acc_ss.csv"))) == len(
+        models
+    )
     curves = pd.read_csv(tmp_path / "results/tables/02_accuracy_curves.csv")
     assert curves.kept.max() == table.neurons[0]
     built = tmp_path / "results/book/_build/html/notebooks"
     page = (built / "01_clip_vs_laclip.html").read_text()
-    assert "accuracy is chance (1 in 10)" in page and "1 unreadable images left out:" in page and "broken.jpg" in page
+    assert (
+        "accuracy is chance (1 in 10)" in page
+        and "1 unreadable images left out:" in page
+        and "broken.jpg" in page
+    )
     pruning = (built / "02_neuron_pruning.html").read_text()
     assert "accuracy is chance with all neurons" in pruning and "broken.jpg" in pruning
     assert "not part of this run" in (built / "03_misalignment.html").read_text()

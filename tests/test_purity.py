@@ -35,13 +35,17 @@ def test_length_and_sign_of_a_neuron_do_not_matter():
 def test_chance_level_is_the_mean_of_random_directions(width):
     a, b = torch.randn(2, 20000, width, generator=torch.Generator().manual_seed(2))
     drawn = torch.cosine_similarity(a, b).abs()
-    assert chance_level(width) == pytest.approx(drawn.mean().item(), abs=5 * drawn.std().item() / math.sqrt(20000) + 1e-6)
+    assert chance_level(width) == pytest.approx(
+        drawn.mean().item(), abs=5 * drawn.std().item() / math.sqrt(20000) + 1e-6
+    )
     if width >= 64:
         assert chance_level(width) == pytest.approx(math.sqrt(2 / (math.pi * width)), rel=0.01)
 
 
 def test_order_puts_the_purest_first_and_ties_go_to_the_lower_index():
-    image = torch.tensor([[1.0, 0, 0], [1, 0.1, 0], [0, 0, 1.0]])  # neuron 2 is orthogonal to the others
+    image = torch.tensor(
+        [[1.0, 0, 0], [1, 0.1, 0], [0, 0, 1.0]]
+    )  # neuron 2 is orthogonal to the others
     text = torch.eye(3)
     scores = purity_scores(image, text)
     assert scores[2] == 0 and scores[0] == pytest.approx(scores[1].item())
@@ -54,7 +58,12 @@ def test_scores_add_both_towers():
     image = torch.randn(4, 6, generator=torch.Generator().manual_seed(3))
     text = torch.randn(4, 9, generator=torch.Generator().manual_seed(4))
     plain = [
-        sum(abs(torch.cosine_similarity(tower[j], tower[i], dim=0).item()) for tower in (image, text) for i in range(4) if i != j)
+        sum(
+            abs(torch.cosine_similarity(tower[j], tower[i], dim=0).item())
+            for tower in (image, text)
+            for i in range(4)
+            if i != j
+        )
         for j in range(4)
     ]
     assert purity_scores(image, text).tolist() == pytest.approx(plain, abs=1e-5)

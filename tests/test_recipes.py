@@ -6,17 +6,17 @@ from random import Random
 import pytest
 
 from featpurity.captions.synthetic import (
-    correct_raw,
-    make_captions,
     MISSING,
     PHOTO_CLASSES,
+    SCENE_TEMPLATES,
+    SHAPE_NAMED,
+    SPURIOUS,
+    correct_raw,
+    make_captions,
     raw_caption,
     recaptions,
     rewritten_captions,
     scene_facts,
-    SCENE_TEMPLATES,
-    SHAPE_NAMED,
-    SPURIOUS,
     spurious_partner,
 )
 from featpurity.data.scenes import ATTRIBUTES, sample
@@ -32,8 +32,10 @@ def said_about(caption):
     """Attribute -> the class names by which a full sentence about a scene calls it."""
     ground = " ".join(re.findall(r"\S+ \S+ background", caption))
     thing = re.sub(r"(\S+ )?(\S+) background", "", caption)
-    return {attribute: named(ground if attribute in ("background", "texture") else thing, names)
-            for attribute, names in ATTRIBUTES.items()}
+    return {
+        attribute: named(ground if attribute in ("background", "texture") else thing, names)
+        for attribute, names in ATTRIBUTES.items()
+    }
 
 
 @pytest.mark.parametrize("attribute", ["shape", "size", "position"])
@@ -51,7 +53,9 @@ def test_raw_captions_err_as_often_as_stated(attribute):
 def test_raw_captions_of_photos_err_as_often_as_stated():
     rng = Random(0)
     captions = [raw_caption({"class": "cat"}, rng) for _ in range(4000)]
-    share = {name: sum(name in caption.split() for caption in captions) / 4000 for name in PHOTO_CLASSES}
+    share = {
+        name: sum(name in caption.split() for caption in captions) / 4000 for name in PHOTO_CLASSES
+    }
     assert share["cat"] == pytest.approx((1 - MISSING) * (1 - SPURIOUS), abs=0.04)
     assert share["dog"] == pytest.approx((1 - MISSING) * SPURIOUS, abs=0.04)
     assert sum(share.values()) == share["cat"] + share["dog"]
@@ -61,7 +65,9 @@ def test_every_name_has_one_partner_other_than_itself():
     for attribute, names in {**ATTRIBUTES, "class": list(PHOTO_CLASSES)}.items():
         partners = [spurious_partner(attribute, name) for name in names]
         assert all(partner in names and partner != name for partner, name in zip(partners, names))
-    assert all(spurious_partner("class", spurious_partner("class", name)) == name for name in PHOTO_CLASSES)
+    assert all(
+        spurious_partner("class", spurious_partner("class", name)) == name for name in PHOTO_CLASSES
+    )
 
 
 def test_rewritten_captions_name_no_wrong_attribute_and_vary():
@@ -89,22 +95,32 @@ def test_rewritten_captions_of_photos_name_the_class_alone():
 def test_raw_captions_are_known_to_be_right_or_wrong():
     captions, _ = make_captions(FACTS, seed=1, n=1)
     right = correct_raw(captions, FACTS, seed=1)
-    assert right.mean() == pytest.approx((1 - (1 - MISSING) * SPURIOUS) ** len(ATTRIBUTES), abs=0.03)
+    assert right.mean() == pytest.approx(
+        (1 - (1 - MISSING) * SPURIOUS) ** len(ATTRIBUTES), abs=0.03
+    )
     for attribute in ("shape", "size", "position"):  # attributes whose names stand for nothing else
-        says_partner = [spurious_partner(attribute, facts[attribute]) in named(caption, ATTRIBUTES[attribute])
-                        for facts, caption in zip(FACTS, captions)]
+        says_partner = [
+            spurious_partner(attribute, facts[attribute]) in named(caption, ATTRIBUTES[attribute])
+            for facts, caption in zip(FACTS, captions)
+        ]
         assert any(says_partner) and not right[says_partner].any()
-    assert not correct_raw(captions, FACTS, seed=2).any()  # boilerplate and order give another seed away
+    assert not correct_raw(
+        captions, FACTS, seed=2
+    ).any()  # boilerplate and order give another seed away
 
 
 @pytest.mark.parametrize("mistaken", [0.0, 0.3, 1.0])
 def test_recaptions_are_known_to_be_right_or_wrong(mistaken):
     captions, right = recaptions(FACTS, seed=3, mistaken=mistaken)
-    agrees = [all(found in ([], [facts[attribute]]) for attribute, found in said_about(caption).items())
-              for facts, caption in zip(FACTS, captions)]
+    agrees = [
+        all(found in ([], [facts[attribute]]) for attribute, found in said_about(caption).items())
+        for facts, caption in zip(FACTS, captions)
+    ]
     assert right.tolist() == agrees
-    wrong_shape = [said_about(caption)["shape"] == [spurious_partner("shape", facts["shape"])]
-                   for facts, caption in zip(FACTS, captions)]
+    wrong_shape = [
+        said_about(caption)["shape"] == [spurious_partner("shape", facts["shape"])]
+        for facts, caption in zip(FACTS, captions)
+    ]
     assert sum(wrong_shape) / len(FACTS) == pytest.approx(SHAPE_NAMED * mistaken, abs=0.03)
     assert recaptions(FACTS[:9], 3, mistaken)[0] == captions[:9]
 
@@ -123,4 +139,8 @@ def test_captions_depend_on_seed_and_place_alone():
 
 def test_prompts_have_one_gap():
     assert list(SCENE_TEMPLATES) == list(ATTRIBUTES)
-    assert all(template.count("{}") == 1 for templates in SCENE_TEMPLATES.values() for template in templates)
+    assert all(
+        template.count("{}") == 1
+        for templates in SCENE_TEMPLATES.values()
+        for template in templates
+    )

@@ -5,12 +5,12 @@ import pickle
 
 import pytest
 import torch
-
-from featpurity.training import online
-from featpurity.training.checkpoint import read_state, write_state
-from featpurity.training.cached import sweep_projections
 from test_finetune import OPTIONS, make_clip, make_features
 from test_online import SETTINGS, ToyClip, toy_pairs
+
+from featpurity.training import online
+from featpurity.training.cached import sweep_projections
+from featpurity.training.checkpoint import read_state, write_state
 
 IDENTITY = {"seed": 1}
 
@@ -36,11 +36,20 @@ FAULTS = {  # the fault told, and what writes it
     "empty": ("cut short, damaged or no checkpoint", lambda path, mark: path.write_bytes(b"")),
     "web page": ("a web page", lambda path, mark: path.write_text("<!DOCTYPE html><html></html>")),
     "text": ("damaged", lambda path, mark: path.write_text("no state at all\n" * 20)),
-    "hostile": ("refused: more than weights", lambda path, mark: write_state(
-        path, identity=IDENTITY, weights=Hostile(mark))),
-    "hostile identity": ("refused: more than weights", lambda path, mark: write_state(path, identity=Hostile(mark))),
-    "hostile, raw": ("refused: more than weights", lambda path, mark: path.write_bytes(
-        pickle.dumps({"identity": IDENTITY, "weights": Hostile(mark)}, protocol=2))),
+    "hostile": (
+        "refused: more than weights",
+        lambda path, mark: write_state(path, identity=IDENTITY, weights=Hostile(mark)),
+    ),
+    "hostile identity": (
+        "refused: more than weights",
+        lambda path, mark: write_state(path, identity=Hostile(mark)),
+    ),
+    "hostile, raw": (
+        "refused: more than weights",
+        lambda path, mark: path.write_bytes(
+            pickle.dumps({"identity": IDENTITY, "weights": Hostile(mark)}, protocol=2)
+        ),
+    ),
 }
 
 
@@ -62,10 +71,14 @@ def test_the_hostile_state_would_run_for_a_careless_reader(tmp_path):
     assert (tmp_path / "ran").exists()
 
 
-@pytest.mark.parametrize("content", [[torch.ones(2)], {"weights": torch.ones(2)}, {"identity": "one"}])
+@pytest.mark.parametrize(
+    "content", [[torch.ones(2)], {"weights": torch.ones(2)}, {"identity": "one"}]
+)
 def test_a_file_of_something_else_is_of_another_training(tmp_path, content):
     torch.save(content, tmp_path / "last.pt")
-    with pytest.raises(ValueError, match="last.pt is of another training, which differs in: seed; move it away"):
+    with pytest.raises(
+        ValueError, match="last.pt is of another training, which differs in: seed; move it away"
+    ):
         read_state(tmp_path / "last.pt", IDENTITY, "cpu")
     assert read_state(tmp_path / "last.pt", IDENTITY, "cpu", overwrite=True) is None
 
@@ -75,17 +88,28 @@ def test_a_state_comes_back_and_outlives_its_file(tmp_path):
     write_state(path, identity=IDENTITY, weights=weights, history=[{"epoch": 1, "loss": 0.5}])
     state = read_state(path, IDENTITY, "cpu")
     path.write_bytes(b"\0" * path.stat().st_size)  # in place: a mapped tensor would follow
-    assert torch.equal(state["weights"], weights) and state["history"] == [{"epoch": 1, "loss": 0.5}]
+    assert torch.equal(state["weights"], weights) and state["history"] == [
+        {"epoch": 1, "loss": 0.5}
+    ]
     with pytest.raises(FileNotFoundError, match="none.pt: there is no such file"):
         read_state(tmp_path / "none.pt", IDENTITY, "cpu", overwrite=True)
 
 
 def sweep(folder, **options):
-    return sweep_projections(make_clip(), *make_features(), [(None, 0)], checkpoint=folder / "state.pt", **OPTIONS, **options)
+    return sweep_projections(
+        make_clip(),
+        *make_features(),
+        [(None, 0)],
+        checkpoint=folder / "state.pt",
+        **OPTIONS,
+        **options,
+    )
 
 
 def train(folder, **options):
-    return online.train(ToyClip(), *toy_pairs(), folder, SETTINGS, resume=folder / "state.pt", **options)
+    return online.train(
+        ToyClip(), *toy_pairs(), folder, SETTINGS, resume=folder / "state.pt", **options
+    )
 
 
 @pytest.mark.parametrize("run", [sweep, train])
@@ -94,7 +118,13 @@ def test_a_training_over_a_damaged_state_is_one_anew(tmp_path, run):
     for folder in ["damaged", "other"]:
         write_state(tmp_path / folder / "state.pt", identity={"seed": "another"})
     cut(tmp_path / "damaged/state.pt", -300)
-    with pytest.raises(ValueError, match="damaged/state.pt: cut short or damaged.*; move it away to train anew$"):
+    with pytest.raises(
+        ValueError, match="damaged/state.pt: cut short or damaged.*; move it away to train anew$"
+    ):
         run(tmp_path / "damaged")
     found, wanted = (run(tmp_path / folder, overwrite=True) for folder in ["damaged", "other"])
-    assert torch.equal(found[0], wanted[0]) and torch.equal(found[1], wanted[1]) and found[2].equals(wanted[2])
+    assert (
+        torch.equal(found[0], wanted[0])
+        and torch.equal(found[1], wanted[1])
+        and found[2].equals(wanted[2])
+    )

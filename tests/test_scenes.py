@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from featpurity.data.scenes import ATTRIBUTES, COLOURS, render, sample, Scenes, shapes
+from featpurity.data.scenes import ATTRIBUTES, COLOURS, Scenes, render, sample, shapes
 
 
 def test_a_larger_world_only_adds_pictures():
@@ -24,7 +24,9 @@ def test_attributes_are_even_and_object_never_has_its_background_colour():
     for column, names in zip(rows.T, ATTRIBUTES.values(), strict=True):
         counts = np.bincount(column, minlength=len(names))
         assert len(counts) == len(names)
-        assert np.abs(counts / len(rows) - 1 / len(names)).max() < 5 * np.sqrt(1 / len(names) / len(rows))
+        assert np.abs(counts / len(rows) - 1 / len(names)).max() < 5 * np.sqrt(
+            1 / len(names) / len(rows)
+        )
     assert (rows[:, 1] != rows[:, 2]).all()
 
 
@@ -43,10 +45,14 @@ def test_each_attribute_changes_the_picture(column, attribute):
 @pytest.mark.parametrize("shape", range(16))
 def test_the_object_keeps_its_colour_and_stays_inside(shape):
     for place in range(5):
-        pixels = np.asarray(render([shape, 0, 9, 0, 2, place], rng=np.random.default_rng(place))).astype(int)
+        pixels = np.asarray(
+            render([shape, 0, 9, 0, 2, place], rng=np.random.default_rng(place))
+        ).astype(int)
         red = np.abs(pixels - COLOURS["red"]).max(axis=2) < 40
         assert red.sum() > 100
-        assert not red[0].any() and not red[-1].any() and not red[:, 0].any() and not red[:, -1].any()
+        assert (
+            not red[0].any() and not red[-1].any() and not red[:, 0].any() and not red[:, -1].any()
+        )
 
 
 def test_sixteen_shapes_and_a_sequence_that_ends():

@@ -27,7 +27,9 @@ pytestmark = pytest.mark.slow
 
 def snakemake(profile):
     command = [sys.executable, "-m", "snakemake", "--nolock", "--config", f"profile={profile}"]
-    return subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=1500)
+    return subprocess.run(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=1500
+    )
 
 
 @pytest.fixture(scope="module")
@@ -44,22 +46,42 @@ def test_every_chapter_runs_and_the_book_is_built(finished):
     assert done.returncode == 0, done.stdout[-4000:]
     built = results / "book/_build/html/notebooks"
     assert sorted(page.stem for page in built.glob("0*.html")) == [
-        "01_clip_vs_laclip", "02_neuron_pruning", "03_misalignment", "04_data_quality_ladder", "05_caption_filter",
-        "06_online_and_cached", "07_claims"]
+        "01_clip_vs_laclip",
+        "02_neuron_pruning",
+        "03_misalignment",
+        "04_data_quality_ladder",
+        "05_caption_filter",
+        "06_online_and_cached",
+        "07_claims",
+    ]
 
 
 def test_the_tables_hold_every_measurement(finished):
     _, results, _ = finished
     curves = pd.read_csv(results / "tables/02_accuracy_curves.csv")
-    assert (curves[curves.strategy != "full"].groupby(["model", "dataset", "strategy"]).kept.count() == 128).all()
+    assert (
+        curves[curves.strategy != "full"].groupby(["model", "dataset", "strategy"]).kept.count()
+        == 128
+    ).all()
     runs = pd.read_csv(results / "tables/03_runs.csv")
-    assert len(runs) == 2 * 2 * 2 * 2 and runs.accuracy.between(0, 1).all()  # kinds, ratios, seeds, data sets
+    assert (
+        len(runs) == 2 * 2 * 2 * 2 and runs.accuracy.between(0, 1).all()
+    )  # kinds, ratios, seeds, data sets
     distances = pd.read_csv(results / "tables/06_distances.csv")
-    assert len(distances) == 2 * 2 * 3 and distances["largest distance"].gt(0).all()  # ways of caching, kinds, measures
+    assert (
+        len(distances) == 2 * 2 * 3 and distances["largest distance"].gt(0).all()
+    )  # ways of caching, kinds, measures
     claims = pd.read_csv(results / "tables/claims.csv")
     assert set(claims.verdict) <= {"holds", "does not hold", "undecided"}
     paper = pd.read_csv(results / "scenes_size_scenes_clip_accuracy_vs_sam.csv")
-    assert list(paper) == ["sam", "Model", "Full Features", "Min Sparse Features", "Max Sparse Features", "Random Features"]
+    assert list(paper) == [
+        "sam",
+        "Model",
+        "Full Features",
+        "Min Sparse Features",
+        "Max Sparse Features",
+        "Random Features",
+    ]
 
 
 def test_a_second_call_does_nothing(finished):
@@ -67,4 +89,6 @@ def test_a_second_call_does_nothing(finished):
     before = {path: path.stat().st_mtime_ns for path in results.rglob("*") if path.is_file()}
     again = snakemake(profile)
     assert again.returncode == 0 and "Nothing to be done" in again.stdout
-    assert before == {path: path.stat().st_mtime_ns for path in results.rglob("*") if path.is_file()}
+    assert before == {
+        path: path.stat().st_mtime_ns for path in results.rglob("*") if path.is_file()
+    }

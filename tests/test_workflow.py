@@ -45,11 +45,15 @@ def write_notebook(path, parameters, body):
         for i, (source, kind, tags) in enumerate(cells)
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
+    path.write_text(
+        json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
+    )
 
 
 def build(folder):
-    shutil.copytree(ROOT / "workflow", folder / "workflow", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        ROOT / "workflow", folder / "workflow", ignore=shutil.ignore_patterns("__pycache__")
+    )
     (folder / "workflow/stage_book.py").write_text(
         "import pathlib, sys\n"
         "page = pathlib.Path(sys.argv[1]) / 'book/_build/html/index.html'\n"
@@ -71,7 +75,12 @@ def build(folder):
 
 def start(folder, *options, **popen):
     return subprocess.Popen(
-        [*SNAKEMAKE, *options], cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **popen
+        [*SNAKEMAKE, *options],
+        cwd=folder,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        **popen,
     )
 
 
@@ -144,12 +153,24 @@ def test_a_changed_setting_reruns_what_depends_on_it(suite):
 def test_shards_of_captions_are_a_job_each_and_swap_waits_for_them(suite):
     parameters = "caption_shards = 1\nshard = 0"
     body = BODY % (["caption_shards", "shard"], "steps/neighbours")
-    write_notebook(suite / "notebooks/steps/neighbours.ipynb", parameters, body.replace("name = ", "name = f'{shard} ' + "))
+    write_notebook(
+        suite / "notebooks/steps/neighbours.ipynb",
+        parameters,
+        body.replace("name = ", "name = f'{shard} ' + "),
+    )
     status, said, notebooks = run(suite, "--config", "caption_shards=3")
     jobs = [f"{shard} steps/neighbours" for shard in range(3)]
-    assert status == 0 and set(notebooks) == {*jobs, "steps/swap", "steps/finetune", "03_misalignment", "07_claims"}, said
+    assert status == 0 and set(notebooks) == {
+        *jobs,
+        "steps/swap",
+        "steps/finetune",
+        "03_misalignment",
+        "07_claims",
+    }, said
     assert sorted(list(notebooks)[:3]) == jobs  # before all others
-    assert [notebooks[job][1] for job in jobs] == [{"caption_shards": 3, "shard": shard} for shard in range(3)]
+    assert [notebooks[job][1] for job in jobs] == [
+        {"caption_shards": 3, "shard": shard} for shard in range(3)
+    ]
 
 
 def test_a_changed_file_of_rewritten_captions_reruns_what_reads_the_pairs(suite):
@@ -157,22 +178,40 @@ def test_a_changed_file_of_rewritten_captions_reruns_what_reads_the_pairs(suite)
     (suite / "data/pairs.csv").write_text("image,caption\ndog.png,a dog\n")
     (suite / "data/dog.png").touch()
     (suite / "data/chat.txt").write_text("a dog\n")
-    settings = ["--config", "pairs=pairs.csv", "rewrites=[chat.txt]", "chapters=[03_misalignment,07_claims]"]
+    settings = [
+        "--config",
+        "pairs=pairs.csv",
+        "rewrites=[chat.txt]",
+        "chapters=[03_misalignment,07_claims]",
+    ]
     status, said, notebooks = run(suite, *settings)
-    assert status == 0 and notebooks["steps/swap"][1]["rewrites"] == [str(suite / "data/chat.txt")], said
+    assert status == 0 and notebooks["steps/swap"][1]["rewrites"] == [
+        str(suite / "data/chat.txt")
+    ], said
     (suite / "data/chat.txt").write_text("a large dog\n")
     _, said, notebooks = run(suite, *settings)
-    assert set(notebooks) == {"steps/embed b.pt pairs", "steps/swap", "steps/finetune", "03_misalignment", "07_claims"}, said
+    assert set(notebooks) == {
+        "steps/embed b.pt pairs",
+        "steps/swap",
+        "steps/finetune",
+        "03_misalignment",
+        "07_claims",
+    }, said
 
 
 def test_models_that_share_a_job_are_embedded_in_one(suite):
     shutil.rmtree(suite / "results")
     status, said, notebooks = run(suite, "--config", "models_per_job=2")
     embeds = [name for name in notebooks if name.startswith("steps/embed")]
-    assert status == 0 and sorted(embeds) == ["steps/embed a.pt b.pt", "steps/embed b.pt pairs"], said
+    assert status == 0 and sorted(embeds) == ["steps/embed a.pt b.pt", "steps/embed b.pt pairs"], (
+        said
+    )
     assert set(notebooks) - set(embeds) == set(NOTEBOOKS) - {"steps/embed"}
     order = list(notebooks)
-    assert all(order.index(embeds[0]) < order.index(name) for name in ["01_clip_vs_laclip", "steps/finetune"])
+    assert all(
+        order.index(embeds[0]) < order.index(name)
+        for name in ["01_clip_vs_laclip", "steps/finetune"]
+    )
     (suite / "b.pt").write_text("other weights")  # of the job's second model
     assert "steps/embed a.pt b.pt" in run(suite, "--config", "models_per_job=2")[2]
 
@@ -180,7 +219,13 @@ def test_models_that_share_a_job_are_embedded_in_one(suite):
 def test_changed_code_and_changed_weights_rerun_what_depends_on_them(suite):
     (suite / "a.pt").write_text("other weights")
     _, said, notebooks = run(suite)
-    assert set(notebooks) == {"steps/embed a.pt", "01_clip_vs_laclip", "02_neuron_pruning", "05_caption_filter", "07_claims"}, said
+    assert set(notebooks) == {
+        "steps/embed a.pt",
+        "01_clip_vs_laclip",
+        "02_neuron_pruning",
+        "05_caption_filter",
+        "07_claims",
+    }, said
     path = suite / "notebooks/03_misalignment.ipynb"
     path.write_text(path.read_text().replace("told to fail", "told so"))
     _, said, notebooks = run(suite)
@@ -192,7 +237,9 @@ def test_a_failed_notebook_leaves_its_traceback_and_no_result(suite):
     (suite / "fail").write_text("01_clip_vs_laclip")
     status, said, notebooks = run(suite)
     assert status != 0 and "told to fail" in said
-    assert "02_neuron_pruning" in notebooks and "07_claims" not in notebooks  # keep-going, but not past it
+    assert (
+        "02_neuron_pruning" in notebooks and "07_claims" not in notebooks
+    )  # keep-going, but not past it
     assert not (suite / "results/demo/notebooks/01_clip_vs_laclip.ipynb").exists()
     assert "told to fail" in (suite / "results/demo/logs/01_clip_vs_laclip.ipynb").read_text()
     (suite / "fail").unlink()
@@ -213,27 +260,44 @@ def test_a_killed_run_resumes(suite):
     (suite / "wait").unlink()
     status, said, notebooks = run(suite)
     assert status == 0, said
-    assert set(notebooks) == {"steps/finetune", "03_misalignment", "07_claims"} and not before & set(notebooks)
+    assert set(notebooks) == {
+        "steps/finetune",
+        "03_misalignment",
+        "07_claims",
+    } and not before & set(notebooks)
 
 
 def test_a_profile_runs_its_own_chapters_and_what_they_need(suite):
     shutil.rmtree(suite / "results")
     status, said, notebooks = run(suite, "--config", "chapters=[01_clip_vs_laclip,07_claims]")
-    assert status == 0 and set(notebooks) == {"steps/embed a.pt", "steps/embed b.pt", "01_clip_vs_laclip", "07_claims"}, said
+    assert status == 0 and set(notebooks) == {
+        "steps/embed a.pt",
+        "steps/embed b.pt",
+        "01_clip_vs_laclip",
+        "07_claims",
+    }, said
 
 
 def test_a_dry_run_lists_what_would_be_done_and_does_nothing(suite):
     shutil.rmtree(suite / "results")
     status, said, notebooks = run(suite, "--dry-run")
     assert status == 0 and not notebooks and not (suite / "results").exists()
-    assert "To download: about 0 MB" in said and "Missing\n  nothing" in said and "embed_pairs, finetune" in said
+    assert (
+        "To download: about 0 MB" in said
+        and "Missing\n  nothing" in said
+        and "embed_pairs, finetune" in said
+    )
 
 
 @pytest.mark.parametrize(
     "setting, message",
-    [("ratio=0.5", "did you mean 'ratios'"), ("clip_models=[c.pt]", "unknown model 'c.pt'"),
-     ("datasets=[cifar11]", "did you mean 'cifar1"), ("data_root=nowhere", "there is no folder nowhere")],
-)  # fmt: skip
+    [
+        ("ratio=0.5", "did you mean 'ratios'"),
+        ("clip_models=[c.pt]", "unknown model 'c.pt'"),
+        ("datasets=[cifar11]", "did you mean 'cifar1"),
+        ("data_root=nowhere", "there is no folder nowhere"),
+    ],
+)
 def test_a_bad_setting_is_told_before_anything_runs(suite, setting, message):
     status, said, notebooks = run(suite, "--config", setting)
     assert status != 0 and message in said and not notebooks

@@ -24,7 +24,9 @@ class ToyClip:
     """Text embedding: counts of the letters a to z, so that prompts can be worked out by hand."""
 
     def tokenizer(self, texts):
-        return torch.tensor([[text.lower().count(chr(97 + i)) for i in range(26)] for text in texts])
+        return torch.tensor(
+            [[text.lower().count(chr(97 + i)) for i in range(26)] for text in texts]
+        )
 
     def encode_text(self, tokens):
         return tokens.float()
@@ -39,8 +41,14 @@ def test_class_embeddings_are_the_normalised_mean_of_unit_prompts():
     torch.testing.assert_close(rows.norm(dim=1), torch.ones(2))
 
 
-@pytest.mark.parametrize("classes, templates, message", [
-    ([], ["a {}"], "at least one class name"), (["cat"], ["a photo"], "a photo"), (["cat"], [], r"\[\]")])
+@pytest.mark.parametrize(
+    "classes, templates, message",
+    [
+        ([], ["a {}"], "at least one class name"),
+        (["cat"], ["a photo"], "a photo"),
+        (["cat"], [], r"\[\]"),
+    ],
+)
 def test_bad_prompts_are_refused(classes, templates, message):
     with pytest.raises(ValueError, match=message):
         class_embeddings(ToyClip(), classes, templates)
@@ -69,13 +77,19 @@ def test_silhouette_curve_equals_scikit_learn_on_the_kept_columns():
     curve = silhouette_curve(embeddings, labels, order, [1, 7, 16])
     for k, value in zip([1, 7, 16], curve):
         kept = embeddings[:, order[:k]].double().numpy()
-        assert value.item() == pytest.approx(silhouette_score(kept, labels.numpy(), metric="cosine"), abs=1e-6)
+        assert value.item() == pytest.approx(
+            silhouette_score(kept, labels.numpy(), metric="cosine"), abs=1e-6
+        )
 
 
-@pytest.mark.parametrize("labels, message", [
-    (torch.zeros(6, dtype=torch.int64), "got 1 classes for 6 images"),
-    (torch.arange(6), "got 6 classes for 6 images"),
-    (torch.arange(5), r"got \(6, 4\) and \(5,\)")])
+@pytest.mark.parametrize(
+    "labels, message",
+    [
+        (torch.zeros(6, dtype=torch.int64), "got 1 classes for 6 images"),
+        (torch.arange(6), "got 6 classes for 6 images"),
+        (torch.arange(5), r"got \(6, 4\) and \(5,\)"),
+    ],
+)
 def test_silhouette_refuses_what_scikit_learn_refuses(labels, message):
     with pytest.raises(ValueError, match=message):
         silhouette(torch.randn(6, 4), labels)
@@ -85,7 +99,10 @@ def test_nan_and_k_out_of_range_are_refused():
     embeddings, labels, centres = world()
     broken = embeddings.clone()
     broken[3, 2] = torch.nan
-    for call in (lambda: silhouette(broken, labels), lambda: zeroshot.accuracy(broken, centres, labels)):
+    for call in (
+        lambda: silhouette(broken, labels),
+        lambda: zeroshot.accuracy(broken, centres, labels),
+    ):
         with pytest.raises(ValueError, match="NaN"):
             call()
     for kept in ([0], [17]):
@@ -105,7 +122,11 @@ def test_bootstrap_silhouette_is_scikit_learn_on_the_resampled_images_about_the_
         expected = []
         for weights in intervals.bootstrap_weights(80, 4, seed=3):
             chosen = np.repeat(np.arange(80), weights.int().numpy())
-            expected.append(silhouette_score(model.double().numpy()[chosen], labels.numpy()[chosen], metric="cosine"))
+            expected.append(
+                silhouette_score(
+                    model.double().numpy()[chosen], labels.numpy()[chosen], metric="cosine"
+                )
+            )
         assert np.mean(expected) > silhouette(model, labels)  # copies of an image are at distance 0
         centred = np.array(expected) - np.mean(expected) + silhouette(model, labels)
         assert np.allclose(drawn, centred, atol=1e-5)
@@ -116,7 +137,9 @@ def test_intervals_of_a_silhouette_cover_it_and_are_no_wider_than_they_need():
     embeddings, labels, _ = world(n=20_000)
     samples = torch.randperm(20_000, generator=torch.Generator().manual_seed(1))[:8000].split(200)
     scores = torch.tensor([silhouette(embeddings[rows], labels[rows]) for rows in samples])
-    drawn = torch.cat([bootstrap_silhouettes([embeddings[rows]], labels[rows], 200) for rows in samples], 1)
+    drawn = torch.cat(
+        [bootstrap_silhouettes([embeddings[rows]], labels[rows], 200) for rows in samples], 1
+    )
     low, high = intervals.interval(drawn)
     truth = silhouette(embeddings, labels)
     assert ((low <= truth) & (truth <= high)).sum() >= 34

@@ -1,8 +1,9 @@
 """Plotly figures of executed notebooks, made small enough to lie beside a page and be drawn without a network.
 
-A figure leaves the notebook as one JavaScript file that hands its JSON to `book/site/featpurity.js`: pages opened from
-a disk (`file://`) may run scripts, but may not fetch JSON. Large arrays of floats are packed: 16-bit whole numbers over
-their own range, a symmetric matrix as its upper triangle, deflated, in base64. The largest error is the range / 131068.
+A figure leaves the notebook as one JavaScript file that hands its JSON to
+`book/site/featpurity.js`: pages opened from a disk (`file://`) may run scripts, but may not fetch
+JSON. Large arrays of floats are packed: 16-bit whole numbers over their own range, a symmetric
+matrix as its upper triangle, deflated, in base64. The largest error is the range / 131068.
 """
 
 import base64
@@ -15,9 +16,9 @@ import numpy as np
 import plotly.io
 
 PLOTLY_MIME = "application/vnd.plotly.v1+json"
-SMALLEST_PACKED = 4096    # entries; below that an array costs less than its description
-STEPS = 65534             # -32767 .. 32767; -32768 stands for NaN
-PLAIN_HEIGHT = 450        # plotly's own default, in pixels
+SMALLEST_PACKED = 4096  # entries; below that an array costs less than its description
+STEPS = 65534  # -32767 .. 32767; -32768 stands for NaN
+PLAIN_HEIGHT = 450  # plotly's own default, in pixels
 
 
 def pack(array):
@@ -31,12 +32,15 @@ def pack(array):
     Returns
     -------
     packed : dict
-        `packed` (base64 of the deflated int16 values: all high bytes, then all low bytes), `shape`, `symmetric`
-        (only the upper triangle with the diagonal, row by row), and value = `offset` + `scale` * int16.
+        `packed` (base64 of the deflated int16 values: all high bytes, then all low bytes), `shape`,
+        `symmetric` (only the upper triangle with the diagonal, row by row), and value = `offset` +
+        `scale` * int16.
     """
     array = np.asarray(array, dtype=np.float64)
     if np.isinf(array).any():
-        raise ValueError(f"a figure's array of shape {array.shape} holds infinite values; expected finite ones or NaN")
+        raise ValueError(
+            f"a figure's array of shape {array.shape} holds infinite values; expected finite ones or NaN"
+        )
     low, high = (np.nanmin(array), np.nanmax(array)) if not np.isnan(array).all() else (0.0, 0.0)
     scale = float(high - low) / STEPS or 1.0
     offset = float(low) + scale * STEPS / 2
@@ -44,13 +48,22 @@ def pack(array):
     symmetric = array.ndim == 2 and array.shape[0] == array.shape[1] and _nearly_symmetric(values)
     if symmetric:
         values = values[np.triu_indices(len(values))]
-    planes = values.astype(">i2").view(np.uint8).reshape(-1, 2).T     # (2, n): deflate likes equals side by side
-    return {"packed": base64.b64encode(zlib.compress(planes.tobytes(), 9)).decode(), "shape": list(array.shape),
-            "symmetric": bool(symmetric), "scale": scale, "offset": offset}
+    planes = (
+        values.astype(">i2").view(np.uint8).reshape(-1, 2).T
+    )  # (2, n): deflate likes equals side by side
+    return {
+        "packed": base64.b64encode(zlib.compress(planes.tobytes(), 9)).decode(),
+        "shape": list(array.shape),
+        "symmetric": bool(symmetric),
+        "scale": scale,
+        "offset": offset,
+    }
 
 
 def _nearly_symmetric(values):
-    """True when the two triangles of an int16 matrix differ by one step at most, as rounding in a matmul may do."""
+    """True when the two triangles of an int16 matrix differ by one step at most, as rounding in a
+    matmul may do.
+    """
     wide = values.astype(np.int32)
     return bool((np.abs(wide - wide.T) <= 1).all())
 
@@ -63,7 +76,9 @@ def pack_arrays(node):
         return node
     if "bdata" in node and node.get("dtype") in ("f4", "f8"):
         shape = [int(side) for side in str(node.get("shape", "-1")).split(",")]
-        array = np.frombuffer(base64.b64decode(node["bdata"]), dtype="<" + node["dtype"]).reshape(shape)
+        array = np.frombuffer(base64.b64decode(node["bdata"]), dtype="<" + node["dtype"]).reshape(
+            shape
+        )
         return pack(array) if array.size >= SMALLEST_PACKED and array.ndim <= 2 else node
     return {key: pack_arrays(value) for key, value in node.items()}
 
@@ -71,7 +86,9 @@ def pack_arrays(node):
 @functools.cache
 def _built_in_templates():
     templates = (plotly.io.templates[name].to_plotly_json() for name in plotly.io.templates)
-    return json.loads(plotly.io.to_json({"data": [], "layout": {"all": list(templates)}}, validate=False))["layout"]["all"]
+    return json.loads(
+        plotly.io.to_json({"data": [], "layout": {"all": list(templates)}}, validate=False)
+    )["layout"]["all"]
 
 
 def caption(figure):
@@ -93,18 +110,26 @@ def figure_scripts(name, figure):
     Returns
     -------
     scripts : dict of str to str
-        File name without `.js`, and text: the figure under `name`, and a part for each large array of a hidden trace.
+        File name without `.js`, and text: the figure under `name`, and a part for each large array
+        of a hidden trace.
     """
     layout = {key: value for key, value in figure.get("layout", {}).items() if key != "width"}
     if layout.get("template") in _built_in_templates():
-        del layout["template"]       # 7 kB of defaults; the page has its own, for light and for dark
+        del layout["template"]  # 7 kB of defaults; the page has its own, for light and for dark
     data, parts, later = pack_arrays(figure.get("data", [])), {}, {}
     for index, trace in enumerate(data):
-        hidden = [key for key, value in trace.items() if isinstance(value, dict) and "packed" in value]
+        hidden = [
+            key for key, value in trace.items() if isinstance(value, dict) and "packed" in value
+        ]
         for key in hidden if trace.get("visible") is False else ():
             parts[f"{name}-{key}{index}"] = trace.pop(key)
             later.setdefault(index, {})[key] = f"{name}-{key}{index}"
-    parts[name] = {"data": data, "layout": layout, "frames": pack_arrays(figure.get("frames", [])), "later": later}
+    parts[name] = {
+        "data": data,
+        "layout": layout,
+        "frames": pack_arrays(figure.get("frames", [])),
+        "later": later,
+    }
     return {part: _script(part, content) for part, content in parts.items()}
 
 
@@ -119,6 +144,8 @@ def figure_html(name, figure):
     height = int(figure.get("layout", {}).get("height") or PLAIN_HEIGHT)
     label = words or "An interactive figure"
     figcaption = f"<figcaption>{words}</figcaption>" if words else ""
-    return (f'<figure class="featpurity-figure" data-figure="{html.escape(name)}">'
-            f'<div class="plot" role="group" tabindex="0" aria-label="{label}" style="min-height: {height}px"></div>'
-            f'{figcaption}<noscript>This figure is drawn with JavaScript, from files beside this page.</noscript></figure>')
+    return (
+        f'<figure class="featpurity-figure" data-figure="{html.escape(name)}">'
+        f'<div class="plot" role="group" tabindex="0" aria-label="{label}" style="min-height: {height}px"></div>'
+        f"{figcaption}<noscript>This figure is drawn with JavaScript, from files beside this page.</noscript></figure>"
+    )

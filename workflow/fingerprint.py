@@ -1,7 +1,8 @@
 """What a notebook depends on, so that the workflow runs it again when that changes and only then.
 
-A notebook's fingerprint covers its code cells and those modules of the package that they import, directly or through
-one another. Saving a notebook, its prose, its outputs, and comments in the package do not count.
+A notebook's fingerprint covers its code cells and those modules of the package that they import,
+directly or through one another. Saving a notebook, its prose, its outputs, and comments in the
+package do not count.
 """
 
 import ast
@@ -25,24 +26,32 @@ def code_cells(notebook, tag=None):
 
 
 def declared_parameters(notebook):
-    """The parameters cell as a dict: name -> default value. Anything but flat literals there is a ValueError."""
+    """The parameters cell as a dict: name -> default value. Anything but flat literals there is a
+    ValueError.
+    """
     parameters = {}
     for line in ast.parse("\n".join(code_cells(notebook, "parameters"))).body:
         if not (isinstance(line, ast.Assign) and isinstance(line.targets[0], ast.Name)):
-            raise ValueError(f"{notebook}: a parameters cell holds `name = literal` only, got {ast.unparse(line)!r}")
+            raise ValueError(
+                f"{notebook}: a parameters cell holds `name = literal` only, got {ast.unparse(line)!r}"
+            )
         parameters[line.targets[0].id] = ast.literal_eval(line.value)
     return parameters
 
 
 def imported_modules(source):
-    """The package's modules that some Python source uses, as "room.module"; public names count as their home."""
+    """The package's modules that some Python source uses, as "room.module"; public names count as
+    their home.
+    """
     names = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "featpurity":
             names |= {node.module, *(f"{node.module}.{one.name}" for one in node.names)}
         elif isinstance(node, ast.Import):
             names |= {one.name for one in node.names}
-        elif isinstance(node, ast.Attribute):  # featpurity.load_model(...), featpurity.metrics.purity
+        elif isinstance(
+            node, ast.Attribute
+        ):  # featpurity.load_model(...), featpurity.metrics.purity
             names.add(ast.unparse(node))
     below = {name.removeprefix("featpurity.") for name in names if name.startswith("featpurity.")}
     homes = {featpurity._MODULE_OF.get(name, name) for name in below}
@@ -55,7 +64,9 @@ def module_file(name):
 
 
 def fingerprint(notebook):
-    """Hexadecimal digest of a notebook's code, of the modules it comes to import and of the assets these name."""
+    """Hexadecimal digest of a notebook's code, of the modules it comes to import and of the assets
+    these name.
+    """
     cells = code_cells(notebook)
     modules, new = {}, imported_modules("\n".join(plain_python(cell) for cell in cells))
     while new:

@@ -1,7 +1,8 @@
 """Run one notebook: `run_notebook.py NOTEBOOK OUTPUT LOG PARAMETERS`, the parameters as one YAML string.
 
-The notebook is written cell by cell to a draft beside its log and moved to OUTPUT only when its last cell is done, so
-that a failed run leaves a notebook with its traceback and never half a result.
+The notebook is written cell by cell to a draft beside its log and moved to OUTPUT only when its
+last cell is done, so that a failed run leaves a notebook with its traceback and never half a
+result.
 """
 
 import fcntl
@@ -34,11 +35,14 @@ class Shown:
 
 
 def run(notebook, output, log, parameters):
-    """Execute `notebook` with this interpreter's own kernel; the cells' output goes to `log` as it comes."""
+    """Execute `notebook` with this interpreter's own kernel; the cells' output goes to `log` as it
+    comes.
+    """
     draft = Path(log).with_suffix(".ipynb")
     draft.parent.mkdir(parents=True, exist_ok=True)
     with open(log, "a") as lines, tempfile.TemporaryDirectory(prefix="kernel") as sockets:
-        # A killed workflow can leave its notebook running to the end: wait for it, then start afresh.
+        # A killed workflow can leave its notebook running to the end: wait for it, then start
+        # afresh.
         fcntl.flock(lines, fcntl.LOCK_EX)
         lines.truncate(0)
         shown = Shown(lines, draft.stem)
@@ -48,11 +52,16 @@ def run(notebook, output, log, parameters):
             parameters=parameters,
             kernel_name="python3",
             language="python",
-            progress_bar={"file": shown, "bar_format": "cell {n_fmt} of {total_fmt} [{elapsed}]\n", "mininterval": 0},
+            progress_bar={
+                "file": shown,
+                "bar_format": "cell {n_fmt} of {total_fmt} [{elapsed}]\n",
+                "mininterval": 0,
+            },
             stdout_file=lines,
             stderr_file=shown,
             cwd=os.getcwd(),
-            # Sockets in a folder of its own: kernels that start together cannot take each other's TCP ports.
+            # Sockets in a folder of its own: kernels that start together cannot take each other's
+            # TCP ports.
             config=Config(KernelManager={"transport": "ipc", "ip": f"{sockets}/socket"}),
         )
         Path(output).parent.mkdir(parents=True, exist_ok=True)

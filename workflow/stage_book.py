@@ -1,10 +1,13 @@
 """Turn executed notebooks into the offline book: `python workflow/stage_book.py results/demo`.
 
-1. `stage` copies the prose, the table of contents and the executed notebooks into a source folder of its own. On the
-   way it refuses saved errors (Sphinx would print them as if nothing had happened), takes out what only a live kernel
-   can answer, and moves each plotly figure into a small file beside the page (`book_figures`).
+1. `stage` copies the prose, the table of contents and the executed notebooks into a source folder
+of its own. On the
+   way it refuses saved errors (Sphinx would print them as if nothing had happened), takes out what
+   only a live kernel can answer, and moves each plotly figure into a small file beside the page
+   (`book_figures`).
 2. `build` runs `jupyter-book build -W --keep-going -n` on it.
-Both happen in `book.new`; only a build without a warning takes the place of `book`, so a failure leaves the last book.
+Both happen in `book.new`; only a build without a warning takes the place of `book`, so a failure
+leaves the last book.
 """
 
 import argparse
@@ -19,17 +22,26 @@ from pathlib import Path
 import nbformat
 import plotly
 import yaml
-
 from book_figures import PLOTLY_MIME, figure_html, figure_scripts
 
 ROOT = Path(__file__).resolve().parents[1]
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
 LIVE_ONLY = "live-only"
 NOT_RUN = """```{note}
-This chapter is not part of this run, so there is nothing to show: the setting `chapters` of its profile leaves it out.
+This chapter is not part of this run, so there is nothing to show: the setting `chapters` of its
+profile leaves it out.
 ```"""
-SHOWN_PACKAGES = ("torch", "torchvision", "open_clip_torch", "scikit-learn", "pandas", "plotly", "papermill",
-                  "snakemake", "jupyter-book")
+SHOWN_PACKAGES = (
+    "torch",
+    "torchvision",
+    "open_clip_torch",
+    "scikit-learn",
+    "pandas",
+    "plotly",
+    "papermill",
+    "snakemake",
+    "jupyter-book",
+)
 
 
 def saved_faults(notebook):
@@ -46,7 +58,12 @@ def saved_faults(notebook):
 
 def fold_settings(cells):
     """Make one folded cell of a notebook's own settings and those that papermill put behind them."""
-    tagged = {tag: cell for cell in cells for tag in cell.metadata.get("tags", []) if tag.endswith("parameters")}
+    tagged = {
+        tag: cell
+        for cell in cells
+        for tag in cell.metadata.get("tags", [])
+        if tag.endswith("parameters")
+    }
     own, run = tagged.get("parameters"), tagged.get("injected-parameters")
     if own and run:
         own.source += f"\n\n# Of this run:\n{run.source.removeprefix('# Parameters').strip()}"
@@ -58,7 +75,9 @@ def fold_settings(cells):
 
 
 def shown_outputs(cell, scripts, names):
-    """The outputs of a cell that a static page can show; each plotly figure takes a name and goes to `scripts`."""
+    """The outputs of a cell that a static page can show; each plotly figure takes a name and goes
+    to `scripts`.
+    """
     for output in cell.outputs:
         data = output.get("data", {})
         if output.get("name") == "stderr" or WIDGET_MIME in data:
@@ -67,8 +86,12 @@ def shown_outputs(cell, scripts, names):
             name = next(names)
             scripts |= figure_scripts(name, data[PLOTLY_MIME])
             output.data = nbformat.from_dict({"text/html": figure_html(name, data[PLOTLY_MIME])})
-        elif "text/html" in data:      # pandas' styled tables lack the class by which the page knows a table
-            output.data["text/html"] = data["text/html"].replace('<table id="T_', '<table class="dataframe" id="T_')
+        elif (
+            "text/html" in data
+        ):  # pandas' styled tables lack the class by which the page knows a table
+            output.data["text/html"] = data["text/html"].replace(
+                '<table id="T_', '<table class="dataframe" id="T_'
+            )
         yield output
 
 
@@ -123,8 +146,13 @@ def run_times(notebooks):
     rows = ["| notebook | started (UTC) | seconds |", "| --- | --- | ---: |"]
     for path in sorted(notebooks.rglob("*.ipynb")):
         record = nbformat.read(path, as_version=4).metadata.get("papermill", {})
-        started, seconds = str(record.get("start_time", ""))[:19].replace("T", " "), record.get("duration")
-        rows.append(f"| `{path.relative_to(notebooks)}` | {started} | {f'{seconds:.1f}' if seconds else ''} |")
+        started, seconds = (
+            str(record.get("start_time", ""))[:19].replace("T", " "),
+            record.get("duration"),
+        )
+        rows.append(
+            f"| `{path.relative_to(notebooks)}` | {started} | {f'{seconds:.1f}' if seconds else ''} |"
+        )
     return "\n".join(rows)
 
 
@@ -132,14 +160,24 @@ def settings(notebooks):
     """A Markdown table of the settings that the chapters were run with."""
     found = {}
     for path in sorted(notebooks.glob("*.ipynb")):
-        found |= nbformat.read(path, as_version=4).metadata.get("papermill", {}).get("parameters", {})
-    return "\n".join(["| setting | value |", "| --- | --- |", *(f"| `{key}` | `{found[key]}` |" for key in sorted(found))])
+        found |= (
+            nbformat.read(path, as_version=4).metadata.get("papermill", {}).get("parameters", {})
+        )
+    return "\n".join(
+        [
+            "| setting | value |",
+            "| --- | --- |",
+            *(f"| `{key}` | `{found[key]}` |" for key in sorted(found)),
+        ]
+    )
 
 
 def versions():
     """A Markdown table of the versions that this book was made with."""
     rows = ["| package | version |", "| --- | --- |", f"| Python | {platform.python_version()} |"]
-    installed = {dist.name.lower(): dist.version for dist in importlib.metadata.distributions() if dist.name}
+    installed = {
+        dist.name.lower(): dist.version for dist in importlib.metadata.distributions() if dist.name
+    }
     for name in SHOWN_PACKAGES:
         rows.append(f"| {name} | {installed.get(name.lower(), 'not installed')} |")
     return "\n".join(rows)
@@ -171,7 +209,9 @@ def stage(results, target, root=ROOT, run=None):
     shown = wanted if run is None else [name for name in wanted if Path(name).name in run]
     missing = [name for name in shown if not (results / f"{name}.ipynb").is_file()]
     if missing:
-        raise FileNotFoundError(f"{results} lacks executed notebooks of _toc.yml: {', '.join(missing)}")
+        raise FileNotFoundError(
+            f"{results} lacks executed notebooks of _toc.yml: {', '.join(missing)}"
+        )
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(root / "book", target / "book")
     for name in ("_config.yml", "_toc.yml"):
@@ -185,13 +225,21 @@ def stage(results, target, root=ROOT, run=None):
         else:
             stage_absent(root / f"{name}.ipynb", target / f"{name}.ipynb")
     # Both scripts lie in installed packages, so they always fit and are never committed.
-    shutil.copy(Path(plotly.__file__).parent / "package_data" / "plotly.min.js", figures_folder.parent)
-    mathjax = next(file for file in importlib.metadata.files("sphinx-mathjax-offline") if file.name == "tex-svg.js")
+    shutil.copy(
+        Path(plotly.__file__).parent / "package_data" / "plotly.min.js", figures_folder.parent
+    )
+    mathjax = next(
+        file
+        for file in importlib.metadata.files("sphinx-mathjax-offline")
+        if file.name == "tex-svg.js"
+    )
     shutil.copy(mathjax.locate(), figures_folder.parent)
     status = target / "book" / "how_it_was_made.md"
     text = status.read_text(encoding="utf-8").replace("<!-- versions -->", versions())
     text = text.replace("<!-- run times -->", run_times(results / "notebooks"))
-    status.write_text(text.replace("<!-- settings -->", settings(results / "notebooks")), encoding="utf-8")
+    status.write_text(
+        text.replace("<!-- settings -->", settings(results / "notebooks")), encoding="utf-8"
+    )
 
 
 def build(results, root=ROOT, run=None):
@@ -204,7 +252,17 @@ def build(results, root=ROOT, run=None):
     """
     fresh, book, old = (results / name for name in ("book.new", "book", "book.old"))
     stage(results, fresh, root, run)
-    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", "-W", "--keep-going", "-n", "--quiet", str(fresh)]
+    command = [
+        sys.executable,
+        "-c",
+        "from jupyter_book.cli.main import main; main()",
+        "build",
+        "-W",
+        "--keep-going",
+        "-n",
+        "--quiet",
+        str(fresh),
+    ]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:
         raise RuntimeError(f"the book was not built, its source is in {fresh}:\n{done.stdout}")
@@ -219,7 +277,9 @@ def build(results, root=ROOT, run=None):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("results", type=Path, help="the folder of a profile, e.g. results/demo")
-    parser.add_argument("--chapters", nargs="+", help="those of this run (default: all of _toc.yml)")
+    parser.add_argument(
+        "--chapters", nargs="+", help="those of this run (default: all of _toc.yml)"
+    )
     chosen = parser.parse_args()
     try:
         print(build(chosen.results, run=chosen.chapters))

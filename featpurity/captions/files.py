@@ -12,15 +12,18 @@ PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 def read_captions(path):
     """Read captions from UTF-8 text, one a line, or from the column ``caption`` of a CSV file (see `read_table`).
 
-    Blank ones are kept, because line n is the caption of image n; a file of nothing else is a ValueError.
+    Blank ones are kept, because line n is the caption of image n; a file of nothing else is a
+    ValueError.
     """
     raw = Path(path).read_bytes()
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = raw[:error.start].count(b"\n") + 1
-        raise ValueError(f"{path}, line {line}: byte 0x{raw[error.start]:02x} is not UTF-8; "
-                         "expected a file in UTF-8") from None
+        line = raw[: error.start].count(b"\n") + 1
+        raise ValueError(
+            f"{path}, line {line}: byte 0x{raw[error.start]:02x} is not UTF-8; "
+            "expected a file in UTF-8"
+        ) from None
     if Path(path).suffix.lower() == ".csv":
         table = read_table(text)
         if "caption" not in table:
@@ -36,8 +39,9 @@ def read_captions(path):
 def read_table(text):
     """A CSV's text as a table of str, line n below the header as row n; cells that a line lacks, or all, are empty.
 
-    A first line of a picture file and a caption is no header: then its columns are image and caption, line n is row n,
-    and further columns, as LaCLIP's lists have them, are called by their numbers.
+    A first line of a picture file and a caption is no header: then its columns are image and
+    caption, line n is row n, and further columns, as LaCLIP's lists have them, are called by their
+    numbers.
     """
     read = partial(pd.read_csv, dtype=str, keep_default_na=False, skip_blank_lines=False)
     table = read(io.StringIO(text))

@@ -1,8 +1,9 @@
 """Nearest captions for millions of captions: in shards of rows, each a job of the workflow, and on a graphics card.
 
-A shard holds the neighbours of a range of captions among *all* captions. One job needs memory for the TF-IDF vectors
-of all, and for its own lists: about 4 kB a caption of the shard while it works, 0.8 kB on disk. `load_shards` puts the
-lists together again, equal to those found in one piece. A job works on one card; several cards take several shards.
+A shard holds the neighbours of a range of captions among *all* captions. One job needs memory for
+the TF-IDF vectors of all, and for its own lists: about 4 kB a caption of the shard while it works,
+0.8 kB on disk. `load_shards` puts the lists together again, equal to those found in one piece. A
+job works on one card; several cards take several shards.
 """
 
 import hashlib
@@ -21,10 +22,10 @@ from scipy import sparse
 from featpurity.captions.nearest import (
     DIGITS,
     LISTED,
+    TFIDF,
     similar_captions,
     similar_captions_by_blocks,
     tfidf,
-    TFIDF,
 )
 
 REMEDY = "remove the executed neighbours notebooks from the results and run the workflow again"
@@ -40,28 +41,42 @@ def write_shard(folder, captions, shard, n_shards, device="auto"):
     shard : int in 0 .. n_shards - 1
     n_shards : int in 1 .. n
     device : str, default "auto"
-        "cuda" or "cuda:N" use that card, "auto" one of the cards where there are some; all else the sparse product.
+        "cuda" or "cuda:N" use that card, "auto" one of the cards where there are some; all else the
+        sparse product.
 
     Returns
     -------
     path : Path
-        Neighbours of captions ``n * shard // n_shards`` up to the next shard's first, and what they depend on.
+        Neighbours of captions ``n * shard // n_shards`` up to the next shard's first, and what they
+        depend on.
     neighbours : sparse matrix of shape (n_rows, n)
         See `featpurity.captions.nearest.similar_captions`.
     """
     n = len(captions)
     if not 1 <= n_shards <= n or not 0 <= shard < n_shards:
-        raise ValueError(f"expected 1 to {n} shards of {n} captions and a shard from 0 on, got {shard} of {n_shards}")
+        raise ValueError(
+            f"expected 1 to {n} shards of {n} captions and a shard from 0 on, got {shard} of {n_shards}"
+        )
     start, stop = n * shard // n_shards, n * (shard + 1) // n_shards
     if device == "auto":  # shards that run side by side take the cards in turn
         device = f"cuda:{shard % torch.cuda.device_count()}" if torch.cuda.is_available() else "cpu"
-    find = partial(similar_captions_by_blocks, device=device) if device.startswith("cuda") else similar_captions
+    find = (
+        partial(similar_captions_by_blocks, device=device)
+        if device.startswith("cuda")
+        else similar_captions
+    )
     found = find(tfidf(captions), LISTED, np.arange(start, stop))
     about = {"fingerprint": fingerprint(captions), "start": start, "stop": stop}
     path = _path(folder, shard, n_shards)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{uuid.uuid4().hex}.npz")
-    np.savez(temporary, about=json.dumps(about), similarity=found.data, index=found.indices, indptr=found.indptr)
+    np.savez(
+        temporary,
+        about=json.dumps(about),
+        similarity=found.data,
+        index=found.indices,
+        indptr=found.indptr,
+    )
     os.replace(temporary, path)
     return path, found
 
@@ -82,8 +97,8 @@ def load_shards(folder, captions, n_shards):
     Raises
     ------
     FileNotFoundError, ValueError
-        When a shard is missing, damaged, made from other captions or with other settings, or when the shards do not
-        cover every caption exactly once.
+        When a shard is missing, damaged, made from other captions or with other settings, or when
+        the shards do not cover every caption exactly once.
     """
     if n_shards == 1:
         return None
@@ -92,10 +107,14 @@ def load_shards(folder, captions, n_shards):
         path = _path(folder, shard, n_shards)
         about, part = _read(path, n)
         if about["fingerprint"] != made_from:
-            raise ValueError(f"{path} was made from other captions or with other settings; {REMEDY}")
+            raise ValueError(
+                f"{path} was made from other captions or with other settings; {REMEDY}"
+            )
         if (about["start"], part.shape[0]) != (end, about["stop"] - end):
-            raise ValueError(f"{path} holds {part.shape[0]} captions from {about['start']} to {about['stop']}, "
-                             f"expected them to start at {end}, where the shard before ends; {REMEDY}")
+            raise ValueError(
+                f"{path} holds {part.shape[0]} captions from {about['start']} to {about['stop']}, "
+                f"expected them to start at {end}, where the shard before ends; {REMEDY}"
+            )
         end = about["stop"]
         parts.append(part)
     if end != n:
@@ -108,7 +127,9 @@ def fingerprint(captions):
 
     Kinds of white space do not count, as they do not for the words.
     """
-    digest = hashlib.sha256(repr((TFIDF, LISTED, DIGITS, sklearn.__version__, len(captions))).encode())
+    digest = hashlib.sha256(
+        repr((TFIDF, LISTED, DIGITS, sklearn.__version__, len(captions))).encode()
+    )
     for caption in captions:
         digest.update(" ".join(caption.split()).encode("utf-8", "surrogatepass") + b"\n")
     return digest.hexdigest()

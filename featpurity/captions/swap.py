@@ -32,8 +32,9 @@ def write_swaps(path, ratios, kind="similarity", seed=42, out_dir=None, top_k=10
     Returns
     -------
     summaries : list of dict, one a ratio
-        Shares of captions that moved and of texts that changed, mean and histogram (ten bins from 0 to 1) of
-        the pairs' similarity where it is known (mean None where it is of none), and counts of odd lines.
+        Shares of captions that moved and of texts that changed, mean and histogram (ten bins from 0
+        to 1) of the pairs' similarity where it is known (mean None where it is of none), and counts
+        of odd lines.
     """
     captions = read_captions(path)
     n_pairs = [count_pairs(len(captions), ratio) for ratio in ratios]
@@ -45,14 +46,22 @@ def write_swaps(path, ratios, kind="similarity", seed=42, out_dir=None, top_k=10
         pairs, similarity = all_pairs[:kept], all_similarity[:kept]
         known = similarity[~np.isnan(similarity)]
         new = [captions[i] for i in permutation(len(captions), pairs)]
-        summaries.append({
-            "n": len(captions), "kind": kind, "seed": seed, "top_k": top_k, "ratio": ratio,
-            "achieved_ratio": pairs.size / len(captions),
-            "changed_texts": sum(old != text for old, text in zip(captions, new)) / len(captions),
-            "duplicates": len(captions) - len(set(captions)),
-            "blank": sum(not caption.strip() for caption in captions),
-            "mean_similarity": float(known.mean()) if len(known) else None,
-            "similarity_histogram": np.histogram(known, bins=10, range=(0, 1))[0].tolist()})
+        summaries.append(
+            {
+                "n": len(captions),
+                "kind": kind,
+                "seed": seed,
+                "top_k": top_k,
+                "ratio": ratio,
+                "achieved_ratio": pairs.size / len(captions),
+                "changed_texts": sum(old != text for old, text in zip(captions, new))
+                / len(captions),
+                "duplicates": len(captions) - len(set(captions)),
+                "blank": sum(not caption.strip() for caption in captions),
+                "mean_similarity": float(known.mean()) if len(known) else None,
+                "similarity_histogram": np.histogram(known, bins=10, range=(0, 1))[0].tolist(),
+            }
+        )
         stem = out_dir / f"{Path(path).stem}_Cs{100 * ratio:g}_{kind}_simple"
         table = pd.DataFrame({"i": pairs[:, 0], "j": pairs[:, 1], "similarity": similarity})
         _write(f"{stem}.csv", table.to_csv(index=False, float_format="%.6f"))
@@ -72,7 +81,8 @@ KINDS = ("similarity", "random")
 def swap_pairs(captions, ratio, kind="similarity", seed=42, top_k=10, neighbours=None):
     """Pairs of captions that change places, in the order of the walk.
 
-    The walk for a smaller ratio is the beginning of the walk for a larger one: the swaps are nested.
+    The walk for a smaller ratio is the beginning of the walk for a larger one: the swaps are
+    nested.
 
     Parameters
     ----------
@@ -84,7 +94,8 @@ def swap_pairs(captions, ratio, kind="similarity", seed=42, top_k=10, neighbours
     seed : int, default 42
     top_k : int, default 10
     neighbours : sparse matrix of shape (n, n), optional
-        From `similar_captions`, when it was computed before, in parts maybe; it saves time, nothing else.
+        From `similar_captions`, when it was computed before, in parts maybe; it saves time, nothing
+        else.
 
     Returns
     -------
@@ -107,7 +118,7 @@ def swap_pairs(captions, ratio, kind="similarity", seed=42, top_k=10, neighbours
     if kind == "similarity":
         pairs = _walk(vectors, order, n_pairs, rng, top_k, neighbours)
     else:  # neighbours in a random order are random partners
-        pairs = order[:2 * n_pairs].reshape(n_pairs, 2)
+        pairs = order[: 2 * n_pairs].reshape(n_pairs, 2)
     similarity = np.asarray(vectors[pairs[:, 0]].multiply(vectors[pairs[:, 1]]).sum(axis=1)).ravel()
     return pairs, similarity.clip(0, 1)
 
@@ -132,29 +143,41 @@ def swap_captions(captions, ratio, kind="similarity", seed=42, top_k=10):
 
 
 def count_pairs(n, ratio):
-    """The number of pairs that swap at least ``ratio * n`` of n captions, as far as there are partners."""
+    """The number of pairs that swap at least ``ratio * n`` of n captions, as far as there are
+    partners.
+    """
     if not 0 <= ratio <= 1:
         raise ValueError(f"ratio is a share of the captions in [0, 1], got {ratio}")
     return min(n // 2, math.ceil(ratio * n / 2 - 1e-9))  # the small number forgives 0.1 * 30 > 3
 
 
 def permutation(n, pairs):
-    """The permutation of shape (n,) that exchanges each of the `pairs` (n_pairs, 2) and leaves the others."""
+    """The permutation of shape (n,) that exchanges each of the `pairs` (n_pairs, 2) and leaves the
+    others.
+    """
     perm = np.arange(n)
     perm[pairs[:, 0]], perm[pairs[:, 1]] = pairs[:, 1], pairs[:, 0]
     return perm
 
 
 def nested_swaps(captions, ratios, kind="similarity", seed=42, neighbours=None):
-    """The permutation for each of `ratios`, from one walk of `swap_pairs`: what a smaller one swaps, a larger does too."""
+    """The permutation for each of `ratios`, from one walk of `swap_pairs`: what a smaller one
+    swaps, a larger does too.
+    """
     walk, _ = swap_pairs(captions, max(ratios), kind, seed, neighbours=neighbours)
-    return [permutation(len(captions), walk[:count_pairs(len(captions), ratio)]) for ratio in ratios]
+    return [
+        permutation(len(captions), walk[: count_pairs(len(captions), ratio)]) for ratio in ratios
+    ]
 
 
 def _walk(vectors, order, n_pairs, rng, top_k, neighbours):
-    """Visit captions in `order` and give each unused one an unused partner among its `top_k` most similar."""
+    """Visit captions in `order` and give each unused one an unused partner among its `top_k` most
+    similar.
+    """
     columns = vectors.T.tocsr()
-    first, group = _equal_rows(vectors)  # equal vectors share a list, and with it every repeated search
+    first, group = _equal_rows(
+        vectors
+    )  # equal vectors share a list, and with it every repeated search
     if neighbours is None:
         found = similar_captions(vectors, max(LISTED, 2 * top_k), first)
     else:
@@ -175,11 +198,13 @@ def _walk(vectors, order, n_pairs, rng, top_k, neighbours):
             row = vectors[i] @ columns
             free = unused[row.indices]
             ranks = rank(row.data[free], row.indices[free])
-            ranks = np.partition(ranks, -most)[-most:] if len(ranks) > most else ranks  # sorts fewer
+            ranks = (
+                np.partition(ranks, -most)[-most:] if len(ranks) > most else ranks
+            )  # sorts fewer
             near = lists[group[i]] = lists_of(np.sort(ranks)[None, ::-1], len(order)).indices
         near = near[:top_k]
         if len(near) < top_k:  # the rest have similarity 0: the lowest unused indices
-            rest = np.flatnonzero(unused)[:2 * top_k]
+            rest = np.flatnonzero(unused)[: 2 * top_k]
             near = np.concatenate([near, rest[~np.isin(rest, near)]])[:top_k]
         j = near[rng.integers(len(near))]
         unused[j] = False
@@ -188,10 +213,16 @@ def _walk(vectors, order, n_pairs, rng, top_k, neighbours):
 
 
 def _equal_rows(vectors):
-    """Distinct rows: the first index of each, and for every row the number of the distinct row it equals."""
-    keys = [vectors.indices[a:b].tobytes() + vectors.data[a:b].tobytes()
-            for a, b in zip(vectors.indptr, vectors.indptr[1:])]
-    return np.unique(pd.factorize(np.array(keys, object))[0], return_index=True, return_inverse=True)[1:]
+    """Distinct rows: the first index of each, and for every row the number of the distinct row it
+    equals.
+    """
+    keys = [
+        vectors.indices[a:b].tobytes() + vectors.data[a:b].tobytes()
+        for a, b in zip(vectors.indptr, vectors.indptr[1:])
+    ]
+    return np.unique(
+        pd.factorize(np.array(keys, object))[0], return_index=True, return_inverse=True
+    )[1:]
 
 
 def _check(captions, kind, top_k):

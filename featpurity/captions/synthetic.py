@@ -1,9 +1,10 @@
 """Two kinds of captions for the same picture: raw, like web alt-text, and rewritten, like LaCLIP's.
 
-A picture's *facts* are a dict: attribute -> class name for the generated scenes (`scene_facts`), `{"class":
-name}` for photographs. A raw caption leaves out each fact with probability `MISSING`, names its fixed
-spurious partner instead with probability `SPURIOUS` (of those named), and adds boilerplate. A rewritten
-caption is a correct, complete sentence; several of them name different facts in different words and order.
+A picture's *facts* are a dict: attribute -> class name for the generated scenes (`scene_facts`),
+`{"class": name}` for photographs. A raw caption leaves out each fact with probability `MISSING`,
+names its fixed spurious partner instead with probability `SPURIOUS` (of those named), and adds
+boilerplate. A rewritten caption is a correct, complete sentence; several of them name different
+facts in different words and order.
 """
 
 from random import Random
@@ -16,57 +17,127 @@ MISSING = 0.4
 SPURIOUS = 0.2
 FEWEST_NAMED, MOST_NAMED = 1, 5  # other facts in one rewritten sentence about a scene
 SHAPE_NAMED = 0.9
-BOILERPLATE = ["free download", "stock photo", "hd wallpaper", "clip art", "best price", "click here",
-               "image", "new", "royalty free", "banner", "design", "thumbnail", "online shop", "photo 1",
-               "photo 2"]
-# A photograph's class -> its article, its spurious partner, and what is true of every member of the class.
+BOILERPLATE = [
+    "free download",
+    "stock photo",
+    "hd wallpaper",
+    "clip art",
+    "best price",
+    "click here",
+    "image",
+    "new",
+    "royalty free",
+    "banner",
+    "design",
+    "thumbnail",
+    "online shop",
+    "photo 1",
+    "photo 2",
+]
+# A photograph's class -> its article, its spurious partner, and what is true of every member of the
+# class.
 PHOTO_CLASSES = {
     "airplane": ("an", "ship", ["a vehicle that flies", "a machine with wings", "an aircraft"]),
-    "automobile": ("an", "truck", ["a vehicle with four wheels", "a car for a few people", "a road vehicle"]),
-    "bird": ("a", "frog", ["an animal with feathers", "an animal with a beak", "an animal with wings"]),
-    "cat": ("a", "dog", ["a furry pet with whiskers", "an animal that meows", "a small furry animal"]),
-    "deer": ("a", "horse", ["a wild animal with hooves", "an animal of the forest", "an animal that grazes"]),
+    "automobile": (
+        "an",
+        "truck",
+        ["a vehicle with four wheels", "a car for a few people", "a road vehicle"],
+    ),
+    "bird": (
+        "a",
+        "frog",
+        ["an animal with feathers", "an animal with a beak", "an animal with wings"],
+    ),
+    "cat": (
+        "a",
+        "dog",
+        ["a furry pet with whiskers", "an animal that meows", "a small furry animal"],
+    ),
+    "deer": (
+        "a",
+        "horse",
+        ["a wild animal with hooves", "an animal of the forest", "an animal that grazes"],
+    ),
     "dog": ("a", "cat", ["a loyal pet", "an animal that barks", "a furry animal with a long nose"]),
     "frog": ("a", "bird", ["an animal that jumps", "a small animal with wet skin", "an amphibian"]),
-    "horse": ("a", "deer", ["an animal with a mane", "an animal that people ride", "a tall hoofed animal"]),
+    "horse": (
+        "a",
+        "deer",
+        ["an animal with a mane", "an animal that people ride", "a tall hoofed animal"],
+    ),
     "ship": ("a", "airplane", ["a vessel on the water", "a vehicle that floats", "a large boat"]),
-    "truck": ("a", "automobile", ["a vehicle for heavy loads", "a big road vehicle", "a vehicle for goods"]),
+    "truck": (
+        "a",
+        "automobile",
+        ["a vehicle for heavy loads", "a big road vehicle", "a vehicle for goods"],
+    ),
 }
 _PHOTO_SENTENCES = [
-    "this is a photo of {a} {name}.", "this is {a} {name}.", "there is {a} {name} in this photo.",
-    "the {name} is {fact}.", "in this picture you can see {a} {name}.", "{a} {name} is {fact}.",
-    "the photo shows one {name}.", "here is a close look at the {name}.", "you can see {a} {name}, {fact}.",
-    "{a} {name}, which is {fact}, is in the photograph.", "this picture shows {fact}, that is {a} {name}.",
+    "this is a photo of {a} {name}.",
+    "this is {a} {name}.",
+    "there is {a} {name} in this photo.",
+    "the {name} is {fact}.",
+    "in this picture you can see {a} {name}.",
+    "{a} {name} is {fact}.",
+    "the photo shows one {name}.",
+    "here is a close look at the {name}.",
+    "you can see {a} {name}, {fact}.",
+    "{a} {name}, which is {fact}, is in the photograph.",
+    "this picture shows {fact}, that is {a} {name}.",
 ]
-_OBJECT = ["this is a picture of the {} shape.", "there is one {} object.", "you can see the {} object.",
-           "this picture shows one {} shape."]
-_GROUND = ["this is a picture of one object on the {} background.",
-           "on the {} background there is one object.", "you can see one shape against the {} background.",
-           "there is one shape on the {} background."]
+_OBJECT = [
+    "this is a picture of the {} shape.",
+    "there is one {} object.",
+    "you can see the {} object.",
+    "this picture shows one {} shape.",
+]
+_GROUND = [
+    "this is a picture of one object on the {} background.",
+    "on the {} background there is one object.",
+    "you can see one shape against the {} background.",
+    "there is one shape on the {} background.",
+]
 SCENE_TEMPLATES = {
-    "shape": ["this is a picture of the {}.", "there is one {}.", "you can see the {}.",
-              "this picture shows one {}."],
+    "shape": [
+        "this is a picture of the {}.",
+        "there is one {}.",
+        "you can see the {}.",
+        "this picture shows one {}.",
+    ],
     "colour": _OBJECT,
     "background": _GROUND,
     "texture": _GROUND,
     "size": _OBJECT,
-    "position": ["this is a picture of one object in the {}.", "there is one shape at the {}.",
-                 "you can see one object in the {}.", "in the {} there is one shape."],
+    "position": [
+        "this is a picture of one object in the {}.",
+        "there is one shape at the {}.",
+        "you can see one object in the {}.",
+        "in the {} there is one shape.",
+    ],
 }
-_OPENERS = ["this is a picture of", "there is", "you can see", "this picture shows", "this is a drawing of",
-            "the image has"]
+_OPENERS = [
+    "this is a picture of",
+    "there is",
+    "you can see",
+    "this picture shows",
+    "this is a drawing of",
+    "the image has",
+]
 
 
 def scene_facts(row):
     """Attribute -> class name for one row of `scenes.sample`."""
-    return {attribute: names[i] for (attribute, names), i in zip(ATTRIBUTES.items(), row, strict=True)}
+    return {
+        attribute: names[i] for (attribute, names), i in zip(ATTRIBUTES.items(), row, strict=True)
+    }
 
 
 def spurious_partner(attribute, name):
     """The one other class name that stands in for `name` when a raw caption is wrong about `attribute`.
 
-    Scenes pair neighbours in the lists of `ATTRIBUTES` (circle and ring, red and orange); an odd last name
-    takes the one before it. Photographs pair similar classes (cat and dog, automobile and truck).
+    Scenes pair neighbours in the lists of `ATTRIBUTES` (circle and ring, red and orange); an odd
+    last name takes the one before it. Photographs pair similar classes (cat and dog, automobile and
+    truck).
     """
     if attribute == "class":
         return PHOTO_CLASSES[name][1]
@@ -136,7 +207,9 @@ def correct_raw(captions, all_facts, seed):
 
     The same draws without spurious partners give each caption as it should have been.
     """
-    should_be = [raw_caption(facts, Random(f"{seed} {i}"), spurious=0) for i, facts in enumerate(all_facts)]
+    should_be = [
+        raw_caption(facts, Random(f"{seed} {i}"), spurious=0) for i, facts in enumerate(all_facts)
+    ]
     return np.array(captions) == np.array(should_be)
 
 
@@ -161,8 +234,10 @@ def recaptions(all_facts, seed, mistaken):
     for i, facts in enumerate(all_facts):
         rng, again = Random(f"recaption {seed} {i}"), Random(f"recaption {seed} {i}")
         wrong = [rng.random() < mistaken for _ in facts]
-        seen = {key: spurious_partner(key, name) if is_wrong else name
-                for (key, name), is_wrong in zip(facts.items(), wrong)}
+        seen = {
+            key: spurious_partner(key, name) if is_wrong else name
+            for (key, name), is_wrong in zip(facts.items(), wrong)
+        }
         for _ in facts:
             again.random()
         captions += rewritten_captions(seen, rng, 1)
@@ -172,7 +247,9 @@ def recaptions(all_facts, seed, mistaken):
 
 def _photo_sentence(facts, rng):
     article, _, truths = PHOTO_CLASSES[facts["class"]]
-    return rng.choice(_PHOTO_SENTENCES).format(a=article, name=facts["class"], fact=rng.choice(truths))
+    return rng.choice(_PHOTO_SENTENCES).format(
+        a=article, name=facts["class"], fact=rng.choice(truths)
+    )
 
 
 def _phrase(determiner, *words):
@@ -183,7 +260,9 @@ def _phrase(determiner, *words):
 
 
 def _scene_sentence(facts, rng):
-    """A sentence that names the object's shape more often than not, and up to `MOST_NAMED` other facts."""
+    """A sentence that names the object's shape more often than not, and up to `MOST_NAMED` other
+    facts.
+    """
     others = [attribute for attribute in facts if attribute != "shape"]
     named = rng.sample(others, rng.randint(FEWEST_NAMED, MOST_NAMED))
     named += ["shape"] if rng.random() < SHAPE_NAMED else []
@@ -193,7 +272,9 @@ def _scene_sentence(facts, rng):
     surface = rng.sample([fact["texture"], fact["background"]], 2)
     ground = any(surface) and _phrase(rng.choice(["a", "the"]), *surface, "background")
     place = fact["position"] and f"{rng.choice(['in', 'at'])} the {fact['position']}"
-    orders = [[rng.choice(_OPENERS), thing, place, ground and f"{rng.choice(['on', 'against'])} {ground}"]]
+    orders = [
+        [rng.choice(_OPENERS), thing, place, ground and f"{rng.choice(['on', 'against'])} {ground}"]
+    ]
     if ground:
         orders += [[f"on {ground} there is {thing}", place], [f"{ground} is behind {thing}", place]]
     if place:

@@ -1,7 +1,7 @@
 """What the names in a profile stand for: where each model and data set comes from, how large it is, whether it is here.
 
-Nothing is downloaded and no picture is opened. `check` refuses what cannot run; `featpurity.plan` tells what a run would
-fetch and compute.
+Nothing is downloaded and no picture is opened. `check` refuses what cannot run; `featpurity.plan`
+tells what a run would fetch and compute.
 """
 
 import difflib
@@ -12,11 +12,14 @@ from pathlib import Path
 
 from torchvision import datasets as tv
 
-from featpurity.data.images import class_tree, ImageArrays, ImageFiles
-from featpurity.files import below, data_folder, megabytes, Source
+from featpurity.data.images import ImageArrays, ImageFiles, class_tree
+from featpurity.files import Source, below, data_folder, megabytes
 
-SCENES = [f"scenes_{name}" for name in ["shape", "colour", "background", "texture", "size", "position"]]
-# name: (images that are classified, classes, megabytes to download, torchvision's folder below data_root)
+SCENES = [
+    f"scenes_{name}" for name in ["shape", "colour", "background", "texture", "size", "position"]
+]
+# name: (images that are classified, classes, megabytes to download, torchvision's folder below
+# data_root)
 DATASETS = {
     "food101": (25_250, 101, 4_996, "food-101"),
     "cifar10": (10_000, 10, 170, "cifar-10-batches-py"),
@@ -28,7 +31,10 @@ DATASETS = {
     "eurosat": (27_000, 10, 94, "eurosat"),
     "imagenet": (50_000, 1_000, None, "imagenet"),  # behind a login: has to be put there by hand
 }
-GENERATED_PAIRS = ["scenes", "photos"]  # their captions are generated, so that it is known which are right
+GENERATED_PAIRS = [
+    "scenes",
+    "photos",
+]  # their captions are generated, so that it is known which are right
 
 
 def dataset_source(name, root=None):
@@ -38,15 +44,27 @@ def dataset_source(name, root=None):
         return Source(name, "generated")
     if name.startswith("folder:"):
         path = Path(name.removeprefix("folder:")).expanduser()
-        return Source(name, "folder of class folders", missing=None if path.exists() else f"there is no folder {path}")
+        return Source(
+            name,
+            "folder of class folders",
+            missing=None if path.exists() else f"there is no folder {path}",
+        )
     if name not in DATASETS:
         close = difflib.get_close_matches(name, [*SCENES, *DATASETS], n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join([*SCENES, *DATASETS])}"
-        raise ValueError(f"unknown data set {name!r} ({hint}; a folder of class folders is folder:PATH)")
+        hint = (
+            f"did you mean {close[0]!r}?" if close else f"known: {', '.join([*SCENES, *DATASETS])}"
+        )
+        raise ValueError(
+            f"unknown data set {name!r} ({hint}; a folder of class folders is folder:PATH)"
+        )
     images, classes, megabytes, folder = DATASETS[name]
     here = any((root / place).exists() for place in [folder, name, f"{name}_test.zip"])
     here = here or (name == "cifar10" and (root / "test").is_dir())
-    missing = f"its photos have to be put into {root / folder} by hand" if megabytes is None and not here else None
+    missing = (
+        f"its photos have to be put into {root / folder} by hand"
+        if megabytes is None and not here
+        else None
+    )
     return Source(name, f"{images:,} images, {classes} classes", 0 if here else megabytes, missing)
 
 
@@ -56,8 +74,14 @@ def pairs_source(name, root=None):
     if name == "scenes":
         return Source(name, "generated")
     if name == "photos":
-        here = train.exists() or (train.parent / "train").is_dir() or dataset_source("cifar10", root).megabytes == 0
-        return Source(name, "CIFAR-10's training photos with generated captions", 0 if here else 170)
+        here = (
+            train.exists()
+            or (train.parent / "train").is_dir()
+            or dataset_source("cifar10", root).megabytes == 0
+        )
+        return Source(
+            name, "CIFAR-10's training photos with generated captions", 0 if here else 170
+        )
     if path is None:
         return Source(name, "CSV", missing=f"there is no such file, here or below {root or 'data'}")
     return Source(name, f"CSV, {megabytes(path):.1f} MB")
@@ -67,11 +91,26 @@ def rewrites_source(name, root=None):
     """The source of a file of rewritten captions."""
     path = below(name, data_folder(root))
     if path is None:
-        return Source(name, "rewritten captions", missing=f"there is no such file, here or below {root or 'data'}")
+        return Source(
+            name,
+            "rewritten captions",
+            missing=f"there is no such file, here or below {root or 'data'}",
+        )
     return Source(name, f"rewritten captions, {megabytes(path):.1f} MB")
 
 
-CIFAR10_CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+CIFAR10_CLASSES = [
+    "airplane",
+    "automobile",
+    "bird",
+    "cat",
+    "deer",
+    "dog",
+    "frog",
+    "horse",
+    "ship",
+    "truck",
+]
 # Caltech-101's folder names that do not read as words once the underscores are spaces.
 CALTECH_WORDS = {
     "Faces": "off-center face",
@@ -108,7 +147,10 @@ def _camel_words(name):
 
 def _caltech_files(data):
     folder = Path(data.root) / "101_ObjectCategories"
-    return [folder / data.categories[label] / f"image_{i:04d}.jpg" for label, i in zip(data.y, data.index)]
+    return [
+        folder / data.categories[label] / f"image_{i:04d}.jpg"
+        for label, i in zip(data.y, data.index)
+    ]
 
 
 @dataclass(frozen=True)
@@ -150,25 +192,42 @@ def _undivided(kind):
 
 
 KNOWN = {
-    "food101": Known(_by_split(tv.Food101), lambda data: data._labels, files=lambda data: data._image_files),
+    "food101": Known(
+        _by_split(tv.Food101), lambda data: data._labels, files=lambda data: data._image_files
+    ),
     "cifar10": Known(_by_train(tv.CIFAR10), lambda data: data.targets),
     "cifar100": Known(_by_train(tv.CIFAR100), lambda data: data.targets),
-    "caltech101": Known(_undivided(tv.Caltech101), lambda data: data.y, lambda data: data.categories,
-                        files=_caltech_files, words=_caltech_words),
-    "pets": Known(_by_split(tv.OxfordIIITPet), lambda data: data._labels, files=lambda data: data._images,
-                  words=_pet_words),
+    "caltech101": Known(
+        _undivided(tv.Caltech101),
+        lambda data: data.y,
+        lambda data: data.categories,
+        files=_caltech_files,
+        words=_caltech_words,
+    ),
+    "pets": Known(
+        _by_split(tv.OxfordIIITPet),
+        lambda data: data._labels,
+        files=lambda data: data._images,
+        words=_pet_words,
+    ),
     "stl10": Known(_by_split(tv.STL10), lambda data: data.labels, axes=(2, 3, 1)),
-    "dtd": Known(_by_split(tv.DTD), lambda data: data._labels, files=lambda data: data._image_files),
-    "eurosat": Known(_undivided(tv.EuroSAT), lambda data: data.targets, words=_camel_words,
-                     files=lambda data: [file for file, _ in data.samples]),
+    "dtd": Known(
+        _by_split(tv.DTD), lambda data: data._labels, files=lambda data: data._image_files
+    ),
+    "eurosat": Known(
+        _undivided(tv.EuroSAT),
+        lambda data: data.targets,
+        words=_camel_words,
+        files=lambda data: [file for file, _ in data.samples],
+    ),
 }
 
 
 def read_known(name, root, split, download):
     """Pictures, raw class names and labels of a data set in `KNOWN`; see `featpurity.data.datasets.load_dataset`.
 
-    Class folders in `root/NAME/SPLIT`, `root/NAME_SPLIT.zip` or (CIFAR-10) `root/SPLIT` come first, then
-    torchvision's layout, which is downloaded where it is missing and `download` allows.
+    Class folders in `root/NAME/SPLIT`, `root/NAME_SPLIT.zip` or (CIFAR-10) `root/SPLIT` come first,
+    then torchvision's layout, which is downloaded where it is missing and `download` allows.
     """
     known = KNOWN[name]
     trees = [(root / name / split, ""), (root / f"{name}_{split}.zip", split)]
@@ -178,7 +237,9 @@ def read_known(name, root, split, download):
             images, folders, labels = class_tree(source, inside)
             if name == "cifar10" and folders != CIFAR10_CLASSES:
                 expected = ", ".join(CIFAR10_CLASSES)
-                raise ValueError(f"{source}: expected the class folders {expected}, got {', '.join(folders)}")
+                raise ValueError(
+                    f"{source}: expected the class folders {expected}, got {', '.join(folders)}"
+                )
             return images, folders, labels
     try:
         data = known.open(root, split, False)
@@ -189,7 +250,9 @@ def read_known(name, root, split, download):
     if known.files is None:
         images = ImageArrays(data.data.transpose(0, *known.axes))
     else:
-        images = ImageFiles(root, [Path(file).relative_to(root).as_posix() for file in known.files(data)])
+        images = ImageFiles(
+            root, [Path(file).relative_to(root).as_posix() for file in known.files(data)]
+        )
     return images, list(known.classes(data)), list(known.labels(data))
 
 
@@ -201,8 +264,12 @@ def read_imagenet(root):
     places = [root / "imagenet" / "val", root / "imagenet", root / "val", root]
     place = next((at for at in places if any(at.glob("n[0-9]*/"))), None)
     if place is None:
-        raise FileNotFoundError(f"imagenet: no class folders n01440764/, ... in {', '.join(map(str, places))}")
+        raise FileNotFoundError(
+            f"imagenet: no class folders n01440764/, ... in {', '.join(map(str, places))}"
+        )
     images, folders, labels = class_tree(place)
-    if len(folders) != 1000 or not all(folder[0] == "n" and folder[1:].isdigit() for folder in folders):
+    if len(folders) != 1000 or not all(
+        folder[0] == "n" and folder[1:].isdigit() for folder in folders
+    ):
         raise ValueError(f"{place}: expected 1000 class folders n01440764, ..., got {len(folders)}")
     return images, folders, labels

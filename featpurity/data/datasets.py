@@ -15,7 +15,10 @@ from featpurity.data.catalog import KNOWN, read_imagenet, read_known
 from featpurity.data.images import class_tree, subset, subset_key, without_unreadable
 from featpurity.files import check_choice, data_folder
 
-SCENES_TEST = {"n": 5000, "seed": 1_000_001}  # apart from pre-training's seed: no picture is met twice
+SCENES_TEST = {
+    "n": 5000,
+    "seed": 1_000_001,
+}  # apart from pre-training's seed: no picture is met twice
 
 
 @dataclass(frozen=True)
@@ -61,18 +64,19 @@ def load_dataset(name, root=None, class_names="words", unreadable="raise", downl
     Parameters
     ----------
     name : str
-        `scenes_ATTRIBUTE` (generated), one of `KNOWN`, `imagenet`, or `folder:PATH` for any folder (or zip
-        archive) of class folders. A file `classes.txt` in the folder may hold display names, one a line, in the
-        sorted order of the class folders.
+        `scenes_ATTRIBUTE` (generated), one of `KNOWN`, `imagenet`, or `folder:PATH` for any folder
+        (or zip archive) of class folders. A file `classes.txt` in the folder may hold display
+        names, one a line, in the sorted order of the class folders.
     root : str or Path, default "data" in the project's root
-        The folder of data sets: each in torchvision's own layout, or as class folders in `root/NAME/test/CLASS/`
-        or inside `root/NAME_test.zip` (CIFAR-10's also in `root/test/CLASS/`).
+        The folder of data sets: each in torchvision's own layout, or as class folders in
+        `root/NAME/test/CLASS/` or inside `root/NAME_test.zip` (CIFAR-10's also in
+        `root/test/CLASS/`).
     class_names : {"words", "raw"}
         "words": as in a sentence, "Faces_easy" becomes "centered face". "raw": as torchvision (or a
         folder) spells them, as in the paper's experiment 2.
     unreadable : {"raise", "skip"}
-        "skip" opens every image file now, leaves the broken ones out, see `.skipped`. With "raise" they
-        are named, all at once, before the features of the data set are computed.
+        "skip" opens every image file now, leaves the broken ones out, see `.skipped`. With "raise"
+        they are named, all at once, before the features of the data set are computed.
     download : bool
         Whether torchvision may fetch what is missing.
 
@@ -83,7 +87,8 @@ def load_dataset(name, root=None, class_names="words", unreadable="raise", downl
     Raises
     ------
     ValueError, FileNotFoundError
-        For an unknown name, a missing folder, a class without images, names that do not fit the folders.
+        For an unknown name, a missing folder, a class without images, names that do not fit the
+        folders.
     """
     check_choice("class_names", class_names, ["words", "raw"])
     check_choice("unreadable", unreadable, ["raise", "skip"])
@@ -104,14 +109,21 @@ def load_dataset(name, root=None, class_names="words", unreadable="raise", downl
     else:
         raise _unknown(name)
     labels = torch.as_tensor(labels, dtype=torch.int64)
-    dataset = LabelledImages(name, words if class_names == "words" else raw, labels, images, images.key)
+    dataset = LabelledImages(
+        name, words if class_names == "words" else raw, labels, images, images.key
+    )
     return without_unreadable(dataset) if unreadable == "skip" else dataset
 
 
 def left_out(datasets):
-    """A line for each data set (or set of pairs) of which unreadable images were skipped: how many, and which."""
-    return [f"{one.name}: {len(one.skipped)} unreadable images left out: {', '.join(one.skipped)}"
-            for one in datasets if one.skipped]
+    """A line for each data set (or set of pairs) of which unreadable images were skipped: how many,
+    and which.
+    """
+    return [
+        f"{one.name}: {len(one.skipped)} unreadable images left out: {', '.join(one.skipped)}"
+        for one in datasets
+        if one.skipped
+    ]
 
 
 def dataset_names():
@@ -122,16 +134,24 @@ def dataset_names():
 
 
 def _display_names(path, folders):
-    """The names in the file `classes.txt` of a folder of class folders; without one, the folders' own."""
+    """The names in the file `classes.txt` of a folder of class folders; without one, the folders'
+    own.
+    """
     listed = path / "classes.txt"
     if not listed.is_file():
         return folders
     try:
-        names = [line.strip() for line in listed.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+        names = [
+            line.strip()
+            for line in listed.read_text(encoding="utf-8-sig").splitlines()
+            if line.strip()
+        ]
     except UnicodeDecodeError as error:
         raise ValueError(f"{listed}: expected UTF-8, got {error}") from None
     if len(names) != len(folders):
-        raise ValueError(f"{listed} names {len(names)} classes, but {path} has {len(folders)} class folders")
+        raise ValueError(
+            f"{listed} names {len(names)} classes, but {path} has {len(folders)} class folders"
+        )
     return names
 
 
@@ -150,4 +170,6 @@ def _scenes(name):
 def _unknown(name):
     close = difflib.get_close_matches(name, dataset_names(), n=1)
     hint = f" (did you mean {close[0]!r}?)" if close else ""
-    return ValueError(f"unknown data set {name!r}{hint}. Known: {', '.join(dataset_names())}, folder:PATH")
+    return ValueError(
+        f"unknown data set {name!r}{hint}. Known: {', '.join(dataset_names())}, folder:PATH"
+    )

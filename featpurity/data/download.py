@@ -1,7 +1,8 @@
 """Pictures and captions from a published list of links, such as Conceptual Captions 3M, downloaded by img2dataset.
 
-Most such lists are years old, so many links are dead: these are counted by reason, not treated as errors. img2dataset
-takes the list in shards. A finished shard is never asked for again, so that a killed download goes on where it was.
+Most such lists are years old, so many links are dead: these are counted by reason, not treated as
+errors. img2dataset takes the list in shards. A finished shard is never asked for again, so that a
+killed download goes on where it was.
 
 img2dataset needs pandas below 3 (and Python below 3.13), hence an environment of its own.
 """
@@ -27,7 +28,8 @@ INSTALL = (
     "give it a virtual environment of its own and there: pip install -e '.[cc3m]' papermill ipykernel"
 )
 PICTURE = "picture"
-# What img2dataset's error messages are called in the counts; the first that is found in a message wins.
+# What img2dataset's error messages are called in the counts; the first that is found in a message
+# wins.
 REASONS = {
     r"HTTP Error (\d+)": r"HTTP \1",
     r"timed? ?out": "timed out",
@@ -42,7 +44,8 @@ def read_links(tsv):
     Parameters
     ----------
     tsv : str or Path
-        For example Conceptual Captions' `Train_GCC-training.tsv`. A first line `caption TAB url` is skipped.
+        For example Conceptual Captions' `Train_GCC-training.tsv`. A first line `caption TAB url` is
+        skipped.
 
     Returns
     -------
@@ -52,7 +55,8 @@ def read_links(tsv):
     Raises
     ------
     FileNotFoundError, ValueError
-        For a missing or empty file, one that is not UTF-8, or a line that is not a caption and a web address.
+        For a missing or empty file, one that is not UTF-8, or a line that is not a caption and a
+        web address.
     """
     tsv = Path(tsv).expanduser()
     expected = "expected lines of a caption, a tab and a web address, in UTF-8"
@@ -60,8 +64,16 @@ def read_links(tsv):
         raise FileNotFoundError(f"there is no list of links {tsv}; {expected}")
     try:
         # Captions may hold quotation marks, which mean nothing in this format.
-        links = pd.read_csv(tsv, sep="\t", header=None, dtype=str, keep_default_na=False, skip_blank_lines=False,
-                            quoting=csv.QUOTE_NONE, encoding="utf-8-sig").fillna("")  # fmt: skip
+        links = pd.read_csv(
+            tsv,
+            sep="\t",
+            header=None,
+            dtype=str,
+            keep_default_na=False,
+            skip_blank_lines=False,
+            quoting=csv.QUOTE_NONE,
+            encoding="utf-8-sig",
+        ).fillna("")
     except pd.errors.EmptyDataError:
         raise ValueError(f"{tsv} is empty; {expected}") from None
     except (UnicodeDecodeError, pd.errors.ParserError) as error:
@@ -74,28 +86,35 @@ def read_links(tsv):
     bad = links[(links.caption.str.strip() == "") | ~links.url.str.match(r"https?://\S")]
     if len(bad):
         got = "\t".join(bad.iloc[0])[:100]
-        raise ValueError(f"{tsv}, line {bad.index[0] + 1}: got {got!r} ({len(bad)} such lines); {expected}")
+        raise ValueError(
+            f"{tsv}, line {bad.index[0] + 1}: got {got!r} ({len(bad)} such lines); {expected}"
+        )
     if links.empty:
         raise ValueError(f"{tsv} has a header and no links; {expected}")
     return links.reset_index(drop=True)
 
 
-def fetch_pairs(tsv, folder, n_pairs, image_size=256, timeout=10, processes=4, threads=64, shard_size=1000):
+def fetch_pairs(
+    tsv, folder, n_pairs, image_size=256, timeout=10, processes=4, threads=64, shard_size=1000
+):
     """Download the first `n_pairs` pictures of a list whose links still work, and write `pairs.csv`.
 
-    Links are asked in the list's order, as many as it takes: how many are dead in the first shards tells how many
-    more to ask. A link that failed is not asked again by a later call; to try all again, delete the folder.
+    Links are asked in the list's order, as many as it takes: how many are dead in the first shards
+    tells how many more to ask. A link that failed is not asked again by a later call; to try all
+    again, delete the folder.
 
     Parameters
     ----------
     tsv : str or Path
         See `read_links`.
     folder : str or Path
-        Receives `pairs.csv` (columns image and caption), `links.csv` (what is returned) and `images/`.
+        Receives `pairs.csv` (columns image and caption), `links.csv` (what is returned) and
+        `images/`.
     n_pairs : int
         Pairs wanted. The list may end sooner: then there are fewer.
     image_size : int
-        A picture with a longer shortest side is scaled down to this many pixels there, its shape kept.
+        A picture with a longer shortest side is scaled down to this many pixels there, its shape
+        kept.
     timeout : int
         Seconds that a server may be silent.
     processes, threads : int
@@ -106,19 +125,27 @@ def fetch_pairs(tsv, folder, n_pairs, image_size=256, timeout=10, processes=4, t
     Returns
     -------
     counts : DataFrame
-        Columns reason, links and share (of all links asked): "picture", then why the others gave none.
+        Columns reason, links and share (of all links asked): "picture", then why the others gave
+        none.
 
     Raises
     ------
     FileNotFoundError, FileExistsError, ValueError
-        Before any download: see `read_links`; or the folder holds pairs from elsewhere or of other settings.
+        Before any download: see `read_links`; or the folder holds pairs from elsewhere or of other
+        settings.
     ImportError
         When img2dataset is missing, with how to install it.
     RuntimeError
         When no link at all gave a picture, or img2dataset gave up on a shard.
     """
-    numbers = dict(n_pairs=n_pairs, image_size=image_size, timeout=timeout, processes=processes, threads=threads,
-                   shard_size=shard_size)  # fmt: skip
+    numbers = dict(
+        n_pairs=n_pairs,
+        image_size=image_size,
+        timeout=timeout,
+        processes=processes,
+        threads=threads,
+        shard_size=shard_size,
+    )
     for name, value in numbers.items():
         if not isinstance(value, int) or value < 1:
             raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
@@ -126,15 +153,22 @@ def fetch_pairs(tsv, folder, n_pairs, image_size=256, timeout=10, processes=4, t
     with open(Path(tsv).expanduser(), "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     _keep_settings(folder, {"list": digest, "image_size": image_size, "shard_size": shard_size})
-    options = dict(image_size=image_size, timeout=timeout, processes_count=processes, thread_count=threads,
-                   number_sample_per_shard=shard_size)  # fmt: skip
+    options = dict(
+        image_size=image_size,
+        timeout=timeout,
+        processes_count=processes,
+        thread_count=threads,
+        number_sample_per_shard=shard_size,
+    )
     found = _download_enough(links, folder / "images", n_pairs, options)
     good = found[found.reason == PICTURE]
     broken = ImageFiles(folder, good.image).unreadable()  # say, deleted since
     found.loc[found.image.isin(list(broken)), "reason"] = "lost from the disk"
     pairs = found.loc[found.reason == PICTURE, ["image", "caption"]][:n_pairs]
     counts = found.reason.value_counts().rename_axis("reason").reset_index(name="links")
-    counts = counts.sort_values("reason", key=lambda reasons: reasons != PICTURE, kind="stable", ignore_index=True)
+    counts = counts.sort_values(
+        "reason", key=lambda reasons: reasons != PICTURE, kind="stable", ignore_index=True
+    )
     save_table(pairs, folder / "pairs.csv")
     return save_table(counts.assign(share=counts.links / len(found)), folder / "links.csv")
 
@@ -145,31 +179,45 @@ def _keep_settings(folder, settings):
     if path.is_file():
         kept = json.loads(path.read_text())
         if kept != settings:
-            raise ValueError(f"{folder} was filled with {kept}, now asked for with {settings}: "
-                             "choose another folder, or delete this one")  # fmt: skip
+            raise ValueError(
+                f"{folder} was filled with {kept}, now asked for with {settings}: "
+                "choose another folder, or delete this one"
+            )
     elif (folder / "pairs.csv").exists():
-        raise FileExistsError(f"{folder / 'pairs.csv'} was made by something else and is left as it is")
+        raise FileExistsError(
+            f"{folder / 'pairs.csv'} was made by something else and is left as it is"
+        )
     else:
         write_text(path, json.dumps(settings))
 
 
 def _download_enough(links, images, n_pairs, options):
-    """Ask shards until `n_pairs` links gave a picture or the list ends; what became of each link asked."""
+    """Ask shards until `n_pairs` links gave a picture or the list ends; what became of each link
+    asked.
+    """
     size = options["number_sample_per_shard"]
     all_shards = math.ceil(len(links) / size)
     # The first shards tell how many links a picture takes. A killed run's gaps are filled first.
-    shards = max(_finished(images), default=-1) + 1 or min(options["processes_count"], math.ceil(n_pairs / size))
+    shards = max(_finished(images), default=-1) + 1 or min(
+        options["processes_count"], math.ceil(n_pairs / size)
+    )
     while True:
         shards = min(shards, all_shards)
         if not set(range(shards)) <= _finished(images):
             _download(links[: shards * size], images, options)
         if missing := sorted(set(range(shards)) - _finished(images)):
-            raise RuntimeError(f"img2dataset gave up on shards {missing} (its own messages say why): call again")
+            raise RuntimeError(
+                f"img2dataset gave up on shards {missing} (its own messages say why): call again"
+            )
         found = outcomes(images)
         pictures = int((found.reason == PICTURE).sum())
         if not pictures:
-            shutil.rmtree(images)  # or a later call, with a better network, would find all links asked
-            raise RuntimeError(f"none of {len(found)} links gave a picture: {found.reason.value_counts().to_dict()}")
+            shutil.rmtree(
+                images
+            )  # or a later call, with a better network, would find all links asked
+            raise RuntimeError(
+                f"none of {len(found)} links gave a picture: {found.reason.value_counts().to_dict()}"
+            )
         if pictures >= n_pairs or shards == all_shards:
             return found
         shards += math.ceil((n_pairs - pictures) * len(found) / pictures / size)
@@ -177,7 +225,9 @@ def _download_enough(links, images, n_pairs, options):
 
 def _download(links, images, options):
     """Let img2dataset ask all links in shards that are not finished."""
-    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # or a package below asks for news at each import
+    os.environ.setdefault(
+        "NO_ALBUMENTATIONS_UPDATE", "1"
+    )  # or a package below asks for news at each import
     try:
         from img2dataset import download  # an optional extra
     except ImportError as error:
@@ -185,11 +235,23 @@ def _download(links, images, options):
     interrupt = signal.getsignal(signal.SIGINT)
     try:
         with tempfile.TemporaryDirectory() as scratch:
-            listed = Path(scratch) / "links.parquet"  # its own reader of TSV takes quotation marks for quotes
+            listed = (
+                Path(scratch) / "links.parquet"
+            )  # its own reader of TSV takes quotation marks for quotes
             links.to_parquet(listed)
-            download(str(listed), input_format="parquet", caption_col="caption", output_folder=str(images),
-                     output_format="files", resize_mode="keep_ratio", resize_only_if_bigger=True, extract_exif=False,
-                     compute_hash=None, incremental_mode="incremental", **options)  # fmt: skip
+            download(
+                str(listed),
+                input_format="parquet",
+                caption_col="caption",
+                output_folder=str(images),
+                output_format="files",
+                resize_mode="keep_ratio",
+                resize_only_if_bigger=True,
+                extract_exif=False,
+                compute_hash=None,
+                incremental_mode="incremental",
+                **options,
+            )
     finally:
         signal.signal(signal.SIGINT, interrupt)  # which it replaces
 
@@ -210,14 +272,19 @@ def outcomes(images):
     Returns
     -------
     found : DataFrame
-        Columns image (a path below the folder that holds `images`), caption and reason ("picture", or why there
-        is none), in the order of the list.
+        Columns image (a path below the folder that holds `images`), caption and reason ("picture",
+        or why there is none), in the order of the list.
     """
     columns = ["key", "caption", "status", "error_message"]
-    parts = [pd.read_parquet(images / f"{shard:05d}.parquet", columns=columns) for shard in sorted(_finished(images))]
+    parts = [
+        pd.read_parquet(images / f"{shard:05d}.parquet", columns=columns)
+        for shard in sorted(_finished(images))
+    ]
     found = pd.concat(parts).sort_values("key", ignore_index=True)
     found["image"] = [f"{images.name}/{key[:5]}/{key}.jpg" for key in found.key]
-    found["reason"] = [reason(*row) for row in found[["status", "error_message"]].itertuples(index=False)]
+    found["reason"] = [
+        reason(*row) for row in found[["status", "error_message"]].itertuples(index=False)
+    ]
     return found[["image", "caption", "reason"]]
 
 

@@ -57,7 +57,9 @@ class ImageFiles:
             with self._open(self.names[i]) as file, Image.open(file) as picture:
                 return picture.convert("RGB")
         except Exception as error:  # Pillow raises many kinds for broken files
-            raise ValueError(f"{self.source / self.names[i]} is not a readable image: {error}") from None
+            raise ValueError(
+                f"{self.source / self.names[i]} is not a readable image: {error}"
+            ) from None
 
     def _open(self, name):
         if self.source.suffix.lower() != ".zip":
@@ -91,10 +93,14 @@ class ImageFiles:
             file = name  # until it is open: it may be gone
             try:
                 with self._open(name) as file, Image.open(file) as picture:
-                    picture.draft("RGB", (32, 32))  # a JPEG at an eighth of its size shows its faults sooner
+                    picture.draft(
+                        "RGB", (32, 32)
+                    )  # a JPEG at an eighth of its size shows its faults sooner
                     picture.load()
             except Exception as error:
-                return f"{type(error).__name__}: {error}".replace(repr(file), "file").splitlines()[0]
+                return f"{type(error).__name__}: {error}".replace(repr(file), "file").splitlines()[
+                    0
+                ]
 
         names = list(dict.fromkeys(self.names))
         in_turn = self.source.suffix.lower() == ".zip"  # threads would share its file position
@@ -155,7 +161,9 @@ def class_tree(source, below=""):
             listed = archive.namelist()
         prefix = f"{below}/" if below else ""
         names = [name for name in listed if name.startswith(prefix)]
-        folders = {name[len(prefix):].split("/")[0] for name in names if "/" in name[len(prefix):]}
+        folders = {
+            name[len(prefix) :].split("/")[0] for name in names if "/" in name[len(prefix) :]
+        }
     else:
         if not where.is_dir():
             raise FileNotFoundError(f"there is no folder {where}")
@@ -163,14 +171,19 @@ def class_tree(source, below=""):
         names = [path.relative_to(source).as_posix() for path in where.rglob("*")]
     folders = sorted(folder for folder in folders if folder[0] not in "._")
     if not folders:
-        raise FileNotFoundError(f"{where} holds no class folders; expected {where / 'CLASS' / 'image.jpg'}")
+        raise FileNotFoundError(
+            f"{where} holds no class folders; expected {where / 'CLASS' / 'image.jpg'}"
+        )
     depth = len(Path(below).parts)
     names = sorted(name for name in names if name.lower().endswith(IMG_EXTENSIONS))
-    in_class = [(name, Path(name).parts[depth]) for name in names if len(Path(name).parts) > depth + 1]
+    in_class = [
+        (name, Path(name).parts[depth]) for name in names if len(Path(name).parts) > depth + 1
+    ]
     label_of = {folder: label for label, folder in enumerate(folders)}
     found = [(name, label_of[folder]) for name, folder in in_class if folder in label_of]
     empty = sorted(set(folders) - {folders[label] for _, label in found})
     if empty:
         raise ValueError(
-            f"{where}: no images ({', '.join(IMG_EXTENSIONS)}) in the class folders {', '.join(empty)}")
+            f"{where}: no images ({', '.join(IMG_EXTENSIONS)}) in the class folders {', '.join(empty)}"
+        )
     return ImageFiles(source, [name for name, _ in found]), folders, [label for _, label in found]

@@ -19,8 +19,9 @@ from featpurity.files import below, check_choice, content_hash, data_folder
 class CaptionedImages:
     """Images with a caption each; `pairs[i]` is (PIL RGB picture, str).
 
-    `rewrites[i]` holds other captions of picture i, and may be empty; `facts[i]`, of generated captions only, what is
-    true of it (see `featpurity.captions.synthetic`). The rest is as in `LabelledImages`.
+    `rewrites[i]` holds other captions of picture i, and may be empty; `facts[i]`, of generated
+    captions only, what is true of it (see `featpurity.captions.synthetic`). The rest is as in
+    `LabelledImages`.
     """
 
     name: str
@@ -40,15 +41,22 @@ class CaptionedImages:
     @property
     def best_captions(self):
         """A right caption for each picture: its first rewrite where it has one, else its caption."""
-        return [texts[0] if texts else caption for caption, texts in zip(self.captions, self.rewrites)]
+        return [
+            texts[0] if texts else caption for caption, texts in zip(self.captions, self.rewrites)
+        ]
 
     def subset(self, indices):
         """The pairs at `indices`."""
         indices = [int(i) for i in indices]
-        captions, rewrites = [self.captions[i] for i in indices], [self.rewrites[i] for i in indices]
+        captions, rewrites = (
+            [self.captions[i] for i in indices],
+            [self.rewrites[i] for i in indices],
+        )
         facts = self.facts and [self.facts[i] for i in indices]
         images, key = subset(self.images, indices), subset_key(self, indices)
-        return replace(self, captions=captions, rewrites=rewrites, facts=facts, images=images, images_key=key)
+        return replace(
+            self, captions=captions, rewrites=rewrites, facts=facts, images=images, images_key=key
+        )
 
 
 def load_pairs(name, root=None, n_pairs=None, rewrites=(), unreadable="raise", download=True):
@@ -57,15 +65,15 @@ def load_pairs(name, root=None, n_pairs=None, rewrites=(), unreadable="raise", d
     Parameters
     ----------
     name : str or Path
-        `scenes` (generated pictures), `photos` (CIFAR-10's training photos), both with generated captions, or a
-        CSV file with the columns image and caption, or with these two and no header. Its images are looked for
-        beside it, in `images/` beside it, and in `root`.
+        `scenes` (generated pictures), `photos` (CIFAR-10's training photos), both with generated
+        captions, or a CSV file with the columns image and caption, or with these two and no header.
+        Its images are looked for beside it, in `images/` beside it, and in `root`.
     root : str or Path, default "data" in the project's root
     n_pairs : int, optional
         At most so many pairs: of `photos` a seeded draw, of a CSV file the first ones.
     rewrites : list of str or Path
-        For a CSV: text files of rewritten captions, line i for pair i, as LaCLIP keeps them; looked up as they
-        stand and below `root`.
+        For a CSV: text files of rewritten captions, line i for pair i, as LaCLIP keeps them; looked
+        up as they stand and below `root`.
     unreadable, download
         See `load_dataset`.
 
@@ -85,7 +93,9 @@ def load_pairs(name, root=None, n_pairs=None, rewrites=(), unreadable="raise", d
         raise ValueError(f"n_pairs: expected 1 or more, got {n_pairs}")
     loaders = {"scenes": pairs.scenes, "photos": pairs.photos}
     if rewrites and str(name) in loaders:
-        raise ValueError(f"rewrites go with a CSV of pairs, but the captions of {name!r} are generated")
+        raise ValueError(
+            f"rewrites go with a CSV of pairs, but the captions of {name!r} are generated"
+        )
     if str(name) in loaders:
         found = loaders[str(name)](data_folder(root), n_pairs, download)
     else:
@@ -93,7 +103,10 @@ def load_pairs(name, root=None, n_pairs=None, rewrites=(), unreadable="raise", d
     return without_unreadable(found) if unreadable == "skip" else found
 
 
-SCENES_PAIRS = {"n": 20_000, "seed": 2_000_001}  # apart from the seeds of the test and of pre-training
+SCENES_PAIRS = {
+    "n": 20_000,
+    "seed": 2_000_001,
+}  # apart from the seeds of the test and of pre-training
 CAPTIONS_SEED, N_REWRITES = SCENES_PAIRS["seed"], 4
 
 
@@ -108,7 +121,9 @@ def scenes(root=None, n_pairs=None, download=True):
 
 
 def photos(root, n_pairs=None, download=True):
-    """CIFAR-10's training photos, or a seeded draw of them, with captions generated from their classes."""
+    """CIFAR-10's training photos, or a seeded draw of them, with captions generated from their
+    classes.
+    """
     images, classes, labels = read_known("cifar10", root, "train", download)
     drawn = np.random.default_rng(SCENES_PAIRS["seed"]).permutation(len(images))[:n_pairs].tolist()
     facts = [{"class": classes[labels[i]]} for i in drawn]
@@ -123,13 +138,19 @@ def _generated(name, images, facts, images_key):
 
 
 def from_csv(path, root=None, rewrites=(), n_pairs=None):
-    """Pairs from a CSV file with the columns image and caption, or without a header; see `featpurity.data.pairs.load_pairs`."""
+    """Pairs from a CSV file with the columns image and caption, or without a header; see
+    `featpurity.data.pairs.load_pairs`.
+    """
     given, path = path, below(path, root)
     if path is None:
-        raise FileNotFoundError(f"pairs: expected scenes, photos or a CSV file, but there is no {given}")
+        raise FileNotFoundError(
+            f"pairs: expected scenes, photos or a CSV file, but there is no {given}"
+        )
     if path.stat().st_size == 0:
         raise ValueError(f"{path} is empty; expected the columns image and caption")
-    captions = read_captions(path)  # says so when it is not UTF-8, has no caption column, or is empty
+    captions = read_captions(
+        path
+    )  # says so when it is not UTF-8, has no caption column, or is empty
     table = read_table(path.read_text(encoding="utf-8-sig"))
     if "image" not in table:
         raise ValueError(f"{path}: expected the columns image and caption, got {list(table)}")
@@ -139,11 +160,15 @@ def from_csv(path, root=None, rewrites=(), n_pairs=None):
     rewritten = [read_captions(file) for file in files]
     for file, lines in zip(rewrites, rewritten):
         if len(lines) != len(captions):
-            raise ValueError(f"{file} has {len(lines)} captions, but {path} has {len(captions)} pairs; "
-                             "expected one line a pair")
+            raise ValueError(
+                f"{file} has {len(lines)} captions, but {path} has {len(captions)} pairs; "
+                "expected one line a pair"
+            )
     names = list(table["image"])
     if "" in names:
-        raise ValueError(f"{path}: row {names.index('') + 1} names no image; expected one for every pair")
+        raise ValueError(
+            f"{path}: row {names.index('') + 1} names no image; expected one for every pair"
+        )
     folders = [path.parent, path.parent / "images", *([Path(root).expanduser()] if root else [])]
     folder = next((one for one in folders if (one / names[0]).is_file()), folders[0])
     missing = [name for name in dict.fromkeys(names) if not (folder / name).is_file()]

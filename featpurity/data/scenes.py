@@ -1,8 +1,8 @@
 """The built-in generated world: one object on a background, drawn from six known attributes.
 
-A picture is a row of six class indices (`ATTRIBUTES` names them), so every attribute is a zero-shot data
-set with certain labels, and captions can be made right or wrong on purpose. Object and background never
-share a colour.
+A picture is a row of six class indices (`ATTRIBUTES` names them), so every attribute is a zero-shot
+data set with certain labels, and captions can be made right or wrong on purpose. Object and
+background never share a colour.
 """
 
 import hashlib
@@ -12,17 +12,31 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 COLOURS = {
-    "red": (222, 32, 38), "orange": (255, 136, 0), "yellow": (255, 228, 40), "green": (30, 140, 50),
-    "blue": (28, 60, 220), "cyan": (70, 220, 235), "purple": (118, 35, 160), "pink": (255, 140, 200),
-    "brown": (120, 70, 28), "black": (22, 22, 22), "grey": (140, 142, 145), "white": (250, 250, 250),
+    "red": (222, 32, 38),
+    "orange": (255, 136, 0),
+    "yellow": (255, 228, 40),
+    "green": (30, 140, 50),
+    "blue": (28, 60, 220),
+    "cyan": (70, 220, 235),
+    "purple": (118, 35, 160),
+    "pink": (255, 140, 200),
+    "brown": (120, 70, 28),
+    "black": (22, 22, 22),
+    "grey": (140, 142, 145),
+    "white": (250, 250, 250),
 }
 TEXTURES = ["plain", "striped", "spotted", "checked"]
 DIAMETERS = {"small": 19 / 64, "medium": 27 / 64, "large": 37 / 64}  # share of the picture's side
-PLACES = {"top left": (-1, -1), "top right": (1, -1), "bottom left": (-1, 1), "bottom right": (1, 1),
-          "centre": (0, 0)}
-OFFSET = 10 / 64          # how far the corners' objects lie from the centre, so that the largest still fits
+PLACES = {
+    "top left": (-1, -1),
+    "top right": (1, -1),
+    "bottom left": (-1, 1),
+    "bottom right": (1, 1),
+    "centre": (0, 0),
+}
+OFFSET = 10 / 64  # how far the corners' objects lie from the centre, so that the largest still fits
 OVERSAMPLING = 3
-RENDERER = "scenes-1"     # a new version whenever a picture would change: it is part of every key
+RENDERER = "scenes-1"  # a new version whenever a picture would change: it is part of every key
 
 
 def _round(x=0.0, y=0.0, rx=1.0, ry=None, start=0, stop=360):
@@ -53,11 +67,19 @@ def shapes():
         "circle": ([_round()], []),
         "ring": ([_round()], [_round(rx=0.5)]),
         "square": ([_box(-0.85, -0.85, 0.85, 0.85)], []),
-        "house": ([_box(-0.7, -0.2, 0.7, 1), [(-1, -0.1), (0, -1), (1, -0.1)], _box(0.4, -1, 0.7, -0.3)],
-                  [_box(-0.22, 0.3, 0.22, 1.1)]),
+        "house": (
+            [_box(-0.7, -0.2, 0.7, 1), [(-1, -0.1), (0, -1), (1, -0.1)], _box(0.4, -1, 0.7, -0.3)],
+            [_box(-0.22, 0.3, 0.22, 1.1)],
+        ),
         "triangle": ([[(0, -0.95), (1, 0.85), (-1, 0.85)]], []),
-        "tree": ([[(0, -1), (0.6, -0.25), (-0.6, -0.25)], [(0, -0.6), (0.95, 0.5), (-0.95, 0.5)],
-                  _box(-0.2, 0.5, 0.2, 1)], []),
+        "tree": (
+            [
+                [(0, -1), (0.6, -0.25), (-0.6, -0.25)],
+                [(0, -0.6), (0.95, 0.5), (-0.95, 0.5)],
+                _box(-0.2, 0.5, 0.2, 1),
+            ],
+            [],
+        ),
         "diamond": ([[(0, -1), (0.62, 0), (0, 1), (-0.62, 0)]], []),
         "hourglass": ([[(-0.8, -1), (0.8, -1), (0, 0.15)], [(-0.8, 1), (0.8, 1), (0, -0.15)]], []),
         "star": ([_star()], []),
@@ -65,16 +87,40 @@ def shapes():
         "heart": ([_heart()], []),
         "moon": ([_round()], [_round(x=0.5, y=-0.1, rx=0.85)]),
         "arrow": ([_box(-1, -0.3, 0.1, 0.3), [(0.05, -0.9), (1, 0), (0.05, 0.9)]], []),
-        "fish": ([_round(x=0.25, rx=0.75, ry=0.55), [(-0.1, 0), (-1, -0.75), (-1, 0.75)]],
-                 [_round(x=0.6, y=-0.15, rx=0.13)]),
-        "bolt": ([[(0.25, -1), (-0.7, 0.2), (-0.05, 0.2), (-0.3, 1), (0.7, -0.3), (0.05, -0.3)]], []),
-        "mushroom": ([_round(y=0.1, rx=1, ry=1.05, start=180, stop=360), _box(-0.32, 0, 0.32, 1)], []),
+        "fish": (
+            [_round(x=0.25, rx=0.75, ry=0.55), [(-0.1, 0), (-1, -0.75), (-1, 0.75)]],
+            [_round(x=0.6, y=-0.15, rx=0.13)],
+        ),
+        "bolt": (
+            [[(0.25, -1), (-0.7, 0.2), (-0.05, 0.2), (-0.3, 1), (0.7, -0.3), (0.05, -0.3)]],
+            [],
+        ),
+        "mushroom": (
+            [_round(y=0.1, rx=1, ry=1.05, start=180, stop=360), _box(-0.32, 0, 0.32, 1)],
+            [],
+        ),
     }
 
 
 ATTRIBUTES = {
-    "shape": ["circle", "ring", "square", "house", "triangle", "tree", "diamond", "hourglass",
-              "star", "cross", "heart", "moon", "arrow", "fish", "bolt", "mushroom"],
+    "shape": [
+        "circle",
+        "ring",
+        "square",
+        "house",
+        "triangle",
+        "tree",
+        "diamond",
+        "hourglass",
+        "star",
+        "cross",
+        "heart",
+        "moon",
+        "arrow",
+        "fish",
+        "bolt",
+        "mushroom",
+    ],
     "colour": list(COLOURS),
     "background": list(COLOURS),
     "texture": TEXTURES,
@@ -101,16 +147,22 @@ def sample(n, seed):
     if n < 1 or seed < 0:
         raise ValueError(f"expected n >= 1 pictures and a seed >= 0, got n={n}, seed={seed}")
     counts = [len(names) for names in ATTRIBUTES.values()]
-    rows = np.array([np.random.default_rng([seed, i]).integers(counts) for i in range(n)], dtype=np.int64)
+    rows = np.array(
+        [np.random.default_rng([seed, i]).integers(counts) for i in range(n)], dtype=np.int64
+    )
     same = rows[:, 1] == rows[:, 2]
-    shift = [np.random.default_rng([seed, i, 1]).integers(1, len(COLOURS)) for i in np.flatnonzero(same)]
+    shift = [
+        np.random.default_rng([seed, i, 1]).integers(1, len(COLOURS)) for i in np.flatnonzero(same)
+    ]
     rows[same, 2] = (rows[same, 2] + shift) % len(COLOURS)
     return rows
 
 
 @cache
 def _texture(name, side):
-    """Mask of (side, side): where the background takes its second shade. Eight periods across the picture."""
+    """Mask of (side, side): where the background takes its second shade. Eight periods across the
+    picture.
+    """
     y, x = np.mgrid[:side, :side] * (8 / side)
     second = {
         "plain": np.zeros((side, side), dtype=bool),
@@ -131,18 +183,22 @@ def render(row, size=64, rng=None):
     size : int, default 64
         Side in pixels.
     rng : numpy Generator, optional
-        When given, place, diameter, tilt and tints vary slightly, never enough to change an attribute's name.
+        When given, place, diameter, tilt and tints vary slightly, never enough to change an
+        attribute's name.
 
     Returns
     -------
     picture : PIL RGB image of (size, size)
     """
     shape, colour, background, texture, scale, place = (
-        names[i] for names, i in zip(ATTRIBUTES.values(), row, strict=True))
+        names[i] for names, i in zip(ATTRIBUTES.values(), row, strict=True)
+    )
     jitter = np.zeros(10) if rng is None else rng.uniform(-1, 1, 10)
     side = size * OVERSAMPLING
-    tint, ground = (np.clip(np.array(COLOURS[name]) + 10 * shift, 0, 255) for name, shift in
-                    [(colour, jitter[:3]), (background, jitter[3:6])])
+    tint, ground = (
+        np.clip(np.array(COLOURS[name]) + 10 * shift, 0, 255)
+        for name, shift in [(colour, jitter[:3]), (background, jitter[3:6])]
+    )
     shade = ground * 0.68 if ground.mean() > 90 else ground + 0.3 * (255 - ground)
     picture = Image.new("RGB", (side, side), tuple(ground.astype(int)))
     picture.paste(tuple(shade.astype(int)), mask=_texture(texture, side))

@@ -1,6 +1,7 @@
 """Augmented views of images: random crops that follow from a number, so that they can be stored and drawn again.
 
-Online training crops each image anew at every step; cached training stores the trunk features of a few crops.
+Online training crops each image anew at every step; cached training stores the trunk features of a
+few crops.
 """
 
 from dataclasses import replace
@@ -17,14 +18,18 @@ AREA = (0.5, 1)  # share of the image that a crop shows, as in the paper's train
 
 
 class Crop:
-    """RandomResizedCrop(0.5, 1) to the size that a preprocessing gives; the same draw gives the same crop."""
+    """RandomResizedCrop(0.5, 1) to the size that a preprocessing gives; the same draw gives the
+    same crop.
+    """
 
     def __init__(self, preprocess):
         size = preprocess(Image.new("RGB", (8, 8))).shape[-1]
         self.transform = RandomResizedCrop(size, AREA, interpolation=InterpolationMode.BICUBIC)
 
     def __call__(self, image, draw):
-        with torch.random.fork_rng(devices=[]):  # the global generator goes on as if nothing had been drawn
+        with torch.random.fork_rng(
+            devices=[]
+        ):  # the global generator goes on as if nothing had been drawn
             torch.manual_seed(draw)
             return self.transform(image)
 
@@ -34,7 +39,7 @@ class CroppedImages:
 
     def __init__(self, images, crop, seed):
         self.images, self.crop = images, crop
-        self.draws = np.random.default_rng(seed).integers(2 ** 31, size=len(images))
+        self.draws = np.random.default_rng(seed).integers(2**31, size=len(images))
 
     def __len__(self):
         return len(self.images)
@@ -71,5 +76,9 @@ def image_views(clip, dataset, n_views, seed=0, store=None, **options):
     for view in range(n_views):
         images = CroppedImages(dataset.images, crop, [seed, view])
         key = content_hash((dataset.images_key, repr(crop.transform), seed, view))
-        views.append(image_trunk_features(clip, replace(dataset, images=images, images_key=key), store, **options))
+        views.append(
+            image_trunk_features(
+                clip, replace(dataset, images=images, images_key=key), store, **options
+            )
+        )
     return torch.stack(views)

@@ -1,8 +1,8 @@
 """Run each tower once: trunk features and embeddings, kept in a store on disk.
 
-The store holds what enters a projection, so that every projection fine-tuned on one trunk shares them. Several
-processes may work on one store: under torchrun each takes its share of the shards, and otherwise the last to
-finish a shard leaves its equal result.
+The store holds what enters a projection, so that every projection fine-tuned on one trunk shares
+them. Several processes may work on one store: under torchrun each takes its share of the shards,
+and otherwise the last to finish a shard leaves its equal result.
 """
 
 from pathlib import Path
@@ -39,7 +39,9 @@ def embed_images(clip, dataset, store=None, **options):
     labels : int64 tensor of shape (n,)
     """
     features = image_trunk_features(clip, dataset, store, **options)
-    return _project(clip, clip.project_image, features), torch.as_tensor(dataset.labels, dtype=torch.int64)
+    return _project(clip, clip.project_image, features), torch.as_tensor(
+        dataset.labels, dtype=torch.int64
+    )
 
 
 def embed_texts(clip, texts, store=None, **options):
@@ -50,22 +52,34 @@ def embed_texts(clip, texts, store=None, **options):
 def embed_classes(clip, classes, templates, store=None, **options):
     """The zero-shot classifier of `featpurity.class_embeddings`, its prompts' trunk features from the store when there.
 
-    The parameters are as there and in `text_trunk_features`; float tensor of shape (n_classes, d) on the CPU, unit rows.
+    The parameters are as there and in `text_trunk_features`; float tensor of shape (n_classes, d)
+    on the CPU, unit rows.
     """
-    units = embed_texts(clip, fill(classes, templates), store, **options)  # those of a class side by side
+    units = embed_texts(
+        clip, fill(classes, templates), store, **options
+    )  # those of a class side by side
     return F.normalize(units.unflatten(0, (len(classes), len(templates))).mean(1), dim=1)
 
 
 def image_trunk_features(clip, dataset, store=None, **options):
     """What enters the image projection, for each image: float tensor of shape (n, width_I) on the CPU.
 
-    Options and errors are those of `image_trunk_features_of`, which does the work for several models.
+    Options and errors are those of `image_trunk_features_of`, which does the work for several
+    models.
     """
     return image_trunk_features_of([clip], dataset, store, **options)[0]
 
 
-def image_trunk_features_of(clips, dataset, store=None, batch_size=256, workers=0, precision="fp32",
-                            compiled=False, progress=True):
+def image_trunk_features_of(
+    clips,
+    dataset,
+    store=None,
+    batch_size=256,
+    workers=0,
+    precision="fp32",
+    compiled=False,
+    progress=True,
+):
     """Image trunk features of several models; each image is decoded once for all that share a preprocessing.
 
     Parameters
@@ -91,14 +105,17 @@ def image_trunk_features_of(clips, dataset, store=None, batch_size=256, workers=
     Raises
     ------
     ValueError
-        Before any model runs: for unreadable images, all named at once, or unknown options. Later: for features
-        that are not finite.
+        Before any model runs: for unreadable images, all named at once, or unknown options. Later:
+        for features that are not finite.
     TimeoutError
         Under torchrun, when another process stops writing its shards.
     """
     _check(precision, batch_size, len(dataset))
     images, inverse = _distinct(dataset.images)
-    keys = [("image", clip.image_key, clip.preprocess_name, dataset.images_key, precision) for clip in clips]
+    keys = [
+        ("image", clip.image_key, clip.preprocess_name, dataset.images_key, precision)
+        for clip in clips
+    ]
     shards = [Shards(store, key, len(images)) for key in keys]
     if any(one.missing for one in shards):
         refuse_unreadable(dataset, store)
@@ -131,10 +148,16 @@ def text_trunk_features(clip, texts, store=None, batch_size=256, precision="fp32
 
 
 def decoder(images, batches, clip, workers=0):
-    """Batches of decoded and preprocessed images (size, 3, S, S), one for each range (start, stop) in `batches`."""
+    """Batches of decoded and preprocessed images (size, 3, S, S), one for each range (start, stop)
+    in `batches`.
+    """
     rows = [range(*batch) for batch in batches]
-    return DataLoader(_Decoded(images, clip.preprocess), batch_sampler=rows, num_workers=workers,
-                      pin_memory=clip.device.type == "cuda")
+    return DataLoader(
+        _Decoded(images, clip.preprocess),
+        batch_sampler=rows,
+        num_workers=workers,
+        pin_memory=clip.device.type == "cuda",
+    )
 
 
 class _Decoded(Dataset):
@@ -149,7 +172,9 @@ class _Decoded(Dataset):
 
 
 def runner(clip, trunk, precision, compiled=False):
-    """A function of a batch, wherever it is, to the trunk's features on the model's device, in a precision."""
+    """A function of a batch, wherever it is, to the trunk's features on the model's device, in a
+    precision.
+    """
     trunk = torch.compile(trunk) if compiled else trunk
     kind = PRECISIONS[precision]
 
@@ -166,9 +191,15 @@ def runner(clip, trunk, precision, compiled=False):
 
 
 def _batches(shards, batch_size):
-    """Ranges of rows that any of the shards lack and this process computes, none across the end of a shard."""
+    """Ranges of rows that any of the shards lack and this process computes, none across the end of
+    a shard.
+    """
     ranges = sorted({part for one in shards for part in one.mine()})
-    return [(row, min(row + batch_size, stop)) for start, stop in ranges for row in range(start, stop, batch_size)]
+    return [
+        (row, min(row + batch_size, stop))
+        for start, stop in ranges
+        for row in range(start, stop, batch_size)
+    ]
 
 
 def _fill(towers, batches, loaded, title):
@@ -204,9 +235,13 @@ def refuse_unreadable(dataset, store):
         return
     broken = dataset.images.unreadable()
     if broken:
-        listed = "\n".join(f"  {dataset.images.source / name}: {why}" for name, why in broken.items())
-        raise ValueError(f"{dataset.name}: {len(broken)} of {len(dataset)} images cannot be read; mend or remove "
-                         f"them, or load the data set with unreadable='skip':\n{listed}")
+        listed = "\n".join(
+            f"  {dataset.images.source / name}: {why}" for name, why in broken.items()
+        )
+        raise ValueError(
+            f"{dataset.name}: {len(broken)} of {len(dataset)} images cannot be read; mend or remove "
+            f"them, or load the data set with unreadable='skip':\n{listed}"
+        )
     if passed:
         passed.parent.mkdir(parents=True, exist_ok=True)
         passed.touch()
@@ -216,7 +251,9 @@ def _project(clip, project, features, batch_size=65536):
     parts = (project(part.to(clip.device)).float() for part in features.split(batch_size))
     embeddings = torch.cat([F.normalize(part, dim=1).cpu() for part in parts])
     if not torch.isfinite(embeddings).all():
-        raise ValueError(f"{clip.name}: embeddings hold NaN or infinity; its projection or trunk is broken")
+        raise ValueError(
+            f"{clip.name}: embeddings hold NaN or infinity; its projection or trunk is broken"
+        )
     return embeddings
 
 
@@ -224,7 +261,9 @@ def _check(precision, batch_size, n):
     if precision not in PRECISIONS:
         raise ValueError(f"precision: expected one of {', '.join(PRECISIONS)}, got {precision!r}")
     if batch_size < 1 or n < 1:
-        raise ValueError(f"expected a batch size of 1 or more and at least one row, got {batch_size} and {n}")
+        raise ValueError(
+            f"expected a batch size of 1 or more and at least one row, got {batch_size} and {n}"
+        )
 
 
 @torch.no_grad()

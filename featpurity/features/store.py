@@ -9,20 +9,22 @@ import warnings
 from pathlib import Path
 
 import torch
-from safetensors import safe_open, SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from featpurity.files import content_hash
 
 ROWS = 2048  # rows a shard: seconds of work that a killed run loses
-PATIENCE = 1800  # seconds without a new shard after which the process that owes it is taken for dead
+PATIENCE = (
+    1800  # seconds without a new shard after which the process that owes it is taken for dead
+)
 
 
 class Shards:
     """The (n, width) features under one key: rows that are there, rows that are missing.
 
-    A shard is a safetensors file with the SHA-256 of its numbers. One that was cut off, edited or belongs to
-    another key is noticed when read, with a warning, and counts as missing.
+    A shard is a safetensors file with the SHA-256 of its numbers. One that was cut off, edited or
+    belongs to another key is noticed when read, with a warning, and counts as missing.
 
     Parameters
     ----------
@@ -54,7 +56,9 @@ class Shards:
         return [one for one in self.ranges if one not in self.parts]
 
     def mine(self):
-        """The missing ranges that fall to this process under torchrun; all of them otherwise, or without a store."""
+        """The missing ranges that fall to this process under torchrun; all of them otherwise, or
+        without a store.
+        """
         rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
         if not self.folder:
             return self.missing
@@ -73,8 +77,10 @@ class Shards:
             return
         whole = torch.cat(self.pending.pop(part)).cpu().contiguous()  # (rows, width)
         if not torch.isfinite(whole).all():
-            raise ValueError(f"features of {source} hold NaN or infinity in rows {part[0]} .. {part[1] - 1}; "
-                             "the weights are broken or the precision does not hold their range")
+            raise ValueError(
+                f"features of {source} hold NaN or infinity in rows {part[0]} .. {part[1] - 1}; "
+                "the weights are broken or the precision does not hold their range"
+            )
         self.parts[part] = whole
         if self.folder:
             self._write(part, whole)
@@ -92,7 +98,9 @@ class Shards:
                     self.parts[part] = self._checked(path, part)
                 except (SafetensorError, OSError, ValueError) as error:
                     self.damaged[part] = _version(path)  # one warning for each damaged file
-                    warnings.warn(f"{path} is damaged and will be computed again: {error}", stacklevel=2)
+                    warnings.warn(
+                        f"{path} is damaged and will be computed again: {error}", stacklevel=2
+                    )
 
     def wait_for_others(self, every=0.5, patience=None):
         """Under torchrun: until the other processes have written the shards that fell to them.
@@ -113,9 +121,11 @@ class Shards:
         while missing := self.missing:
             if time.monotonic() - heard > patience:
                 rows = ", ".join(f"{start} .. {stop - 1}" for start, stop in missing[:3])
-                raise TimeoutError(f"{self.folder}: waited {patience:g} s for {len(missing)} shards of other processes "
-                                   f"(rows {rows}{', ...' * (len(missing) > 3)}), and none came; did one of them die? "
-                                   "Start again: what is there is kept")
+                raise TimeoutError(
+                    f"{self.folder}: waited {patience:g} s for {len(missing)} shards of other processes "
+                    f"(rows {rows}{', ...' * (len(missing) > 3)}), and none came; did one of them die? "
+                    "Start again: what is there is kept"
+                )
             time.sleep(every)
             self.read()
             heard = time.monotonic() if len(self.missing) < len(missing) else heard
@@ -137,7 +147,9 @@ class Shards:
         with safe_open(path, "pt") as file:
             about, features = file.metadata() or {}, file.get_tensor("features")
         if about.get("key") != self.key or len(features) != part[1] - part[0]:
-            raise ValueError(f"expected {part[1] - part[0]} rows of key {self.key[:8]}, got {tuple(features.shape)}")
+            raise ValueError(
+                f"expected {part[1] - part[0]} rows of key {self.key[:8]}, got {tuple(features.shape)}"
+            )
         if about.get("sha256") != _digest(features):
             raise ValueError("its numbers differ from its SHA-256")
         return features

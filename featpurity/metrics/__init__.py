@@ -1,1 +1,3 @@
-"""Tensors in, numbers out: purity, accuracy, silhouette, pruning curves, intervals. Knows no sibling."""
+"""Tensors in, numbers out: purity, accuracy, silhouette, pruning curves, intervals. Knows no
+sibling.
+"""

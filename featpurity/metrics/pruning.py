@@ -1,19 +1,21 @@
 """Keep only some neurons and watch the zero-shot accuracy: one curve for each order of the neurons.
 
-The plain way masks the embeddings and classifies them anew for each number k of kept neurons. Here the
-class scores of k neurons are those of k - 1 plus one outer product, so that a whole curve, every k from
-1 to d, costs less than the plain way takes for a few points.
+The plain way masks the embeddings and classifies them anew for each number k of kept neurons. Here
+the class scores of k neurons are those of k - 1 plus one outer product, so that a whole curve,
+every k from 1 to d, costs less than the plain way takes for a few points.
 
 References
 ----------
-Sun, Zhang, Li & Wang (NeurIPS 2025), section 5: high purity is their Min Sparse, low purity Max Sparse.
+Sun, Zhang, Li & Wang (NeurIPS 2025), section 5: high purity is their Min Sparse, low purity Max
+Sparse.
 """
 
 import torch
 
 # The numbers of kept neurons on the paper's horizontal axis, for d = 512.
 PAPER_KEPT = (200, 250, 300, 350, 400, 450, 500)
-# Class scores held at once (so that they stay in the processor's cache) and values of k compared at once.
+# Class scores held at once (so that they stay in the processor's cache) and values of k compared at
+# once.
 CACHED_SCORES = 2**18
 KS_AT_ONCE = 32
 
@@ -34,13 +36,14 @@ def pruning_curve(embeddings, class_embeddings, labels, order):
     Returns
     -------
     accuracy : float tensor of shape (d,)
-        Entry k-1 is the share of right predictions with the first k neurons, so the last is the full accuracy.
-        The class of the lower index wins a tie, as in argmax.
+        Entry k-1 is the share of right predictions with the first k neurons, so the last is the
+        full accuracy. The class of the lower index wins a tie, as in argmax.
 
     Raises
     ------
     ValueError
-        For shapes that do not fit, NaN, labels outside the classes, or an order that is no permutation.
+        For shapes that do not fit, NaN, labels outside the classes, or an order that is no
+        permutation.
     """
     right_images = torch.zeros(len(order), dtype=torch.int64, device=embeddings.device)
     for ks, _, right in _right_predictions(embeddings, class_embeddings, labels, order):
@@ -51,8 +54,8 @@ def pruning_curve(embeddings, class_embeddings, labels, order):
 def area_by_image(embeddings, class_embeddings, labels, order):
     """For each image the share of k in 1 .. d for which it is classified right: float tensor of shape (n,).
 
-    Its mean over images is the area under `pruning_curve` (on a horizontal axis of length 1), so its bootstrap
-    over images gives the area's interval. Parameters as in `pruning_curve`.
+    Its mean over images is the area under `pruning_curve` (on a horizontal axis of length 1), so
+    its bootstrap over images gives the area's interval. Parameters as in `pruning_curve`.
     """
     right_ks = torch.zeros(len(labels), dtype=torch.int64, device=embeddings.device)
     for _, images, right in _right_predictions(embeddings, class_embeddings, labels, order):
@@ -61,7 +64,9 @@ def area_by_image(embeddings, class_embeddings, labels, order):
 
 
 def prune(embeddings, order, k):
-    """Set all but the first k neurons of an order to zero: a float tensor of shape (n, d), not normalised again."""
+    """Set all but the first k neurons of an order to zero: a float tensor of shape (n, d), not
+    normalised again.
+    """
     d = embeddings.shape[-1]
     if not 1 <= k <= d:
         raise ValueError(f"k: expected a number of neurons in 1 .. {d}, got {k}")
@@ -73,7 +78,9 @@ def prune(embeddings, order, k):
 def paper_kept(d):
     """A grid of kept numbers for a model of d neurons that includes the paper's, scaled by d / 512."""
     paper = {round(k * d / 512) for k in PAPER_KEPT}
-    return sorted({max(1, round(share * d)) for share in (0.02, 0.05, 0.1, 0.2, 0.3, 0.6, 0.9)} | paper | {d})
+    return sorted(
+        {max(1, round(share * d)) for share in (0.02, 0.05, 0.1, 0.2, 0.3, 0.6, 0.9)} | paper | {d}
+    )
 
 
 def random_orders(d, n_orders, seed=0):
@@ -83,17 +90,24 @@ def random_orders(d, n_orders, seed=0):
 
 
 def _right_predictions(embeddings, class_embeddings, labels, order):
-    """Yield blocks of right predictions: (slice of k - 1, slice of images, bool tensor (ks, images))."""
+    """Yield blocks of right predictions: (slice of k - 1, slice of images, bool tensor (ks,
+    images)).
+    """
     _check(embeddings, class_embeddings, labels, order)
-    classes = class_embeddings.float()[:, order].T.contiguous()  # (d, n_classes) one kept neuron after the other
+    classes = class_embeddings.float()[
+        :, order
+    ].T.contiguous()  # (d, n_classes) one kept neuron after the other
     d, n_classes = classes.shape
     some = max(1, CACHED_SCORES // n_classes)
     for start in range(0, len(labels), some):
         images = slice(start, start + some)
-        coordinates, truth = embeddings[images].float().T.contiguous(), labels[images]  # (d, m), (m,)
+        coordinates, truth = (
+            embeddings[images].float().T.contiguous(),
+            labels[images],
+        )  # (d, m), (m,)
         m = len(truth)
-        # Each image's own class is kept out of the scores: an amax over its rivals is many times faster than an
-        # argmax over all classes, and it shows the ties.
+        # Each image's own class is kept out of the scores: an amax over its rivals is many times
+        # faster than an argmax over all classes, and it shows the ties.
         rivals = coordinates.new_zeros(n_classes, m)
         rivals[truth, torch.arange(m, device=truth.device)] = -torch.inf
         own = coordinates.new_zeros(1, m)
@@ -108,14 +122,20 @@ def _right_predictions(embeddings, class_embeddings, labels, order):
             tied = own == best_rival
             for row in tied.any(1).nonzero().flatten().tolist():  # rare: the plain way decides
                 kept, at = first + row + 1, tied[row]
-                right[row, at] = (coordinates[order[:kept]][:, at].T @ classes[:kept]).argmax(1) == truth[at]
+                right[row, at] = (coordinates[order[:kept]][:, at].T @ classes[:kept]).argmax(
+                    1
+                ) == truth[at]
             yield ks, images, right
 
 
 def _check(embeddings, class_embeddings, labels, order):
     d, n_classes = embeddings.shape[-1], len(class_embeddings)
     shapes = tuple(tuple(t.shape) for t in (embeddings, class_embeddings, labels))
-    if embeddings.ndim != 2 or shapes != (embeddings.shape, (n_classes, d), embeddings.shape[:1]) or 0 in shapes[0]:
+    if (
+        embeddings.ndim != 2
+        or shapes != (embeddings.shape, (n_classes, d), embeddings.shape[:1])
+        or 0 in shapes[0]
+    ):
         raise ValueError(
             "expected embeddings (n, d), class embeddings (n_classes, d) and labels (n,) with n >= 1, got "
             + ", ".join(map(str, shapes))
@@ -123,6 +143,12 @@ def _check(embeddings, class_embeddings, labels, order):
     if not (torch.isfinite(embeddings).all() and torch.isfinite(class_embeddings).all()):
         raise ValueError("embeddings: expected finite numbers, got NaN or infinity")
     if labels.min() < 0 or labels.max() >= n_classes:
-        raise ValueError(f"labels: expected 0 .. {n_classes - 1}, got {labels.min().item()} .. {labels.max().item()}")
-    if order.shape != (d,) or not torch.equal(order.sort().values, torch.arange(d, device=order.device)):
-        raise ValueError(f"order: expected a permutation of 0 .. {d - 1}, got a tensor of shape {tuple(order.shape)}")
+        raise ValueError(
+            f"labels: expected 0 .. {n_classes - 1}, got {labels.min().item()} .. {labels.max().item()}"
+        )
+    if order.shape != (d,) or not torch.equal(
+        order.sort().values, torch.arange(d, device=order.device)
+    ):
+        raise ValueError(
+            f"order: expected a permutation of 0 .. {d - 1}, got a tensor of shape {tuple(order.shape)}"
+        )

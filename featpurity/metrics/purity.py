@@ -2,8 +2,8 @@
 
 A *neuron* is one coordinate of the space that images and texts share: one output of a tower's
 projection, with a weight vector as long as the trunk is wide. Neurons whose weight vectors point in
-unrelated directions read different features; neurons that point the same way mix them. The paper calls
-the first *pure* and measures it by the cosine between weight vectors.
+unrelated directions read different features; neurons that point the same way mix them. The paper
+calls the first *pure* and measures it by the cosine between weight vectors.
 
 References
 ----------
@@ -24,7 +24,9 @@ def _check_neurons(neurons, name="neurons"):
         raise ValueError(f"{name}: expected finite weights, got NaN or infinity")
     dead = (neurons.norm(dim=1) == 0).nonzero().flatten().tolist()
     if dead:
-        raise ValueError(f"{name}: a neuron of norm 0 has no direction, got {len(dead)} of them (first: {dead[0]})")
+        raise ValueError(
+            f"{name}: a neuron of norm 0 has no direction, got {len(dead)} of them (first: {dead[0]})"
+        )
 
 
 def cosine_matrix(neurons):
@@ -53,7 +55,8 @@ def cosine_matrix(neurons):
 def avg_abs_cos(neurons):
     """Average |cos| of one tower: the sum of |cosine_matrix| divided by d^2.
 
-    The zero diagonal counts in the mean, as in the paper. Compare with `chance_level`, never with 0.
+    The zero diagonal counts in the mean, as in the paper. Compare with `chance_level`, never with
+    0.
 
     Parameters
     ----------
@@ -70,8 +73,8 @@ def avg_abs_cos(neurons):
 def avg_abs_cos_error(neurons):
     """Standard error of `avg_abs_cos` over the choice of neurons, by the jackknife.
 
-    It says how far another d neurons of the same kind would give another value; it says nothing about how far
-    another training run would. Needs at least 3 neurons.
+    It says how far another d neurons of the same kind would give another value; it says nothing
+    about how far another training run would. Needs at least 3 neurons.
 
     References
     ----------
@@ -81,7 +84,9 @@ def avg_abs_cos_error(neurons):
     if d < 3:
         raise ValueError(f"neurons: the jackknife needs at least 3, got {d}")
     row_sums = cosine_matrix(neurons).abs().sum(1).double()  # (d,)
-    without_one = (row_sums.sum() - 2 * row_sums) / ((d - 1) * (d - 2))  # mean |cos| of the pairs that are left
+    without_one = (row_sums.sum() - 2 * row_sums) / (
+        (d - 1) * (d - 2)
+    )  # mean |cos| of the pairs that are left
     variance = (d - 1) / d * (without_one - without_one.mean()).square().sum()
     return (d - 1) / d * variance.sqrt().item()
 
@@ -94,8 +99,8 @@ def max_abs_cos(neurons):
 def chance_level(width):
     """Mean |cos| of two independent random directions in `width` dimensions.
 
-    Exactly Gamma(width / 2) / (sqrt(pi) Gamma((width + 1) / 2)); about sqrt(2 / (pi width)) for a wide
-    trunk: 0.035 for 512, 0.029 for 768.
+    Exactly Gamma(width / 2) / (sqrt(pi) Gamma((width + 1) / 2)); about sqrt(2 / (pi width)) for a
+    wide trunk: 0.035 for 512, 0.029 for 768.
     """
     if width < 1:
         raise ValueError(f"width: expected at least 1, got {width}")
@@ -122,7 +127,9 @@ def purity_scores(image_neurons, text_neurons):
         raise ValueError(
             f"expected as many image as text neurons, got {len(image_neurons)} and {len(text_neurons)}"
         )
-    return cosine_matrix(image_neurons).abs().sum(1) + cosine_matrix(text_neurons).abs().sum(1)  # (d,)
+    return cosine_matrix(image_neurons).abs().sum(1) + cosine_matrix(text_neurons).abs().sum(
+        1
+    )  # (d,)
 
 
 def purity_order(image_neurons, text_neurons):

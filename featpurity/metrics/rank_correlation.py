@@ -1,14 +1,16 @@
 """A ladder of models that differ in the quality of their data: groups by name, rank correlation within the groups.
 
-More computing makes a model better and may change its purity too. Over models of several scales the two can therefore
-move together, or against one another, whatever purity has to do with accuracy. So models are ranked only among those
-of the same architecture and scale, which differ in their data alone.
+More computing makes a model better and may change its purity too. Over models of several scales the
+two can therefore move together, or against one another, whatever purity has to do with accuracy. So
+models are ranked only among those of the same architecture and scale, which differ in their data
+alone.
 
 References
 ----------
 Gadre et al. (2023), DataComp: the models, their scales and filters.
-Taylor (1987), Kendall's and Spearman's correlation coefficients in the presence of a blocking variable.
-Bonett & Wright (2000), Sample size requirements for estimating Pearson, Kendall and Spearman correlations.
+Taylor (1987), Kendall's and Spearman's correlation coefficients in the presence of a blocking
+variable. Bonett & Wright (2000), Sample size requirements for estimating Pearson, Kendall and
+Spearman correlations.
 """
 
 import math
@@ -21,12 +23,16 @@ import numpy as np
 import pandas as pd
 
 SCALES = {"s": "small", "m": "medium", "l": "large", "xl": "xlarge"}
-TAG = re.compile(r"(commonpool|datacomp)_(s|m|l|xl)(?:_(basic|text|image|laion|clip))?_s\d+[mb]_b\d+k")
+TAG = re.compile(
+    r"(commonpool|datacomp)_(s|m|l|xl)(?:_(basic|text|image|laion|clip))?_s\d+[mb]_b\d+k"
+)
 
 
 @dataclass(frozen=True)
 class Rung:
-    """One model of a ladder: its name, its architecture, its scale of computing, and how its data were filtered."""
+    """One model of a ladder: its name, its architecture, its scale of computing, and how its data
+    were filtered.
+    """
 
     model: str
     architecture: str
@@ -45,14 +51,17 @@ def rung(model):
     Parameters
     ----------
     model : str
-        A name of DataComp's family, as `ViT-B-32:commonpool_s_clip_s13m_b4k`, is taken apart: data "none" (unfiltered),
-        "basic", "text", "image", "laion", "clip" or "datacomp". For `local-dir:.../GROUP/NAME` the folder that holds
-        the model's is its group and its own name the data. Any other name describes itself, and is a group of its own.
+        A name of DataComp's family, as `ViT-B-32:commonpool_s_clip_s13m_b4k`, is taken apart: data
+        "none" (unfiltered), "basic", "text", "image", "laion", "clip" or "datacomp". For
+        `local-dir:.../GROUP/NAME` the folder that holds the model's is its group and its own name
+        the data. Any other name describes itself, and is a group of its own.
     """
     architecture, _, tag = model.partition(":")
     if known := TAG.fullmatch(tag):
         pool, scale, data = known.groups()
-        return Rung(model, architecture, SCALES[scale], pool if pool == "datacomp" else data or "none")
+        return Rung(
+            model, architecture, SCALES[scale], pool if pool == "datacomp" else data or "none"
+        )
     if architecture == "local-dir":
         folder = Path(tag).resolve()
         return Rung(model, folder.parent.name, "", folder.name)
@@ -60,7 +69,9 @@ def rung(model):
 
 
 def rungs(models):
-    """The rungs of several models; ValueError for one named twice, or when their groups hold too few to compare."""
+    """The rungs of several models; ValueError for one named twice, or when their groups hold too
+    few to compare.
+    """
     if twice := [model for model, count in Counter(models).items() if count > 1]:
         raise ValueError(f"expected every model once, got {', '.join(twice)} more than once")
     found = [rung(model) for model in models]
@@ -69,7 +80,9 @@ def rungs(models):
 
 
 def group_ranks(values, groups):
-    """Ranks within each group as float array (n,), centred at 0 and divided by the group's size; ties share their mean."""
+    """Ranks within each group as float array (n,), centred at 0 and divided by the group's size;
+    ties share their mean.
+    """
     by_group = pd.Series(np.asarray(values, dtype=float)).groupby(np.asarray(groups))
     size = by_group.transform("size")
     return ((by_group.rank() - (size + 1) / 2) / size).to_numpy()
@@ -93,36 +106,53 @@ def rank_correlation(x, y, groups=None, n_permutations=9999, seed=0):
         models, groups : int
             Those that count: a model alone in its group has nothing to be compared with.
         spearman : float in [-1, 1]
-            The correlation of `group_ranks`. For groups of equal size without ties, the mean of their Spearman correlations.
+            The correlation of `group_ranks`. For groups of equal size without ties, the mean of
+            their Spearman correlations.
         low, high : float
-            Its 95 % interval: Fisher's z with Bonett and Wright's variance, a degree of freedom less for each further
-            group. A perfect correlation counts as one short of it by two neighbours, as its variance would be 0. Strong
-            correlations (above 0.8) of small groups come out too weak, so that the interval errs towards 0.
+            Its 95 % interval: Fisher's z with Bonett and Wright's variance, a degree of freedom
+            less for each further group. A perfect correlation counts as one short of it by two
+            neighbours, as its variance would be 0. Strong correlations (above 0.8) of small groups
+            come out too weak, so that the interval errs towards 0.
         kendall : float in [-1, 1]
-            Pairs within groups that agree in order, less those that disagree, as a share (tau-b where there are ties).
+            Pairs within groups that agree in order, less those that disagree, as a share (tau-b
+            where there are ties).
         p : float
             Share of the permutations whose |spearman| is at least as large, the observed order counted as one more.
 
     Raises
     ------
     ValueError
-        For shapes that do not fit, NaN, a measure without differences, or too few models: at least 3 more than groups.
+        For shapes that do not fit, NaN, a measure without differences, or too few models: at least
+        3 more than groups.
     """
     x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     groups = np.full(x.shape, "all") if groups is None else np.asarray(groups)
     if x.ndim != 1 or not x.shape == y.shape == groups.shape or not np.isfinite([x, y]).all():
-        raise ValueError(f"expected finite x, y and groups of one shape (n,), got {x.shape}, {y.shape}, {groups.shape}")
+        raise ValueError(
+            f"expected finite x, y and groups of one shape (n,), got {x.shape}, {y.shape}, {groups.shape}"
+        )
     sizes = _check_groups(groups)
     ranks = group_ranks(x, groups), group_ranks(y, groups)
     if not all(one.any() for one in ranks):
-        raise ValueError(f"expected measures that differ within some group, got {x.tolist()} and {y.tolist()}")
+        raise ValueError(
+            f"expected measures that differ within some group, got {x.tolist()} and {y.tolist()}"
+        )
     length = math.sqrt(np.prod([one @ one for one in ranks]))
     spearman = float(ranks[0] @ ranks[1] / length)
     low, high = _interval(spearman, sizes)
-    shuffled = _shuffled(ranks[1], groups, n_permutations, seed) @ ranks[0] / length  # (n_permutations,)
+    shuffled = (
+        _shuffled(ranks[1], groups, n_permutations, seed) @ ranks[0] / length
+    )  # (n_permutations,)
     as_large = np.count_nonzero(np.abs(shuffled) >= abs(spearman) - 1e-12)
-    return dict(models=sum(sizes), groups=len(sizes), spearman=spearman, low=low, high=high,
-                kendall=_kendall(x, y, groups), p=(1 + as_large) / (1 + n_permutations))
+    return dict(
+        models=sum(sizes),
+        groups=len(sizes),
+        spearman=spearman,
+        low=low,
+        high=high,
+        kendall=_kendall(x, y, groups),
+        p=(1 + as_large) / (1 + n_permutations),
+    )
 
 
 def _check_groups(groups):
@@ -130,21 +160,29 @@ def _check_groups(groups):
     counts = Counter(np.asarray(groups).tolist())
     sizes = [size for size in counts.values() if size > 1]
     if sum(sizes) - len(sizes) < 3:
-        raise ValueError("too few models to rank within their groups: expected one group of 4, two that hold 5, or "
-                         f"more, got {', '.join(f'{size} of {name!r}' for name, size in counts.items()) or 'none'}")
+        raise ValueError(
+            "too few models to rank within their groups: expected one group of 4, two that hold 5, or "
+            f"more, got {', '.join(f'{size} of {name!r}' for name, size in counts.items()) or 'none'}"
+        )
     return sizes
 
 
 def _kendall(x, y, groups):
     together = groups[:, None] == groups
-    a, b = (np.sign(one[:, None] - one) * together for one in (x, y))  # (n, n): which of two is larger
+    a, b = (
+        np.sign(one[:, None] - one) * together for one in (x, y)
+    )  # (n, n): which of two is larger
     return float((a * b).sum() / math.sqrt((a * a).sum() * (b * b).sum()))
 
 
 def _interval(spearman, sizes):
     """95 % interval of a rank correlation within groups of these sizes."""
-    squares = sum((size**2 - 1) / (12 * size) for size in sizes)  # of all ranks, as `group_ranks` scales them
-    nearly_one = 1 - 1 / (max(sizes) ** 2 * squares)  # two neighbours in the largest group change places
+    squares = sum(
+        (size**2 - 1) / (12 * size) for size in sizes
+    )  # of all ranks, as `group_ranks` scales them
+    nearly_one = 1 - 1 / (
+        max(sizes) ** 2 * squares
+    )  # two neighbours in the largest group change places
     counted = min(max(spearman, -nearly_one), nearly_one)
     half = 1.96 * math.sqrt((1 + counted**2 / 2) / (sum(sizes) - len(sizes) - 2))
     low, high = (math.tanh(math.atanh(counted) + end) for end in (-half, half))

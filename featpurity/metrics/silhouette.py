@@ -14,9 +14,9 @@ from featpurity.metrics.zeroshot import check_embeddings
 def silhouette(embeddings, labels):
     """Exact mean silhouette of the classes for the cosine metric.
 
-    The mean cosine distance of an image to a class is 1 - u . S / N, with u the image's unit vector, S the
-    sum of the class's unit vectors and N their number. So the score costs n x classes x d, not n^2 x d, and
-    is equal to scikit-learn's `silhouette_score(..., metric="cosine")`.
+    The mean cosine distance of an image to a class is 1 - u . S / N, with u the image's unit
+    vector, S the sum of the class's unit vectors and N their number. So the score costs n x classes
+    x d, not n^2 x d, and is equal to scikit-learn's `silhouette_score(..., metric="cosine")`.
 
     Parameters
     ----------
@@ -59,8 +59,12 @@ def silhouette_curve(embeddings, labels, order, kept):
         Each the silhouette of the k kept columns, which the cosine metric normalises anew.
     """
     d = embeddings.shape[1]
-    if order.shape != (d,) or not torch.equal(order.sort().values, torch.arange(d, device=order.device)):
-        raise ValueError(f"order: expected a permutation of 0 .. {d - 1}, got shape {tuple(order.shape)}")
+    if order.shape != (d,) or not torch.equal(
+        order.sort().values, torch.arange(d, device=order.device)
+    ):
+        raise ValueError(
+            f"order: expected a permutation of 0 .. {d - 1}, got shape {tuple(order.shape)}"
+        )
     wrong = [k for k in kept if not 1 <= k <= d]
     if wrong:
         raise ValueError(f"kept: expected numbers of neurons in 1 .. {d}, got {wrong}")
@@ -79,7 +83,9 @@ def _groups(labels):
 
 
 def _weighted_silhouette(unit, groups, n_classes, weights):
-    """Mean silhouette when image i stands `weights[i]` times in the sample (a bootstrap draw has such weights)."""
+    """Mean silhouette when image i stands `weights[i]` times in the sample (a bootstrap draw has
+    such weights).
+    """
     counts = weights.new_zeros(n_classes).index_add_(0, groups, weights)  # (n_classes,)
     sums = unit.new_zeros(n_classes, unit.shape[1]).index_add_(0, groups, unit * weights[:, None])
     to_class = counts - unit @ sums.T  # (n, n_classes) summed distances to every class
@@ -90,7 +96,9 @@ def _weighted_silhouette(unit, groups, n_classes, weights):
     inside = (to_class.gather(1, own)[:, 0] - itself) / (counts[groups] - 1).clamp(min=1)
     to_other = (to_class / counts.clamp(min=1)).masked_fill_(counts == 0, torch.inf)
     outside = to_other.scatter_(1, own, torch.inf).amin(1)
-    score = (outside - inside) / torch.maximum(outside, inside).clamp(min=torch.finfo(unit.dtype).tiny)
+    score = (outside - inside) / torch.maximum(outside, inside).clamp(
+        min=torch.finfo(unit.dtype).tiny
+    )
     alone_or_absent = (counts[groups] <= 1) | outside.isinf()
     return (weights * score.masked_fill(alone_or_absent, 0)).sum() / weights.sum()
 
@@ -106,8 +114,9 @@ def bootstrap_silhouettes(models, labels, n_draws=1000, seed=0):
     Returns
     -------
     draws : float tensor of shape (n_draws, len(models))
-        Silhouettes of resampled sets of images, shifted so that their mean is the score of the images as they are.
-        Unshifted they are too high: copies of one image are at distance 0, as different images never are.
+        Silhouettes of resampled sets of images, shifted so that their mean is the score of the
+        images as they are. Unshifted they are too high: copies of one image are at distance 0, as
+        different images never are.
     """
     for embeddings in models:
         check_embeddings(embeddings, labels)
@@ -115,7 +124,11 @@ def bootstrap_silhouettes(models, labels, n_draws=1000, seed=0):
     units = [F.normalize(embeddings.float(), dim=1) for embeddings in models]
 
     def silhouettes(weights):
-        return torch.stack([_weighted_silhouette(unit, groups, n_classes, weights) for unit in units])
+        return torch.stack(
+            [_weighted_silhouette(unit, groups, n_classes, weights) for unit in units]
+        )
 
-    draws = torch.stack(list(map(silhouettes, bootstrap_weights(len(labels), n_draws, seed, labels.device))))
+    draws = torch.stack(
+        list(map(silhouettes, bootstrap_weights(len(labels), n_draws, seed, labels.device)))
+    )
     return draws - draws.mean(0) + silhouettes(units[0].new_ones(len(labels)))

@@ -4,7 +4,8 @@ Embeddings come as unit rows; everything here is tensors in, tensors or floats o
 
 References
 ----------
-Radford et al. (2021), Learning Transferable Visual Models From Natural Language Supervision, section 3.1.
+Radford et al. (2021), Learning Transferable Visual Models From Natural Language Supervision,
+section 3.1.
 """
 
 import torch
@@ -24,7 +25,8 @@ def check_embeddings(embeddings, labels):
 def right_predictions(embeddings, class_embeddings, labels, top=1):
     """Whether each image's class is among the `top` best: bool tensor of shape (n,).
 
-    Raises ValueError for shapes that do not fit, NaN, labels outside the classes, or `top` outside 1 .. n_classes.
+    Raises ValueError for shapes that do not fit, NaN, labels outside the classes, or `top` outside
+    1 .. n_classes.
     """
     check_embeddings(embeddings, labels)
     n_classes = len(class_embeddings)
@@ -33,7 +35,9 @@ def right_predictions(embeddings, class_embeddings, labels, top=1):
             f"class_embeddings: expected (n_classes, {embeddings.shape[1]}), got {tuple(class_embeddings.shape)}"
         )
     if labels.min() < 0 or labels.max() >= n_classes:
-        raise ValueError(f"labels: expected 0 .. {n_classes - 1}, got {labels.min().item()} .. {labels.max().item()}")
+        raise ValueError(
+            f"labels: expected 0 .. {n_classes - 1}, got {labels.min().item()} .. {labels.max().item()}"
+        )
     if not 1 <= top <= n_classes:
         raise ValueError(f"top: expected 1 .. {n_classes}, got {top}")
     scores = embeddings @ class_embeddings.T  # (n, n_classes)

@@ -1,8 +1,8 @@
 """A CLIP model whose towers end in linear projections."""
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Callable
 
 import torch
 import torch.nn.functional as F
@@ -30,7 +30,8 @@ class ClipModel:
     logit_scale : float
         The exponential of the stored parameter.
     image_key, text_key : str
-        Digests of a tower's trunk and of what feeds it: models with equal keys share their trunk features.
+        Digests of a tower's trunk and of what feeds it: models with equal keys share their trunk
+        features.
     trunk_keys : tuple of two str
         Digests of the trunks alone.
     """
@@ -88,8 +89,10 @@ class ClipModel:
         widths = self.image_neurons.shape[1], self.text_neurons.shape[1]
         for kind, neurons, width in zip(["image", "text"], [image_neurons, text_neurons], widths):
             if neurons.shape != (self.d, width) or not torch.isfinite(neurons).all():
-                raise ValueError(f"{kind}_neurons: expected finite numbers of shape ({self.d}, {width}), got "
-                                 f"{tuple(neurons.shape)}{' with NaN or infinity' * (neurons.ndim == 2)}")
+                raise ValueError(
+                    f"{kind}_neurons: expected finite numbers of shape ({self.d}, {width}), got "
+                    f"{tuple(neurons.shape)}{' with NaN or infinity' * (neurons.ndim == 2)}"
+                )
         other = copy.copy(self)
         other.image_neurons = image_neurons.detach().to(self.image_neurons, copy=True)
         other.text_neurons = text_neurons.detach().to(self.text_neurons, copy=True)

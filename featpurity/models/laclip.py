@@ -1,6 +1,7 @@
 """Where files lie: the project's root, data sets, and the file that a model's name stands for.
 
-What loads, what plans and what decides whether a step is run again ask here, so that they agree. Nothing is downloaded.
+What loads, what plans and what decides whether a step is run again ask here, so that they agree.
+Nothing is downloaded.
 """
 
 import difflib
@@ -8,12 +9,12 @@ import math
 import os
 from pathlib import Path
 
-
 from featpurity.files import workspace
 
 CHECKPOINTS = Path("checkpoints")  # of LaCLIP's published files, in the project's root
 _SHORT, _LONG = "https://www.dropbox.com/s", "https://www.dropbox.com/scl/fi"
-# LaCLIP's published checkpoints: each data set (and size) trained with the original captions and with rewritten ones
+# LaCLIP's published checkpoints: each data set (and size) trained with the original captions and
+# with rewritten ones
 URLS = {
     "cc3m_clip": f"{_SHORT}/5jsthdm85r2nfpz/cc3m_clip.pt?dl=1",
     "cc3m_laclip": f"{_SHORT}/k2e1tgsfmo0afme/cc3m_laclip.pt?dl=1",
@@ -23,14 +24,10 @@ URLS = {
     "redcaps_laclip": f"{_SHORT}/wpedkikz46gfzmg/redcaps_laclip.pt?dl=1",
     "laion400m_clip_vitb32": f"{_SHORT}/zskxrso4pc4pe3j/laion400m_clip.pt?dl=1",
     "laion400m_laclip_vitb32": f"{_SHORT}/ahj8ys8uufndy9y/laion400m_laclip.pt?dl=1",
-    "laion400m_clip_vitb16":
-        f"{_LONG}/e235mjd5lkhu8h5nk4ovn/laion400m_clip_vitb16.pt?rlkey=s6guy23m8eyl7zzhfmyn1xt21&dl=1",
-    "laion400m_laclip_vitb16":
-        f"{_LONG}/il3o958e2hvun2ei774ao/laion400m_laclip_vitb16.pt?rlkey=0domivxgaimqrfyuruak0h96b&dl=1",
-    "laion400m_clip_vitl14":
-        f"{_LONG}/o61athl9ijt2pufoplpsh/laion400m_clip_vitl14.pt?rlkey=ri0fzco6b5yfs7aryxvxc9rvw&dl=1",
-    "laion400m_laclip_vitl14":
-        f"{_LONG}/v9y0vtgfjisctl0qyufdg/laion400m_laclip_vitl14.pt?rlkey=pdyzxpjeji1mw1xztn5gptqgo&dl=1",
+    "laion400m_clip_vitb16": f"{_LONG}/e235mjd5lkhu8h5nk4ovn/laion400m_clip_vitb16.pt?rlkey=s6guy23m8eyl7zzhfmyn1xt21&dl=1",
+    "laion400m_laclip_vitb16": f"{_LONG}/il3o958e2hvun2ei774ao/laion400m_laclip_vitb16.pt?rlkey=0domivxgaimqrfyuruak0h96b&dl=1",
+    "laion400m_clip_vitl14": f"{_LONG}/o61athl9ijt2pufoplpsh/laion400m_clip_vitl14.pt?rlkey=ri0fzco6b5yfs7aryxvxc9rvw&dl=1",
+    "laion400m_laclip_vitl14": f"{_LONG}/v9y0vtgfjisctl0qyufdg/laion400m_laclip_vitl14.pt?rlkey=pdyzxpjeji1mw1xztn5gptqgo&dl=1",
 }
 _ARCHITECTURES = {"vitb32": "ViT-B-32", "vitb16": "ViT-B-16", "vitl14": "ViT-L-14-quickgelu"}
 
@@ -41,15 +38,21 @@ def published_name(url):
 
 
 def laclip_file(name, folder=None):
-    """Where a published checkpoint lies, under its name or the one it was published under, or is to be put."""
+    """Where a published checkpoint lies, under its name or the one it was published under, or is to
+    be put.
+    """
     folder = workspace(folder or CHECKPOINTS)
     places = [folder / f"{name}.pt", folder / published_name(URLS[name])]
     return next((place for place in places if place.is_file()), places[0])
 
 
 def laclip_architecture(name):
-    """open_clip's architecture by the name of a checkpoint or its published file, None where tensors tell."""
-    known = next((key for key, url in URLS.items() if name in (key, Path(published_name(url)).stem)), "")
+    """open_clip's architecture by the name of a checkpoint or its published file, None where
+    tensors tell.
+    """
+    known = next(
+        (key for key, url in URLS.items() if name in (key, Path(published_name(url)).stem)), ""
+    )
     return _ARCHITECTURES.get(known.rpartition("_")[2])
 
 
@@ -94,13 +97,27 @@ def open_clip_config(weights, text_heads=8):
         "model_cfg": {
             "embed_dim": d,
             "quick_gelu": True,  # of the text tower: timm's towers keep GELU
-            "vision_cfg": {"timm_model_name": tower, "timm_pool": "token", "timm_proj": "linear",
-                           "timm_proj_bias": False, "image_size": image_size},
-            "text_cfg": {"context_length": context_length, "vocab_size": vocab_size, "width": text_width,
-                         "heads": text_heads, "layers": _depth(weights, "transformer.resblocks.")},
+            "vision_cfg": {
+                "timm_model_name": tower,
+                "timm_pool": "token",
+                "timm_proj": "linear",
+                "timm_proj_bias": False,
+                "image_size": image_size,
+            },
+            "text_cfg": {
+                "context_length": context_length,
+                "vocab_size": vocab_size,
+                "width": text_width,
+                "heads": text_heads,
+                "layers": _depth(weights, "transformer.resblocks."),
+            },
         },
-        "preprocess_cfg": {"mean": IMAGENET_MEAN, "std": IMAGENET_STD, "interpolation": "bilinear",
-                           "resize_mode": "shortest"},
+        "preprocess_cfg": {
+            "mean": IMAGENET_MEAN,
+            "std": IMAGENET_STD,
+            "interpolation": "bilinear",
+            "resize_mode": "shortest",
+        },
     }
 
 
@@ -118,7 +135,9 @@ def to_open_clip(weights):
 
 
 def _depth(weights, prefix):
-    return len({name[len(prefix):].partition(".")[0] for name in weights if name.startswith(prefix)})
+    return len(
+        {name[len(prefix) :].partition(".")[0] for name in weights if name.startswith(prefix)}
+    )
 
 
 def _register(width, depth, heads, patch, image_size):
@@ -128,9 +147,23 @@ def _register(width, depth, heads, patch, image_size):
 
     name = f"vit_qknorm_w{width}_l{depth}_h{heads}_patch{patch}_{image_size}"
 
-    def build(pretrained=False, pretrained_cfg=None, pretrained_cfg_overlay=None, cache_dir=None, **options):
-        return timm.create_model("vit_base_patch16_224", qk_norm=True, embed_dim=width, depth=depth,
-                                 num_heads=heads, patch_size=patch, img_size=image_size, **options)
+    def build(
+        pretrained=False,
+        pretrained_cfg=None,
+        pretrained_cfg_overlay=None,
+        cache_dir=None,
+        **options,
+    ):
+        return timm.create_model(
+            "vit_base_patch16_224",
+            qk_norm=True,
+            embed_dim=width,
+            depth=depth,
+            num_heads=heads,
+            patch_size=patch,
+            img_size=image_size,
+            **options,
+        )
 
     if not timm.is_model(name):
         build.__name__ = name
@@ -141,8 +174,8 @@ def _register(width, depth, heads, patch, image_size):
 def fetch(name, folder=None):
     """The file of a published checkpoint, downloaded on first use; a download that broke off is gone on with.
 
-    A file that lies in the folder already is taken, under this name or the one it was published under. Its
-    SHA-256 is written beside it at first and checked from then on.
+    A file that lies in the folder already is taken, under this name or the one it was published
+    under. Its SHA-256 is written beside it at first and checked from then on.
 
     Parameters
     ----------
@@ -171,7 +204,9 @@ def fetch(name, folder=None):
         raise ValueError(f"unknown LaCLIP checkpoint {name!r}, {hint}")
     folder = laclip_file(name, folder).parent
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / f"{name}.lock"):  # of several processes one downloads and the others wait
+    with FileLock(
+        folder / f"{name}.lock"
+    ):  # of several processes one downloads and the others wait
         path = laclip_file(name, folder)
         record = path.with_name(f"{path.name}.sha256")
         expected = record.read_text().split()[0] if record.is_file() else None
@@ -181,8 +216,10 @@ def fetch(name, folder=None):
         if expected is None:
             record.write_text(f"{found}  {path.name}\n")
         elif found != expected:
-            raise ValueError(f"{path}: its SHA-256 is {found}, but {record.name} says {expected}; "
-                             "delete the one that is wrong")
+            raise ValueError(
+                f"{path}: its SHA-256 is {found}, but {record.name} says {expected}; "
+                "delete the one that is wrong"
+            )
     return path
 
 
@@ -192,7 +229,9 @@ def download(url, output_file, pooch_=None):
     from tqdm.auto import tqdm
 
     part = Path(output_file).with_name(f"{published_name(url)}.part")
-    tag = part.with_name(f"{part.name}.tag")  # the server's mark of the version that the part belongs to
+    tag = part.with_name(
+        f"{part.name}.tag"
+    )  # the server's mark of the version that the part belongs to
     have = part.stat().st_size if part.is_file() and tag.is_file() else 0
     headers = {"Range": f"bytes={have}-", "If-Range": tag.read_text()} if have else {}
     with requests.get(url, headers=headers, stream=True, timeout=30) as answer:
@@ -202,14 +241,23 @@ def download(url, output_file, pooch_=None):
         have = have if answer.status_code == 206 else 0
         mark = answer.headers.get("ETag") or answer.headers.get("Last-Modified")
         tag.write_text(mark) if mark else tag.unlink(missing_ok=True)
-        size = have + int(answer.headers["Content-Length"]) if "Content-Length" in answer.headers else None
-        with part.open("ab" if have else "wb") as file, tqdm(
-                desc=published_name(url), initial=have, total=size, unit="B", unit_scale=True) as bar:
-            for block in answer.iter_content(2 ** 16):  # what a breaking connection loses at most
+        size = (
+            have + int(answer.headers["Content-Length"])
+            if "Content-Length" in answer.headers
+            else None
+        )
+        with (
+            part.open("ab" if have else "wb") as file,
+            tqdm(
+                desc=published_name(url), initial=have, total=size, unit="B", unit_scale=True
+            ) as bar,
+        ):
+            for block in answer.iter_content(2**16):  # what a breaking connection loses at most
                 file.write(block)
                 bar.update(len(block))
     if size is not None and part.stat().st_size != size:
-        raise requests.ConnectionError(f"{url} broke off after {part.stat().st_size} of {size} bytes; "
-                                       "run it again to go on")
+        raise requests.ConnectionError(
+            f"{url} broke off after {part.stat().st_size} of {size} bytes; run it again to go on"
+        )
     os.replace(part, output_file)
     tag.unlink(missing_ok=True)

@@ -1,7 +1,8 @@
 """Cut open_clip's towers before their linear projections, and check the cut.
 
-Neuron j is coordinate j of the shared space: a column of `visual.proj` and of a `text_projection` Parameter,
-a row of a Linear's weight (timm tower, attention pool of a modified ResNet, `text_projection` elsewhere).
+Neuron j is coordinate j of the shared space: a column of `visual.proj` and of a `text_projection`
+Parameter, a row of a Linear's weight (timm tower, attention pool of a modified ResNet,
+`text_projection` elsewhere).
 """
 
 import hashlib
@@ -33,7 +34,9 @@ def build(config):
 
     Nothing is downloaded but a text tower's Hugging Face configuration, where it has one.
     """
-    settings = json.loads(json.dumps(config["model_cfg"]))  # a copy: the towers' settings are changed below
+    settings = json.loads(
+        json.dumps(config["model_cfg"])
+    )  # a copy: the towers' settings are changed below
     hugging_face = "hf_model_name" in settings["text_cfg"]
     custom_text = settings.pop("custom_text", False) or hugging_face
     if hugging_face:
@@ -44,15 +47,21 @@ def build(config):
 
 
 def check_text_tower(name, text_cfg):
-    """Raise ValueError when a text tower from Hugging Face has no neurons, or needs a package that is not here."""
+    """Raise ValueError when a text tower from Hugging Face has no neurons, or needs a package that
+    is not here.
+    """
     tower = text_cfg.get("hf_model_name")
     projection = text_cfg.get("hf_proj_type", "mlp")  # open_clip's default
     if tower and projection != "linear":
-        raise ValueError(f"{name}: its text tower has no linear projection, so no neurons: {tower} ends in {projection!r}")
+        raise ValueError(
+            f"{name}: its text tower has no linear projection, so no neurons: {tower} ends in {projection!r}"
+        )
     wanted = tower or text_cfg.get("hf_tokenizer_name")
     if wanted and not importlib.util.find_spec("transformers"):
-        raise ValueError(f"{name}: {wanted} comes from Hugging Face's transformers, which is not installed: "
-                         "pip install 'featpurity[hf]'")
+        raise ValueError(
+            f"{name}: {wanted} comes from Hugging Face's transformers, which is not installed: "
+            "pip install 'featpurity[hf]'"
+        )
 
 
 @torch.no_grad()
@@ -74,26 +83,37 @@ def cut(model, tokens, name):
     Raises
     ------
     ValueError
-        When a tower does not end in a linear projection, or trunk features x projection is not the embedding.
+        When a tower does not end in a linear projection, or trunk features x projection is not the
+        embedding.
     """
     size = model.visual.image_size
     height, width = size if isinstance(size, (tuple, list)) else (size, size)
     images = torch.randn(2, 3, height, width, generator=torch.Generator().manual_seed(0))
-    steps = {"image": lambda: model.encode_image(images, normalize=False),
-             "text": lambda: model.encode_text(tokens, normalize=False)}
+    steps = {
+        "image": lambda: model.encode_image(images, normalize=False),
+        "text": lambda: model.encode_text(tokens, normalize=False),
+    }
     embeddings = {tower: step() for tower, step in steps.items()}
     places = {"image": _image_projection(model.visual), "text": _text_projection(model)}
     projections = []
     for tower, (owner, attribute, reason) in places.items():
         if owner is None:
-            raise ValueError(f"{name}: its {tower} tower has no linear projection, so no neurons: {reason}")
+            raise ValueError(
+                f"{name}: its {tower} tower has no linear projection, so no neurons: {reason}"
+            )
         projection = _take_off(owner, attribute)
         features = steps[tower]()
-        error = (projection(features) - embeddings[tower]).abs().max() if features.ndim == 2 else torch.inf
+        error = (
+            (projection(features) - embeddings[tower]).abs().max()
+            if features.ndim == 2
+            else torch.inf
+        )
         scale = embeddings[tower].abs().max()
         if not error <= 1e-4 * scale:
-            raise ValueError(f"{name}: {attribute} of the {tower} tower is not its last step: trunk features "
-                             f"x projection is off by {error:.2g} in embeddings of up to {scale:.2g}")
+            raise ValueError(
+                f"{name}: {attribute} of the {tower} tower is not its last step: trunk features "
+                f"x projection is off by {error:.2g} in embeddings of up to {scale:.2g}"
+            )
         projections.append(projection)
     return tuple(projections)
 
@@ -106,7 +126,9 @@ def _image_projection(visual):
             classifier = visual.trunk.get_classifier()
             if not isinstance(classifier, nn.Linear):
                 return None, None, f"{type(visual.trunk).__name__} ends in its pooling"
-            place = next(path for path, module in visual.trunk.named_modules() if module is classifier)
+            place = next(
+                path for path, module in visual.trunk.named_modules() if module is classifier
+            )
             owner, _, attribute = place.rpartition(".")
             return visual.trunk.get_submodule(owner), attribute, None
         attribute, module = last[0]
@@ -152,8 +174,10 @@ def _take_off(owner, attribute):
 def digests(model, config):
     """SHA-256 of the image and of the text tower as `cut` left them: their settings and weights."""
     shared = {"quick_gelu": config.get("quick_gelu", False)}
-    hashes = {tower: hashlib.sha256(json.dumps(shared | config[f"{tower}_cfg"], sort_keys=True).encode())
-              for tower in ["vision", "text"]}
+    hashes = {
+        tower: hashlib.sha256(json.dumps(shared | config[f"{tower}_cfg"], sort_keys=True).encode())
+        for tower in ["vision", "text"]
+    }
     for name, value in sorted(model.state_dict().items()):
         if not name.startswith("logit_"):
             digest = hashes["vision" if name.startswith("visual.") else "text"]

@@ -1,8 +1,8 @@
 """Read weights from a file that nobody vouches for: tensors come out, nothing in the file is ever run.
 
-PyTorch's restricted unpickler refuses every name that is not on its list. Published checkpoints also hold an
-`argparse.Namespace` and a numpy scalar beside their weights; for these names an inert class stands in, which
-takes whatever the file gives it and keeps nothing.
+PyTorch's restricted unpickler refuses every name that is not on its list. Published checkpoints
+also hold an `argparse.Namespace` and a numpy scalar beside their weights; for these names an inert
+class stands in, which takes whatever the file gives it and keeps nothing.
 """
 
 import pickle
@@ -26,8 +26,15 @@ class _Inert:
         pass
 
 
-_STAND_INS = [(_Inert, name) for name in ["argparse.Namespace", "numpy.dtype", "numpy.core.multiarray.scalar",
-                                          "numpy._core.multiarray.scalar"]]
+_STAND_INS = [
+    (_Inert, name)
+    for name in [
+        "argparse.Namespace",
+        "numpy.dtype",
+        "numpy.core.multiarray.scalar",
+        "numpy._core.multiarray.scalar",
+    ]
+]
 
 
 def read_weights(path):
@@ -36,29 +43,35 @@ def read_weights(path):
     Parameters
     ----------
     path : str or Path
-        A safetensors file or what `torch.save` wrote: a state dict, or a dict with one as ``state_dict``.
+        A safetensors file or what `torch.save` wrote: a state dict, or a dict with one as
+        ``state_dict``.
 
     Returns
     -------
     weights : dict of str to tensor
-        On the CPU, finite, without the prefix ``module.`` of distributed training. Tensors may be mapped from
-        the file, so that what else the file holds (say, an optimiser's state) is not read.
+        On the CPU, finite, without the prefix ``module.`` of distributed training. Tensors may be
+        mapped from the file, so that what else the file holds (say, an optimiser's state) is not
+        read.
 
     Raises
     ------
     FileNotFoundError
         When there is no such file.
     ValueError
-        When the file is no checkpoint, is cut short, holds more than tensors, or numbers that are not finite;
-        the message names the file and the fault.
+        When the file is no checkpoint, is cut short, holds more than tensors, or numbers that are
+        not finite; the message names the file and the fault.
     """
     content = read_file(path)
     content = content.get("state_dict", content) if isinstance(content, dict) else content
     if not isinstance(content, dict) or not content:
-        raise ValueError(f"{path}: expected a state dict, got {type(content).__name__} with nothing to load")
+        raise ValueError(
+            f"{path}: expected a state dict, got {type(content).__name__} with nothing to load"
+        )
     strangers = [name for name, value in content.items() if not isinstance(value, torch.Tensor)]
     if strangers:
-        raise ValueError(f"{path}: expected tensors only in its state dict, not so {_some(strangers)}")
+        raise ValueError(
+            f"{path}: expected tensors only in its state dict, not so {_some(strangers)}"
+        )
     if all(name.startswith("module.") for name in content):
         content = {name.removeprefix("module."): value for name, value in content.items()}
     broken = [name for name, value in content.items() if not torch.isfinite(value).all()]
@@ -70,7 +83,8 @@ def read_weights(path):
 def read_file(path, device="cpu", mapped=True):
     """All that a checkpoint file holds, whatever that is, by the same reader and with the same errors as `read_weights`.
 
-    Tensors go to `device`; where the layout allows, they are `mapped` from the file rather than read.
+    Tensors go to `device`; where the layout allows, they are `mapped` from the file rather than
+    read.
     """
     path = Path(path)
     if not path.is_file():
@@ -90,7 +104,9 @@ def read_file(path, device="cpu", mapped=True):
     except (MemoryError, torch.OutOfMemoryError):  # says nothing of the file
         raise
     except pickle.UnpicklingError as error:
-        raise ValueError(f"{path}: refused: more than weights in it, or damaged: {_first(error)}") from error
+        raise ValueError(
+            f"{path}: refused: more than weights in it, or damaged: {_first(error)}"
+        ) from error
     except Exception as error:  # a damaged file can make its reader stumble over anything
         raise ValueError(f"{path}: cut short, damaged or no checkpoint: {_first(error)}") from error
 
@@ -120,8 +136,11 @@ def load_weights(model, weights, path):
     if extra := [name for name in weights if name not in expected]:
         faults.append(f"has {_some(extra)}, which the model does not know")
     shared = [name for name in expected if name in weights]
-    if wrong := [f"{name} {tuple(weights[name].shape)} instead of {tuple(expected[name].shape)}"
-                 for name in shared if weights[name].shape != expected[name].shape]:
+    if wrong := [
+        f"{name} {tuple(weights[name].shape)} instead of {tuple(expected[name].shape)}"
+        for name in shared
+        if weights[name].shape != expected[name].shape
+    ]:
         faults.append(f"has another shape: {_some(wrong)}")
     if faults:
         raise ValueError(f"{path} does not fit the model: it {'; it '.join(faults)}")

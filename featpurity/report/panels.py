@@ -1,7 +1,7 @@
 """Panels for a live notebook: sliders and menus over what the other modules compute.
 
-Each function returns an ipywidgets box to be shown as a cell's value. They need a running kernel; the built book
-leaves their cells out.
+Each function returns an ipywidgets box to be shown as a cell's value. They need a running kernel;
+the built book leaves their cells out.
 """
 
 import ipywidgets as widgets
@@ -34,7 +34,9 @@ def pruning_panel(clip, embeddings, class_embeddings, dataset, seed=0):
         "random": pruning.random_orders(clip.d, 1, seed)[0],
     }
     strategy = widgets.Dropdown(options=STRATEGIES, description="strategy")
-    k = widgets.IntSlider(value=clip.d, min=1, max=clip.d, description="kept", continuous_update=False)
+    k = widgets.IntSlider(
+        value=clip.d, min=1, max=clip.d, description="kept", continuous_update=False
+    )
     said = widgets.HTML()
 
     def update(_=None):
@@ -69,9 +71,13 @@ def neuron_panel(clip, embeddings, dataset, shown=6):
         "text": purity.cosine_matrix(clip.text_neurons).cpu(),
     }
     ranked = purity.purity_order(clip.image_neurons, clip.text_neurons).cpu()
-    rank = widgets.IntSlider(value=0, min=0, max=clip.d - 1, description="purity rank", continuous_update=False)
+    rank = widgets.IntSlider(
+        value=0, min=0, max=clip.d - 1, description="purity rank", continuous_update=False
+    )
     cosines = go.FigureWidget([go.Bar(name=f"{tower} tower") for tower in towers])
-    cosines.update_layout(template="plotly_white", height=320, xaxis_title="other neuron", yaxis_title="cosine")
+    cosines.update_layout(
+        template="plotly_white", height=320, xaxis_title="other neuron", yaxis_title="cosine"
+    )
     pictures, said = widgets.HBox(), widgets.HTML()
 
     def update(_=None):
@@ -91,4 +97,6 @@ def neuron_panel(clip, embeddings, dataset, shown=6):
 def _picture(image, label, classes, size=96):
     """A picture with its class below."""
     data = image.convert("RGB").resize((size, size))._repr_png_()
-    return widgets.VBox([widgets.Image(value=data, format="png"), widgets.Label(classes[int(label)])])
+    return widgets.VBox(
+        [widgets.Image(value=data, format="png"), widgets.Label(classes[int(label)])]
+    )

@@ -1,13 +1,14 @@
 """What a run leaves behind: tidy tables, a record of how they were made, and the verdict on each claim.
 
-Everything is written to a temporary name and renamed, so that a killed run leaves no half-written file.
+Everything is written to a temporary name and renamed, so that a killed run leaves no half-written
+file.
 """
 
 import json
 import platform
 import re
 import subprocess
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
@@ -20,17 +21,23 @@ from featpurity.files import save_table, workspace, write_text
 
 STRATEGIES = ("high_purity", "low_purity", "random", "full")
 PAPER_COLUMNS = {
-    "full": "Full Features", "high_purity": "Min Sparse Features",
-    "low_purity": "Max Sparse Features", "random": "Random Features",
-}  # fmt: skip
+    "full": "Full Features",
+    "high_purity": "Min Sparse Features",
+    "low_purity": "Max Sparse Features",
+    "random": "Random Features",
+}
 
 
 def save_record(path, **settings):
-    """Write how a run was made, as JSON: its settings, time, device, commit and the versions of what it used."""
+    """Write how a run was made, as JSON: its settings, time, device, commit and the versions of
+    what it used.
+    """
     packages = ("featpurity", "torch", "open_clip_torch", "numpy", "scikit-learn", "plotly")
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=workspace("."))
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=workspace(".")
+    )
     record = {
-        "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "settings": settings,
         "commit": commit.stdout.strip() or None,
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine(),
@@ -42,7 +49,9 @@ def save_record(path, **settings):
 
 
 def file_name(name):
-    """A model's or data set's name as part of a file name: paths and addresses lead to no other folder."""
+    """A model's or data set's name as part of a file name: paths and addresses lead to no other
+    folder.
+    """
     return re.sub(r"[^\w.-]+", "_", name).strip("_.")
 
 
@@ -59,7 +68,10 @@ def save_paper_accuracy(table, folder):
     for row in table.itertuples():
         frame = pd.DataFrame({"Accuracy": [row.accuracy], "Silhouette Score": [row.silhouette]})
         model, dataset = file_name(row.model), file_name(row.dataset)
-        save_table(frame, Path(folder) / f"{model}_full{row.neurons}_results/{dataset}_full_feature_acc_ss.csv")
+        save_table(
+            frame,
+            Path(folder) / f"{model}_full{row.neurons}_results/{dataset}_full_feature_acc_ss.csv",
+        )
 
 
 def save_paper_curves(curves, folder, measure):
@@ -68,27 +80,43 @@ def save_paper_curves(curves, folder, measure):
     Parameters
     ----------
     curves : DataFrame
-        Columns model, dataset, strategy, kept and `measure`; `full` has one row, the others one a number kept.
+        Columns model, dataset, strategy, kept and `measure`; `full` has one row, the others one a
+        number kept.
     measure : "accuracy" or "silhouette"
     """
     for (model, dataset), part in curves.groupby(["model", "dataset"], sort=False):
         wide = part.pivot(index="kept", columns="strategy", values=measure)
         wide["full"] = part.loc[part.strategy == "full", measure].item()
-        wide = wide.dropna()[["full", "high_purity", "low_purity", "random"]].rename(columns=PAPER_COLUMNS)
+        wide = wide.dropna()[["full", "high_purity", "low_purity", "random"]].rename(
+            columns=PAPER_COLUMNS
+        )
         wide.insert(0, "Model", model)
         named = f"{file_name(dataset)}_{file_name(model)}_{measure}_vs_sam.csv"
         save_table(wide.rename_axis("sam").reset_index(), Path(folder) / named)
 
 
 def effect(claim, comparison, value, low, high, dataset="mean"):
-    """One row of a table of effects: a claim's id, what was compared on which data, the value and its 95 % interval."""
+    """One row of a table of effects: a claim's id, what was compared on which data, the value and
+    its 95 % interval.
+    """
     if claim not in {known["id"] for known in load_claims()}:
-        raise ValueError(f"no claim is called {claim!r}; they are listed in featpurity/assets/claims.yaml")
-    return dict(claim=claim, comparison=comparison, dataset=dataset, effect=float(value), low=float(low), high=float(high))
+        raise ValueError(
+            f"no claim is called {claim!r}; they are listed in featpurity/assets/claims.yaml"
+        )
+    return dict(
+        claim=claim,
+        comparison=comparison,
+        dataset=dataset,
+        effect=float(value),
+        low=float(low),
+        high=float(high),
+    )
 
 
 def verdict(low, high):
-    """The rule for every claim, whose effect is positive when it is true: the 95 % interval decides."""
+    """The rule for every claim, whose effect is positive when it is true: the 95 % interval
+    decides.
+    """
     if not low <= high:
         raise ValueError(f"expected an interval with low <= high, got {low} and {high}")
     return "holds" if low > 0 else "does not hold" if high < 0 else "undecided"
@@ -104,7 +132,9 @@ def load_claims():
 
 
 def load_published():
-    """The paper's own tables of experiments 1 and 3, by experiment; nothing in them was measured here."""
+    """The paper's own tables of experiments 1 and 3, by experiment; nothing in them was measured
+    here.
+    """
     return _asset("published.yaml")
 
 
@@ -119,16 +149,25 @@ def judge(effects):
     Returns
     -------
     DataFrame
-        Columns experiment, statement, comparison, effect, low, high, verdict, published, in the order of the
-        claims. A claim that nothing measured has the verdict "not measured".
+        Columns experiment, statement, comparison, effect, low, high, verdict, published, in the
+        order of the claims. A claim that nothing measured has the verdict "not measured".
     """
     rows = []
     for claim in load_claims():
         about = {key: claim[key] for key in ("experiment", "statement")}
         measured = effects[(effects.claim == claim["id"]) & (effects.dataset == "mean")]
         for row in measured.itertuples():
-            rows.append({**about, "comparison": row.comparison, "effect": row.effect, "low": row.low,
-                         "high": row.high, "verdict": verdict(row.low, row.high), "published": claim["published"]})
+            rows.append(
+                {
+                    **about,
+                    "comparison": row.comparison,
+                    "effect": row.effect,
+                    "low": row.low,
+                    "high": row.high,
+                    "verdict": verdict(row.low, row.high),
+                    "published": claim["published"],
+                }
+            )
         if measured.empty:
             rows.append({**about, "verdict": "not measured", "published": claim["published"]})
     return pd.DataFrame(rows)

@@ -1,4 +1,6 @@
-"""A small byte-pair vocabulary for open_clip's SimpleTokenizer, learnt from the captions themselves."""
+"""A small byte-pair vocabulary for open_clip's SimpleTokenizer, learnt from the captions
+themselves.
+"""
 
 import gzip
 import os
@@ -42,7 +44,9 @@ def learn_merges(texts, n_merges=2000):
                 pairs[pair] += count
         if not pairs:
             break
-        best = min(pairs, key=lambda pair: (-pairs[pair], pair))  # equal counts: alphabetical, so runs agree
+        best = min(
+            pairs, key=lambda pair: (-pairs[pair], pair)
+        )  # equal counts: alphabetical, so runs agree
         merges.append(best)
         words = {_joined(word, best): count for word, count in words.items()}
     return merges
@@ -51,8 +55,8 @@ def learn_merges(texts, n_merges=2000):
 def _joined(word, pair):
     joined, i = [], 0
     while i < len(word):
-        step = 2 if word[i:i + 2] == pair else 1
-        joined.append("".join(word[i:i + step]))
+        step = 2 if word[i : i + 2] == pair else 1
+        joined.append("".join(word[i : i + step]))
         i += step
     return tuple(joined)
 
@@ -62,5 +66,7 @@ def write_merges(path, texts, n_merges=2000):
     lines = ["#version: 0.2", *(" ".join(pair) for pair in learn_merges(texts, n_merges))]
     unfinished = Path(f"{path}.part")
     with unfinished.open("wb") as file, gzip.GzipFile("", "wb", fileobj=file, mtime=0) as zipped:
-        zipped.write("\n".join(lines).encode())  # no time and no name inside: equal captions, equal file
+        zipped.write(
+            "\n".join(lines).encode()
+        )  # no time and no name inside: equal captions, equal file
     os.replace(unfinished, path)

@@ -1,8 +1,8 @@
 """The bundled small models, made from scratch in pairs: CLIP on raw captions, LaCLIP on raw and rewritten.
 
-Both models of a pair see the same pictures in the same order for as many steps, from the same seed; at each
-step LaCLIP takes one of a picture's raw and rewritten captions at random. `python -m featpurity.training.bundled`
-makes all four again.
+Both models of a pair see the same pictures in the same order for as many steps, from the same seed;
+at each step LaCLIP takes one of a picture's raw and rewritten captions at random. `python -m
+featpurity.training.bundled` makes all four again.
 
 References
 ----------
@@ -20,12 +20,12 @@ import numpy as np
 import open_clip
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from open_clip.tokenizer import SimpleTokenizer
+from PIL import Image
 from safetensors.torch import save_file
 from tqdm import tqdm
 
-from featpurity.captions.synthetic import make_captions, MISSING, scene_facts, SPURIOUS
+from featpurity.captions.synthetic import MISSING, SPURIOUS, make_captions, scene_facts
 from featpurity.data.catalog import read_known
 from featpurity.data.datasets import load_dataset
 from featpurity.data.prompts import prompt_set
@@ -33,13 +33,19 @@ from featpurity.data.scenes import ATTRIBUTES, Scenes
 from featpurity.features import extract
 from featpurity.metrics import zeroshot
 from featpurity.training.bpe import write_merges
-from featpurity.training.pretrain import MEAN, normalise, Recipe, STD, train
+from featpurity.training.pretrain import MEAN, STD, Recipe, normalise, train
 
 N_SCENES, N_REWRITES = 30_000, 4
 RECIPES = {
     "scenes": Recipe(),
-    "photos": Recipe(vision={"layers": [2, 2, 2, 1], "width": 16}, epochs=12, batch_size=128, augment=True, bf16=False,
-                     text={"width": 128, "heads": 4, "layers": 1, "context_length": 20}),
+    "photos": Recipe(
+        vision={"layers": [2, 2, 2, 1], "width": 16},
+        epochs=12,
+        batch_size=128,
+        augment=True,
+        bf16=False,
+        text={"width": 128, "heads": 4, "layers": 1, "context_length": 20},
+    ),
 }
 TESTS = {  # what a profile's models are measured on: data set -> prompt set
     "scenes": {f"scenes_{attribute}": "scenes" for attribute in ATTRIBUTES},
@@ -59,7 +65,9 @@ def load_training(profile, size, data_root):
         facts = [{"class": classes[label]} for label in labels]
     pictures = np.empty((len(images), size, size, 3), dtype=np.uint8)
     for i in tqdm(range(len(images)), desc=f"pictures of {profile}", mininterval=5):
-        pictures[i] = np.asarray(images[i].convert("RGB").resize((size, size), Image.Resampling.BICUBIC))
+        pictures[i] = np.asarray(
+            images[i].convert("RGB").resize((size, size), Image.Resampling.BICUBIC)
+        )
     return pictures, facts
 
 
@@ -92,16 +100,22 @@ def make_pair(profile, data_root="data", out=BUNDLED, recipe=None, work="checkpo
         folder.mkdir(parents=True, exist_ok=True)
         write_merges(folder / "bpe.txt.gz", (text for column in columns for text in column))
         tokenizer = read_tokenizer(folder, recipe.text["context_length"])
-        tokens = np.stack([tokenizer(column).numpy() for column in used], axis=1)  # (n, n_captions, context)
+        tokens = np.stack(
+            [tokenizer(column).numpy() for column in used], axis=1
+        )  # (n, n_captions, context)
         checkpoints.append(Path(work) / f"{folder.name}.pt")
         model, history = train(recipe, pictures, tokens, tokenizer.vocab_size, checkpoints[-1])
         save_model(folder, recipe, model, tokenizer.vocab_size)
-        write_card(folder, profile, recipe, len(pictures), history, measure(folder, profile, data_root))
+        write_card(
+            folder, profile, recipe, len(pictures), history, measure(folder, profile, data_root)
+        )
         folders.append(Path(out) / folder.name)
         folders[-1].parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(folders[-1], ignore_errors=True)
         shutil.move(folder, folders[-1])
-    for checkpoint in checkpoints:  # only now: a pair that is killed in its second half keeps the first
+    for (
+        checkpoint
+    ) in checkpoints:  # only now: a pair that is killed in its second half keeps the first
         checkpoint.unlink()
     return folders
 
@@ -115,10 +129,17 @@ def save_model(folder, recipe, model, vocab_size):
     """Write configuration and float16 weights for `open_clip.create_model("local-dir:FOLDER")`."""
     config = {
         "model_cfg": recipe.model_config(vocab_size),
-        "preprocess_cfg": {"mean": MEAN, "std": STD, "interpolation": "bicubic", "resize_mode": "shortest"},
+        "preprocess_cfg": {
+            "mean": MEAN,
+            "std": STD,
+            "interpolation": "bicubic",
+            "resize_mode": "shortest",
+        },
     }
-    weights = {name: (value.half() if value.is_floating_point() else value).contiguous()
-               for name, value in model.state_dict().items()}
+    weights = {
+        name: (value.half() if value.is_floating_point() else value).contiguous()
+        for name, value in model.state_dict().items()
+    }
     (Path(folder) / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n")
     save_file(weights, Path(folder) / "unfinished.part")
     (Path(folder) / "unfinished.part").chmod(0o644)  # safetensors keeps its files to their owner
@@ -145,9 +166,13 @@ def measure(folder, profile, data_root="data"):
             side = (clip.size, clip.size) if isinstance(clip.size, int) else clip.size
             unit = []
             for start in tqdm(range(0, len(dataset), 250), desc=f"test on {name}", mininterval=5):
-                pictures = [dataset[i][0].resize(side, Image.Resampling.BICUBIC)
-                            for i in range(start, min(start + 250, len(dataset)))]
-                unit.append(F.normalize(clip.model.encode_image(normalise(np.stack(pictures))), dim=1))
+                pictures = [
+                    dataset[i][0].resize(side, Image.Resampling.BICUBIC)
+                    for i in range(start, min(start + 250, len(dataset)))
+                ]
+                unit.append(
+                    F.normalize(clip.model.encode_image(normalise(np.stack(pictures))), dim=1)
+                )
             embeddings[dataset.images_key] = torch.cat(unit)  # (n, d)
         classes = extract.class_embeddings(clip, dataset.classes, prompt_set(prompts, dataset=name))
         right = zeroshot.right_predictions(embeddings[dataset.images_key], classes, dataset.labels)
@@ -168,28 +193,49 @@ def write_card(folder, profile, recipe, n_pictures, history, accuracy):
     }[profile]
     chosen = {
         "scenes": "Architecture and settings were chosen by the zero-shot accuracy of the LaCLIP model alone, on pictures\n"
-                  "kept apart for that.",
+        "kept apart for that.",
         "photos": "The number of epochs was set by the time at hand, not by accuracy: longer training was not tried.",
     }[profile]
     drawn = f"One of a raw and {N_REWRITES} rewritten captions a picture, drawn anew at each step."
     rows = {**accuracy, "mean": np.mean(list(accuracy.values()))}
     card = CARD.read_text(encoding="utf-8").format(
-        name=folder.name, chosen=chosen, method="LaCLIP" if rewritten else "CLIP", profile=profile, data=data,
-        captions=drawn if rewritten else "One raw caption a picture.", missing=MISSING, spurious=SPURIOUS,
-        epochs=len(history), steps=n_pictures // recipe.batch_size, loss=history[-1]["loss"],
+        name=folder.name,
+        chosen=chosen,
+        method="LaCLIP" if rewritten else "CLIP",
+        profile=profile,
+        data=data,
+        captions=drawn if rewritten else "One raw caption a picture.",
+        missing=MISSING,
+        spurious=SPURIOUS,
+        epochs=len(history),
+        steps=n_pictures // recipe.batch_size,
+        loss=history[-1]["loss"],
         minutes=sum(epoch["seconds"] for epoch in history) / 60,
-        settings="\n".join(f"- {name}: {value}" for name, value in asdict(recipe).items()), seed=recipe.seed,
+        settings="\n".join(f"- {name}: {value}" for name, value in asdict(recipe).items()),
+        seed=recipe.seed,
         accuracies="\n".join(f"| {name} | {value:.3f} |" for name, value in rows.items()),
-        prompts=prompts, context_length=recipe.text["context_length"], image_size=recipe.image_size)
+        prompts=prompts,
+        context_length=recipe.text["context_length"],
+        image_size=recipe.image_size,
+    )
     (folder / "README.md").write_text(card, encoding="utf-8")
 
 
 def main(arguments=None):
     """Command line: make the models of the named profiles again."""
-    parser = argparse.ArgumentParser("python -m featpurity.training.bundled", description=__doc__.splitlines()[0])
-    parser.add_argument("profiles", nargs="*", default=list(RECIPES), metavar="PROFILE",
-                        help=f"some of {', '.join(RECIPES)} (default: all)")
-    parser.add_argument("--data-root", default=os.environ.get("DATA_ROOT", "data"), help="folder of CIFAR-10")
+    parser = argparse.ArgumentParser(
+        "python -m featpurity.training.bundled", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument(
+        "profiles",
+        nargs="*",
+        default=list(RECIPES),
+        metavar="PROFILE",
+        help=f"some of {', '.join(RECIPES)} (default: all)",
+    )
+    parser.add_argument(
+        "--data-root", default=os.environ.get("DATA_ROOT", "data"), help="folder of CIFAR-10"
+    )
     parser.add_argument("--out", default=BUNDLED, type=Path, help="where the models' folders go")
     parser.add_argument("--epochs", type=int, help="instead of the recipe's")
     options = parser.parse_args(arguments)

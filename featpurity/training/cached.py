@@ -1,9 +1,11 @@
 """Fine-tune the two projections of a CLIP model on captions, right or misaligned; everything else is frozen.
 
-Two ways with the same steps: *cached* on stored trunk features (here, one run; `featpurity.training.cached`, many), and
-*online*, the paper's way, where the frozen towers see every image at every step:
+Two ways with the same steps: *cached* on stored trunk features (here, one run;
+`featpurity.training.cached`, many), and *online*, the paper's way, where the frozen towers see
+every image at every step:
 
-    torchrun --nproc_per_node=4 -m featpurity.training.finetune --train-data pairs.csv --output-dir results/online
+    torchrun --nproc_per_node=4 -m featpurity.training.finetune --train-data pairs.csv --output-dir
+    results/online
 """
 
 import math
@@ -18,10 +20,12 @@ from tqdm import tqdm
 from featpurity.files import digest
 from featpurity.metrics.purity import avg_abs_cos
 from featpurity.training.checkpoint import read_state, start_of, write_state
-from featpurity.training.settings import plan_epoch, Settings
+from featpurity.training.settings import Settings, plan_epoch
 
 
-def finetune_projections(clip, image_features, text_features, permutation=None, *, seed=0, **options):
+def finetune_projections(
+    clip, image_features, text_features, permutation=None, *, seed=0, **options
+):
     """Train the two projections on stored trunk features with the symmetric contrastive loss.
 
     Parameters
@@ -37,8 +41,9 @@ def finetune_projections(clip, image_features, text_features, permutation=None, 
     seed : int, default 0
     **options
         ``epochs=10, batch_size=1024, learning_rate=1e-3, weight_decay=0.5, betas=(0.9, 0.98),
-        warmup_epochs=1, train_logit_scale=False`` and the others of `featpurity.training.settings.Settings`;
-        ``evaluate, device, checkpoint, overwrite, progress`` of `featpurity.training.cached.sweep_projections`.
+        warmup_epochs=1, train_logit_scale=False`` and the others of
+        `featpurity.training.settings.Settings`; ``evaluate, device, checkpoint, overwrite,
+        progress`` of `featpurity.training.cached.sweep_projections`.
 
     Returns
     -------
@@ -54,29 +59,33 @@ def finetune_projections(clip, image_features, text_features, permutation=None, 
 
     References
     ----------
-    Sun, Zhang, Li & Wang (2025), Contrastive Learning with Data Misalignment; Fan et al. (2023), LaCLIP.
+    Sun, Zhang, Li & Wang (2025), Contrastive Learning with Data Misalignment; Fan et al. (2023),
+    LaCLIP.
     """
-    image_neurons, text_neurons, history = sweep_projections(clip, image_features, text_features,
-                                                             [(permutation, seed)], **options)
+    image_neurons, text_neurons, history = sweep_projections(
+        clip, image_features, text_features, [(permutation, seed)], **options
+    )
     return image_neurons[0], text_neurons[0], history.drop(columns="run")
 
 
-# Entries of the similarity matrices (n_runs, batch, batch) computed at a time: what fits a processor's cache,
-# or 256 MB of a GPU. It changes the speed only.
-LOGITS_AT_ONCE = {"cpu": 2 ** 18, "cuda": 2 ** 26}
+# Entries of the similarity matrices (n_runs, batch, batch) computed at a time: what fits a
+# processor's cache, or 256 MB of a GPU. It changes the speed only.
+LOGITS_AT_ONCE = {"cpu": 2**18, "cuda": 2**26}
 
 
 @torch.no_grad()
 def contrastive(image_units, text_units, scale):
     """Symmetric contrastive loss of many runs at once, with its gradients written out.
 
-    The gradient of the logits is (row softmax + column softmax - 2 x identity) / (2 batch). Both softmaxes
-    share one exponential: shifted so that the largest is near float32's limit, it underflows only for a row
-    or column whose best cosine lies 160 / scale below the batch's best (1.6 of 2 for CLIP's top scale, 100).
+    The gradient of the logits is (row softmax + column softmax - 2 x identity) / (2 batch). Both
+    softmaxes share one exponential: shifted so that the largest is near float32's limit, it
+    underflows only for a row or column whose best cosine lies 160 / scale below the batch's best
+    (1.6 of 2 for CLIP's top scale, 100).
 
     Parameters
     ----------
-    image_units, text_units : float tensors of shape (n_runs, batch, d), unit rows; row i of both is one pair
+    image_units, text_units : float tensors of shape (n_runs, batch, d), unit rows; row i of both is
+    one pair
     scale : float tensor of shape (n_runs,), the logit scale
 
     Returns
@@ -95,12 +104,25 @@ def contrastive(image_units, text_units, scale):
     loss = (rows.log().mean((1, 2)) + columns.log().mean((1, 2))) / 2 + shift[:, 0, 0] - right
     shares.mul_(rows.reciprocal() + columns.reciprocal())
     image_gradient = (torch.bmm(shares, text_units) / 2 - text_units) * (scale / batch)
-    text_gradient = (torch.bmm(shares.transpose(1, 2), image_units) / 2 - image_units) * (scale / batch)
+    text_gradient = (torch.bmm(shares.transpose(1, 2), image_units) / 2 - image_units) * (
+        scale / batch
+    )
     return loss, image_gradient, text_gradient, (image_gradient * image_units).sum((1, 2))
 
 
-def sweep_projections(clip, image_features, text_features, runs, *, evaluate=None, device=None,
-                      checkpoint=None, overwrite=False, progress=False, **settings):
+def sweep_projections(
+    clip,
+    image_features,
+    text_features,
+    runs,
+    *,
+    evaluate=None,
+    device=None,
+    checkpoint=None,
+    overwrite=False,
+    progress=False,
+    **settings,
+):
     """Fine-tune the projections of one model in many ways, side by side.
 
     Parameters
@@ -111,14 +133,16 @@ def sweep_projections(clip, image_features, text_features, runs, *, evaluate=Non
         Trunk features; of several views of an image one is drawn at each step.
     text_features : float tensor of shape (n, width_text) or (n_views, n, width_text)
     runs : list of (permutation, seed)
-        Image i is paired with text ``permutation[i]``; None pairs it with text i. The seed sets order and
-        views.
+        Image i is paired with text ``permutation[i]``; None pairs it with text i. The seed sets
+        order and views.
     evaluate : callable, optional
-        ``evaluate(image_neurons, text_neurons) -> dict`` of numbers for the history, after each epoch.
+        ``evaluate(image_neurons, text_neurons) -> dict`` of numbers for the history, after each
+        epoch.
     device : str or torch.device, optional
         Where to train; the features' own device when left out.
     checkpoint : str or Path, optional
-        Written after each epoch; an unfinished sweep of the same runs, settings and features goes on from there.
+        Written after each epoch; an unfinished sweep of the same runs, settings and features goes
+        on from there.
     overwrite : bool, default False
         Whether the checkpoint of another sweep is replaced; otherwise it is a ValueError.
     progress : bool, default False
@@ -129,8 +153,8 @@ def sweep_projections(clip, image_features, text_features, runs, *, evaluate=Non
     -------
     image_neurons, text_neurons : float tensors of shape (n_runs, d, width), on the CPU
     history : DataFrame
-        A row for each run and epoch, with epoch 0 before training: run, epoch, loss (its mean over the
-        epoch), logit_scale, image_avg_abs_cos, text_avg_abs_cos, and what `evaluate` gave.
+        A row for each run and epoch, with epoch 0 before training: run, epoch, loss (its mean over
+        the epoch), logit_scale, image_avg_abs_cos, text_avg_abs_cos, and what `evaluate` gave.
 
     Raises
     ------
@@ -142,11 +166,18 @@ def sweep_projections(clip, image_features, text_features, runs, *, evaluate=Non
     settings = Settings(**settings)
     texts_of, n = _check(clip, image_features, text_features, runs)
     device = torch.device(device or image_features.device)
-    images, texts = (features.to(device).flatten(0, -2) for features in (image_features, text_features))
-    weights = [neurons.detach().to(device, torch.float32).repeat(len(runs), 1, 1)
-               for neurons in (clip.image_neurons, clip.text_neurons)]
+    images, texts = (
+        features.to(device).flatten(0, -2) for features in (image_features, text_features)
+    )
+    weights = [
+        neurons.detach().to(device, torch.float32).repeat(len(runs), 1, 1)
+        for neurons in (clip.image_neurons, clip.text_neurons)
+    ]
     weights.append(torch.full((len(runs),), math.log(clip.logit_scale), device=device))
-    biases = [0 if bias is None else bias.detach().to(device) for bias in (clip.image_bias, clip.text_bias)]
+    biases = [
+        0 if bias is None else bias.detach().to(device)
+        for bias in (clip.image_bias, clip.text_bias)
+    ]
     for weight in weights:
         weight.grad = torch.zeros_like(weight)
     optimiser = settings.optimiser(weights[:2], weights[2], fused=True)
@@ -154,16 +185,25 @@ def sweep_projections(clip, image_features, text_features, runs, *, evaluate=Non
     rates = settings.learning_rates(n_steps)
     start, history = 0, _look(weights, torch.full((len(runs),), math.nan), 0, evaluate)
     if checkpoint is not None:
-        identity = {**asdict(settings), "seeds": [seed for _, seed in runs], "image features": digest(image_features),
-                    "text features": digest(text_features), "permutations": digest(*texts_of),
-                    **start_of(clip, history[0])}
-        state = read_state(checkpoint, identity, device, overwrite) if Path(checkpoint).is_file() else None
+        identity = {
+            **asdict(settings),
+            "seeds": [seed for _, seed in runs],
+            "image features": digest(image_features),
+            "text features": digest(text_features),
+            "permutations": digest(*texts_of),
+            **start_of(clip, history[0]),
+        }
+        state = (
+            read_state(checkpoint, identity, device, overwrite)
+            if Path(checkpoint).is_file()
+            else None
+        )
         if state:
             start, history = state["epoch"], state["history"]
             for weight, saved in zip(weights, state["weights"]):
                 weight.copy_(saved)
             optimiser.load_state_dict(state["optimiser"])
-    at_once = max(1, LOGITS_AT_ONCE.get(device.type, 2 ** 26) // settings.batch_size ** 2)
+    at_once = max(1, LOGITS_AT_ONCE.get(device.type, 2**26) // settings.batch_size**2)
 
     with tqdm(total=len(rates), initial=start * n_steps, unit="step", disable=not progress) as bar:
         for epoch in range(start, settings.epochs):
@@ -173,16 +213,23 @@ def sweep_projections(clip, image_features, text_features, runs, *, evaluate=Non
                 losses = []
                 for first in range(0, len(runs), at_once):
                     part = slice(first, first + at_once)
-                    losses.append(_gradients([weight[part] for weight in weights], biases,
-                                             images[image_rows[part, step]], texts[text_rows[part, step]],
-                                             [weight.grad[part] for weight in weights]))
+                    losses.append(
+                        _gradients(
+                            [weight[part] for weight in weights],
+                            biases,
+                            images[image_rows[part, step]],
+                            texts[text_rows[part, step]],
+                            [weight.grad[part] for weight in weights],
+                        )
+                    )
                 losses = torch.cat(losses)
                 if not torch.isfinite(losses).all():
                     run = int((~torch.isfinite(losses)).nonzero()[0])
                     raise FloatingPointError(
                         f"run {run}, epoch {epoch + 1}, step {step}: the loss is {losses[run].item()}; the "
                         f"batch pairs image rows {image_rows[run, step].tolist()} with text rows "
-                        f"{text_rows[run, step].tolist()}")
+                        f"{text_rows[run, step].tolist()}"
+                    )
                 if not settings.train_logit_scale:
                     weights[2].grad.zero_()
                 for group in optimiser.param_groups:
@@ -194,8 +241,14 @@ def sweep_projections(clip, image_features, text_features, runs, *, evaluate=Non
                 bar.update()
             history += _look(weights, total / n_steps, epoch + 1, evaluate)
             if checkpoint is not None:
-                write_state(checkpoint, identity=identity, weights=weights, optimiser=optimiser.state_dict(),
-                            epoch=epoch + 1, history=history)
+                write_state(
+                    checkpoint,
+                    identity=identity,
+                    weights=weights,
+                    optimiser=optimiser.state_dict(),
+                    epoch=epoch + 1,
+                    history=history,
+                )
     return weights[0].cpu(), weights[1].cpu(), pd.DataFrame(history)
 
 
@@ -203,52 +256,83 @@ def sweep_projections(clip, image_features, text_features, runs, *, evaluate=Non
 def _gradients(weights, biases, images, texts, gradients):
     """Losses of some runs on one batch each; their gradients are written into `gradients`."""
     rows = (images.float(), texts.float())
-    embeddings = [torch.bmm(part, neurons.transpose(1, 2)) + bias
-                  for part, neurons, bias in zip(rows, weights, biases)]  # (n_runs, batch, d)
+    embeddings = [
+        torch.bmm(part, neurons.transpose(1, 2)) + bias
+        for part, neurons, bias in zip(rows, weights, biases)
+    ]  # (n_runs, batch, d)
     norms = [part.norm(dim=2, keepdim=True).clamp_min(1e-12) for part in embeddings]
     units = [part.div_(norm) for part, norm in zip(embeddings, norms)]
     losses, *unit_gradients, scale_gradient = contrastive(*units, weights[2].exp())
     for part, unit, norm, gradient, out in zip(rows, units, norms, unit_gradients, gradients):
-        along = (gradient * unit).sum(2, keepdim=True)  # changing a vector's length changes no cosine
-        out.copy_(torch.bmm(gradient.addcmul_(along, unit, value=-1).div_(norm).transpose(1, 2), part))
+        along = (gradient * unit).sum(
+            2, keepdim=True
+        )  # changing a vector's length changes no cosine
+        out.copy_(
+            torch.bmm(gradient.addcmul_(along, unit, value=-1).div_(norm).transpose(1, 2), part)
+        )
     gradients[2].copy_(scale_gradient)
     return losses
 
 
 def _epoch_rows(n, settings, runs, texts_of, epoch, images, texts):
-    """Rows of the flattened features for every run and step: two int64 tensors (n_runs, n_steps, batch)."""
+    """Rows of the flattened features for every run and step: two int64 tensors (n_runs, n_steps,
+    batch).
+    """
     image_rows, text_rows = [], []
     for text_of, (_, seed) in zip(texts_of, runs):
         pairs, image_draws, text_draws = plan_epoch(n, settings.batch_size, seed, epoch)
         image_rows.append(pairs + n * (image_draws % (len(images) // n)))
         text_rows.append(text_of[pairs] + n * (text_draws % (len(texts) // n)))
-    return tuple(torch.from_numpy(np.stack(rows)).to(images.device) for rows in (image_rows, text_rows))
+    return tuple(
+        torch.from_numpy(np.stack(rows)).to(images.device) for rows in (image_rows, text_rows)
+    )
 
 
 def _look(weights, losses, epoch, evaluate):
     """The history's rows for one epoch."""
     scales = weights[2].exp().tolist()
-    return [{"run": run, "epoch": epoch, "loss": losses[run].item(), "logit_scale": scales[run],
-             "image_avg_abs_cos": avg_abs_cos(image), "text_avg_abs_cos": avg_abs_cos(text),
-             **{name: float(value) for name, value in (evaluate(image, text) if evaluate else {}).items()}}
-            for run, (image, text) in enumerate(zip(*weights[:2]))]
+    return [
+        {
+            "run": run,
+            "epoch": epoch,
+            "loss": losses[run].item(),
+            "logit_scale": scales[run],
+            "image_avg_abs_cos": avg_abs_cos(image),
+            "text_avg_abs_cos": avg_abs_cos(text),
+            **{
+                name: float(value)
+                for name, value in (evaluate(image, text) if evaluate else {}).items()
+            },
+        }
+        for run, (image, text) in enumerate(zip(*weights[:2]))
+    ]
 
 
 def _check(clip, image_features, text_features, runs):
-    for name, features, neurons in (("image_features", image_features, clip.image_neurons),
-                                    ("text_features", text_features, clip.text_neurons)):
+    for name, features, neurons in (
+        ("image_features", image_features, clip.image_neurons),
+        ("text_features", text_features, clip.text_neurons),
+    ):
         if features.ndim not in (2, 3) or features.shape[-1] != neurons.shape[1]:
-            raise ValueError(f"{name}: expected (n, {neurons.shape[1]}) or (n_views, n, {neurons.shape[1]}), "
-                             f"got {tuple(features.shape)}")
+            raise ValueError(
+                f"{name}: expected (n, {neurons.shape[1]}) or (n_views, n, {neurons.shape[1]}), "
+                f"got {tuple(features.shape)}"
+            )
         if not all(torch.isfinite(part).all() for part in features.split(4096, dim=-2)):
             raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")
     n = image_features.shape[-2]
     if text_features.shape[-2] != n:
-        raise ValueError(f"images and texts pair up: expected as many, got {n} and {text_features.shape[-2]}")
+        raise ValueError(
+            f"images and texts pair up: expected as many, got {n} and {text_features.shape[-2]}"
+        )
     if not runs:
         raise ValueError("runs: expected at least one (permutation, seed)")
-    texts_of = [np.arange(n) if text_of is None else np.ascontiguousarray(text_of) for text_of, _ in runs]
+    texts_of = [
+        np.arange(n) if text_of is None else np.ascontiguousarray(text_of) for text_of, _ in runs
+    ]
     for text_of in texts_of:
         if text_of.shape != (n,) or not np.array_equal(np.sort(text_of), np.arange(n)):
-            raise ValueError(f"permutation: expected each of 0 .. {n - 1} once, got shape {text_of.shape}")
+            raise ValueError(
+                f"permutation: expected each of 0 .. {n - 1} once, got shape {text_of.shape}"
+            )
     return texts_of, n

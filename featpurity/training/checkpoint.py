@@ -1,6 +1,7 @@
 """What an unfinished training goes on from: a state on disk, taken up only by the very same training.
 
-A state names what it is of as a dict of facts, with digests in place of tensors, so that an error can say what differs.
+A state names what it is of as a dict of facts, with digests in place of tensors, so that an error
+can say what differs.
 """
 
 import os
@@ -13,10 +14,15 @@ from featpurity.models.weights import read_file
 
 
 def start_of(clip, watched):
-    """What a training starts from and what it watches, in three digits: the last may change with the machine."""
-    return {"starting weights": digest(clip.image_neurons, clip.text_neurons, clip.image_bias, clip.text_bias,
-                                       clip.logit_scale),
-            "evaluation": {name: f"{float(value):.3g}" for name, value in watched.items()}}
+    """What a training starts from and what it watches, in three digits: the last may change with
+    the machine.
+    """
+    return {
+        "starting weights": digest(
+            clip.image_neurons, clip.text_neurons, clip.image_bias, clip.text_bias, clip.logit_scale
+        ),
+        "evaluation": {name: f"{float(value):.3g}" for name, value in watched.items()},
+    }
 
 
 def write_state(path, **state):
@@ -32,7 +38,9 @@ def read_state(path, identity, device, overwrite=False):
     Nothing that is pickled in the file is run, with `overwrite` or without.
     """
     try:
-        state = read_file(path, device, mapped=False)  # a state to come takes the place of this file
+        state = read_file(
+            path, device, mapped=False
+        )  # a state to come takes the place of this file
     except ValueError as error:
         if overwrite:
             return None
@@ -41,5 +49,7 @@ def read_state(path, identity, device, overwrite=False):
     saved = saved if isinstance(saved, dict) else {}
     other = ", ".join(name for name in identity if saved.get(name) != identity[name])
     if other and not overwrite:
-        raise ValueError(f"{path} is of another training, which differs in: {other}; move it away to train anew")
+        raise ValueError(
+            f"{path} is of another training, which differs in: {other}; move it away to train anew"
+        )
     return None if other else state

@@ -16,20 +16,25 @@ def zero_shot(clip, datasets, device=None):
         For its biases.
     datasets : dict of name -> (image_features, labels, prompt_features)
         Trunk features (n, width_image) and labels (n,) of the images, trunk features of the prompts
-        (n_classes, n_templates, width_text). Data sets may share one tensor of images, projected once.
+        (n_classes, n_templates, width_text). Data sets may share one tensor of images, projected
+        once.
     device : str or torch.device, optional
         Where the training runs, if not where the features are.
 
     Returns
     -------
     evaluate : callable
-        ``evaluate(image_neurons, text_neurons)`` -> dict with ``accuracy_<name>`` in [0, 1] and ``accuracy``,
-        their mean.
+        ``evaluate(image_neurons, text_neurons)`` -> dict with ``accuracy_<name>`` in [0, 1] and
+        ``accuracy``, their mean.
     """
     moved = {}
 
     def move(tensor):  # a tensor that several data sets share stays one
-        return None if tensor is None else moved.setdefault(id(tensor), tensor.to(device or tensor.device))
+        return (
+            None
+            if tensor is None
+            else moved.setdefault(id(tensor), tensor.to(device or tensor.device))
+        )
 
     image_bias, text_bias = move(clip.image_bias), move(clip.text_bias)
     datasets = {name: tuple(map(move, parts)) for name, parts in datasets.items()}
@@ -39,8 +44,12 @@ def zero_shot(clip, datasets, device=None):
         embedded, found = {}, {}
         for name, (images, labels, prompts) in datasets.items():
             if id(images) not in embedded:
-                embedded[id(images)] = F.normalize(F.linear(images, image_neurons, image_bias), dim=1)
-            units = F.normalize(F.linear(prompts, text_neurons, text_bias), dim=2)  # (classes, templates, d)
+                embedded[id(images)] = F.normalize(
+                    F.linear(images, image_neurons, image_bias), dim=1
+                )
+            units = F.normalize(
+                F.linear(prompts, text_neurons, text_bias), dim=2
+            )  # (classes, templates, d)
             classes = F.normalize(units.mean(1), dim=1)
             found[f"accuracy_{name}"] = accuracy(embedded[id(images)], classes, labels)
         return {**found, "accuracy": sum(found.values()) / len(found)}
@@ -65,14 +74,21 @@ def zero_shot_on(clip, datasets, prompts, store=None, workers=0, **options):
     -------
     evaluate : callable, see `zero_shot`; it computes on the model's device
     """
-    from featpurity.features.extract import image_trunk_features, text_trunk_features  # late: --help answers at once
     from featpurity.data.prompts import prompt_set
+    from featpurity.features.extract import (  # late: --help answers at once
+        image_trunk_features,
+        text_trunk_features,
+    )
 
     images, parts = {}, {}
     for dataset in datasets:
         templates = prompt_set(prompts, dataset=dataset.name)
-        texts = text_trunk_features(clip, fill(dataset.classes, templates), store, **options).unflatten(0, (-1, len(templates)))
+        texts = text_trunk_features(
+            clip, fill(dataset.classes, templates), store, **options
+        ).unflatten(0, (-1, len(templates)))
         if dataset.images_key not in images:
-            images[dataset.images_key] = image_trunk_features(clip, dataset, store, workers=workers, **options)
+            images[dataset.images_key] = image_trunk_features(
+                clip, dataset, store, workers=workers, **options
+            )
         parts[dataset.name] = images[dataset.images_key], torch.as_tensor(dataset.labels), texts
     return zero_shot(clip, parts, clip.device)

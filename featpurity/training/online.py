@@ -1,9 +1,10 @@
 """Fine-tune the projections the paper's way: the frozen towers see every image at every step.
 
-Started by torchrun through `featpurity.training.finetune`. The batches, draws and learning rates are those of cached
-training, so that with one view and no augmentation both do the same. With several processes each sees its
-part of the global batch, and open_clip's loss gathers the features of all; with ``--update-freq`` the towers
-take a batch in parts and the loss still sees it whole, because only what leaves the frozen trunks is kept.
+Started by torchrun through `featpurity.training.finetune`. The batches, draws and learning rates
+are those of cached training, so that with one view and no augmentation both do the same. With
+several processes each sees its part of the global batch, and open_clip's loss gathers the features
+of all; with ``--update-freq`` the towers take a batch in parts and the loss still sees it whole,
+because only what leaves the frozen trunks is kept.
 """
 
 import logging
@@ -32,7 +33,9 @@ log = logging.getLogger("featpurity")
 
 
 class Projections(nn.Module):
-    """The only part of the model that trains: trunk features in, unit embeddings and the logit scale out."""
+    """The only part of the model that trains: trunk features in, unit embeddings and the logit
+    scale out.
+    """
 
     def __init__(self, clip, train_logit_scale):
         super().__init__()
@@ -48,8 +51,11 @@ class Projections(nn.Module):
         return self.image_neurons, self.text_neurons
 
     def forward(self, images, texts):
-        return (F.normalize(F.linear(images, self.image_neurons, self.image_bias), dim=1),
-                F.normalize(F.linear(texts, self.text_neurons, self.text_bias), dim=1), self.log_scale.exp())
+        return (
+            F.normalize(F.linear(images, self.image_neurons, self.image_bias), dim=1),
+            F.normalize(F.linear(texts, self.text_neurons, self.text_bias), dim=1),
+            self.log_scale.exp(),
+        )
 
 
 class DrawnPairs(Dataset):
@@ -70,8 +76,22 @@ class DrawnPairs(Dataset):
         return self.preprocess(image), self.texts[i][text_draw % len(self.texts[i])]
 
 
-def train(clip, images, texts, output_dir, settings, *, seed=0, update_freq=1, augment=True, precision="fp32",
-          workers=0, evaluate=None, resume=None, overwrite=False):
+def train(
+    clip,
+    images,
+    texts,
+    output_dir,
+    settings,
+    *,
+    seed=0,
+    update_freq=1,
+    augment=True,
+    precision="fp32",
+    workers=0,
+    evaluate=None,
+    resume=None,
+    overwrite=False,
+):
     """Train the projections on images and texts; in a process group every process calls this.
 
     Parameters
@@ -82,8 +102,9 @@ def train(clip, images, texts, output_dir, settings, *, seed=0, update_freq=1, a
     texts : list of n lists of str
         The texts of each image, of which one is drawn at each step.
     output_dir : str or Path
-        Gets history.csv, TensorBoard's scalars, last.pt to resume from, and the projections of the last and
-        of the best epoch (by mean accuracy, or without `evaluate` by loss) as files that `load_model` reads.
+        Gets history.csv, TensorBoard's scalars, last.pt to resume from, and the projections of the
+        last and of the best epoch (by mean accuracy, or without `evaluate` by loss) as files that
+        `load_model` reads.
     settings : Settings
         Its batch size is that of all processes together.
     seed : int, default 0
@@ -97,9 +118,11 @@ def train(clip, images, texts, output_dir, settings, *, seed=0, update_freq=1, a
     evaluate : callable, optional
         See `featpurity.training.cached.sweep_projections`.
     resume : str or Path, optional
-        A last.pt; the finished epochs are not repeated and the numbers are those of an unbroken run.
+        A last.pt; the finished epochs are not repeated and the numbers are those of an unbroken
+        run.
     overwrite : bool, default False
-        Whether to train anew when that last.pt is of another training; otherwise it is a ValueError.
+        Whether to train anew when that last.pt is of another training; otherwise it is a
+        ValueError.
 
     Returns
     -------
@@ -109,31 +132,44 @@ def train(clip, images, texts, output_dir, settings, *, seed=0, update_freq=1, a
     Raises
     ------
     ValueError
-        If images and texts differ in number, a batch does not divide, or last.pt is of another training; it
-        names what differs.
+        If images and texts differ in number, a batch does not divide, or last.pt is of another
+        training; it names what differs.
     FloatingPointError
         If a loss is not finite; it names the step and this process's pairs.
     """
     rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     n, micro = len(images), settings.batch_size // (world * update_freq)
     if len(texts) != n or not all(texts):
-        raise ValueError(f"expected at least one text for each of the {n} images, got texts for {len(texts)}")
+        raise ValueError(
+            f"expected at least one text for each of the {n} images, got texts for {len(texts)}"
+        )
     if micro * world * update_freq != settings.batch_size:
-        raise ValueError(f"batch_size: expected a multiple of {world} processes x {update_freq} parts, "
-                         f"got {settings.batch_size}")
+        raise ValueError(
+            f"batch_size: expected a multiple of {world} processes x {update_freq} parts, "
+            f"got {settings.batch_size}"
+        )
     device = torch.device(clip.device)
     projections = Projections(clip, settings.train_logit_scale).to(device)
     model = projections
     if world > 1:
-        model = nn.parallel.DistributedDataParallel(projections, [device] if device.type == "cuda" else None)
+        model = nn.parallel.DistributedDataParallel(
+            projections, [device] if device.type == "cuda" else None
+        )
     optimiser = settings.optimiser(list(projections.neurons), projections.log_scale)
     loss_of = ClipLoss(gather_with_grad=True, rank=rank, world_size=world)  # exact for any world
     n_steps = n // min(n, settings.batch_size)
     rates = settings.learning_rates(n_steps)
     watched = _watched(projections, evaluate)
-    identity = {**asdict(settings), "seed": seed, "augmentation": augment, "precision": precision,
-                "model": [clip.image_key, clip.text_key], "images": getattr(images, "key", None),
-                "captions": digest(texts), **start_of(clip, watched)}
+    identity = {
+        **asdict(settings),
+        "seed": seed,
+        "augmentation": augment,
+        "precision": precision,
+        "model": [clip.image_key, clip.text_key],
+        "images": getattr(images, "key", None),
+        "captions": digest(texts),
+        **start_of(clip, watched),
+    }
     state = read_state(resume, identity, device, overwrite) if resume else None
     start, history = (state["history"][-1]["epoch"], state["history"]) if state else (0, [])
     if world > 1:
@@ -147,8 +183,14 @@ def train(clip, images, texts, output_dir, settings, *, seed=0, update_freq=1, a
     for epoch in range(start, settings.epochs):
         plan = np.stack(plan_epoch(n, settings.batch_size, seed, epoch), axis=-1)
         mine = np.split(plan, world, axis=1)[rank]  # (n_steps, batch of this process, 3)
-        loader = iter(DataLoader(data, batch_sampler=mine.reshape(-1, micro, 3).tolist(), num_workers=workers,
-                                 pin_memory=device.type == "cuda"))
+        loader = iter(
+            DataLoader(
+                data,
+                batch_sampler=mine.reshape(-1, micro, 3).tolist(),
+                num_workers=workers,
+                pin_memory=device.type == "cuda",
+            )
+        )
         total = 0.0
         for step in range(n_steps):
             trunks = [_trunks(clip, *next(loader), precision) for _ in range(update_freq)]
@@ -156,7 +198,8 @@ def train(clip, images, texts, output_dir, settings, *, seed=0, update_freq=1, a
             if not torch.isfinite(loss):
                 raise FloatingPointError(
                     f"epoch {epoch + 1}, step {step}: the loss is {loss.item()}; the batch of process {rank} "
-                    f"holds the pairs {mine[step, :, 0].tolist()}")
+                    f"holds the pairs {mine[step, :, 0].tolist()}"
+                )
             optimiser.zero_grad()
             loss.backward()
             for group in optimiser.param_groups:
@@ -167,10 +210,17 @@ def train(clip, images, texts, output_dir, settings, *, seed=0, update_freq=1, a
             total += loss.item()
         if record:
             image_neurons, text_neurons = (neurons.detach() for neurons in projections.neurons)
-            history.append({"epoch": epoch + 1, "loss": total / n_steps, "learning_rate": group["lr"],
-                            "logit_scale": projections.log_scale.exp().item(),
-                            "image_avg_abs_cos": avg_abs_cos(image_neurons),
-                            "text_avg_abs_cos": avg_abs_cos(text_neurons), **_watched(projections, evaluate)})
+            history.append(
+                {
+                    "epoch": epoch + 1,
+                    "loss": total / n_steps,
+                    "learning_rate": group["lr"],
+                    "logit_scale": projections.log_scale.exp().item(),
+                    "image_avg_abs_cos": avg_abs_cos(image_neurons),
+                    "text_avg_abs_cos": avg_abs_cos(text_neurons),
+                    **_watched(projections, evaluate),
+                }
+            )
             record.epoch(history, projections, optimiser)
     if record:
         record.board.close()
@@ -188,14 +238,19 @@ def _same_start(start, device):
     ends = torch.tensor([start, -start], device=device)
     dist.all_reduce(ends, dist.ReduceOp.MAX)
     if ends[0] != -ends[1]:
-        raise ValueError(f"this process would go on after epoch {start}, another after {ends[0]} or before: "
-                         "expected one output folder, on a disk that all processes share")
+        raise ValueError(
+            f"this process would go on after epoch {start}, another after {ends[0]} or before: "
+            "expected one output folder, on a disk that all processes share"
+        )
 
 
 def _trunks(clip, images, texts, precision):
     """Trunk features of one batch, float32, without a graph."""
     kind = PRECISIONS[precision]
-    with torch.no_grad(), torch.autocast(torch.device(clip.device).type, kind, enabled=kind is not None):
+    with (
+        torch.no_grad(),
+        torch.autocast(torch.device(clip.device).type, kind, enabled=kind is not None),
+    ):
         tokens = clip.tokenizer(list(texts)).to(clip.device)
         return [clip.image_trunk(images.to(clip.device)).float(), clip.text_trunk(tokens).float()]
 
@@ -220,6 +275,13 @@ class _Record:
         table.to_csv(self.folder / "history.csv", index=False)
         for name in ["last", "best"] if quality.idxmax() == len(table) - 1 else ["last"]:
             neurons = [weights.detach() for weights in projections.neurons]
-            save_projections(self.folder / f"{name}.safetensors", self.clip, *neurons, epoch=last["epoch"])
-        write_state(self.folder / "last.pt", identity=self.identity, projections=projections.state_dict(),
-                    optimiser=optimiser.state_dict(), history=history)
+            save_projections(
+                self.folder / f"{name}.safetensors", self.clip, *neurons, epoch=last["epoch"]
+            )
+        write_state(
+            self.folder / "last.pt",
+            identity=self.identity,
+            projections=projections.state_dict(),
+            optimiser=optimiser.state_dict(),
+            history=history,
+        )

@@ -1,6 +1,7 @@
 """Contrastive training from scratch: a recipe, pictures and captions in; a small CLIP model out.
 
-The loss is the symmetric contrastive loss of open_clip. A training that is killed goes on where it was.
+The loss is the symmetric contrastive loss of open_clip. A training that is killed goes on where it
+was.
 
 References
 ----------
@@ -29,17 +30,21 @@ class Recipe:
 
     image_size: int = 64
     vision: dict = field(default_factory=lambda: {"layers": [1, 1, 1, 1], "width": 16})
-    text: dict = field(default_factory=lambda: {"width": 128, "heads": 4, "layers": 2, "context_length": 24})
+    text: dict = field(
+        default_factory=lambda: {"width": 128, "heads": 4, "layers": 2, "context_length": 24}
+    )
     d: int = 128
     epochs: int = 16
     batch_size: int = 256
-    learning_rate: float = 2e-3       # of the image tower
+    learning_rate: float = 2e-3  # of the image tower
     text_learning_rate: float = 1e-3  # of the text tower and the logit scale
     weight_decay: float = 0.1
     warmup_steps: int = 100
     seed: int = 0
-    augment: bool = False  # mirrored and shifted pictures: right for photos, wrong where the place has a name
-    bf16: bool = True      # forward passes in bfloat16; weights and the loss stay float32
+    augment: bool = (
+        False  # mirrored and shifted pictures: right for photos, wrong where the place has a name
+    )
+    bf16: bool = True  # forward passes in bfloat16; weights and the loss stay float32
 
     def model_config(self, vocab_size):
         """The model's part of `open_clip_config.json`."""
@@ -58,7 +63,9 @@ class Recipe:
         groups = []
         for image in (True, False):
             rate = self.learning_rate if image else self.text_learning_rate
-            tower = [p for name, p in model.named_parameters() if name.startswith("visual.") == image]
+            tower = [
+                p for name, p in model.named_parameters() if name.startswith("visual.") == image
+            ]
             for decay, matrices in ((self.weight_decay, True), (0.0, False)):
                 chosen = [p for p in tower if (p.ndim > 1) == matrices]
                 groups.append({"params": chosen, "full": rate, "weight_decay": decay})
@@ -79,7 +86,7 @@ def augmented(pixels, rng):
     pixels = torch.where(flip.view(n, 1, 1, 1), pixels.flip(3), pixels)
     padded = torch.nn.functional.pad(pixels, [reach] * 4, mode="reflect")
     moves = rng.integers(0, 2 * reach + 1, (n, 2))
-    moved = [p[:, y:y + size, x:x + size] for p, (y, x) in zip(padded, moves)]
+    moved = [p[:, y : y + size, x : x + size] for p, (y, x) in zip(padded, moves)]
     return torch.stack(moved).contiguous(memory_format=torch.channels_last)
 
 
@@ -108,13 +115,15 @@ def train(recipe, pictures, tokens, vocab_size, checkpoint=None, stop_after=None
     Raises
     ------
     ValueError
-        When pictures and captions differ in number or are fewer than a batch, or the checkpoint is of another
-        training.
+        When pictures and captions differ in number or are fewer than a batch, or the checkpoint is
+        of another training.
     """
     n_steps = len(pictures) // recipe.batch_size
     if n_steps == 0 or len(pictures) != len(tokens):
-        raise ValueError(f"expected as many pictures as captions, at least a batch of {recipe.batch_size}; "
-                         f"got {len(pictures)} pictures and captions for {len(tokens)}")
+        raise ValueError(
+            f"expected as many pictures as captions, at least a batch of {recipe.batch_size}; "
+            f"got {len(pictures)} pictures and captions for {len(tokens)}"
+        )
     torch.manual_seed(recipe.seed)
     model = open_clip.CLIP(**recipe.model_config(vocab_size)).to(memory_format=torch.channels_last)
     optimiser = recipe.optimiser(model)
@@ -128,12 +137,16 @@ def train(recipe, pictures, tokens, vocab_size, checkpoint=None, stop_after=None
             history = state["history"]
     for epoch in range(len(history), stop_after or recipe.epochs):
         # Two streams, so that both models of a pair meet the pictures in one order.
-        rng, captions_rng = (np.random.default_rng([recipe.seed, epoch, stream]) for stream in (0, 1))
+        rng, captions_rng = (
+            np.random.default_rng([recipe.seed, epoch, stream]) for stream in (0, 1)
+        )
         order, total, start = rng.permutation(len(pictures)), 0.0, time.perf_counter()
         for step in tqdm(range(n_steps), desc=f"epoch {epoch + 1}/{recipe.epochs}", mininterval=5):
             for group in optimiser.param_groups:
-                group["lr"] = group["full"] * recipe.rate_at(epoch * n_steps + step, recipe.epochs * n_steps)
-            batch = order[step * recipe.batch_size:(step + 1) * recipe.batch_size]
+                group["lr"] = group["full"] * recipe.rate_at(
+                    epoch * n_steps + step, recipe.epochs * n_steps
+                )
+            batch = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]
             chosen = tokens[batch, captions_rng.integers(tokens.shape[1], size=len(batch))]
             pixels = normalise(pictures[batch])
             if recipe.augment:
@@ -148,5 +161,11 @@ def train(recipe, pictures, tokens, vocab_size, checkpoint=None, stop_after=None
             total += loss.item()
         history.append({"loss": total / n_steps, "seconds": time.perf_counter() - start})
         if checkpoint:
-            write_state(checkpoint, identity=identity, model=model.state_dict(), optimiser=optimiser.state_dict(), history=history)
+            write_state(
+                checkpoint,
+                identity=identity,
+                model=model.state_dict(),
+                optimiser=optimiser.state_dict(),
+                history=history,
+            )
     return model.eval(), history

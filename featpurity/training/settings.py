@@ -1,4 +1,6 @@
-"""How projections are fine-tuned: the settings, and what each epoch draws; for cached and online training."""
+"""How projections are fine-tuned: the settings, and what each epoch draws; for cached and online
+training.
+"""
 
 import math
 from dataclasses import dataclass
@@ -11,9 +13,9 @@ import torch
 class Settings:
     """How projections are trained; the defaults are the paper's, at its global batch of 4 x 256.
 
-    The learning rate rises linearly from `first_learning_rate` over `warmup_epochs`, then falls along a
-    cosine to `last_learning_rate`. The logit scale is fixed unless `train_logit_scale`. A last incomplete
-    batch is left out.
+    The learning rate rises linearly from `first_learning_rate` over `warmup_epochs`, then falls
+    along a cosine to `last_learning_rate`. The logit scale is fixed unless `train_logit_scale`. A
+    last incomplete batch is left out.
     """
 
     epochs: int = 10
@@ -30,8 +32,10 @@ class Settings:
         positive = ("epochs", "batch_size", "learning_rate")
         wrong = [name for name in positive if not getattr(self, name) > 0]
         if wrong or self.warmup_epochs < 0 or self.weight_decay < 0:
-            raise ValueError(f"expected positive {', '.join(positive)}, and warmup_epochs and weight_decay "
-                             f"of at least 0, got {self}")
+            raise ValueError(
+                f"expected positive {', '.join(positive)}, and warmup_epochs and weight_decay "
+                f"of at least 0, got {self}"
+            )
 
     def learning_rates(self, steps_per_epoch):
         """The learning rate of every step: float array of shape (epochs * steps_per_epoch,)."""
@@ -43,9 +47,13 @@ class Settings:
         return np.append(rise, last + cosine * (self.learning_rate - last))
 
     def optimiser(self, projections, logit_scale, **options):
-        """AdamW for `projections` (a list) and, without weight decay, the logarithm of the logit scale."""
-        groups = [{"params": projections, "weight_decay": self.weight_decay},
-                  {"params": [logit_scale], "weight_decay": 0.0}]
+        """AdamW for `projections` (a list) and, without weight decay, the logarithm of the logit
+        scale.
+        """
+        groups = [
+            {"params": projections, "weight_decay": self.weight_decay},
+            {"params": [logit_scale], "weight_decay": 0.0},
+        ]
         return torch.optim.AdamW(groups, lr=self.learning_rate, betas=self.betas, **options)
 
 
@@ -57,11 +65,12 @@ def plan_epoch(n, batch_size, seed, epoch):
     pairs : int64 array of shape (n_steps, batch_size)
         Every pair at most once, in random order.
     image_draws, text_draws : int64 arrays of the same shape
-        A random number for each, which picks the view of the image and the text among those there are.
+        A random number for each, which picks the view of the image and the text among those there
+        are.
     """
     if not 1 <= batch_size <= n:
         raise ValueError(f"batch_size: expected 1 .. {n} (the number of pairs), got {batch_size}")
     rng = np.random.default_rng([seed, epoch])
     kept = n // batch_size * batch_size
-    pairs, draws = rng.permutation(n)[:kept], rng.integers(2 ** 31, size=(2, kept))
+    pairs, draws = rng.permutation(n)[:kept], rng.integers(2**31, size=(2, kept))
     return tuple(values.reshape(-1, batch_size) for values in (pairs, *draws))
