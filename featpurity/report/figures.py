@@ -9,6 +9,10 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from featpurity.report import display
+
+display.offline()
+
 BLUE, ORANGE, GREEN, PURPLE, GREY, SKY = (
     "#0072B2",
     "#D55E00",

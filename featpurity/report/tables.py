@@ -1,0 +1,79 @@
+"""Tables for readers: names and units in the headings, a fixed number of digits, every cell as text."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+LONGEST = 12  # rows; a longer table is folded
+MARKS = {"holds": "✔", "does not hold": "✘", "undecided": "?", "not measured": "–"}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that a notebook shows as HTML; `frame` keeps the numbers with all their digits."""
+
+    frame: pd.DataFrame
+    markup: str
+
+    def _repr_html_(self):
+        return self.markup
+
+    def __repr__(self):
+        return self.frame.to_string(index=False)
+
+
+def show(frame, headings=None, digits=3, fold=LONGEST, cards=False):
+    """A data frame as a table to read: nothing in its cells or headings is taken for markup.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Its index is not shown: `reset_index` first where it matters.
+    headings : dict of str to str, optional
+        Columns to show, in this order, and what stands above each, with its unit. All columns by default.
+    digits : int or dict of str to (int or str), default 3
+        Digits behind the point of a column of floats; a string is a format, say "+.3f" or ".1%".
+    fold : int, default 12
+        A table of more rows is folded, under a line that says how many it has.
+    cards : bool, default False
+        Whether each row becomes a card on a narrow screen.
+
+    Raises
+    ------
+    ValueError
+        When `headings` or `digits` name a column that is not there.
+    """
+    headings = dict(headings) if headings else {name: str(name) for name in frame.columns}
+    formats = digits if isinstance(digits, dict) else dict.fromkeys(headings, digits)
+    unknown = [name for name in [*headings, *formats] if name not in frame.columns]
+    if unknown:
+        raise ValueError(f"no column is called {unknown[0]!r}; the table has {list(frame.columns)}")
+    text = pd.DataFrame({name: _texts(frame[name], formats.get(name, 3)) for name in headings})
+    text.columns = list(headings.values())
+    with pd.option_context("display.max_colwidth", None):  # pandas cuts a cell at 50 letters
+        markup = text.to_html(
+            index=False, escape=True, border=0, justify="unset", classes="cards" if cards else None
+        )
+    if len(frame) > fold:
+        markup = f"<details><summary>Table of {len(frame)} rows</summary>{markup}</details>"
+    return Table(frame[list(headings)], markup)
+
+
+def verdict_words(verdict):
+    """A verdict with its mark, so that colour is never all that tells verdicts apart."""
+    first = next((known for known in MARKS if str(verdict).startswith(known)), None)
+    return f"{MARKS[first]} {verdict}" if first else str(verdict)
+
+
+def _texts(column, form):
+    """The cells of a column as strings; an empty one where there is no value."""
+    if pd.api.types.is_bool_dtype(column):
+        return ["yes" if value else "no" for value in column]
+    if pd.api.types.is_integer_dtype(column):
+        return [f"{value:,}" for value in column]
+    if pd.api.types.is_float_dtype(column):
+        form = f".{form}f" if isinstance(form, int) else form
+        return ["" if pd.isna(value) else format(value, form) for value in column]
+    if column.name == "verdict":
+        return [verdict_words(value) for value in column]
+    return ["" if pd.isna(value) else str(value) for value in column]

@@ -1,0 +1,61 @@
+"""How a figure leaves Python: no upload, two forms, labels as text."""
+
+import json
+import subprocess
+import sys
+
+import plotly.graph_objects as go
+import plotly.io
+import pytest
+
+from featpurity.report import display
+
+FIGURE = go.Figure(go.Scatter(y=[1, 2], name="a line"))
+
+
+@pytest.fixture
+def renderers():
+    display.offline()
+    return plotly.io.renderers
+
+
+def test_no_renderer_offers_to_upload_a_chart(renderers):
+    kept = [renderers[name] for name in renderers if hasattr(renderers[name], "config")]
+    assert len(kept) > 5
+    assert all(renderer.config["showSendToCloud"] is False for renderer in kept)
+
+
+def test_a_notebook_keeps_json_and_html_and_the_script_once(renderers):
+    notebook = renderers["plotly_mimetype"]
+    first, second = (notebook.to_mimebundle(FIGURE.to_dict()) for _ in range(2))
+    assert first[display.PLOTLY_MIME]["config"]["showSendToCloud"] is False
+    assert first[display.PLOTLY_MIME]["data"][0]["name"] == "a line"
+    assert len(first["text/html"]) > 1e6 > 1e5 > len(second["text/html"])
+    for bundle in (first, second):
+        assert '"showSendToCloud": false' in bundle["text/html"]
+        assert 'src="http' not in bundle["text/html"]
+
+
+def test_importing_the_figures_is_enough():
+    code = (
+        "import featpurity.report.figures, plotly.io; print(plotly.io.renderers['browser'].config)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "'showSendToCloud': False" in done.stdout
+
+
+def test_labels_are_text_but_may_break_into_lines():
+    word = '<b>bold</b> <a href="https://elsewhere.example">link</a>'
+    figure = go.Figure(
+        go.Scatter(
+            x=[word],
+            y=[1],
+            name=word,
+            customdata=[[word]],
+            hovertemplate="%{x}<br>one<extra></extra>",
+        )
+    )
+    safe = display.as_text(json.loads(figure.to_json()))["data"][0]
+    shown = '&lt;b>bold&lt;/b> &lt;a href="https://elsewhere.example">link&lt;/a>'
+    assert safe["x"] == [shown] and safe["name"] == shown and safe["customdata"] == [[shown]]
+    assert safe["hovertemplate"] == "%{x}<br>one<extra></extra>"
