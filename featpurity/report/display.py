@@ -1,9 +1,10 @@
 """How a figure leaves Python: nothing in it asks another host, and its labels are text.
 
-plotly's toolbar offers to upload the chart to its makers' cloud ("Share chart..."), in JupyterLab as in a saved
-notebook. `offline` takes that offer out of every renderer, and lets a notebook keep each figure in two forms: the JSON
-that JupyterLab and the book draw, and HTML for `jupyter nbconvert --to html`. plotly reads some HTML in labels (a bold
-word, a link); `as_text` leaves only the line break of what a label may bring.
+plotly's toolbar offers to upload the chart to its makers' cloud ("Share chart..."), in JupyterLab
+as in a saved notebook. `offline` takes that offer out of every renderer, and lets a notebook keep
+each figure in two forms: the JSON that JupyterLab and the book draw, and HTML for
+`jupyter nbconvert --to html`. plotly reads some HTML in labels (a bold word, a link); `as_text`
+leaves only the line break of what a label may bring.
 """
 
 import json
@@ -20,7 +21,7 @@ MARKUP = re.compile(r"<(?!br\s*/?>|/?extra>)", re.IGNORECASE)
 
 
 class NotebookRenderer(MimetypeRenderer):
-    """A figure as JSON and as HTML that needs no network; the kernel's first figure brings plotly's script."""
+    """A figure as JSON and as HTML without a network; a kernel's first one brings plotly's script."""
 
     def __init__(self):
         self.script_is_there = False
@@ -61,7 +62,8 @@ def as_text(node):
     Returns
     -------
     node : as given
-        Every `<` that does not open a line break or plotly's `<extra>` is `&lt;`, which plotly draws as `<`.
+        Every `<` that does not open a line break or plotly's `<extra>` is `&lt;`, which plotly
+        draws as `<`.
     """
     if isinstance(node, str):
         return MARKUP.sub("&lt;", node)

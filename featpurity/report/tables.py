@@ -1,4 +1,4 @@
-"""Tables for readers: names and units in the headings, a fixed number of digits, every cell as text."""
+"""Tables for readers: headings with units, a fixed number of digits, and every cell as text."""
 
 from dataclasses import dataclass
 
@@ -30,9 +30,9 @@ def show(frame, headings=None, digits=3, fold=LONGEST, cards=False):
     frame : DataFrame
         Its index is not shown: `reset_index` first where it matters.
     headings : dict of str to str, optional
-        Columns to show, in this order, and what stands above each, with its unit. All columns by default.
+        Columns to show, in this order, and what stands above each, with its unit; all by default.
     digits : int or dict of str to (int or str), default 3
-        Digits behind the point of a column of floats; a string is a format, say "+.3f" or ".1%".
+        Digits behind the point of a column of floats; a string is a format, say "+.3f", ".1%".
     fold : int, default 12
         A table of more rows is folded, under a line that says how many it has.
     cards : bool, default False
