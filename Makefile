@@ -12,7 +12,7 @@ LOCK := $(if $(shell command -v flock),flock --nonblock --conflict-exit-code 75 
 BROWSER := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 
 .DEFAULT_GOAL := help
-.PHONY: help book plan test fetch-test browser bench pretrain lab clean
+.PHONY: help book plan lint test fetch-test browser bench pretrain lab clean
 
 help:  ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 12
@@ -26,7 +26,12 @@ book: $(READY)  ## run a profile's notebooks and build its book: PROFILE=demo (d
 plan: $(READY)  ## what `make book` would download and compute, and what is missing
 	@$(BIN)/snakemake --nolock --dry-run --quiet rules reason host --config $(SETTINGS)
 
-test: $(READY) browser  ## the fast tests, then those that run notebooks, build books and drive a browser
+lint: $(READY)  ## layout and habits of the code, in seconds: ruff and import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+test: lint browser  ## lint, the fast tests, then those that run notebooks, build books and drive a browser
 	$(BIN)/python -m pytest -q -m "not slow"
 	$(BIN)/python -m pytest -q -m slow
 	@$(MAKE) --no-print-directory fetch-test

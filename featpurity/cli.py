@@ -9,7 +9,6 @@ from pathlib import Path
 import yaml
 
 from featpurity import profile
-from featpurity.plan import check, plan
 
 
 def main(arguments=None):
@@ -62,12 +61,16 @@ def _profile(chosen):
 
 
 def _check(chosen):
+    from featpurity.plan import check  # late: brings the catalogue of data sets
+
     chosen = _profile(chosen)
     check(chosen)
     return f"profile {chosen.name} can run"
 
 
 def _plan(chosen):
+    from featpurity.plan import plan  # late: brings the catalogue of data sets
+
     return "\n".join(plan(_profile(chosen)))
 
 

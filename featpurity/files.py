@@ -43,11 +43,13 @@ class Source:
 
 
 def megabytes(path):
+    """Size of a file, or of all files in a folder, in megabytes."""
     files = path.rglob("*") if path.is_dir() else [path]
     return sum(file.stat().st_size for file in files if file.is_file()) / 1e6
 
 
 def check_choice(what, value, known):
+    """Raise ValueError unless `value` is one of the known ones."""
     if value not in known:
         raise ValueError(f"{what}: expected one of {', '.join(known)}, got {value!r}")
 

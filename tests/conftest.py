@@ -1,10 +1,7 @@
 """Fixtures that more than one test file uses."""
 
-from pathlib import Path
-
 import pytest
-
-ROOT = Path(__file__).resolve().parent.parent
+from checkout import ROOT
 
 
 @pytest.fixture(scope="session")

@@ -21,10 +21,12 @@ from featpurity.files import content_hash
 
 
 def subset_key(dataset, indices):
+    """What stands for some of a data set's images, as `images_key` does for all."""
     return content_hash((dataset.images_key, indices))
 
 
 def without_unreadable(dataset):
+    """The data set without the image files that cannot be read, which it counts."""
     if not isinstance(dataset.images, ImageFiles):
         return dataset
     broken = dataset.images.unreadable()

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from checkout import ROOT
 
 from featpurity import files
 from featpurity import plan as plan_module
@@ -13,8 +14,6 @@ from featpurity.data import catalog
 from featpurity.models import names
 from featpurity.plan import plan
 from featpurity.profile import Profile, load
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture

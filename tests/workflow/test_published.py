@@ -7,8 +7,8 @@ import zipfile
 
 import pandas as pd
 import pytest
+from checkout import ROOT, snakemake
 from laclip_checkpoint import PUBLISHED, TINY, weights_of, write
-from test_suite import ROOT, snakemake
 
 from featpurity.data.scenes import Scenes
 from featpurity.models import laclip

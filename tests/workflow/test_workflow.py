@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from checkout import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "--cores", "2", "--nolock"]
 NOTEBOOKS = {
     "steps/embed": "models = ['scenes_clip']\ndatasets = []\npairs = 'scenes'\nstore_dir = 'store'",

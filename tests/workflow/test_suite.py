@@ -1,13 +1,9 @@
 """The real notebooks on a small profile, from nothing to a built book, and a second call that does nothing."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pandas as pd
 import pytest
+from checkout import snakemake
 
-ROOT = Path(__file__).resolve().parent.parent
 SMALL = """
 chapters: [01_clip_vs_laclip, 02_neuron_pruning, 03_misalignment, 05_caption_filter, 06_online_and_cached, 07_claims]
 online_pairs: 64
@@ -23,13 +19,6 @@ n_random_orders: 3
 n_bootstrap: 20
 """
 pytestmark = pytest.mark.slow
-
-
-def snakemake(profile):
-    command = [sys.executable, "-m", "snakemake", "--nolock", "--config", f"profile={profile}"]
-    return subprocess.run(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=1500
-    )
 
 
 @pytest.fixture(scope="module")

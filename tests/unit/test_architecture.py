@@ -1,0 +1,177 @@
+"""The habits of the house that no linter holds; ruff and import-linter hold the others (`make lint`)."""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from dataclasses import fields
+from importlib.metadata import packages_distributions
+
+import fingerprint
+import pytest
+from checkout import ROOT
+
+from featpurity.profile import Profile, load
+
+NOTEBOOKS = sorted((ROOT / "notebooks").rglob("[!.]*.ipynb"))
+BY_HAND = "fetch_cc3m"  # the notebook that is no step of the workflow
+CELL_LINES = 52  # the longest cell of today; 10 once the chapters are mended
+
+
+def test_importing_the_package_and_its_command_line_is_lazy():
+    heavy = "{'torch', 'numpy', 'open_clip', 'pandas', 'plotly', 'sklearn'} & set(sys.modules)"
+    code = (
+        f"import sys, featpurity, featpurity.profile, featpurity.cli; assert not {heavy}, {heavy}"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_every_public_name_is_there():
+    import featpurity
+
+    assert all(callable(getattr(featpurity, name)) for name in featpurity.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'purify'"):
+        featpurity.purify
+
+
+def tracked_text():
+    """Files in git that are text, as (path, content)."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    for name in filter(None, listed.stdout.split("\0")):
+        try:
+            yield name, (ROOT / name).read_text(encoding="utf-8")
+        except (UnicodeDecodeError, FileNotFoundError):
+            continue
+
+
+def test_no_file_names_a_place_of_one_machine():
+    places = re.compile(r"(?<![\w.])/(?:work|root|home|Users)/\w|file://" + r"/\w")
+    lines = [(name, line.strip()) for name, text in tracked_text() for line in text.splitlines()]
+    found = [f"{name}: {line[:80]}" for name, line in lines if places.search(line)]
+    assert not found, "\n".join(found)
+
+
+def cells(path, kind="code"):
+    return [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == kind]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+class TestNotebook:
+    def test_holds_no_outputs(self, path):
+        assert not any(cell["outputs"] or cell["execution_count"] for cell in cells(path))
+        assert "widgets" not in json.loads(path.read_text())["metadata"]
+
+    def test_starts_with_a_title_then_its_parameters(self, path):
+        first = json.loads(path.read_text())["cells"][0]
+        said = "".join(first["source"])
+        assert first["cell_type"] == "markdown" and said.startswith("# ")
+        assert "**Question" in said
+        tags = [cell["metadata"].get("tags", []) for cell in cells(path)]
+        assert "parameters" in tags[0] and not any("parameters" in tag for tag in tags[1:])
+
+    def test_says_what_it_shows_and_what_it_does_not(self, path):
+        prose = ["".join(cell["source"]) for cell in cells(path, "markdown")]
+        assert any(text.startswith("## What this shows, and what it does not") for text in prose)
+
+    def test_parameters_are_flat_literals_with_the_profile_s_defaults(self, path):
+        declared = fingerprint.declared_parameters(path)
+        defaults = Profile().parameters() | {"models": ["scenes_laclip"], "shard": 0}
+        if path.stem == BY_HAND:  # it prepares the profile paper, with settings of its own
+            defaults = declared | load("paper", folder=ROOT / "profiles").parameters()
+        assert declared == {key: defaults.get(key, "no setting of a profile") for key in declared}
+        assert not any(isinstance(value, dict) for value in declared.values())
+
+    def test_cells_are_short_and_need_no_card_and_no_installer(self, path):
+        settings = fingerprint.code_cells(path, "parameters")[0]
+        for source in fingerprint.code_cells(path):
+            if source != settings:  # one line a setting
+                assert len(source.splitlines()) <= CELL_LINES, source
+            code = re.sub(r"!=|f?\".*?\"", "", source)
+            assert not re.search(r"\.cuda\(|\bpip\b|!|^%", code), source
+
+
+def distributions(lines):
+    """Normalised names of the distributions that lines of requirements name."""
+    return {re.sub(r"[-_.]+", "-", re.match(r"[\w.-]+", line)[0]).lower() for line in lines}
+
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+NEEDED = {"core": distributions(PROJECT["dependencies"])} | {
+    extra: distributions(lines) for extra, lines in PROJECT["optional-dependencies"].items()
+}
+CODE = {  # which sections a folder's imports may come from
+    "featpurity": {"core", "cc3m"},
+    "notebooks": {"core"},
+    "benchmarks": {"core"},
+    "workflow": {"core", "suite"},
+    "tests": {"core", "suite", "test"},
+}
+
+
+def third_party(source):
+    """Top-level names that some Python source imports, neither the standard library's nor our own."""
+    nodes = list(ast.walk(ast.parse(source)))
+    names = [one.name for node in nodes if isinstance(node, ast.Import) for one in node.names]
+    names += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and not node.level]
+    folders = ["workflow", "tests", "benchmarks"]
+    own = {path.stem for folder in folders for path in (ROOT / folder).rglob("*.py")}
+    known = {*sys.stdlib_module_names, *own, "featpurity"}
+    return {name.split(".")[0] for name in names} - known
+
+
+@pytest.mark.parametrize("folder", CODE)
+def test_what_is_imported_is_a_dependency(folder):
+    sources = [path.read_text() for path in (ROOT / folder).rglob("*.py")]
+    if folder == "notebooks":
+        sources += [cell for path in NOTEBOOKS for cell in fingerprint.code_cells(path)]
+    if folder == "workflow":
+        sources.append((ROOT / "workflow/Snakefile").read_text().partition("\nrule ")[0])
+    homes = packages_distributions()
+    allowed = set().union(*(NEEDED[section] for section in CODE[folder]))
+    for module in set().union(*map(third_party, sources)):
+        assert distributions(homes.get(module, [module])) & allowed, f"{module} is no dependency"
+
+
+def test_the_direct_dependencies_are_pinned():
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    pins = [line for line in lines if line and not line.startswith("#")]
+    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in pins)
+    # the other extras are not for everybody: cc3m's pandas is an older one
+    assert distributions(pins) == NEEDED["core"] | NEEDED["suite"] | NEEDED["test"]
+
+
+def test_every_setting_is_a_parameter_of_some_notebook():
+    declared = set().union(*(fingerprint.declared_parameters(path) for path in NOTEBOOKS))
+    declared |= {"name", "models_per_job"}  # read by the workflow
+    assert {one.name for one in fields(Profile)} - declared == set(), "settings that nothing reads"
+
+
+def test_a_fingerprint_follows_code_and_nothing_else(tmp_path):
+    def digest(code, prose="# Title"):
+        cell = {"cell_type": "code", "metadata": {}, "source": code}
+        said = {"cell_type": "markdown", "metadata": {}, "source": prose}
+        path = tmp_path / "one.ipynb"
+        path.write_text(json.dumps({"cells": [said, cell]}))
+        return fingerprint.fingerprint(path)
+
+    assert digest("a = 1") == digest("a = 1", "# Another") != digest("a = 2")
+    assert digest("%matplotlib inline\na = 1") != digest("a = 1")
+
+
+def test_a_fingerprint_knows_the_modules_that_code_comes_to_use():
+    used = fingerprint.imported_modules
+    both = {"report.figures", "captions.swap"}
+    assert (
+        used("from featpurity import swap_captions\nfrom featpurity.report import figures") == both
+    )
+    assert used("import featpurity\nfeatpurity.avg_abs_cos(x)") == {"metrics.purity"}
+    assert used("from featpurity.metrics.purity import cosine_matrix") == {"metrics.purity"}
+    assert used("import featpurity.metrics.zeroshot as z") == {"metrics.zeroshot"}
+    assert used("def late():\n    from featpurity.report.results import effect") == {
+        "report.results"
+    }
+    assert used("import torch") == set()
