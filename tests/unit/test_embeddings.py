@@ -34,7 +34,7 @@ from featpurity.features.precompute import embed
 from featpurity.features.precompute import main as embed_main
 from featpurity.models import load, split
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 to_pixels_calls = []
 
 

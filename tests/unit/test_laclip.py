@@ -54,7 +54,7 @@ def errors(clip, size, expected):
 
 @pytest.fixture(scope="module")
 def expected():
-    with np.load(Path(__file__).parent / "data/laclip_tiny.npz") as stored:
+    with np.load(Path(__file__).parents[1] / "data/laclip_tiny.npz") as stored:
         return stored["image"], stored["text"]
 
 
