@@ -1,0 +1,138 @@
+"""Experiment 3: projections fine-tuned on captions of which a share changed places.
+
+Each fine-tuned model is asked what experiment 1 asks, and every measure gets a slope against the
+ratio of swapped captions, one a seed: their spread is the interval.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+from tqdm.auto import tqdm
+
+from featpurity.experiments.inputs import embed, has_silhouette
+from featpurity.metrics import intervals, purity, silhouette, zeroshot
+from featpurity.models.load import load_model
+from featpurity.report import results
+
+NAMED = {"similarity": "swaps by similarity", "random": "random swaps"}
+# Each claim's measure, and the sign that makes its slope positive when the claim is true.
+CLAIMS = {
+    "misalignment_image": ("image_avg_abs_cos", 1),
+    "misalignment_text": ("text_avg_abs_cos", 1),
+    "misalignment_accuracy": ("accuracy", -1),
+    "misalignment_silhouette": ("silhouette", -1),
+}
+
+
+@dataclass(frozen=True)
+class Misaligned:
+    """The tables of experiment 3, and the neurons behind them.
+
+    Attributes
+    ----------
+    runs : DataFrame
+        A row a kind of swap, ratio, seed and data set.
+    means : DataFrame
+        Their means over the data sets: a row a kind, ratio and seed.
+    effects : DataFrame
+        A row a claim and kind of swap, see `featpurity.report.results.effect`.
+    neurons : dict of (kind, ratio, tower) to float tensor of shape (d, width)
+        Of the first seed.
+    """
+
+    runs: pd.DataFrame
+    means: pd.DataFrame
+    effects: pd.DataFrame
+    neurons: dict[tuple[str, float, str], torch.Tensor]
+
+
+def checkpoint(results_dir, kind: str, ratio: float, seed: int) -> Path:
+    """Where the fine-tuning of a run is kept."""
+    return Path(results_dir) / f"checkpoints/{kind}_Cs{100 * ratio:g}_seed{seed}.safetensors"
+
+
+def measure(checkpoints: dict[tuple, Path], data, prompts: str, **options) -> Misaligned:
+    """Read every fine-tuned model back and measure it.
+
+    Parameters
+    ----------
+    checkpoints : dict of (kind, ratio, seed) to Path
+    data : dict of str to LabelledImages
+    prompts : str
+        A prompt set, see `featpurity.data.prompts`.
+    **options
+        ``device, preprocess`` of `featpurity.load_model`; ``store, precision`` of
+        `featpurity.experiments.inputs.embed`.
+
+    Raises
+    ------
+    FileNotFoundError
+        When a checkpoint is not there.
+    """
+    if missing := [path for path in checkpoints.values() if not path.is_file()]:
+        raise FileNotFoundError(
+            f"{len(missing)} of {len(checkpoints)} fine-tuned models are not there, the first at "
+            f"{missing[0]}: run the step that trains them, notebooks/steps/finetune.ipynb, first"
+        )
+    device, preprocess = options.pop("device", "auto"), options.pop("preprocess", "native")
+    rows, neurons, first = [], {}, next(iter(checkpoints))[2]
+    for (kind, ratio, seed), path in tqdm(checkpoints.items(), desc="checkpoints"):
+        clip = load_model(path, device, preprocess)
+        towers = {"image": clip.image_neurons.cpu(), "text": clip.text_neurons.cpu()}
+        if seed == first:
+            neurons |= {(kind, ratio, tower): weights for tower, weights in towers.items()}
+        row = dict(kind=kind, ratio=ratio, seed=seed)
+        rows += [row | one for one in measure_model(towers, embed(clip, data, prompts, **options))]
+    runs = pd.DataFrame(rows)
+    means = runs.drop(columns="dataset").groupby(["kind", "ratio", "seed"]).mean().reset_index()
+    return Misaligned(runs, means, slopes(means), neurons)
+
+
+def measure_model(towers, embedded):
+    """Purity, accuracy and silhouette of one model: a row a data set."""
+    pure = {f"{tower}_avg_abs_cos": purity.avg_abs_cos(one) for tower, one in towers.items()}
+    pure |= {f"{tower}_max_abs_cos": purity.max_abs_cos(one) for tower, one in towers.items()}
+    for name, one in embedded.items():
+        known = has_silhouette(one.labels)
+        score = silhouette.silhouette(one.images, one.labels) if known else None
+        yield dict(dataset=name, **pure, accuracy=zeroshot.accuracy(*one), silhouette=score)
+
+
+def slopes(means: pd.DataFrame) -> pd.DataFrame:
+    """Slopes against the ratio, signed for the claims, with Student's t over the seeds."""
+    rows = []
+    for claim, (column, sign) in CLAIMS.items():
+        for kind, part in means.groupby("kind", sort=False):
+            of_seeds = [
+                sign * intervals.slope(one.ratio, one[column]) for _, one in part.groupby("seed")
+            ]
+            if pd.notna(of_seeds).all():
+                value, ends = sum(of_seeds) / len(of_seeds), intervals.t_interval(of_seeds)
+                rows.append(results.effect(claim, NAMED[kind], value, *ends))
+    return pd.DataFrame(rows)
+
+
+def swap_summaries(results_dir, name: str, ratios, kinds) -> pd.DataFrame:
+    """What the step that swaps captions wrote about them: a row a kind and ratio."""
+    files = [_swaps(results_dir, name, r, kind, "json") for kind in kinds for r in ratios]
+    summaries = [json.loads(file.read_text()) for file in files]
+    columns = ["kind", "ratio", "n", "achieved_ratio", "changed_texts", "mean_similarity"]
+    return pd.DataFrame(summaries)[columns].sort_values(["kind", "ratio"])
+
+
+def swap_examples(results_dir, captioned, ratio: float, kinds, count: int = 3) -> pd.DataFrame:
+    """The first swaps of each kind at one ratio, with the captions before and after."""
+    captions, rows = captioned.best_captions, []
+    for kind in kinds:
+        file = _swaps(results_dir, captioned.name, ratio, kind, "csv")
+        for i, j, similarity in pd.read_csv(file).head(count).itertuples(index=False):
+            row = dict(image=int(i), kind=kind, similarity=similarity)
+            rows.append(row | dict(before=captions[int(i)], after=captions[int(j)]))
+    return pd.DataFrame(rows)
+
+
+def _swaps(results_dir, name, ratio, kind, suffix):
+    return Path(results_dir) / f"captions/{name}_Cs{100 * ratio:g}_{kind}_simple.{suffix}"

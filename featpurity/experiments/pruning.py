@@ -1,0 +1,200 @@
+"""Experiment 2: keep only some neurons, the purest, the least pure or random ones, and measure again."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+import torch
+from tqdm.auto import tqdm
+
+from featpurity.experiments.inputs import Embedded, Inputs, has_silhouette
+from featpurity.metrics import intervals, pruning, purity, silhouette, zeroshot
+from featpurity.report import results
+
+# The paper reads its figures at 450 of 512 neurons.
+READ_AT = 450 / 512
+
+
+@dataclass(frozen=True)
+class Orders:
+    """The orders in which a model's neurons are kept.
+
+    Attributes
+    ----------
+    purest_first, least_pure_first : int64 tensor of shape (d,)
+    random : int64 tensor of shape (n_orders, d)
+    mean_abs_cos : float tensor of shape (d,)
+        Of each neuron with the others, over both towers.
+    """
+
+    purest_first: torch.Tensor
+    least_pure_first: torch.Tensor
+    random: torch.Tensor
+    mean_abs_cos: torch.Tensor
+
+    def by_purity(self):
+        """The two orders that purity gives, by the name of their strategy."""
+        return {"high_purity": self.purest_first, "low_purity": self.least_pure_first}
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """The tables of experiment 2.
+
+    Attributes
+    ----------
+    accuracy, silhouette : DataFrame
+        Columns model, dataset, strategy (high_purity, low_purity, random, full), kept, the measure
+        and, for random, the ends `_low` and `_high` of the middle 95 % of the draws.
+    effects : DataFrame
+        A row a claim, model and data set, see `featpurity.report.results.effect`.
+    """
+
+    accuracy: pd.DataFrame
+    silhouette: pd.DataFrame
+    effects: pd.DataFrame
+
+
+def orders_of(clip, n_random_orders: int = 32) -> Orders:
+    """Rank the neurons of one model, and draw random orders of them."""
+    neurons = clip.image_neurons.cpu(), clip.text_neurons.cpu()
+    return Orders(
+        purity.purity_order(*neurons),
+        purity.low_purity_order(*neurons),
+        pruning.random_orders(clip.d, n_random_orders),
+        purity.purity_scores(*neurons) / (2 * (clip.d - 1)),
+    )
+
+
+def prune(
+    inputs: Inputs, n_random_orders: int = 32, kept: list[int] | None = None, n_bootstrap: int = 500
+) -> Pruned:
+    """Curves over the number of kept neurons for every model and data set, and their differences.
+
+    Parameters
+    ----------
+    inputs : Inputs
+    n_random_orders : int
+        Random choices of neurons; their mean and the middle 95 % of them are reported.
+    kept : list of int, optional
+        Numbers of neurons for the silhouette; by default a grid that holds the paper's, scaled to
+        each model. The accuracy is measured for every number.
+    n_bootstrap : int
+        Draws of the images behind the intervals of the differences.
+    """
+    orders = {model: orders_of(clip, n_random_orders) for model, clip in inputs.models.items()}
+    accuracy, scores, found = [], [], []
+    for (model, name), one in tqdm(inputs.embedded.items(), desc="pruning"):
+        its = orders[model]
+        accuracy.append(_named(accuracy_curves(one, its), model, name))
+        if has_silhouette(one.labels):
+            grid = kept or pruning.paper_kept(inputs.models[model].d)
+            scores.append(_named(silhouette_curves(one, its, grid), model, name))
+        found += differences(one, its, n_bootstrap, model, name)
+    return Pruned(
+        pd.concat(accuracy), pd.concat(scores) if scores else pd.DataFrame(), _effects(found)
+    )
+
+
+def accuracy_curves(one: Embedded, orders: Orders) -> pd.DataFrame:
+    """Accuracy for every number of kept neurons, and with all of them."""
+    by_purity = {
+        strategy: pruning.pruning_curve(*one, order)
+        for strategy, order in orders.by_purity().items()
+    }
+    random = torch.stack([pruning.pruning_curve(*one, order) for order in orders.random])
+    d = random.shape[1]
+    return _curves("accuracy", range(1, d + 1), by_purity, random, ([d], random[:1, -1]))
+
+
+def silhouette_curves(one: Embedded, orders: Orders, kept) -> pd.DataFrame:
+    """Silhouette of the kept coordinates for some numbers of neurons, and with all of them."""
+    by_purity = {
+        strategy: silhouette.silhouette_curve(one.images, one.labels, order, kept)
+        for strategy, order in orders.by_purity().items()
+    }
+    random = [
+        silhouette.silhouette_curve(one.images, one.labels, order, kept) for order in orders.random
+    ]
+    full = [one.images.shape[1]], [silhouette.silhouette(one.images, one.labels)]
+    return _curves("silhouette", kept, by_purity, torch.stack(random), full)
+
+
+def differences(one: Embedded, orders: Orders, n_bootstrap: int, model: str, dataset: str):
+    """What the curves come to for one model and data set: (claim, model, dataset, value, draws).
+
+    The *area* is the mean difference of accuracy over all numbers of kept neurons; the others are
+    read where the paper reads its figures.
+    """
+    d = one.images.shape[1]
+    k = round(READ_AT * d)
+
+    def right_with(order):
+        pruned = pruning.prune(one.images, order, k)
+        return zeroshot.right_predictions(pruned, one.classifier, one.labels).float()  # (n,)
+
+    purest, least_pure = orders.purest_first, orders.least_pure_first
+    high, low = right_with(purest), right_with(least_pure)
+    random = torch.stack([right_with(order) for order in orders.random]).mean(0)
+    area = pruning.area_by_image(*one, purest) - pruning.area_by_image(*one, least_pure)
+    by_image = {
+        "pruning_area": area,
+        "pruning_450_high_low": high - low,
+        "pruning_450_high_random": high - random,
+    }
+    found = [
+        (claim, values.mean().item(), intervals.bootstrap_means(values, n_bootstrap))
+        for claim, values in by_image.items()
+    ]
+    if has_silhouette(one.labels):
+        both = [one.images[:, order[:k]] for order in (purest, least_pure)]
+        scores = [silhouette.silhouette(images, one.labels) for images in both]
+        draws = silhouette.bootstrap_silhouettes(both, one.labels, n_bootstrap)
+        found.append(("pruning_silhouette", scores[0] - scores[1], draws[:, 0] - draws[:, 1]))
+    return [(claim, model, dataset, value, draws) for claim, value, draws in found]
+
+
+def check(inputs: Inputs, curves: pd.DataFrame, tolerance: float = 2e-3):
+    """Raise AssertionError unless the curves end at the full accuracy and agree with the plain way.
+
+    The plain way masks the embeddings of half the neurons and classifies them anew.
+    """
+    lines = curves.set_index(["model", "dataset", "strategy", "kept"]).accuracy
+    for (model, name), one in inputs.embedded.items():
+        clip, full = inputs.models[model], zeroshot.accuracy(*one)
+        order = orders_of(clip, 1).purest_first
+        pruned = pruning.prune(one.images, order, clip.d // 2)
+        half = zeroshot.accuracy(pruned, one.classifier, one.labels)
+        for strategy in ("high_purity", "low_purity", "random"):
+            assert abs(lines[model, name, strategy, clip.d] - full) < tolerance, (model, name)
+        assert abs(lines[model, name, "high_purity", clip.d // 2] - half) < tolerance, (model, name)
+
+
+def _curves(measure, kept, by_purity, random, full):
+    """Curves of one model and data set as rows; `random` (n_orders, n_kept) brings its band."""
+    lines = [(strategy, kept, values, None, None) for strategy, values in by_purity.items()]
+    lines.append(("random", kept, random.mean(0), *intervals.interval(random)))
+    lines.append(("full", *full, None, None))
+    columns = ("strategy", "kept", measure, f"{measure}_low", f"{measure}_high")
+    return pd.concat([pd.DataFrame(dict(zip(columns, line))) for line in lines])
+
+
+def _named(curves, model, dataset):
+    curves.insert(0, "model", model)
+    curves.insert(1, "dataset", dataset)
+    return curves
+
+
+def _effects(found):
+    """Rows of effects for every data set and their mean, claim by claim."""
+    groups = {}
+    for claim, model, dataset, value, draws in found:
+        groups.setdefault((claim, model), {})[dataset] = value, draws
+    rows = []
+    for (claim, model), by_dataset in sorted(groups.items(), key=lambda group: group[0]):
+        values, draws = zip(*by_dataset.values())
+        by_dataset["mean"] = sum(values) / len(values), torch.stack(draws).mean(0)
+        rows += [
+            results.effect(claim, model, value, *intervals.interval(draws), dataset=dataset)
+            for dataset, (value, draws) in by_dataset.items()
+        ]
+    return pd.DataFrame(rows)
