@@ -11,8 +11,19 @@ from random import Random
 
 import numpy as np
 
-from featpurity.data.scenes import ATTRIBUTES
-
+# What is known of a generated scene, and the words for it; `featpurity.data.scenes` draws them.
+_COLOURS = "red orange yellow green blue cyan purple pink brown black grey white".split()
+ATTRIBUTES = {
+    "shape": (
+        "circle ring square house triangle tree diamond hourglass star cross heart moon arrow "
+        "fish bolt mushroom"
+    ).split(),
+    "colour": _COLOURS,
+    "background": _COLOURS,
+    "texture": ["plain", "striped", "spotted", "checked"],
+    "size": ["small", "medium", "large"],
+    "position": ["top left", "top right", "bottom left", "bottom right", "centre"],
+}
 MISSING = 0.4
 SPURIOUS = 0.2
 FEWEST_NAMED, MOST_NAMED = 1, 5  # other facts in one rewritten sentence about a scene

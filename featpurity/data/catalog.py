@@ -13,7 +13,7 @@ from pathlib import Path
 from torchvision import datasets as tv
 
 from featpurity.data.images import ImageArrays, ImageFiles, class_tree
-from featpurity.files import Source, below, data_folder, megabytes
+from featpurity.files import Source, below, content_hash, data_folder, megabytes
 
 SCENES = [
     f"scenes_{name}" for name in ["shape", "colour", "background", "texture", "size", "position"]
@@ -97,6 +97,32 @@ def rewrites_source(name, root=None):
             missing=f"there is no such file, here or below {root or 'data'}",
         )
     return Source(name, f"rewritten captions, {megabytes(path):.1f} MB")
+
+
+def data_state(name, root=None):
+    """Digest of the names, sizes and times of a data set's files: changes when a picture does.
+
+    Parameters
+    ----------
+    name : str
+        As for `featpurity.data.datasets.load_dataset`.
+    root : str or Path, optional
+        The folder of data sets.
+    """
+    if name in SCENES:
+        return "generated"
+    root = data_folder(root)
+    if name.startswith("folder:"):
+        places = [Path(name.removeprefix("folder:")).expanduser()]
+    else:
+        places = [root / DATASETS[name][3], root / name, root / f"{name}_test.zip"]
+        places += [root / "test"] if name == "cifar10" else []
+    facts = []
+    for place in places:
+        files = sorted(place.rglob("*")) if place.is_dir() else [place]
+        status = [(file, file.stat()) for file in files if file.is_file()]
+        facts += [(str(file), one.st_size, one.st_mtime_ns) for file, one in status]
+    return content_hash(facts)
 
 
 CIFAR10_CLASSES = [

@@ -11,6 +11,9 @@ from functools import cache
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
+from featpurity.captions.synthetic import ATTRIBUTES
+
+# What the words of `ATTRIBUTES` look like: red, green and blue; a share of the side; a direction.
 COLOURS = {
     "red": (222, 32, 38),
     "orange": (255, 136, 0),
@@ -25,7 +28,6 @@ COLOURS = {
     "grey": (140, 142, 145),
     "white": (250, 250, 250),
 }
-TEXTURES = ["plain", "striped", "spotted", "checked"]
 DIAMETERS = {"small": 19 / 64, "medium": 27 / 64, "large": 37 / 64}  # share of the picture's side
 PLACES = {
     "top left": (-1, -1),
@@ -100,33 +102,6 @@ def shapes():
             [],
         ),
     }
-
-
-ATTRIBUTES = {
-    "shape": [
-        "circle",
-        "ring",
-        "square",
-        "house",
-        "triangle",
-        "tree",
-        "diamond",
-        "hourglass",
-        "star",
-        "cross",
-        "heart",
-        "moon",
-        "arrow",
-        "fish",
-        "bolt",
-        "mushroom",
-    ],
-    "colour": list(COLOURS),
-    "background": list(COLOURS),
-    "texture": TEXTURES,
-    "size": list(DIAMETERS),
-    "position": list(PLACES),
-}
 
 
 def sample(n, seed):

@@ -25,11 +25,11 @@ from PIL import Image
 from safetensors.torch import save_file
 from tqdm import tqdm
 
-from featpurity.captions.synthetic import MISSING, SPURIOUS, make_captions, scene_facts
+from featpurity.captions.synthetic import ATTRIBUTES, MISSING, SPURIOUS, make_captions, scene_facts
 from featpurity.data.catalog import read_known
 from featpurity.data.datasets import load_dataset
 from featpurity.data.prompts import prompt_set
-from featpurity.data.scenes import ATTRIBUTES, Scenes
+from featpurity.data.scenes import Scenes
 from featpurity.features import extract
 from featpurity.metrics import zeroshot
 from featpurity.training.bpe import write_merges

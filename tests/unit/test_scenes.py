@@ -3,7 +3,16 @@
 import numpy as np
 import pytest
 
-from featpurity.data.scenes import ATTRIBUTES, COLOURS, Scenes, render, sample, shapes
+from featpurity.data.scenes import (
+    ATTRIBUTES,
+    COLOURS,
+    DIAMETERS,
+    PLACES,
+    Scenes,
+    render,
+    sample,
+    shapes,
+)
 
 
 def test_a_larger_world_only_adds_pictures():
@@ -65,3 +74,10 @@ def test_bad_requests_say_what_came():
         sample(0, 1)
     with pytest.raises(ValueError, match="seed=-1"):
         sample(3, -1)
+
+
+def test_every_word_can_be_drawn():
+    drawn = {"shape": shapes(), "colour": COLOURS, "size": DIAMETERS, "position": PLACES}
+    assert {attribute: ATTRIBUTES[attribute] for attribute in drawn} == {
+        attribute: list(looks) for attribute, looks in drawn.items()
+    }
