@@ -1,30 +1,47 @@
 """Files: paths, writing whole or not at all, digests, what a wrong name may have meant."""
 
+import contextlib
+import difflib
+import fcntl
+import glob
 import hashlib
 import os
+import secrets
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, BinaryIO
 
 
-def workspace(path):
+def workspace(path: str | Path) -> Path:
     """A path relative to the project's root (the nearest folder above that holds `_toc.yml`), else
-    to this folder.
+    to this folder; `~` is the home.
     """
     here = Path.cwd()
     root = next(
         (folder for folder in (here, *here.parents) if (folder / "_toc.yml").is_file()), here
     )
-    return root / path
+    return root / Path(path).expanduser()
 
 
-def data_folder(root=None):
+def located(path: str | Path) -> Path:
+    """A path that a user wrote: as it stands where something is, else in the project's root.
+
+    So a relative path means the same in a notebook's folder and in the root; `~` is the home.
+    """
+    stands = Path(path).expanduser()
+    in_root = workspace(stands)
+    return in_root if in_root.exists() and not stands.exists() else stands
+
+
+def data_folder(root: str | Path | None = None) -> Path:
     """The folder of data sets: the one given, else `data` in the project's root."""
-    return Path(root).expanduser() if root else workspace("data")
+    return located(root) if root else workspace("data")
 
 
-def below(path, root=None):
+def below(path: str | Path, root: str | Path | None = None) -> Path | None:
     """The file that a path names, as it stands or below `root`; None where there is none."""
-    places = [Path(path).expanduser(), *([Path(root).expanduser() / path] if root else [])]
+    places = [located(path), *([located(root) / path] if root else [])]
     return next((place for place in places if place.is_file()), None)
 
 
@@ -42,48 +59,132 @@ class Source:
     at_least: bool = False  # more comes with the weights
 
 
-def megabytes(path):
-    """Size of a file, or of all files in a folder, in megabytes."""
+def megabytes(path: Path) -> float:
+    """Size of a file, or of all files below a folder."""
     files = path.rglob("*") if path.is_dir() else [path]
     return sum(file.stat().st_size for file in files if file.is_file()) / 1e6
 
 
-def check_choice(what, value, known):
-    """Raise ValueError unless `value` is one of the known ones."""
+def check_choice(what: str, value: Any, known: Iterable[str]) -> None:
+    """Raise ValueError when `value` is none of the `known`."""
     if value not in known:
         raise ValueError(f"{what}: expected one of {', '.join(known)}, got {value!r}")
 
 
-def content_hash(value):
-    """SHA-256 (hex) of the text of a plain value."""
-    return hashlib.sha256(repr(value).encode()).hexdigest()
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A hint after a wrong name: "did you mean 'x'?" where one is close, else "known: x, y"."""
+    known = list(known)
+    close = difflib.get_close_matches(str(name), known, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known) or 'none'}"
 
 
-def write_text(path, text):
-    """Write a text file as a whole or not at all; folders are made as needed."""
+@contextlib.contextmanager
+def writing(path: str | Path) -> Iterator[BinaryIO]:
+    """Write a file whole or not at all: gives a binary file, which takes its place at the end.
+
+    Folders are made as needed, and the file's mode follows the umask. An error leaves what was
+    there; what a killed process left half-written is swept by the next that writes the same file.
+
+    Raises
+    ------
+    OSError
+        PermissionError, a full disk, ...: one line, with the path.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    with _naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sweep(path.parent, path.name)
+        with _draft(path) as file:
+            try:
+                yield file
+                file.flush()
+                os.replace(file.name, path)
+            except BaseException:
+                Path(file.name).unlink(missing_ok=True)
+                raise
 
 
-def save_table(frame, path):
+def _draft(path):
+    """A new file beside `path`, locked while it is open: one without a lock is a dead writer's."""
+    while True:
+        file = open(path.with_name(f".{path.name}.{secrets.token_hex(4)}.part"), "xb")
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(file, fcntl.LOCK_EX)
+        if os.path.exists(file.name):  # else another process swept it before it was locked
+            return file
+        file.close()
+
+
+@contextlib.contextmanager
+def _naming(path):
+    """Errors of the system name the file that was to be written, in one line."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        # PyTorch hides the system's error behind one of its own.
+        cause = error if isinstance(error, OSError) else error.__context__
+        named = getattr(cause, "filename", None)
+        if not isinstance(cause, OSError) or cause.errno is None:
+            raise
+        if named is not None and not Path(named).name.startswith(f".{path.name}."):
+            raise
+        raise OSError(cause.errno, cause.strerror, str(path)) from error
+
+
+def sweep(folder: str | Path, name: str | None = None) -> None:
+    """Remove what killed writers left half-written in a folder, of one file or of all of them."""
+    for left in Path(folder).glob(f".{glob.escape(name) if name else '*'}.????????.part"):
+        with contextlib.suppress(OSError), open(left, "r+b") as file:  # say, another was quicker
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            left.unlink()
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file (UTF-8, line ends as they are) as a whole or not at all."""
+    with writing(path) as file:
+        file.write(text.encode())
+
+
+def save_table(frame, path: str | Path):
     """Write a table as CSV, without its index, and return it."""
     write_text(path, frame.to_csv(index=False))
     return frame
 
 
-def digest(*values):
-    """SHA-256 (hex) of plain values and of whole tensors and arrays."""
-    import numpy as np  # late: what only plans a run needs neither
-    import torch
+def write_tensors(path: str | Path, tensors: dict, header: dict[str, str] | None = None) -> None:
+    """Write tensors by name as a safetensors file, with an optional header of texts."""
+    from safetensors.torch import save  # late: brings torch
 
+    with writing(path) as file:
+        file.write(save({name: one.contiguous() for name, one in tensors.items()}, header))
+
+
+def digest(*values: Any) -> str:
+    """SHA-256 (hex) of plain values by their text, bytes as they are, whole tensors and arrays."""
     hashed = hashlib.sha256()
     for value in values:
-        value = torch.from_numpy(np.array(value)) if isinstance(value, np.ndarray) else value
-        parts = value.detach().flatten().split(2**22) if isinstance(value, torch.Tensor) else []
-        hashed.update(repr((value.dtype, value.shape) if parts else value).encode())
-        for part in parts:
-            hashed.update(part.cpu().view(torch.uint8).numpy())
+        if isinstance(value, (bytes, memoryview)):
+            hashed.update(value)
+        elif hasattr(value, "dtype") and hasattr(value, "__len__"):
+            import torch  # late: plain values need none of it
+
+            tensor = torch.as_tensor(value.copy() if hasattr(value, "copy") else value).detach()
+            hashed.update(repr((tensor.dtype, tensor.shape)).encode())
+            for part in tensor.flatten().split(2**22):
+                hashed.update(raw(part))
+        else:
+            hashed.update(repr(value).encode())
     return hashed.hexdigest()
+
+
+def raw(tensor) -> memoryview:
+    """The bytes of a tensor's numbers, for `digest`."""
+    import torch  # late: what only plans a run needs none of it
+
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
+
+
+def file_digest(path: str | Path) -> str:
+    """SHA-256 (hex) of a file's content."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

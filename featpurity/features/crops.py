@@ -12,7 +12,7 @@ from PIL import Image
 from torchvision.transforms import InterpolationMode, RandomResizedCrop
 
 from featpurity.features.extract import image_trunk_features
-from featpurity.files import content_hash
+from featpurity.files import digest
 
 AREA = (0.5, 1)  # share of the image that a crop shows, as in the paper's training
 
@@ -75,7 +75,7 @@ def image_views(clip, dataset, n_views, seed=0, store=None, **options):
     crop, views = Crop(clip.preprocess), []
     for view in range(n_views):
         images = CroppedImages(dataset.images, crop, [seed, view])
-        key = content_hash((dataset.images_key, repr(crop.transform), seed, view))
+        key = digest((dataset.images_key, repr(crop.transform), seed, view))
         views.append(
             image_trunk_features(
                 clip, replace(dataset, images=images, images_key=key), store, **options

@@ -14,8 +14,8 @@ from tqdm.auto import tqdm
 
 from featpurity.data.images import ImageFiles, subset
 from featpurity.data.prompts import fill
-from featpurity.features.store import Shards
-from featpurity.files import content_hash
+from featpurity.features.store import Shards, keep
+from featpurity.files import digest, write_text
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -139,7 +139,7 @@ def text_trunk_features(clip, texts, store=None, batch_size=256, precision="fp32
     _check(precision, batch_size, len(texts))
     distinct = {text: row for row, text in enumerate(dict.fromkeys(texts))}
     unique = list(distinct)
-    shards = Shards(store, ("text", clip.text_key, content_hash(unique), precision), len(unique))
+    shards = Shards(store, ("text", clip.text_key, digest(unique), precision), len(unique))
     batches = _batches([shards], batch_size)
     tokens = (clip.tokenizer(unique[start:stop]) for start, stop in batches)
     tower = runner(clip, clip.text_trunk, precision)
@@ -243,8 +243,7 @@ def refuse_unreadable(dataset, store):
             f"them, or load the data set with unreadable='skip':\n{listed}"
         )
     if passed:
-        passed.parent.mkdir(parents=True, exist_ok=True)
-        passed.touch()
+        keep(lambda: write_text(passed, ""), Path(store))
 
 
 def _project(clip, project, features, batch_size=65536):

@@ -1,23 +1,20 @@
 """Features on disk, in shards of rows that are each written whole or not at all."""
 
-import contextlib
-import hashlib
+import errno
 import os
 import time
-import uuid
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
-from featpurity.files import content_hash
+from featpurity.files import digest, raw, sweep, write_tensors
 
 ROWS = 2048  # rows a shard: seconds of work that a killed run loses
-PATIENCE = (
-    1800  # seconds without a new shard after which the process that owes it is taken for dead
-)
+PATIENCE = 1800  # seconds without a new shard: the process that owes it is taken for dead
+READ_ONLY = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 class Shards:
@@ -42,12 +39,12 @@ class Shards:
     """
 
     def __init__(self, store, key, n):
-        self.n, self.key = n, content_hash((key, n, ROWS))
+        self.n, self.key = n, digest((key, n, ROWS))
         self.folder = Path(store) / self.key[:32] if store is not None else None
         self.ranges = [(start, min(start + ROWS, n)) for start in range(0, n, ROWS)]
         self.parts, self.pending, self.damaged = {}, {}, {}
         if self.folder:
-            self._sweep()
+            sweep(self.folder)
             self.read()
 
     @property
@@ -83,7 +80,8 @@ class Shards:
             )
         self.parts[part] = whole
         if self.folder:
-            self._write(part, whole)
+            header = {"key": self.key, "sha256": digest(raw(whole))}
+            keep(lambda: write_tensors(self._path(part), {"features": whole}, header), self.folder)
 
     def features(self):
         """All rows, as float32 of shape (n, width)."""
@@ -98,8 +96,9 @@ class Shards:
                     self.parts[part] = self._checked(path, part)
                 except (SafetensorError, OSError, ValueError) as error:
                     self.damaged[part] = _version(path)  # one warning for each damaged file
+                    fault = "is damaged" if os.access(path, os.R_OK) else "may not be read"
                     warnings.warn(
-                        f"{path} is damaged and will be computed again: {error}", stacklevel=2
+                        f"{path} {fault} and will be computed again: {error}", stacklevel=2
                     )
 
     def wait_for_others(self, every=0.5, patience=None):
@@ -130,13 +129,6 @@ class Shards:
             self.read()
             heard = time.monotonic() if len(self.missing) < len(missing) else heard
 
-    def _sweep(self, age=3600):
-        """Remove what killed processes left half-written; a write that goes on is seconds old."""
-        for path in self.folder.glob(".*.safetensors.*"):
-            with contextlib.suppress(FileNotFoundError):  # another process was quicker
-                if time.time() - path.stat().st_mtime > age:
-                    path.unlink()
-
     def _range(self, row):
         return self.ranges[row // ROWS]
 
@@ -150,23 +142,28 @@ class Shards:
             raise ValueError(
                 f"expected {part[1] - part[0]} rows of key {self.key[:8]}, got {tuple(features.shape)}"
             )
-        if about.get("sha256") != _digest(features):
+        if about.get("sha256") != digest(raw(features)):
             raise ValueError("its numbers differ from its SHA-256")
         return features
 
-    def _write(self, part, features):
-        self.folder.mkdir(parents=True, exist_ok=True)
-        path = self._path(part)
-        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-        save_file({"features": features}, temporary, {"key": self.key, "sha256": _digest(features)})
-        os.replace(temporary, path)
+
+def keep(write: Callable[[], None], folder: Path) -> None:
+    """Let `write` put something into the store; in one that is read-only it stays in memory.
+
+    A warning says so. Under torchrun, where other processes wait for the file, it is an error.
+    """
+    try:
+        write()
+    except OSError as error:
+        if error.errno not in READ_ONLY or int(os.environ.get("WORLD_SIZE", 1)) > 1:
+            raise
+        warnings.warn(
+            f"{folder} cannot be written ({error.strerror}): what is computed now stays in memory",
+            stacklevel=2,
+        )
 
 
 def _version(path):
     """What changes when a file is replaced or written."""
     status = path.stat()
     return status.st_ino, status.st_mtime_ns, status.st_size
-
-
-def _digest(features):
-    return hashlib.sha256(features.contiguous().view(torch.uint8).numpy()).hexdigest()

@@ -4,12 +4,11 @@ What loads, what plans and what decides whether a step is run again ask here, so
 Nothing is downloaded.
 """
 
-import difflib
 import math
 import os
 from pathlib import Path
 
-from featpurity.files import workspace
+from featpurity.files import did_you_mean, file_digest, workspace, write_text
 
 CHECKPOINTS = Path("checkpoints")  # of LaCLIP's published files, in the project's root
 _SHORT, _LONG = "https://www.dropbox.com/s", "https://www.dropbox.com/scl/fi"
@@ -199,9 +198,7 @@ def fetch(name, folder=None):
     from filelock import FileLock
 
     if name not in URLS:
-        close = difflib.get_close_matches(name, URLS, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"expected one of {', '.join(URLS)}"
-        raise ValueError(f"unknown LaCLIP checkpoint {name!r}, {hint}")
+        raise ValueError(f"unknown LaCLIP checkpoint {name!r}, {did_you_mean(name, URLS)}")
     folder = laclip_file(name, folder).parent
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(
@@ -212,9 +209,9 @@ def fetch(name, folder=None):
         expected = record.read_text().split()[0] if record.is_file() else None
         if not path.is_file():
             pooch.retrieve(URLS[name], expected, path.name, folder, downloader=download)
-        found = pooch.file_hash(path)
+        found = file_digest(path)
         if expected is None:
-            record.write_text(f"{found}  {path.name}\n")
+            write_text(record, f"{found}  {path.name}\n")
         elif found != expected:
             raise ValueError(
                 f"{path}: its SHA-256 is {found}, but {record.name} says {expected}; "

@@ -6,7 +6,6 @@ model is loaded, its trunk features x projection are checked to be the embedding
 came.
 """
 
-import hashlib
 import json
 import os
 from pathlib import Path
@@ -17,8 +16,8 @@ from open_clip.model import convert_to_custom_text_state_dict as _custom_text
 from open_clip.tokenizer import SimpleTokenizer
 from open_clip.transform import PreprocessCfg, image_transform_v2, merge_preprocess_dict
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
+from featpurity.files import digest, write_tensors
 from featpurity.models import laclip, split
 from featpurity.models.clip import ClipModel
 from featpurity.models.names import (
@@ -123,10 +122,7 @@ def save_projections(path, clip, image_neurons, text_neurons, **metadata):
     header |= {"kind": KIND, "base": absolute(clip.base)} | dict(
         zip(["image_key", "text_key"], clip.trunk_keys)
     )
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, f"{path}.part", header)
-    os.chmod(f"{path}.part", 0o644)  # safetensors keeps its files to their owner
-    os.replace(f"{path}.part", path)
+    write_tensors(path, tensors, header)
 
 
 def _read_projections(path):
@@ -176,15 +172,11 @@ def _cut(source, model, config, tokenizer, device, preprocess):
         text_neurons=text.neurons.to(**move),
         image_bias=None if image.bias is None else image.bias.to(**move),
         text_bias=None if text.bias is None else text.bias.to(**move),
-        image_key=_digest(keys[0], settings),
-        text_key=_digest(keys[1], words),
+        image_key=digest(json.dumps([keys[0], settings]).encode()),
+        text_key=digest(json.dumps([keys[1], words]).encode()),
         trunk_keys=keys,
         trunks=model.requires_grad_(False).to(device, memory_format=torch.channels_last),
     )  # as embeddings.runner's batches
-
-
-def _digest(*facts):
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
 def model_from_file(path, architecture):

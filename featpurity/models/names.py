@@ -8,7 +8,7 @@ import difflib
 import json
 from pathlib import Path
 
-from featpurity.files import Source, megabytes
+from featpurity.files import Source, did_you_mean, megabytes
 from featpurity.models import laclip
 from featpurity.models.laclip import URLS, laclip_architecture, laclip_file
 
@@ -171,8 +171,7 @@ def model_source(name):
 def _laclip_source(name):
     short = name.removeprefix("laclip:")
     if short not in LACLIP:
-        close = difflib.get_close_matches(short, LACLIP, n=1)
-        hint = f"did you mean {'laclip:' + close[0]!r}?" if close else f"known: {', '.join(LACLIP)}"
+        hint = did_you_mean(name, [f"laclip:{one}" for one in LACLIP])
         raise ValueError(f"unknown model {name!r} ({hint})")
     path, architecture = laclip.laclip_file(short), laclip.laclip_architecture(short) or "ViT-B-16"
     if path.is_file():

@@ -5,7 +5,6 @@ Parameter, a row of a Linear's weight (timm tower, attention pool of a modified 
 `text_projection` elsewhere).
 """
 
-import hashlib
 import importlib.util
 import json
 from dataclasses import dataclass
@@ -16,6 +15,8 @@ import torch.nn.functional as F
 from open_clip.modified_resnet import AttentionPool2d, ModifiedResNet
 from open_clip.timm_model import TimmModel
 from torch import nn
+
+from featpurity.files import digest, raw
 
 
 @dataclass
@@ -174,13 +175,12 @@ def _take_off(owner, attribute):
 def digests(model, config):
     """SHA-256 of the image and of the text tower as `cut` left them: their settings and weights."""
     shared = {"quick_gelu": config.get("quick_gelu", False)}
-    hashes = {
-        tower: hashlib.sha256(json.dumps(shared | config[f"{tower}_cfg"], sort_keys=True).encode())
+    facts = {
+        tower: [json.dumps(shared | config[f"{tower}_cfg"], sort_keys=True).encode()]
         for tower in ["vision", "text"]
     }
     for name, value in sorted(model.state_dict().items()):
         if not name.startswith("logit_"):
-            digest = hashes["vision" if name.startswith("visual.") else "text"]
-            digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
-            digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    return hashes["vision"].hexdigest(), hashes["text"].hexdigest()
+            tower = "vision" if name.startswith("visual.") else "text"
+            facts[tower] += [f"{name} {tuple(value.shape)} {value.dtype}".encode(), raw(value)]
+    return digest(*facts["vision"]), digest(*facts["text"])

@@ -1,5 +1,6 @@
 """Trunk features and embeddings: equal to the plain way, kept, mended, shared and resumed."""
 
+import errno
 import json
 import multiprocessing
 import os
@@ -15,13 +16,15 @@ import open_clip
 import pytest
 import torch
 import torch.nn.functional as F
+from checkout import ROOT
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from tiny_clip import TinyClip, to_pixels, to_pixels_calls
 
 from featpurity import profile
 from featpurity.data.datasets import LabelledImages
 from featpurity.data.images import ImageArrays, class_tree
-from featpurity.features import store
+from featpurity.features import extract, store
 from featpurity.features.extract import (
     PRECISIONS,
     embed_images,
@@ -33,51 +36,6 @@ from featpurity.features.extract import (
 from featpurity.features.precompute import embed
 from featpurity.features.precompute import main as embed_main
 from featpurity.models import load, split
-
-ROOT = Path(__file__).resolve().parents[2]
-to_pixels_calls = []
-
-
-def to_pixels(picture):
-    to_pixels_calls.append(picture)
-    return torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1).float() / 255
-
-
-class TinyClip:
-    """Two linear trunks and projections, with what the store needs to know about them."""
-
-    d, device, preprocess_name, logit_scale = 5, torch.device("cpu"), "native", 1.0
-
-    def __init__(self, seed=0):
-        draw = torch.Generator().manual_seed(seed)
-        self.name, self.image_key, self.text_key = f"tiny{seed}", f"image{seed}", f"text{seed}"
-        self.preprocess = to_pixels
-        self.image_weights = torch.randn(7, 3 * 8 * 8, generator=draw)
-        self.text_weights = torch.randn(6, 4, generator=draw)
-        self.image_neurons, self.text_neurons = (
-            torch.randn(5, 7, generator=draw),
-            torch.randn(5, 6, generator=draw),
-        )
-        self.batches = []
-
-    def image_trunk(self, x):
-        self.batches.append(len(x))
-        return F.linear(x.flatten(1), self.image_weights.to(x.device))
-
-    def text_trunk(self, tokens):
-        self.batches.append(len(tokens))
-        return F.linear(tokens.float(), self.text_weights)
-
-    def tokenizer(self, texts):
-        return torch.tensor(
-            [[len(text), text.count("a"), text.count("b"), text.count(" ")] for text in texts]
-        )
-
-    def project_image(self, trunk):
-        return trunk @ self.image_neurons.T
-
-    def project_text(self, trunk):
-        return trunk @ self.text_neurons.T
 
 
 def pictures(n=50):
@@ -238,17 +196,13 @@ def test_a_process_that_was_killed_leaves_its_finished_shards_and_no_trace_of_th
     os.kill(process.pid, signal.SIGKILL)
     process.join(60)
     assert process.exitcode == -signal.SIGKILL and len(shards(tmp_path)) == 2
-    half, older = (
-        shards(tmp_path)[0].with_name(f".000000032.safetensors.{name}") for name in ["new", "old"]
-    )
-    for path in [half, older]:  # as a kill leaves them in the middle of writing
-        path.write_bytes(shards(tmp_path)[0].read_bytes()[:99])
-    os.utime(older, (time.time() - 7200,) * 2)
+    half = shards(tmp_path)[0].with_name(".000000032.safetensors.01234567.part")
+    half.write_bytes(shards(tmp_path)[0].read_bytes()[:99])  # as a kill in the middle of writing
     again = TinyClip()
     features = image_trunk_features(again, pictures(), tmp_path, batch_size=8)
     assert sum(again.batches) == 50 - 32
     torch.testing.assert_close(features, plain(again, pictures()))
-    assert half.exists() and not older.exists()  # the new one could be another process's, at work
+    assert set(half.parent.iterdir()) == set(shards(tmp_path))
 
 
 def test_models_that_share_a_preprocessing_share_the_decoding(tmp_path):
@@ -332,6 +286,50 @@ def test_unknown_options(options, message):
 def test_nothing_to_embed():
     with pytest.raises(ValueError, match="at least one row"):
         text_trunk_features(TinyClip(), [])
+
+
+def test_a_shard_can_be_read_by_others(tmp_path):
+    before = os.umask(0o022)
+    image_trunk_features(TinyClip(), pictures(), tmp_path)
+    os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in shards(tmp_path)} == {0o644}
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])
+def test_of_a_store_that_is_read_only_what_is_there_is_read(tmp_path, monkeypatch, number):
+    clip, dataset, full = TinyClip(), pictures(), TinyClip()
+    expected = image_trunk_features(clip, dataset, tmp_path)
+    shards(tmp_path)[1].unlink()
+    write_tree(tmp_path / "tree", 4)
+    images, classes, labels = class_tree(tmp_path / "tree")
+    photos = LabelledImages("tree", classes, torch.tensor(labels), images, images.key)
+
+    def refused(path, *_):
+        raise OSError(number, os.strerror(number), str(path))
+
+    monkeypatch.setattr(store, "write_tensors", refused)
+    monkeypatch.setattr(extract, "write_text", refused)
+    again = TinyClip()
+    with pytest.warns(UserWarning, match="cannot be written .*: what is computed now stays in mem"):
+        assert torch.equal(image_trunk_features(again, dataset, tmp_path), expected)
+    assert again.batches == [16] and len(shards(tmp_path)) == 3
+    with pytest.warns(UserWarning, match="cannot be written"):
+        torch.testing.assert_close(
+            image_trunk_features(full, photos, tmp_path), plain(full, photos)
+        )
+    monkeypatch.setenv("WORLD_SIZE", "2")  # another process waits for the file
+    monkeypatch.setenv("RANK", "1")
+    with pytest.raises(OSError, match=os.strerror(number)):
+        image_trunk_features(again, dataset, tmp_path)
+
+
+def test_a_full_disk_is_told_with_the_shard_s_path(tmp_path, monkeypatch):
+    def full(path, *_):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(store, "write_tensors", full)
+    with pytest.raises(OSError, match=rf"No space left on device: '{tmp_path}/.*/000000000.safet"):
+        image_trunk_features(TinyClip(), pictures(), tmp_path)
 
 
 def test_features_that_are_not_finite_are_refused_and_not_kept(tmp_path):

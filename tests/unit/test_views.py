@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from test_embeddings import TinyClip, to_pixels
+from tiny_clip import TinyClip, to_pixels
 
 from featpurity.data.images import ImageArrays
 from featpurity.data.pairs import CaptionedImages
