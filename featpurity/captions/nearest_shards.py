@@ -6,10 +6,7 @@ the TF-IDF vectors of all, and for its own lists: about 4 kB a caption of the sh
 job works on one card; several cards take several shards.
 """
 
-import hashlib
 import json
-import os
-import uuid
 import zipfile
 from functools import partial
 from pathlib import Path
@@ -27,6 +24,7 @@ from featpurity.captions.nearest import (
     similar_captions_by_blocks,
     tfidf,
 )
+from featpurity.files import digest, writing
 
 REMEDY = "remove the executed neighbours notebooks from the results and run the workflow again"
 
@@ -68,16 +66,14 @@ def write_shard(folder, captions, shard, n_shards, device="auto"):
     found = find(tfidf(captions), LISTED, np.arange(start, stop))
     about = {"fingerprint": fingerprint(captions), "start": start, "stop": stop}
     path = _path(folder, shard, n_shards)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{uuid.uuid4().hex}.npz")
-    np.savez(
-        temporary,
-        about=json.dumps(about),
-        similarity=found.data,
-        index=found.indices,
-        indptr=found.indptr,
-    )
-    os.replace(temporary, path)
+    with writing(path) as file:
+        np.savez(
+            file,
+            about=json.dumps(about),
+            similarity=found.data,
+            index=found.indices,
+            indptr=found.indptr,
+        )
     return path, found
 
 
@@ -127,12 +123,9 @@ def fingerprint(captions):
 
     Kinds of white space do not count, as they do not for the words.
     """
-    digest = hashlib.sha256(
-        repr((TFIDF, LISTED, DIGITS, sklearn.__version__, len(captions))).encode()
-    )
-    for caption in captions:
-        digest.update(" ".join(caption.split()).encode("utf-8", "surrogatepass") + b"\n")
-    return digest.hexdigest()
+    settings = (TFIDF, LISTED, DIGITS, sklearn.__version__, len(captions))
+    lines = "".join(" ".join(caption.split()) + "\n" for caption in captions)
+    return digest(settings, lines.encode("utf-8", "surrogatepass"))
 
 
 def _path(folder, shard, n_shards):

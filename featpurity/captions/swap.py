@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ from scipy import sparse
 
 from featpurity.captions.files import read_captions
 from featpurity.captions.nearest import LISTED, lists_of, rank, similar_captions, tfidf
+from featpurity.files import write_text
 
 
 def write_swaps(path, ratios, kind="similarity", seed=42, out_dir=None, top_k=10, neighbours=None):
@@ -40,7 +40,6 @@ def write_swaps(path, ratios, kind="similarity", seed=42, out_dir=None, top_k=10
     n_pairs = [count_pairs(len(captions), ratio) for ratio in ratios]
     all_pairs, all_similarity = swap_pairs(captions, max(ratios), kind, seed, top_k, neighbours)
     out_dir = Path(out_dir or Path(path).parent)
-    out_dir.mkdir(parents=True, exist_ok=True)
     summaries = []
     for ratio, kept in zip(ratios, n_pairs):
         pairs, similarity = all_pairs[:kept], all_similarity[:kept]
@@ -64,15 +63,10 @@ def write_swaps(path, ratios, kind="similarity", seed=42, out_dir=None, top_k=10
         )
         stem = out_dir / f"{Path(path).stem}_Cs{100 * ratio:g}_{kind}_simple"
         table = pd.DataFrame({"i": pairs[:, 0], "j": pairs[:, 1], "similarity": similarity})
-        _write(f"{stem}.csv", table.to_csv(index=False, float_format="%.6f"))
-        _write(f"{stem}.json", json.dumps(summaries[-1], indent=1, allow_nan=False) + "\n")
-        _write(f"{stem}.txt", "".join(f"{caption}\n" for caption in new))
+        write_text(f"{stem}.csv", table.to_csv(index=False, float_format="%.6f"))
+        write_text(f"{stem}.json", json.dumps(summaries[-1], indent=1, allow_nan=False) + "\n")
+        write_text(f"{stem}.txt", "".join(f"{caption}\n" for caption in new))
     return summaries
-
-
-def _write(path, text):
-    Path(f"{path}.part").write_text(text, encoding="utf-8", newline="\n")
-    os.replace(f"{path}.part", path)
 
 
 KINDS = ("similarity", "random")

@@ -4,7 +4,6 @@ Nothing is downloaded and no picture is opened. `check` refuses what cannot run;
 tells what a run would fetch and compute.
 """
 
-import difflib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from pathlib import Path
 from torchvision import datasets as tv
 
 from featpurity.data.images import ImageArrays, ImageFiles, class_tree
-from featpurity.files import Source, below, content_hash, data_folder, megabytes
+from featpurity.files import Source, below, data_folder, did_you_mean, digest, megabytes
 
 SCENES = [
     f"scenes_{name}" for name in ["shape", "colour", "background", "texture", "size", "position"]
@@ -50,10 +49,7 @@ def dataset_source(name, root=None):
             missing=None if path.exists() else f"there is no folder {path}",
         )
     if name not in DATASETS:
-        close = difflib.get_close_matches(name, [*SCENES, *DATASETS], n=1)
-        hint = (
-            f"did you mean {close[0]!r}?" if close else f"known: {', '.join([*SCENES, *DATASETS])}"
-        )
+        hint = did_you_mean(name, [*SCENES, *DATASETS])
         raise ValueError(
             f"unknown data set {name!r} ({hint}; a folder of class folders is folder:PATH)"
         )
@@ -122,7 +118,7 @@ def data_state(name, root=None):
         files = sorted(place.rglob("*")) if place.is_dir() else [place]
         status = [(file, file.stat()) for file in files if file.is_file()]
         facts += [(str(file), one.st_size, one.st_mtime_ns) for file, one in status]
-    return content_hash(facts)
+    return digest(facts)
 
 
 CIFAR10_CLASSES = [

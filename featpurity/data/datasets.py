@@ -3,7 +3,6 @@
 Splits are the paper's: the test split where there is one, all of Caltech-101 and EuroSAT.
 """
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ import torch
 
 from featpurity.data.catalog import KNOWN, read_imagenet, read_known
 from featpurity.data.images import class_tree, subset, subset_key, without_unreadable
-from featpurity.files import check_choice, data_folder
+from featpurity.files import check_choice, data_folder, did_you_mean
 
 SCENES_TEST = {
     "n": 5000,
@@ -168,8 +167,7 @@ def _scenes(name):
 
 
 def _unknown(name):
-    close = difflib.get_close_matches(name, dataset_names(), n=1)
-    hint = f" (did you mean {close[0]!r}?)" if close else ""
+    hint = did_you_mean(name, dataset_names())
     return ValueError(
-        f"unknown data set {name!r}{hint}. Known: {', '.join(dataset_names())}, folder:PATH"
+        f"unknown data set {name!r} ({hint}; a folder of class folders is folder:PATH)"
     )

@@ -8,7 +8,6 @@ img2dataset needs pandas below 3 (and Python below 3.13), hence an environment o
 """
 
 import csv
-import hashlib
 import json
 import math
 import os
@@ -21,7 +20,7 @@ from pathlib import Path
 import pandas as pd
 
 from featpurity.data.images import ImageFiles
-from featpurity.files import save_table, write_text
+from featpurity.files import file_digest, save_table, write_text
 
 INSTALL = (
     "downloading from links needs img2dataset, an optional extra. It wants pandas below 3 and Python 3.11 or 3.12, so "
@@ -150,9 +149,8 @@ def fetch_pairs(
         if not isinstance(value, int) or value < 1:
             raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
     folder, links = Path(folder).expanduser(), read_links(tsv)
-    with open(Path(tsv).expanduser(), "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    _keep_settings(folder, {"list": digest, "image_size": image_size, "shard_size": shard_size})
+    listed = file_digest(Path(tsv).expanduser())
+    _keep_settings(folder, {"list": listed, "image_size": image_size, "shard_size": shard_size})
     options = dict(
         image_size=image_size,
         timeout=timeout,

@@ -3,7 +3,6 @@
 Splits are the paper's: the test split where there is one, all of Caltech-101 and EuroSAT.
 """
 
-import hashlib
 import io
 import os
 import zipfile
@@ -17,12 +16,12 @@ from torch.utils.data import Subset
 from torchvision.datasets.folder import IMG_EXTENSIONS
 from tqdm.auto import tqdm
 
-from featpurity.files import content_hash
+from featpurity.files import digest
 
 
 def subset_key(dataset, indices):
     """What stands for some of a data set's images, as `images_key` does for all."""
-    return content_hash((dataset.images_key, indices))
+    return digest((dataset.images_key, indices))
 
 
 def without_unreadable(dataset):
@@ -82,7 +81,7 @@ class ImageFiles:
         else:
             status = {name: os.stat(self.source / name) for name in set(self.names)}
             facts = {name: (one.st_size, one.st_mtime_ns) for name, one in status.items()}
-        return content_hash([(name, facts[name]) for name in self.names])
+        return digest([(name, facts[name]) for name in self.names])
 
     def subset(self, indices):
         """The pictures at `indices`."""
@@ -127,7 +126,7 @@ class ImageArrays:
     @property
     def key(self):
         """Hash of the pixels."""
-        return hashlib.sha256(repr(self.pixels.shape).encode() + self.pixels.data).hexdigest()
+        return digest(repr(self.pixels.shape).encode(), self.pixels.data)
 
 
 def subset(images, indices):

@@ -12,7 +12,7 @@ import numpy as np
 from featpurity.captions.files import read_captions, read_table
 from featpurity.data.catalog import read_known
 from featpurity.data.images import ImageFiles, subset, subset_key, without_unreadable
-from featpurity.files import below, check_choice, content_hash, data_folder
+from featpurity.files import below, check_choice, data_folder, digest
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def photos(root, n_pairs=None, download=True):
     images, classes, labels = read_known("cifar10", root, "train", download)
     drawn = np.random.default_rng(SCENES_PAIRS["seed"]).permutation(len(images))[:n_pairs].tolist()
     facts = [{"class": classes[labels[i]]} for i in drawn]
-    return _generated("photos", subset(images, drawn), facts, content_hash((images.key, drawn)))
+    return _generated("photos", subset(images, drawn), facts, digest((images.key, drawn)))
 
 
 def _generated(name, images, facts, images_key):

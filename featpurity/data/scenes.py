@@ -5,13 +5,13 @@ data set with certain labels, and captions can be made right or wrong on purpose
 background never share a colour.
 """
 
-import hashlib
 from functools import cache
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from featpurity.captions.synthetic import ATTRIBUTES
+from featpurity.files import digest
 
 # What the words of `ATTRIBUTES` look like: red, green and blue; a share of the side; a direction.
 COLOURS = {
@@ -214,7 +214,7 @@ class Scenes:
     def __init__(self, n, seed, size=64):
         self.seed, self.size = seed, size
         self.attributes = sample(n, seed)
-        self.key = hashlib.sha256(f"{RENDERER} n={n} seed={seed} size={size}".encode()).hexdigest()
+        self.key = digest(f"{RENDERER} n={n} seed={seed} size={size}".encode())
 
     def __len__(self):
         return len(self.attributes)

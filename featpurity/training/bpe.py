@@ -3,12 +3,12 @@ themselves.
 """
 
 import gzip
-import os
 from collections import Counter
-from pathlib import Path
 
 import regex
 from open_clip.tokenizer import bytes_to_unicode
+
+from featpurity.files import writing
 
 _WORDS = regex.compile(r"\p{L}+")
 
@@ -64,9 +64,6 @@ def _joined(word, pair):
 def write_merges(path, texts, n_merges=2000):
     """Learn merges and write them as the gzipped file that `SimpleTokenizer(bpe_path=...)` reads."""
     lines = ["#version: 0.2", *(" ".join(pair) for pair in learn_merges(texts, n_merges))]
-    unfinished = Path(f"{path}.part")
-    with unfinished.open("wb") as file, gzip.GzipFile("", "wb", fileobj=file, mtime=0) as zipped:
-        zipped.write(
-            "\n".join(lines).encode()
-        )  # no time and no name inside: equal captions, equal file
-    os.replace(unfinished, path)
+    with writing(path) as file, gzip.GzipFile("", "wb", fileobj=file, mtime=0) as zipped:
+        # No time and no name inside: equal captions, equal file.
+        zipped.write("\n".join(lines).encode())

@@ -22,7 +22,6 @@ import torch
 import torch.nn.functional as F
 from open_clip.tokenizer import SimpleTokenizer
 from PIL import Image
-from safetensors.torch import save_file
 from tqdm import tqdm
 
 from featpurity.captions.synthetic import ATTRIBUTES, MISSING, SPURIOUS, make_captions, scene_facts
@@ -31,6 +30,7 @@ from featpurity.data.datasets import load_dataset
 from featpurity.data.prompts import prompt_set
 from featpurity.data.scenes import Scenes
 from featpurity.features import extract
+from featpurity.files import write_tensors, write_text
 from featpurity.metrics import zeroshot
 from featpurity.training.bpe import write_merges
 from featpurity.training.pretrain import MEAN, STD, Recipe, normalise, train
@@ -137,13 +137,11 @@ def save_model(folder, recipe, model, vocab_size):
         },
     }
     weights = {
-        name: (value.half() if value.is_floating_point() else value).contiguous()
+        name: value.half() if value.is_floating_point() else value
         for name, value in model.state_dict().items()
     }
-    (Path(folder) / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n")
-    save_file(weights, Path(folder) / "unfinished.part")
-    (Path(folder) / "unfinished.part").chmod(0o644)  # safetensors keeps its files to their owner
-    os.replace(Path(folder) / "unfinished.part", Path(folder) / "open_clip_model.safetensors")
+    write_text(Path(folder) / "open_clip_config.json", json.dumps(config, indent=2) + "\n")
+    write_tensors(Path(folder) / "open_clip_model.safetensors", weights)
 
 
 class _Saved:
@@ -218,7 +216,7 @@ def write_card(folder, profile, recipe, n_pictures, history, accuracy):
         context_length=recipe.text["context_length"],
         image_size=recipe.image_size,
     )
-    (folder / "README.md").write_text(card, encoding="utf-8")
+    write_text(folder / "README.md", card)
 
 
 def main(arguments=None):

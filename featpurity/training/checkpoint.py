@@ -4,12 +4,9 @@ A state names what it is of as a dict of facts, with digests in place of tensors
 can say what differs.
 """
 
-import os
-from pathlib import Path
-
 import torch
 
-from featpurity.files import digest
+from featpurity.files import digest, writing
 from featpurity.models.weights import read_file
 
 
@@ -27,9 +24,8 @@ def start_of(clip, watched):
 
 def write_state(path, **state):
     """Write what an unfinished training goes on from; whole or not at all."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    torch.save(state, f"{path}.part")
-    os.replace(f"{path}.part", path)
+    with writing(path) as file:
+        torch.save(state, file)
 
 
 def read_state(path, identity, device, overwrite=False):
