@@ -1,28 +1,40 @@
-"""The silhouette of the classes for the cosine metric, exact, and its bootstrap draws.
+"""The silhouette of the classes for the cosine metric: exact, with each image's influence on it.
+
+The mean cosine distance of an image to a class is 1 - u . m, with u the image's unit vector and m
+the mean of the class's unit vectors. So the score costs n x classes x d, not n^2 x d.
 
 References
 ----------
-Rousseeuw (1987), Silhouettes: a graphical aid to the interpretation and validation of cluster analysis."""
+Rousseeuw (1987), Silhouettes: a graphical aid to the interpretation and validation of cluster
+analysis. Efron (1982), The Jackknife, the Bootstrap and Other Resampling Plans, section 6.3 (the
+infinitesimal jackknife).
+"""
+
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 
+from featpurity.metrics.inputs import check_embeddings, check_order, row_blocks
 from featpurity.metrics.intervals import bootstrap_weights
-from featpurity.metrics.zeroshot import check_embeddings
+
+# Up to so many numbers all is computed in double precision, which takes no time worth saving.
+SMALL = 2**18
+# Single precision knows a mean distance to about 1e-7. Images closer than this to both classes are
+# measured again in double precision, so that the score of none is off by more than about 1e-6.
+CLOSE = 0.1
 
 
 def silhouette(embeddings, labels):
     """Exact mean silhouette of the classes for the cosine metric.
 
-    The mean cosine distance of an image to a class is 1 - u . S / N, with u the image's unit
-    vector, S the sum of the class's unit vectors and N their number. So the score costs n x classes
-    x d, not n^2 x d, and is equal to scikit-learn's `silhouette_score(..., metric="cosine")`.
+    Equal to scikit-learn's `silhouette_score(..., metric="cosine")` in double precision to 1e-6.
 
     Parameters
     ----------
-    embeddings : float tensor of shape (n, d)
+    embeddings : float tensor or array of shape (n, d)
         Of any length; normalised here. A row of zeros is at distance 1 from everything.
-    labels : int64 tensor of shape (n,)
+    labels : int64 tensor or array of shape (n,)
 
     Returns
     -------
@@ -34,11 +46,58 @@ def silhouette(embeddings, labels):
     ValueError
         For fewer than 2 classes, as many classes as images, shapes that do not fit, or NaN.
     """
-    check_embeddings(embeddings, labels)
-    groups, n_classes = _groups(labels)
-    unit = F.normalize(embeddings.double(), dim=1)
-    weights = unit.new_ones(len(unit))
-    return _weighted_silhouette(unit, groups, n_classes, weights).item()
+    embeddings, groups = _checked(embeddings, labels)
+    return _neighbours(embeddings, groups).scores().mean().item()
+
+
+def silhouette_influence(embeddings, labels):
+    """Influence of each image on the silhouette: its gradient by the image's weight, times n.
+
+    An image of weight w counts as w copies of it do in a bootstrap sample: w times in the mean of
+    the scores, and w times in the mean distance of every other image to its class. The spread of
+    the influences is that of the score over samples of images (the infinitesimal jackknife), and
+    the difference of two models' influences on the same images belongs to the difference of their
+    scores.
+
+    Parameters
+    ----------
+    embeddings, labels
+        As in `silhouette`; the cost is that of two silhouettes.
+
+    Returns
+    -------
+    influence : float64 tensor of shape (n,)
+        On the device of the embeddings. The standard error of the silhouette is
+        sqrt(sum (v - mean v)^2) / n, see `intervals.influence_interval`.
+    """
+    embeddings, groups = _checked(embeddings, labels)
+    near = _neighbours(embeddings, groups)
+    scores = near.scores()
+    # The slopes of each image's score, (b - a) / max(a, b), by its distance a to its own class and
+    # b to the nearest other one; and of a and b by the weight of an image i of these classes, which
+    # are (distance to i - a) / (N - 1) and (distance to i - b) / N.
+    counts = near.counts
+    longer = torch.maximum(near.inside, near.outside)
+    tighter = near.outside > near.inside
+    slope_inside = torch.where(tighter, -1 / longer, -near.outside / longer.square())
+    slope_outside = torch.where(tighter, near.inside / longer.square(), 1 / longer)
+    slope_inside = slope_inside / (counts[groups] - 1)
+    slope_outside = slope_outside / counts[near.nearest]
+    fixed = (counts[groups] == 1) | (longer == 0)  # these score 0 whatever the weights
+    slope_inside = slope_inside.masked_fill(fixed, 0)
+    slope_outside = slope_outside.masked_fill(fixed, 0)
+    # What the weight of image i moves in all scores: constant_c - u_i . vector_c for its class c.
+    constants = torch.zeros_like(counts)
+    constants.index_add_(0, groups, slope_inside * (1 - near.inside))
+    constants.index_add_(0, near.nearest, slope_outside * (1 - near.outside))
+    vectors = _class_sums(embeddings, groups, len(counts), slope_inside, near.dtype)
+    vectors += _class_sums(embeddings, near.nearest, len(counts), slope_outside, near.dtype)
+    vectors = vectors.to(near.dtype)
+    moved = constants[groups]
+    for rows in _blocks(len(embeddings), embeddings.shape[1], near.dtype):
+        unit = _unit(embeddings[rows], near.dtype)
+        moved[rows] -= (unit * vectors[groups[rows]]).sum(1)
+    return scores - scores.mean() + moved
 
 
 def silhouette_curve(embeddings, labels, order, kept):
@@ -46,9 +105,9 @@ def silhouette_curve(embeddings, labels, order, kept):
 
     Parameters
     ----------
-    embeddings : float tensor of shape (n, d)
-    labels : int64 tensor of shape (n,)
-    order : int64 tensor of shape (d,)
+    embeddings : float tensor or array of shape (n, d)
+    labels : int64 tensor or array of shape (n,)
+    order : int64 tensor or array of shape (d,)
         A permutation of the neurons; its first k are kept.
     kept : sequence of int
         The numbers k, each in 1 .. d.
@@ -58,49 +117,15 @@ def silhouette_curve(embeddings, labels, order, kept):
     silhouettes : float tensor of shape (len(kept),)
         Each the silhouette of the k kept columns, which the cosine metric normalises anew.
     """
+    embeddings, groups = _checked(embeddings, labels)
     d = embeddings.shape[1]
-    if order.shape != (d,) or not torch.equal(
-        order.sort().values, torch.arange(d, device=order.device)
-    ):
-        raise ValueError(
-            f"order: expected a permutation of 0 .. {d - 1}, got shape {tuple(order.shape)}"
-        )
+    order = check_order(order, d).to(embeddings.device)
     wrong = [k for k in kept if not 1 <= k <= d]
     if wrong:
         raise ValueError(f"kept: expected numbers of neurons in 1 .. {d}, got {wrong}")
-    ordered = embeddings[:, order]
-    return torch.tensor([silhouette(ordered[:, :k], labels) for k in kept])
-
-
-def _groups(labels):
-    """Labels as 0 .. n_classes-1, checked as scikit-learn does."""
-    present, groups = labels.unique(return_inverse=True)
-    if not 2 <= len(present) < len(labels):
-        raise ValueError(
-            f"the silhouette needs 2 .. n - 1 classes for n images, got {len(present)} classes for {len(labels)} images"
-        )
-    return groups, len(present)
-
-
-def _weighted_silhouette(unit, groups, n_classes, weights):
-    """Mean silhouette when image i stands `weights[i]` times in the sample (a bootstrap draw has
-    such weights).
-    """
-    counts = weights.new_zeros(n_classes).index_add_(0, groups, weights)  # (n_classes,)
-    sums = unit.new_zeros(n_classes, unit.shape[1]).index_add_(0, groups, unit * weights[:, None])
-    to_class = counts - unit @ sums.T  # (n, n_classes) summed distances to every class
-    own = groups[:, None]
-    # A row's distance to itself is 0, also for a row of zeros, whose cosine with itself is not 1.
-    itself = 1 - (unit * unit).sum(1)
-    # The guards keep empty and single classes finite; their images score 0 below.
-    inside = (to_class.gather(1, own)[:, 0] - itself) / (counts[groups] - 1).clamp(min=1)
-    to_other = (to_class / counts.clamp(min=1)).masked_fill_(counts == 0, torch.inf)
-    outside = to_other.scatter_(1, own, torch.inf).amin(1)
-    score = (outside - inside) / torch.maximum(outside, inside).clamp(
-        min=torch.finfo(unit.dtype).tiny
+    return torch.tensor(
+        [_neighbours(embeddings[:, order[:k]], groups).scores().mean() for k in kept]
     )
-    alone_or_absent = (counts[groups] <= 1) | outside.isinf()
-    return (weights * score.masked_fill(alone_or_absent, 0)).sum() / weights.sum()
 
 
 def bootstrap_silhouettes(models, labels, n_draws=1000, seed=0):
@@ -108,27 +133,128 @@ def bootstrap_silhouettes(models, labels, n_draws=1000, seed=0):
 
     Parameters
     ----------
-    models : list of float tensors of shape (n, d)
+    models : list of float tensors or arrays of shape (n, d)
         Embeddings of the same n images by each model; d may differ.
 
     Returns
     -------
-    draws : float tensor of shape (n_draws, len(models))
+    draws : float64 tensor of shape (n_draws, len(models))
         Silhouettes of resampled sets of images, shifted so that their mean is the score of the
         images as they are. Unshifted they are too high: copies of one image are at distance 0, as
-        different images never are.
+        different images never are. `silhouette_influence` gives the same intervals in the time of a
+        few draws.
     """
-    for embeddings in models:
-        check_embeddings(embeddings, labels)
-    groups, n_classes = _groups(labels)
-    units = [F.normalize(embeddings.float(), dim=1) for embeddings in models]
+    checked = [_checked(embeddings, labels) for embeddings in models]
+    n, device = len(checked[0][1]), checked[0][1].device
 
     def silhouettes(weights):
         return torch.stack(
-            [_weighted_silhouette(unit, groups, n_classes, weights) for unit in units]
+            [
+                (weights * _neighbours(embeddings, groups, weights).scores()).sum() / weights.sum()
+                for embeddings, groups in checked
+            ]
         )
 
-    draws = torch.stack(
-        list(map(silhouettes, bootstrap_weights(len(labels), n_draws, seed, labels.device)))
-    )
-    return draws - draws.mean(0) + silhouettes(units[0].new_ones(len(labels)))
+    draws = torch.stack(list(map(silhouettes, bootstrap_weights(n, n_draws, seed, device))))
+    return draws - draws.mean(0) + silhouettes(torch.ones(n, device=device))
+
+
+@dataclass
+class _Neighbours:
+    """Mean distance of each image to its own class and to the nearest other one, and which this is.
+
+    Tensors of shape (n,); `counts` (n_classes,) the images of each class, `own` (n,) those of the
+    image's, `dtype` the precision that all distances are known in.
+    """
+
+    inside: torch.Tensor
+    outside: torch.Tensor
+    nearest: torch.Tensor
+    counts: torch.Tensor
+    own: torch.Tensor
+    dtype: torch.dtype
+
+    def scores(self):
+        """The silhouette of each image, float64 of shape (n,); 0 for one alone in its class."""
+        longer = torch.maximum(self.outside, self.inside)
+        scores = (self.outside - self.inside) / longer.clamp(min=torch.finfo(longer.dtype).tiny)
+        return scores.masked_fill((self.own <= 1) | self.outside.isinf(), 0)
+
+
+def _checked(embeddings, labels):
+    """Embeddings, and labels as 0 .. n_classes-1, checked as scikit-learn does."""
+    embeddings, labels = check_embeddings(embeddings, labels)
+    present, groups = labels.unique(return_inverse=True)
+    if not 2 <= len(present) < len(labels):
+        raise ValueError(
+            "the silhouette needs 2 .. n - 1 classes for n images, "
+            f"got {len(present)} classes for {len(labels)} images"
+        )
+    return embeddings, groups
+
+
+def _neighbours(embeddings, groups, weights=None):
+    """Where image i stands `weights[i]` times (once unless said)."""
+    n_classes = int(groups.max()) + 1
+    ones = torch.ones(len(groups), dtype=torch.float64, device=groups.device)
+    weights = None if weights is None else weights.double()
+    counts = ones.new_zeros(n_classes).index_add_(0, groups, ones if weights is None else weights)
+    dtype = embeddings.dtype if embeddings.numel() > SMALL else torch.float64
+    means = _means(embeddings, groups, counts, weights, dtype)
+    found = _distances(embeddings, groups, means, counts)
+    near = _Neighbours(*found, counts, counts[groups], dtype)
+    close = (torch.maximum(near.inside, near.outside) < CLOSE).nonzero().flatten()
+    if len(close) and near.dtype == torch.float32:
+        near.dtype = torch.float64
+        means = _means(embeddings, groups, counts, weights, near.dtype)
+        for rows in _blocks(len(close), embeddings.shape[1], near.dtype):
+            some = close[rows]
+            found = _distances(embeddings[some], groups[some], means, counts)
+            near.inside[some], near.outside[some], near.nearest[some] = found
+    return near
+
+
+def _distances(embeddings, groups, means, counts):
+    """(inside, outside, nearest) of some images in the precision of the means, given as float64."""
+    found = []
+    for rows in _blocks(len(embeddings), means.shape[1] + len(means), means.dtype):
+        unit, own = _unit(embeddings[rows], means.dtype), groups[rows]
+        to_class = 1 - unit @ means.T  # (rows, n_classes)
+        to_class[:, counts == 0] = torch.inf  # absent from a bootstrap sample
+        to_own = to_class.gather(1, own[:, None])[:, 0].double()
+        to_class.scatter_(1, own[:, None], torch.inf)
+        outside, nearest = to_class.min(1)
+        # A mean over the other images. The clamp keeps a class of one finite; its image scores 0.
+        inside = (to_own * counts[own] - _itself(unit)) / (counts[own] - 1).clamp(min=1)
+        found.append((inside, outside.double(), nearest))
+    return [torch.cat(part) for part in zip(*found)]
+
+
+def _itself(unit):
+    """1 - u . u: 1 for a row of zeros, else 0."""
+    return 1 - unit.norm(dim=1).round().double()
+
+
+def _means(embeddings, groups, counts, weights, dtype):
+    sums = _class_sums(embeddings, groups, len(counts), weights, dtype)
+    return (sums / counts.clamp(min=1)[:, None]).to(dtype)
+
+
+def _class_sums(embeddings, groups, n_classes, weights, dtype):
+    """Weighted sum of each class's unit vectors: float64 of shape (n_classes, d)."""
+    d = embeddings.shape[1]
+    sums = torch.zeros(n_classes, d, dtype=torch.float64, device=embeddings.device)
+    for rows in _blocks(len(embeddings), d, dtype):
+        unit = _unit(embeddings[rows], dtype)
+        if weights is not None:
+            unit = unit * weights[rows, None].to(dtype)
+        sums += unit.new_zeros(n_classes, d).index_add_(0, groups[rows], unit)
+    return sums
+
+
+def _blocks(n, columns, dtype):
+    return row_blocks(n, columns * dtype.itemsize)
+
+
+def _unit(embeddings, dtype):
+    return F.normalize(embeddings.to(dtype), dim=1)

@@ -10,42 +10,84 @@ section 3.1.
 
 import torch
 
-
-def check_embeddings(embeddings, labels):
-    """Raise ValueError unless embeddings are finite (n, d) and labels (n,), n at least 1."""
-    if embeddings.ndim != 2 or labels.shape != embeddings.shape[:1] or len(labels) == 0:
-        raise ValueError(
-            "expected embeddings (n, d) and labels (n,) with n >= 1, "
-            f"got {tuple(embeddings.shape)} and {tuple(labels.shape)}"
-        )
-    if not torch.isfinite(embeddings).all():
-        raise ValueError("embeddings: expected finite numbers, got NaN or infinity")
+from featpurity.metrics.inputs import as_labels, as_tensor, check_classifier, row_blocks
 
 
 def right_predictions(embeddings, class_embeddings, labels, top=1):
     """Whether each image's class is among the `top` best: bool tensor of shape (n,).
 
-    Raises ValueError for shapes that do not fit, NaN, labels outside the classes, or `top` outside
-    1 .. n_classes.
+    Parameters
+    ----------
+    embeddings : float tensor or array of shape (n, d)
+    class_embeddings : float tensor or array of shape (n_classes, d)
+        Unit rows.
+    labels : int64 tensor or array of shape (n,)
+    top : int, default 1
+
+    Raises
+    ------
+    ValueError
+        For shapes that do not fit, NaN, labels outside the classes, or `top` outside 1 ..
+        n_classes.
     """
-    check_embeddings(embeddings, labels)
+    embeddings, class_embeddings, labels = check_classifier(embeddings, class_embeddings, labels)
     n_classes = len(class_embeddings)
-    if class_embeddings.ndim != 2 or class_embeddings.shape[1] != embeddings.shape[1]:
-        raise ValueError(
-            f"class_embeddings: expected (n_classes, {embeddings.shape[1]}), got {tuple(class_embeddings.shape)}"
-        )
-    if labels.min() < 0 or labels.max() >= n_classes:
-        raise ValueError(
-            f"labels: expected 0 .. {n_classes - 1}, got {labels.min().item()} .. {labels.max().item()}"
-        )
     if not 1 <= top <= n_classes:
         raise ValueError(f"top: expected 1 .. {n_classes}, got {top}")
-    scores = embeddings @ class_embeddings.T  # (n, n_classes)
-    if top == 1:
-        return scores.argmax(1) == labels
-    return (scores.topk(top, dim=1).indices == labels[:, None]).any(1)
+    right = []
+    for rows in row_blocks(len(labels), n_classes * embeddings.element_size()):
+        scores = embeddings[rows] @ class_embeddings.T  # (rows, n_classes)
+        best = scores.topk(top, dim=1).indices if top > 1 else scores.argmax(1, keepdim=True)
+        right.append((best == labels[rows, None]).any(1))
+    return torch.cat(right)
 
 
 def accuracy(embeddings, class_embeddings, labels, top=1):
     """Zero-shot accuracy in [0, 1]: the share of images whose class is among the `top` best."""
     return right_predictions(embeddings, class_embeddings, labels, top).float().mean().item()
+
+
+def mean_per_class_recall(right, labels):
+    """Mean over the classes of the share of a class's images that are right.
+
+    Unlike accuracy, it does not reward a model for the largest class alone.
+
+    Parameters
+    ----------
+    right : bool or float tensor of shape (n,) or (n, m)
+        From `right_predictions`, of m models, say.
+    labels : int64 tensor or array of shape (n,)
+
+    Returns
+    -------
+    recall : float64 tensor of shape () or (m,)
+        In [0, 1]; classes without images do not count, as in scikit-learn's
+        `balanced_accuracy_score`.
+    """
+    recalls, _, _ = _recall_by_class(right, labels)
+    return recalls.mean(0)
+
+
+def recall_influence(right, labels):
+    """Influence of each image on `mean_per_class_recall`: float64 tensor of the shape of `right`.
+
+    The gradient by the image's weight, times n, for `intervals.influence_interval`.
+    """
+    recalls, groups, counts = _recall_by_class(right, labels)
+    share = len(groups) / (len(counts) * counts[groups])  # of a class's mean in the mean of means
+    return (share * (right.double() - recalls[groups]).movedim(0, -1)).movedim(-1, 0)
+
+
+def _recall_by_class(right, labels):
+    """Recall of each class that has images (classes, ...), labels as 0 .. classes-1, and counts."""
+    right, labels = as_tensor(right, "right", "shape (n,)"), as_labels(labels)
+    if right.shape[:1] != labels.shape or len(labels) == 0:
+        raise ValueError(
+            "expected right predictions (n,) or (n, m) and labels (n,) with n >= 1, "
+            f"got {tuple(right.shape)} and {tuple(labels.shape)}"
+        )
+    _, groups, counts = labels.to(right.device).unique(return_inverse=True, return_counts=True)
+    hits = torch.zeros(
+        len(counts), *right.shape[1:], dtype=torch.float64, device=right.device
+    ).index_add_(0, groups, right.double())
+    return (hits.movedim(0, -1) / counts).movedim(-1, 0), groups, counts

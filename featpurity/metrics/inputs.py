@@ -1,0 +1,90 @@
+"""What the metrics take: tensors or NumPy arrays, made tensors and checked in one place.
+
+Every check raises a ValueError that says what came and what was expected.
+"""
+
+import numpy as np
+import torch
+
+# What one block of rows may take in the functions that work block by block.
+MAX_BYTES = 2**22
+
+
+def as_tensor(values, name, expected):
+    """A tensor as it is, a NumPy array as a tensor over its memory; a ValueError for others."""
+    if isinstance(values, torch.Tensor):
+        return values.detach()
+    if isinstance(values, np.ndarray) and values.dtype.kind in "biuf":
+        return torch.as_tensor(values)
+    came = getattr(values, "dtype", type(values).__name__)
+    raise ValueError(f"{name}: expected a tensor or NumPy array of {expected}, got {came}")
+
+
+def as_labels(labels):
+    """Classes of images as an int64 tensor; a ValueError unless they are whole numbers."""
+    labels = as_tensor(labels, "labels", "shape (n,)")
+    if labels.is_floating_point() or labels.dtype == torch.bool:
+        raise ValueError(f"labels: expected whole numbers, got {labels.dtype}")
+    return labels.long()
+
+
+def check_finite(values, name):
+    """Raise ValueError where there is NaN or infinity."""
+    # A finite sum has finite terms, and takes a tenth of the time that asking each of them takes.
+    if not torch.isfinite(values.sum()) and not torch.isfinite(values).all():
+        raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")
+
+
+def check_embeddings(embeddings, labels):
+    """Embeddings (n, d) and labels (n,) as tensors on one device; finite, n at least 1."""
+    embeddings = as_tensor(embeddings, "embeddings", "shape (n, d)")
+    labels = as_labels(labels)
+    if embeddings.ndim != 2 or labels.shape != embeddings.shape[:1] or 0 in embeddings.shape:
+        raise ValueError(
+            "expected embeddings (n, d) and labels (n,) with n >= 1, "
+            f"got {tuple(embeddings.shape)} and {tuple(labels.shape)}"
+        )
+    check_finite(embeddings, "embeddings")
+    return as_float(embeddings), labels.to(embeddings.device)
+
+
+def check_classifier(embeddings, class_embeddings, labels):
+    """As `check_embeddings`, and class embeddings (n_classes, d); each label names one of these."""
+    embeddings, labels = check_embeddings(embeddings, labels)
+    class_embeddings = as_tensor(class_embeddings, "class_embeddings", "shape (n_classes, d)")
+    if class_embeddings.ndim != 2 or class_embeddings.shape[1] != embeddings.shape[1]:
+        raise ValueError(
+            f"class_embeddings: expected (n_classes, {embeddings.shape[1]}), "
+            f"got {tuple(class_embeddings.shape)}"
+        )
+    check_finite(class_embeddings, "class_embeddings")
+    n_classes = len(class_embeddings)
+    low, high = labels.aminmax()
+    if low < 0 or high >= n_classes:
+        raise ValueError(
+            f"labels: expected 0 .. {n_classes - 1}, got {low.item()} .. {high.item()}"
+        )
+    return embeddings, class_embeddings.to(embeddings), labels
+
+
+def check_order(order, d):
+    """An order of d neurons as an int64 tensor; a ValueError unless it is a permutation."""
+    order = as_tensor(order, "order", f"shape ({d},)")
+    if order.shape != (d,) or not torch.equal(
+        order.sort().values, torch.arange(d, device=order.device)
+    ):
+        raise ValueError(
+            f"order: expected a permutation of 0 .. {d - 1}, got shape {tuple(order.shape)}"
+        )
+    return order.long()
+
+
+def as_float(values):
+    """Single or double precision as it is, all else in single."""
+    return values if values.dtype in (torch.float32, torch.float64) else values.float()
+
+
+def row_blocks(n, bytes_per_row, max_bytes=None):
+    """Slices that cover n rows, each of at most `max_bytes` (`MAX_BYTES` unless said)."""
+    size = max(1, int((max_bytes or MAX_BYTES) // max(1, bytes_per_row)))
+    return [slice(start, min(start + size, n)) for start in range(0, n, size)]
