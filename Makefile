@@ -62,8 +62,8 @@ browser:
 FETCH := .venv-cc3m
 fetch-test: $(READY)
 	@if $(BIN)/python -c 'import sys; sys.exit(sys.version_info >= (3, 13))'; \
-	then $(MAKE) --no-print-directory $(FETCH)/ready && $(FETCH)/bin/python -m pytest -q tests/test_fetch.py; \
-	else echo "The tests of tests/test_fetch.py that download are skipped: img2dataset needs Python below 3.13."; fi
+	then $(MAKE) --no-print-directory $(FETCH)/ready && $(FETCH)/bin/python -m pytest -q tests/unit/test_fetch.py; \
+	else echo "The tests of tests/unit/test_fetch.py that download are skipped: img2dataset needs Python below 3.13."; fi
 
 $(FETCH)/ready: $(READY) pyproject.toml
 	$(BIN)/python -m venv --clear $(FETCH)

@@ -20,9 +20,10 @@ import torch
 from common import machine, markdown
 
 from featpurity.captions.files import read_captions
-from featpurity.captions.nearest import LISTED, similar_captions, similar_captions_by_blocks, tfidf
-from featpurity.captions.swap import swap_pairs
+from featpurity.captions.nearest import LISTED, similar_captions, tfidf
+from featpurity.captions.nearest_blocks import similar_captions_by_blocks
 from featpurity.captions.synthetic import make_captions, scene_facts
+from featpurity.captions.walk import swap_pairs
 from featpurity.data.scenes import sample
 
 

@@ -82,15 +82,9 @@ def _page(chosen):
 
 
 def _swap(chosen):
-    from featpurity.captions.swap import write_swaps  # late: brings scikit-learn
+    from featpurity.captions.swap import run  # late: brings pandas
 
-    done = write_swaps(
-        chosen.captions, chosen.ratio, chosen.kind, chosen.seed, chosen.out_dir, chosen.top_k
-    )
-    return "\n".join(
-        f"ratio {one['ratio']:g}: {one['achieved_ratio']:.1%} of {one['n']:,} swapped"
-        for one in done
-    )
+    return run(chosen)
 
 
 PROFILE_COMMANDS = {

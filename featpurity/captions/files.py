@@ -1,50 +1,149 @@
-"""Caption files: read them, and write swapped ones for the same images."""
+"""Caption files: a caption a line, or a table of images and captions, told apart by content."""
 
+import csv
 import io
-from functools import partial
+import re
 from pathlib import Path
 
 import pandas as pd
 
-PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+# A picture's file name; "1000.jpg#0" in lists that number an image's captions.
+PICTURE = re.compile(r"\.(jpe?g|png|webp|bmp|gif|tiff?)(#\d+)?$", re.IGNORECASE)
+DELIMITERS = (",", "\t", ";", "|")
+EXPECTED = "expected text in UTF-8"
 
 
-def read_captions(path):
-    """Read captions from UTF-8 text, one a line, or from the column ``caption`` of a CSV file (see `read_table`).
+def read_captions(path: str | Path) -> list[str]:
+    """The captions of a file, as `read_table` finds them: caption n is that of image n.
 
-    Blank ones are kept, because line n is the caption of image n; a file of nothing else is a
-    ValueError.
+    Raises
+    ------
+    ValueError
+        As `read_table`, and for a file without a column `caption` or without any caption.
     """
+    return list(read_captioned(path)["caption"])
+
+
+def read_captioned(path: str | Path) -> pd.DataFrame:
+    """The table of `read_table`, with captions in it; ValueError when there are none."""
+    table = read_table(path)
+    if "caption" not in table:
+        raise ValueError(f"{path}: expected a column 'caption', got {list(table)}")
+    if not any(caption.strip() for caption in table["caption"]):
+        raise ValueError(f"{path} holds no caption")
+    return table
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """A file of captions as a table of str, row n for the n-th caption.
+
+    A file is a table with delimiters when its suffix is `.csv` or `.tsv` or its first lines say so,
+    so that a CSV called `captions.txt` gives its captions and not its lines; else each line is a
+    caption. A first row of a picture file and a caption is no header: then the columns are image
+    and caption, and further ones, as LaCLIP's lists have them, are called by their numbers.
+
+    Parameters
+    ----------
+    path : str or Path
+        UTF-8 text.
+
+    Returns
+    -------
+    table : DataFrame
+        Columns caption, and others where there are some. Cells that a row lacks, or all, are empty:
+        blank captions count. Line breaks inside a caption become spaces.
+
+    Raises
+    ------
+    ValueError
+        With file and line: for what is no UTF-8 text, a row with more fields than the header, a
+        quotation mark that is never closed or does not end its field, and a cell that has swallowed
+        further rows.
+    """
+    lines = io.StringIO(_read_text(path), newline="").readlines()  # breaks at \n, \r, \r\n alone
+    delimiter = _delimiter(path, lines)
+    if delimiter is None:
+        return pd.DataFrame({"caption": [line.rstrip("\r\n") for line in lines]}, dtype=str)
+    rows, starts = _read_rows(path, lines, delimiter)
+    if not rows:
+        raise ValueError(f"{path} is empty; expected the columns image and caption")
+    header = [name.strip() for name in rows[0]]
+    if headless := len(header) > 1 and PICTURE.search(header[0]) is not None:
+        header = ["image", "caption", *range(2, len(header))]
+    if len(set(header)) < len(header):
+        raise ValueError(f"{path}: expected columns of different names, got {header}")
+    _check_rows(path, lines, rows, starts, header, delimiter)
+    rows = [row + [""] * (len(header) - len(row)) for row in rows[not headless :]]
+    table = pd.DataFrame(rows, columns=header, dtype=str)
+    if "caption" in table:
+        table["caption"] = [" ".join(caption.splitlines()) for caption in table["caption"]]
+    if headless:
+        table["image"] = table["image"].str.replace(r"#\d+$", "", regex=True)
+    return table
+
+
+def _read_text(path):
     raw = Path(path).read_bytes()
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise ValueError(f"{path} is in UTF-16; {EXPECTED}")
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
+        byte = raw[error.start]
         raise ValueError(
-            f"{path}, line {line}: byte 0x{raw[error.start]:02x} is not UTF-8; "
-            "expected a file in UTF-8"
+            f"{path}, line {line}: byte 0x{byte:02x} is not UTF-8; {EXPECTED}"
         ) from None
-    if Path(path).suffix.lower() == ".csv":
-        table = read_table(text)
-        if "caption" not in table:
-            raise ValueError(f"{path}: expected a column 'caption', got {list(table)}")
-        captions = [" ".join(caption.splitlines()) for caption in table["caption"]]
-    else:  # not splitlines(), which also breaks lines at characters that captions may contain
-        captions = [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
-    if not any(caption.strip() for caption in captions):
-        raise ValueError(f"{path} holds no caption")
-    return captions
+    if "\0" in text:
+        line = text[: text.index("\0")].count("\n") + 1
+        raise ValueError(f"{path}, line {line}: a NUL byte, as in UTF-16; {EXPECTED}")
+    return text
 
 
-def read_table(text):
-    """A CSV's text as a table of str, line n below the header as row n; cells that a line lacks, or all, are empty.
+def _delimiter(path, lines):
+    """What separates the fields of a table; None for captions line by line.
 
-    A first line of a picture file and a caption is no header: then its columns are image and
-    caption, line n is row n, and further columns, as LaCLIP's lists have them, are called by their
-    numbers.
+    A table's first line is a header that names a caption, or its first or second line begins with
+    the name of a picture.
     """
-    read = partial(pd.read_csv, dtype=str, keep_default_na=False, skip_blank_lines=False)
-    table = read(io.StringIO(text))
-    if table.shape[1] > 1 and table.columns[0].lower().endswith(PICTURES):
-        table = read(io.StringIO(text), names=["image", "caption", *range(2, table.shape[1])])
-    return table.fillna("")
+    for delimiter in DELIMITERS:
+        rows = [line.strip().split(delimiter) for line in lines[:2]]
+        rows = [[cell.strip(' "').lower() for cell in row] for row in rows]
+        named = [len(row) > 1 and PICTURE.search(row[0]) is not None for row in rows]
+        if any(named[-1:]) or (rows and len(rows[0]) > 1 and "caption" in rows[0]):
+            return delimiter
+    return {".csv": ",", ".tsv": "\t"}.get(Path(path).suffix.lower())
+
+
+def _read_rows(path, lines, delimiter):
+    """The rows of a table, blank lines as empty ones, and the number of each one's first line."""
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    rows, starts = [], [1]
+    try:
+        for row in reader:
+            rows.append(row)
+            starts.append(reader.line_num + 1)
+    except csv.Error as error:
+        raise ValueError(
+            f"{path}, line {starts[-1]}: {error}; expected the quotation mark that opens a field "
+            "to be closed at its end, and those inside to be doubled"
+        ) from None
+    return rows, starts
+
+
+def _check_rows(path, lines, rows, starts, header, delimiter):
+    """Raise ValueError at the first row with too many fields, or with other rows inside a field."""
+    at = header.index("image") if "image" in header else 0
+    for row, start, following in zip(rows, starts, starts[1:]):
+        if len(row) > len(header):
+            raise ValueError(
+                f"{path}, line {start}: expected {len(header)} fields, got {len(row)}; "
+                f"a caption that holds {delimiter!r} has to stand in quotation marks"
+            )
+        for line in lines[start : following - 1]:  # of a field with line breaks
+            cells = line.split(delimiter)
+            if len(cells) > max(1, at) and PICTURE.search(cells[at].strip(' "')):
+                raise ValueError(
+                    f"{path}, line {start}: a field in quotation marks goes on to line "
+                    f"{following - 1}, past another row: {line.strip()[:60]!r}"
+                )

@@ -1,9 +1,10 @@
-"""Nearest captions for millions of captions: in shards of rows, each a job of the workflow, and on a graphics card.
+"""Nearest captions for millions of captions, in shards of rows, each a job of the workflow.
 
-A shard holds the neighbours of a range of captions among *all* captions. One job needs memory for
-the TF-IDF vectors of all, and for its own lists: about 4 kB a caption of the shard while it works,
-0.8 kB on disk. `load_shards` puts the lists together again, equal to those found in one piece. A
-job works on one card; several cards take several shards.
+The TF-IDF vectors of all captions are computed once and stored; a shard reads them and writes the
+neighbours of a range of captions among *all* captions. It needs memory for the vectors, and for its
+own lists: about 4 kB a caption of the shard while it works, 0.8 kB on disk. `load_shards` puts the
+lists together again, equal to those found in one piece. A shard works on one graphics card, where
+there is one; several cards take several shards.
 """
 
 import json
@@ -12,30 +13,31 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import sklearn
-import torch
 from scipy import sparse
 
-from featpurity.captions.nearest import (
-    DIGITS,
-    LISTED,
-    TFIDF,
-    similar_captions,
-    similar_captions_by_blocks,
-    tfidf,
-)
+from featpurity.captions.nearest import DIGITS, LISTED, TFIDF, Nearest, similar_captions, tfidf
 from featpurity.files import digest, writing
 
+VECTORS = "vectors.npz"
 REMEDY = "remove the executed neighbours notebooks from the results and run the workflow again"
 
 
-def write_shard(folder, captions, shard, n_shards, device="auto"):
-    """Find the neighbours of one shard of the captions and write them as ``{shard}_of_{n_shards}.npz``.
+def write_vectors(folder: str | Path, captions: list[str]) -> sparse.csr_matrix:
+    """Compute the TF-IDF vectors of all captions, and store them for the shards."""
+    vectors = tfidf(captions)
+    _write(Path(folder) / VECTORS, vectors, fingerprint=fingerprint(captions))
+    return vectors
+
+
+def write_shard(
+    folder: str | Path, shard: int, n_shards: int, device: str = "auto"
+) -> tuple[Path, sparse.csr_matrix]:
+    """Find the neighbours of one shard of the captions; write ``{shard}_of_{n_shards}.npz``.
 
     Parameters
     ----------
     folder : str or Path
-    captions : list of str of length n
+        Where `write_vectors` stored the vectors of n captions.
     shard : int in 0 .. n_shards - 1
     n_shards : int in 1 .. n
     device : str, default "auto"
@@ -50,62 +52,54 @@ def write_shard(folder, captions, shard, n_shards, device="auto"):
     neighbours : sparse matrix of shape (n_rows, n)
         See `featpurity.captions.nearest.similar_captions`.
     """
-    n = len(captions)
+    about, vectors = _read(Path(folder) / VECTORS)
+    n = vectors.shape[0]
     if not 1 <= n_shards <= n or not 0 <= shard < n_shards:
         raise ValueError(
-            f"expected 1 to {n} shards of {n} captions and a shard from 0 on, got {shard} of {n_shards}"
+            f"expected 1 to {n} shards of {n} captions and a shard from 0 on, "
+            f"got {shard} of {n_shards}"
         )
     start, stop = n * shard // n_shards, n * (shard + 1) // n_shards
-    if device == "auto":  # shards that run side by side take the cards in turn
-        device = f"cuda:{shard % torch.cuda.device_count()}" if torch.cuda.is_available() else "cpu"
-    find = (
-        partial(similar_captions_by_blocks, device=device)
-        if device.startswith("cuda")
-        else similar_captions
-    )
-    found = find(tfidf(captions), LISTED, np.arange(start, stop))
-    about = {"fingerprint": fingerprint(captions), "start": start, "stop": stop}
+    found = _finder(shard, device)(vectors, LISTED, np.arange(start, stop))
     path = _path(folder, shard, n_shards)
-    with writing(path) as file:
-        np.savez(
-            file,
-            about=json.dumps(about),
-            similarity=found.data,
-            index=found.indices,
-            indptr=found.indptr,
-        )
+    _write(path, found, fingerprint=about["fingerprint"], start=start, stop=stop)
     return path, found
 
 
-def load_shards(folder, captions, n_shards):
-    """The neighbours of all captions from their shards, for `featpurity.captions.swap.swap_pairs`.
+def load_shards(folder: str | Path, captions: list[str], n_shards: int) -> Nearest | None:
+    """Vectors and neighbours of all captions from their shards, for `write_swaps`.
 
     Parameters
     ----------
-    folder, captions, n_shards
+    folder, n_shards
         As given to `write_shard`.
+    captions : list of str
+        As given to `write_vectors`.
 
     Returns
     -------
-    neighbours : sparse matrix of shape (n, n), or None
-        Equal to `similar_captions` in one piece; None for one shard, which is not worth a file.
+    nearest : Nearest, or None
+        Equal to `featpurity.captions.nearest.nearest_captions`; None for one shard, which is not
+        worth a file.
 
     Raises
     ------
     FileNotFoundError, ValueError
-        When a shard is missing, damaged, made from other captions or with other settings, or when
+        When a file is missing, damaged, made from other captions or with other settings, or when
         the shards do not cover every caption exactly once.
     """
     if n_shards == 1:
         return None
     n, made_from, end, parts = len(captions), fingerprint(captions), 0, []
-    for shard in range(n_shards):
-        path = _path(folder, shard, n_shards)
-        about, part = _read(path, n)
+    for path in [Path(folder) / VECTORS, *(_path(folder, i, n_shards) for i in range(n_shards))]:
+        about, part = _read(path)
         if about["fingerprint"] != made_from:
             raise ValueError(
                 f"{path} was made from other captions or with other settings; {REMEDY}"
             )
+        if path.name == VECTORS:
+            vectors = part
+            continue
         if (about["start"], part.shape[0]) != (end, about["stop"] - end):
             raise ValueError(
                 f"{path} holds {part.shape[0]} captions from {about['start']} to {about['stop']}, "
@@ -115,33 +109,57 @@ def load_shards(folder, captions, n_shards):
         parts.append(part)
     if end != n:
         raise ValueError(f"the shards in {folder} end at caption {end}, expected {n}; {REMEDY}")
-    return sparse.vstack(parts, format="csr")
+    return Nearest(vectors, sparse.vstack(parts, format="csr"))
 
 
-def fingerprint(captions):
-    """Hexadecimal digest of all that the neighbours depend on: captions, TF-IDF settings, length of the lists.
+def fingerprint(captions: list[str]) -> str:
+    """SHA-256 (hex) of all that neighbours depend on: captions, TF-IDF settings, lists' length.
 
     Kinds of white space do not count, as they do not for the words.
     """
+    import sklearn  # late: a shard reads the vectors that it made
+
     settings = (TFIDF, LISTED, DIGITS, sklearn.__version__, len(captions))
     lines = "".join(" ".join(caption.split()) + "\n" for caption in captions)
     return digest(settings, lines.encode("utf-8", "surrogatepass"))
+
+
+def _finder(shard, device):
+    """What finds neighbours on a device; shards that run side by side take the cards in turn."""
+    if device == "auto" or device.startswith("cuda"):
+        import torch  # late: the sparse product needs none
+
+        from featpurity.captions.nearest_blocks import similar_captions_by_blocks
+
+        if device == "auto" and torch.cuda.is_available():
+            device = f"cuda:{shard % torch.cuda.device_count()}"
+        if device != "auto":
+            return partial(similar_captions_by_blocks, device=device)
+    return similar_captions
 
 
 def _path(folder, shard, n_shards):
     return Path(folder) / f"{shard}_of_{n_shards}.npz"
 
 
-def _read(path, n):
-    """What a shard says about itself, and its lists; pickled objects are refused."""
+def _write(path, matrix, **about):
+    """Write a sparse matrix and what is said about it."""
+    about = json.dumps(about | {"shape": matrix.shape})
+    with writing(path) as file:
+        np.savez(file, about=about, data=matrix.data, index=matrix.indices, indptr=matrix.indptr)
+
+
+def _read(path):
+    """What `_write` wrote; pickled objects are refused."""
     if not path.is_file():
-        raise FileNotFoundError(f"there is no shard {path}; {REMEDY}")
+        raise FileNotFoundError(f"there is no {path}; {REMEDY}")
     try:
         with np.load(path, allow_pickle=False) as file:
             about = json.loads(str(file["about"]))
-            lists = file["similarity"], file["index"], file["indptr"]
-            part = sparse.csr_matrix(lists, shape=(len(lists[2]) - 1, n))
-        part.check_format()
-        return {key: about[key] for key in ("fingerprint", "start", "stop")}, part
+            parts = file["data"], file["index"], file["indptr"]
+            matrix = sparse.csr_matrix(parts, shape=about["shape"])
+        matrix.check_format()
+        about["fingerprint"]
+        return about, matrix
     except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} is damaged ({error}); {REMEDY}") from None

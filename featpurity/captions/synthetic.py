@@ -144,7 +144,7 @@ def scene_facts(row):
 
 
 def spurious_partner(attribute, name):
-    """The one other class name that stands in for `name` when a raw caption is wrong about `attribute`.
+    """The other class name that stands in for `name` in a caption wrong about `attribute`.
 
     Scenes pair neighbours in the lists of `ATTRIBUTES` (circle and ring, red and orange); an odd
     last name takes the one before it. Photographs pair similar classes (cat and dog, automobile and
@@ -200,7 +200,9 @@ def rewritten_captions(facts, rng, n=4):
 
 
 def make_captions(all_facts, seed, n=4):
-    """Both kinds of captions for many pictures; those of picture i depend on (seed, i) and its facts alone.
+    """Both kinds of captions for many pictures.
+
+    Those of picture i depend on (seed, i) and its facts alone.
 
     Returns
     -------
@@ -214,7 +216,7 @@ def make_captions(all_facts, seed, n=4):
 
 
 def correct_raw(captions, all_facts, seed):
-    """Whether each raw caption that `make_captions` made says nothing wrong: bool array of shape (n,).
+    """Whether each raw caption of `make_captions` says nothing wrong: bool array of shape (n,).
 
     The same draws without spurious partners give each caption as it should have been.
     """
@@ -225,7 +227,7 @@ def correct_raw(captions, all_facts, seed):
 
 
 def recaptions(all_facts, seed, mistaken):
-    """One full sentence a picture, from a captioner that sometimes takes a fact for its spurious partner.
+    """One full sentence a picture, from a captioner that mistakes some facts for their partners.
 
     Parameters
     ----------

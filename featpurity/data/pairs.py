@@ -1,17 +1,17 @@
-"""A name or a folder becomes labelled images; a name or a CSV becomes image-caption pairs. No model in here.
+"""Image-caption pairs: a name or a table of captions becomes images with a caption each."""
 
-Splits are the paper's: the test split where there is one, all of Caltech-101 and EuroSAT.
-"""
-
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from featpurity.captions.files import read_captions, read_table
+from featpurity.captions.files import read_captioned, read_captions
+from featpurity.captions.synthetic import make_captions, scene_facts
 from featpurity.data.catalog import read_known
 from featpurity.data.images import ImageFiles, subset, subset_key, without_unreadable
+from featpurity.data.scenes import Scenes
 from featpurity.files import below, check_choice, data_folder, digest
 
 
@@ -39,19 +39,23 @@ class CaptionedImages:
         return self.images[i], self.captions[i]
 
     @property
-    def best_captions(self):
-        """A right caption for each picture: its first rewrite where it has one, else its caption."""
+    def best_captions(self) -> list[str]:
+        """A right caption for each picture: its first rewrite, where it has one, else its own."""
         return [
             texts[0] if texts else caption for caption, texts in zip(self.captions, self.rewrites)
         ]
 
+    @property
+    def image_names(self) -> list[str] | None:
+        """The file of each pair's picture; None where every picture is another."""
+        names = getattr(self.images, "names", None)
+        return names and [os.path.normpath(name) for name in names]
+
     def subset(self, indices):
         """The pairs at `indices`."""
         indices = [int(i) for i in indices]
-        captions, rewrites = (
-            [self.captions[i] for i in indices],
-            [self.rewrites[i] for i in indices],
-        )
+        captions = [self.captions[i] for i in indices]
+        rewrites = [self.rewrites[i] for i in indices]
         facts = self.facts and [self.facts[i] for i in indices]
         images, key = subset(self.images, indices), subset_key(self, indices)
         return replace(
@@ -60,14 +64,15 @@ class CaptionedImages:
 
 
 def load_pairs(name, root=None, n_pairs=None, rewrites=(), unreadable="raise", download=True):
-    """Image-caption pairs by name, or from a CSV file.
+    """Image-caption pairs by name, or from a table such as a CSV file.
 
     Parameters
     ----------
     name : str or Path
         `scenes` (generated pictures), `photos` (CIFAR-10's training photos), both with generated
-        captions, or a CSV file with the columns image and caption, or with these two and no header.
-        Its images are looked for beside it, in `images/` beside it, and in `root`.
+        captions, or a CSV file with the columns image and caption, or with these two and no header;
+        under another suffix too, and with tabs (see `featpurity.captions.files.read_table`).
+        Its images are looked for beside it, in `images/` or `Images/` beside it, and in `root`.
     root : str or Path, default "data" in the project's root
     n_pairs : int, optional
         At most so many pairs: of `photos` a seeded draw, of a CSV file the first ones.
@@ -84,14 +89,13 @@ def load_pairs(name, root=None, n_pairs=None, rewrites=(), unreadable="raise", d
     Raises
     ------
     ValueError, FileNotFoundError
-        For missing files or columns, no captions, or files that differ in their number of lines.
+        For missing files or columns, no captions, rows that are not one image and one caption, or
+        files that differ in their number of lines.
     """
-    from featpurity.data import pairs  # late, because it builds on this module
-
     check_choice("unreadable", unreadable, ["raise", "skip"])
     if n_pairs is not None and n_pairs < 1:
         raise ValueError(f"n_pairs: expected 1 or more, got {n_pairs}")
-    loaders = {"scenes": pairs.scenes, "photos": pairs.photos}
+    loaders = {"scenes": scenes, "photos": photos}
     if rewrites and str(name) in loaders:
         raise ValueError(
             f"rewrites go with a CSV of pairs, but the captions of {name!r} are generated"
@@ -99,7 +103,7 @@ def load_pairs(name, root=None, n_pairs=None, rewrites=(), unreadable="raise", d
     if str(name) in loaders:
         found = loaders[str(name)](data_folder(root), n_pairs, download)
     else:
-        found = pairs.from_csv(name, data_folder(root), rewrites, n_pairs)
+        found = from_table(name, data_folder(root), rewrites, n_pairs)
     return without_unreadable(found) if unreadable == "skip" else found
 
 
@@ -112,9 +116,6 @@ CAPTIONS_SEED, N_REWRITES = SCENES_PAIRS["seed"], 4
 
 def scenes(root=None, n_pairs=None, download=True):
     """Generated pictures with raw and rewritten captions; nothing is read from disk."""
-    from featpurity.captions.synthetic import scene_facts
-    from featpurity.data.scenes import Scenes
-
     images = Scenes(n_pairs or SCENES_PAIRS["n"], SCENES_PAIRS["seed"])
     facts = [scene_facts(row) for row in images.attributes]
     return _generated("scenes", images, facts, images.key)
@@ -131,29 +132,24 @@ def photos(root, n_pairs=None, download=True):
 
 
 def _generated(name, images, facts, images_key):
-    from featpurity.captions.synthetic import make_captions
-
     captions, rewrites = make_captions(facts, CAPTIONS_SEED, N_REWRITES)
     return CaptionedImages(name, captions, rewrites, images, images_key, facts=facts)
 
 
-def from_csv(path, root=None, rewrites=(), n_pairs=None):
-    """Pairs from a CSV file with the columns image and caption, or without a header; see
-    `featpurity.data.pairs.load_pairs`.
-    """
+def from_table(path, root=None, rewrites=(), n_pairs=None):
+    """Pairs from a table of images and captions; see `load_pairs`."""
     given, path = path, below(path, root)
     if path is None:
         raise FileNotFoundError(
             f"pairs: expected scenes, photos or a CSV file, but there is no {given}"
         )
-    if path.stat().st_size == 0:
-        raise ValueError(f"{path} is empty; expected the columns image and caption")
-    captions = read_captions(
-        path
-    )  # says so when it is not UTF-8, has no caption column, or is empty
-    table = read_table(path.read_text(encoding="utf-8-sig"))
+    table = read_captioned(path)
     if "image" not in table:
-        raise ValueError(f"{path}: expected the columns image and caption, got {list(table)}")
+        raise ValueError(
+            f"{path}: expected the columns image and caption, got {list(table)}; its first caption "
+            f"is {table['caption'][0][:60]!r}"
+        )
+    captions = list(table["caption"])
     files = [below(file, root) for file in rewrites]
     if None in files:
         raise FileNotFoundError(f"rewrites: there is no file {rewrites[files.index(None)]}")
@@ -169,7 +165,8 @@ def from_csv(path, root=None, rewrites=(), n_pairs=None):
         raise ValueError(
             f"{path}: row {names.index('') + 1} names no image; expected one for every pair"
         )
-    folders = [path.parent, path.parent / "images", *([Path(root).expanduser()] if root else [])]
+    beside = [path.parent / name for name in ("", "images", "Images")]
+    folders = [*beside, *([Path(root).expanduser()] if root else [])]
     folder = next((one for one in folders if (one / names[0]).is_file()), folders[0])
     missing = [name for name in dict.fromkeys(names) if not (folder / name).is_file()]
     if missing:

@@ -10,17 +10,16 @@ import time
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from checkout import ROOT
 from PIL import Image
 
 from featpurity import load_pairs
 from featpurity.data import download
 
-ROOT = Path(__file__).resolve().parent.parent
 COLOURS = {
     "red": (220, 20, 20),
     "green": (20, 180, 20),

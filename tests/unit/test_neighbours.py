@@ -1,22 +1,21 @@
 """Nearest captions in shards and by blocks on a device: the same as in one piece, and a clear error when they cannot be."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from checkout import ROOT, snakemake
+from plain_swaps import generated, plain_swap
 from scipy import sparse
-from test_captions import generated, plain_swap
 
 from featpurity.captions import nearest, nearest_shards
 from featpurity.captions.files import read_captions
-from featpurity.captions.nearest import similar_captions, similar_captions_by_blocks, tfidf
-from featpurity.captions.nearest_shards import load_shards, write_shard
-from featpurity.captions.swap import swap_pairs, write_swaps
+from featpurity.captions.nearest import similar_captions, tfidf
+from featpurity.captions.nearest_blocks import ROWS, similar_captions_by_blocks
+from featpurity.captions.nearest_shards import load_shards, write_shard, write_vectors
+from featpurity.captions.swap import write_swaps
+from featpurity.captions.walk import swap_pairs
 
-ROOT = Path(__file__).resolve().parent.parent
 REAL = ROOT.parent / "shared/data/flickr8k_captions.txt"
 
 
@@ -37,8 +36,9 @@ def same(found, expected):
 @pytest.fixture(scope="module")
 def shards(captions, tmp_path_factory):
     folder = tmp_path_factory.mktemp("neighbours")
+    write_vectors(folder, captions)
     for shard in (2, 0, 1):
-        write_shard(folder, captions, shard, 3, device="cpu")
+        write_shard(folder, shard, 3, device="cpu")
     return folder
 
 
@@ -48,10 +48,11 @@ def spoilt(shards, tmp_path):
     for path in shards.glob("*.npz"):
         (tmp_path / path.name).write_bytes(path.read_bytes())
 
-    def change(shard, **about):
+    def change(shard, **changed):
         path = tmp_path / f"{shard}_of_3.npz"
         content = dict(np.load(path))
-        np.savez(path, **content | {"about": json.dumps(json.loads(str(content["about"])) | about)})
+        about = json.loads(str(content["about"])) | changed
+        np.savez(path, **content | {"about": json.dumps(about)})
 
     change.folder = tmp_path
     return change
@@ -62,10 +63,13 @@ def test_merged_shards_are_the_lists_of_one_piece(captions, shards):
         "0_of_3.npz",
         "1_of_3.npz",
         "2_of_3.npz",
+        "vectors.npz",
     ]
-    whole, merged = similar_captions(tfidf(captions)), load_shards(shards, captions, 3)
-    same(merged, whole)
-    assert np.array_equal(merged.data, whole.data)
+    vectors = tfidf(captions)
+    whole, merged = similar_captions(vectors), load_shards(shards, captions, 3)
+    same(merged.neighbours, whole)
+    assert np.array_equal(merged.neighbours.data, whole.data)
+    assert (merged.vectors != vectors).nnz == 0
     assert load_shards(shards, captions, 1) is None
 
 
@@ -74,7 +78,7 @@ def test_swapped_files_are_the_same_to_the_byte(captions, shards, tmp_path):
     source.write_text("".join(f"{caption}\n" for caption in captions))
     write_swaps(source, [0.3, 0.8], out_dir=tmp_path / "one")
     write_swaps(
-        source, [0.3, 0.8], out_dir=tmp_path / "three", neighbours=load_shards(shards, captions, 3)
+        source, [0.3, 0.8], out_dir=tmp_path / "three", nearest=load_shards(shards, captions, 3)
     )
     one, three = (
         {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
@@ -83,7 +87,7 @@ def test_swapped_files_are_the_same_to_the_byte(captions, shards, tmp_path):
     assert one == three and len(one) == 6
 
 
-@pytest.mark.parametrize("at_once", [None, 300 * nearest.ROWS])
+@pytest.mark.parametrize("at_once", [None, 300 * ROWS])
 def test_blocks_on_a_device_find_the_same(captions, at_once):
     vectors = tfidf(captions)
     same(
@@ -134,12 +138,18 @@ def test_ten_digits_count_and_then_the_lower_index_up_to_the_last_of_millions():
 
 def test_a_shard_of_other_captions_or_settings_is_refused(captions, shards, monkeypatch):
     with pytest.raises(
-        ValueError, match="0_of_3.npz was made from other captions or with other settings"
+        ValueError, match="vectors.npz was made from other captions or with other settings"
     ):
         load_shards(shards, [*captions[:-1], "another red star"], 3)
     monkeypatch.setattr(nearest_shards, "TFIDF", nearest.TFIDF | {"min_df": 3})
     with pytest.raises(ValueError, match="other settings"):
         load_shards(shards, captions, 3)
+
+
+def test_a_shard_made_from_earlier_vectors_is_refused(captions, spoilt):
+    spoilt(1, fingerprint="another")
+    with pytest.raises(ValueError, match="1_of_3.npz was made from other captions"):
+        load_shards(spoilt.folder, captions, 3)
 
 
 def test_missing_and_damaged_shards_are_told(captions, spoilt):
@@ -154,7 +164,7 @@ def test_missing_and_damaged_shards_are_told(captions, spoilt):
         with pytest.raises(ValueError, match="1_of_3.npz is damaged"):
             load_shards(spoilt.folder, captions, 3)
     path.unlink()
-    with pytest.raises(FileNotFoundError, match="there is no shard .*1_of_3.npz"):
+    with pytest.raises(FileNotFoundError, match="there is no .*1_of_3.npz"):
         load_shards(spoilt.folder, captions, 3)
 
 
@@ -189,9 +199,15 @@ def test_shards_that_end_too_early_are_refused(captions, spoilt):
 
 @pytest.mark.parametrize("shard, n_shards", [(3, 3), (-1, 3), (0, 0), (0, 6)])
 def test_a_shard_that_cannot_be_is_told(tmp_path, shard, n_shards):
+    write_vectors(tmp_path, ["red star", "red ring", "star", "ring", "blue"])
     with pytest.raises(ValueError, match="expected 1 to 5 shards of 5 captions"):
-        write_shard(tmp_path, ["red star"] * 5, shard, n_shards)
-    assert not list(tmp_path.iterdir())
+        write_shard(tmp_path, shard, n_shards)
+    assert [path.name for path in tmp_path.iterdir()] == ["vectors.npz"]
+
+
+def test_a_shard_without_vectors_is_told(tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no .*vectors.npz"):
+        write_shard(tmp_path, 0, 2)
 
 
 @pytest.mark.slow
@@ -201,22 +217,14 @@ def test_the_workflow_runs_a_job_for_each_shard_and_swaps_the_same_captions(tmp_
         profile.write_text(
             f"{{n_pairs: 600, ratios: [0.0, 0.8], caption_shards: {shards}, results_dir: {results}}}"
         )
-        command = [
-            sys.executable,
-            "-m",
-            "snakemake",
-            "--nolock",
-            f"{results}/notebooks/steps/swap.ipynb",
-            "--config",
-        ]
-        done = subprocess.run(
-            [*command, f"profile={profile}"], cwd=ROOT, capture_output=True, text=True, timeout=600
-        )
-        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+        done = snakemake(profile, f"{results}/notebooks/steps/swap.ipynb")
+        assert done.returncode == 0, done.stdout[-4000:]
         executed = sorted(path.stem for path in results.glob("notebooks/steps/neighbours_*.ipynb"))
         assert executed == [f"neighbours_{shard}" for shard in range(shards) if shards > 1]
-        assert len(list(results.glob("neighbours/*.npz"))) == len(executed)
+        assert len(list(results.glob("neighbours/*.npz"))) == len(executed) + bool(executed)
         return {path.name: path.read_bytes() for path in (results / "captions").iterdir()}
 
     one, three = swapped(1), swapped(3)
-    assert one == three and len(one) == 1 + 2 * 2 * 3  # the captions; kinds, ratios, files
+    assert (
+        one == three and len(one) == 1 + 2 * 2 * 3 * 3
+    )  # the captions; kinds, ratios, seeds, files

@@ -306,7 +306,7 @@ def test_swap_writes_the_named_file(tmp_path, capsys):
     captions = tmp_path / "captions.txt"
     captions.write_text("a big red dog\na big blue dog\na small red dog\na small blue dog\n")
     assert main(["swap", str(captions), "--ratio", "0.5", "--kind", "random"]) == 0
-    assert "50.0% of 4 swapped" in capsys.readouterr().out
+    assert "50.0% of 4 captions swapped" in capsys.readouterr().out
     written = (tmp_path / "captions_Cs50_random_simple.txt").read_text().splitlines()
     assert (
         sorted(written) == sorted(captions.read_text().splitlines())

@@ -1,0 +1,147 @@
+"""Which captions change places: a walk in random order that gives each one a partner."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from featpurity.captions.nearest import Nearest, equal_rows, lists_of, nearest_captions, rank, tfidf
+from featpurity.files import check_choice
+
+KINDS = ("similarity", "random")
+SEED = 42
+
+
+def swap_pairs(
+    captions: list[str],
+    ratio: float,
+    kind: str = "similarity",
+    seed: int = SEED,
+    top_k: int = 10,
+    images: Sequence | None = None,
+    nearest: Nearest | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of captions that change places, in the order of the walk.
+
+    The walk for a smaller ratio is the beginning of the walk for a larger one: the swaps are
+    nested.
+
+    Parameters
+    ----------
+    captions : list of str of length n
+    ratio : float in [0, 1]
+        At least this share of the captions is swapped, as far as there are partners.
+    kind : {"similarity", "random"}, default "similarity"
+        Swap with one of the `top_k` most similar unused captions, or with any unused caption.
+    seed : int, default 42
+    top_k : int, default 10
+    images : sequence of length n, optional
+        The image of each caption, such as its file's name. Captions of one image are no partners
+        for a swap by similarity, which would leave both images with a caption that fits.
+    nearest : Nearest, optional
+        From `featpurity.captions.nearest.nearest_captions`, when it was computed before, in shards
+        maybe; it saves time, nothing else.
+
+    Returns
+    -------
+    pairs : int64 array of shape (n_pairs, 2)
+        Every index at most once.
+    similarity : float64 array of shape (n_pairs,)
+        Cosine of the two captions, in [0, 1]; NaN for random pairs of captions that share no word.
+
+    Raises
+    ------
+    ValueError
+        For captions that are no list of str or fewer than two, a ratio outside [0, 1], an unknown
+        kind, as many images as are no captions, and captions that share no word.
+    """
+    _check(captions, kind, top_k, images)
+    n, n_pairs = len(captions), count_pairs(len(captions), ratio)
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(n)
+    if n_pairs == 0:
+        return np.empty((0, 2), np.int64), np.empty(0)
+    if kind == "similarity":
+        nearest = nearest or nearest_captions(captions)
+        groups = np.arange(n) if images is None else np.unique(images, return_inverse=True)[1]
+        pairs = _walk(nearest, order, n_pairs, rng, top_k, groups)
+    else:  # neighbours in a random order are random partners
+        pairs = order[: 2 * n_pairs].reshape(n_pairs, 2)
+    return pairs, _similarity(captions, pairs, nearest, must=kind == "similarity")
+
+
+def count_pairs(n: int, ratio: float) -> int:
+    """The number of pairs that swap at least ``ratio * n`` of n captions, n // 2 at most."""
+    if not 0 <= ratio <= 1:
+        raise ValueError(f"ratio is a share of the captions in [0, 1], got {ratio}")
+    return min(n // 2, math.ceil(ratio * n / 2 - 1e-9))  # the small number forgives 0.1 * 30 > 3
+
+
+def _similarity(captions, pairs, nearest, must):
+    """Cosine of each pair's captions; NaN for captions that share no word, unless it `must` be."""
+    try:
+        vectors = nearest.vectors if nearest else tfidf(captions)
+    except ValueError:
+        if must:
+            raise
+        return np.full(len(pairs), np.nan)
+    products = vectors[pairs[:, 0]].multiply(vectors[pairs[:, 1]])
+    return np.asarray(products.sum(axis=1)).ravel().clip(0, 1)
+
+
+def _walk(nearest, order, n_pairs, rng, top_k, image):
+    """Visit captions in `order` and give each unused one an unused partner of another image.
+
+    It is drawn among the `top_k` most similar ones. The walk ends early where the captions left are
+    all of one image.
+    """
+    vectors, n = nearest.vectors, len(order)
+    columns = vectors.T.tocsr()
+    first, group = equal_rows(vectors)  # equal vectors share a list, and every repeated search
+    found = nearest.neighbours[first]
+    listed = np.diff(found.indptr).max()
+    together = np.bincount(image).max() - 1  # other captions of one's image, which do not count
+    most = max(listed, top_k + together)  # a list given from outside may be shorter
+    lists = np.split(found.indices, found.indptr[1:-1])
+    unused = np.ones(n, bool)
+    pairs = []
+    for i in order:
+        if len(pairs) == n_pairs:
+            break
+        if not unused[i]:
+            continue
+        unused[i] = False
+        near = lists[group[i]]
+        complete = len(near) < listed  # nothing else has a positive similarity
+        near = near[unused[near]]
+        if len(near) < top_k + together and not complete:
+            row = vectors[i] @ columns
+            free = unused[row.indices]
+            ranks = rank(row.data[free], row.indices[free])
+            if len(ranks) > most:  # sorts fewer
+                ranks = np.partition(ranks, -most)[-most:]
+            near = lists[group[i]] = lists_of(np.sort(ranks)[None, ::-1], n).indices
+        near = near[image[near] != image[i]][:top_k]
+        if len(near) < top_k:  # the rest have similarity 0: the lowest unused indices
+            rest = np.flatnonzero(unused & (image != image[i]))[: 2 * top_k]
+            near = np.concatenate([near, rest[~np.isin(rest, near)]])[:top_k]
+        if len(near) == 0:
+            break
+        j = near[rng.integers(len(near))]
+        unused[j] = False
+        pairs.append((i, j))
+    return np.array(pairs, np.int64).reshape(-1, 2)
+
+
+def _check(captions, kind, top_k, images):
+    if isinstance(captions, str) or not all(isinstance(caption, str) for caption in captions):
+        raise ValueError("expected a list of captions, each a str")
+    if len(captions) < 2:
+        raise ValueError(f"expected at least 2 captions to swap, got {len(captions)}")
+    check_choice("kind", kind, KINDS)
+    if top_k < 1:
+        raise ValueError(f"top_k must be at least 1, got {top_k}")
+    if images is not None and len(images) != len(captions):
+        raise ValueError(
+            f"images: expected one for each of the {len(captions)} captions, got {len(images)}"
+        )
