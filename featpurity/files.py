@@ -5,6 +5,7 @@ import difflib
 import fcntl
 import glob
 import hashlib
+import json
 import os
 import secrets
 from collections.abc import Iterable, Iterator
@@ -157,6 +158,22 @@ def write_tensors(path: str | Path, tensors: dict, header: dict[str, str] | None
 
     with writing(path) as file:
         file.write(save({name: one.contiguous() for name, one in tensors.items()}, header))
+
+
+def tensors_header(path: str | Path) -> dict[str, Any] | None:
+    """What the header of a safetensors file says of each tensor, and its texts as `__metadata__`.
+
+    None for a file of another kind. No tensor is read.
+    """
+    with open(path, "rb") as file:
+        start = file.read(9)
+        length = int.from_bytes(start[:8], "little")
+        if start[8:] != b"{" or length > 100_000_000:  # as the format allows
+            return None
+        try:
+            return json.loads(b"{" + file.read(length - 1))
+        except ValueError:
+            return None
 
 
 def digest(*values: Any) -> str:

@@ -2,9 +2,6 @@
 starts.
 """
 
-import logging
-from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 from featpurity.data.catalog import (
@@ -15,7 +12,7 @@ from featpurity.data.catalog import (
     pairs_source,
     rewrites_source,
 )
-from featpurity.models.names import embedding_size, model_source
+from featpurity.models.names import resolve
 from featpurity.profile import EXPERIMENTS, FILTER, LADDER, ONLINE, PAIRED
 
 WIDTH = 768  # of the trunk features of a ViT-B: what sizes are told for
@@ -24,7 +21,6 @@ WIDTH = 768  # of the trunk features of a ViT-B: what sizes are told for
 def plan(profile):
     """Lines that tell what a run of the profile downloads and computes, and what is missing."""
     models, datasets, pairs = sources_of(profile)
-    models = [_with_size(one) for one in models]
     lines, wide = (
         [f"Profile {profile.name}"],
         max(len(one.name) for one in [*models, *datasets, *pairs]) + 2,
@@ -94,27 +90,6 @@ def _passes(profile):
     return f"{passes:,} pictures through a tower, {gigabytes:.2g} GB at {WIDTH} numbers each"
 
 
-def _with_size(source):
-    if source.megabytes is None and source.architecture:
-        return replace(source, megabytes=_weights_megabytes(source.architecture))
-    return source
-
-
-@cache
-def _weights_megabytes(architecture):
-    """Megabytes of a model's weights as float32, counted without making them."""
-    import open_clip  # late: takes seconds
-    import torch
-
-    logging.disable()  # it warns that the weights are random
-    try:
-        with torch.device("meta"):
-            model = open_clip.create_model(architecture, load_weights=False, device="meta")
-    finally:
-        logging.disable(logging.NOTSET)
-    return 4e-6 * sum(weights.numel() for weights in model.parameters())
-
-
 def _to_do(source):
     if source.missing or source.megabytes == 0:
         return ""
@@ -126,7 +101,7 @@ def _to_do(source):
 def sources_of(profile):
     """The sources of a profile's models, data sets and pairs, as three lists."""
     root = profile.data_root
-    models = [model_source(name) for name in profile.models]
+    models = [resolve(name) for name in profile.models]
     pairs = [
         pairs_source(profile.pairs, root),
         *(rewrites_source(name, root) for name in profile.rewrites),
@@ -156,13 +131,13 @@ def check(profile):
     if missing:
         raise FileNotFoundError("; ".join(missing))
     for name in profile.models if profile.kept else []:
-        size = embedding_size(name)
+        size = resolve(name).d
         if size and max(profile.kept) > size:
             raise ValueError(f"kept goes up to {max(profile.kept)}, but {name} has {size} neurons")
     if LADDER in profile.chapters:
         from featpurity.metrics.rank_correlation import rungs  # late: brings numpy and pandas
 
-        rungs(profile.ladder_models)
+        rungs([resolve(name) for name in profile.ladder_models])
     strangers = [name for name in profile.datasets if name not in SCENES]
     if profile.prompts == "scenes" and strangers:
         raise ValueError(

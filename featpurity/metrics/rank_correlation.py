@@ -17,7 +17,6 @@ import math
 import re
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -46,33 +45,34 @@ class Rung:
 
 
 def rung(model):
-    """What a model's name says about it.
+    """What a model's record says about it.
 
     Parameters
     ----------
-    model : str
-        A name of DataComp's family, as `ViT-B-32:commonpool_s_clip_s13m_b4k`, is taken apart: data
-        "none" (unfiltered), "basic", "text", "image", "laion", "clip" or "datacomp". For
-        `local-dir:.../GROUP/NAME` the folder that holds the model's is its group and its own name
-        the data. Any other name describes itself, and is a group of its own.
+    model : ModelRecord
+        Anything with `name`, `architecture`, `tag` and `folder`. A tag of DataComp's family, as
+        `commonpool_s_clip_s13m_b4k`, is taken apart: data "none" (unfiltered), "basic", "text",
+        "image", "laion", "clip" or "datacomp". Of a folder `.../GROUP/NAME` the folder that holds
+        it is its group and its own name the data. Any other model describes itself, and is a group
+        of its own.
     """
-    architecture, _, tag = model.partition(":")
-    if known := TAG.fullmatch(tag):
+    if known := TAG.fullmatch(model.tag):
         pool, scale, data = known.groups()
-        return Rung(
-            model, architecture, SCALES[scale], pool if pool == "datacomp" else data or "none"
-        )
-    if architecture == "local-dir":
-        folder = Path(tag).resolve()
-        return Rung(model, folder.parent.name, "", folder.name)
-    return Rung(model, model, "", model)
+        data = pool if pool == "datacomp" else data or "none"
+        return Rung(model.name, model.architecture, SCALES[scale], data)
+    if model.folder:
+        folder = model.folder.resolve()
+        return Rung(model.name, folder.parent.name, "", folder.name)
+    return Rung(model.name, model.name, "", model.name)
 
 
 def rungs(models):
-    """The rungs of several models; ValueError for one named twice, or when their groups hold too
-    few to compare.
+    """The rungs of several models, as `featpurity.models.names.resolve` gives them.
+
+    ValueError for one named twice, or when their groups hold too few to compare.
     """
-    if twice := [model for model, count in Counter(models).items() if count > 1]:
+    counts = Counter(model.name for model in models)
+    if twice := [name for name, count in counts.items() if count > 1]:
         raise ValueError(f"expected every model once, got {', '.join(twice)} more than once")
     found = [rung(model) for model in models]
     _check_groups([one.group for one in found])

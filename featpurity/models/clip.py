@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import nn
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class ClipModel:
-    """A CLIP model in eval mode, float32, its towers cut before the projections. Nothing has a gradient.
+    """A CLIP model in eval mode, float32, its towers cut before the projections; no gradients.
 
     Attributes
     ----------
@@ -53,49 +53,72 @@ class ClipModel:
     trunks: nn.Module  # open_clip's model without its projections
 
     @property
-    def d(self):
+    def d(self) -> int:
+        """Neurons."""
         return len(self.image_neurons)
 
+    def __repr__(self):
+        widths = self.image_neurons.shape[1], self.text_neurons.shape[1]
+        return (
+            f"ClipModel({self.name!r}, d={self.d}, widths={widths}, device={str(self.device)!r}, "
+            f"preprocess_name={self.preprocess_name!r})"
+        )
+
     @torch.no_grad()
-    def image_trunk(self, images):
+    def image_trunk(self, images: torch.Tensor) -> torch.Tensor:
         """Images (n, 3, S, S), as `preprocess` makes them, to trunk features (n, width_I)."""
         return self.trunks.encode_image(images.to(self.device), normalize=False)
 
     @torch.no_grad()
-    def text_trunk(self, tokens):
+    def text_trunk(self, tokens: torch.Tensor) -> torch.Tensor:
         """Tokens (n, context_length) to trunk features (n, width_T)."""
         return self.trunks.encode_text(tokens.to(self.device), normalize=False)
 
     @torch.no_grad()
-    def project_image(self, features):
+    def project_image(self, features: torch.Tensor) -> torch.Tensor:
         """Trunk features (n, width_I) to embeddings (n, d), not normalised."""
         return F.linear(features.to(self.image_neurons), self.image_neurons, self.image_bias)
 
     @torch.no_grad()
-    def project_text(self, features):
+    def project_text(self, features: torch.Tensor) -> torch.Tensor:
         """Trunk features (n, width_T) to embeddings (n, d), not normalised."""
         return F.linear(features.to(self.text_neurons), self.text_neurons, self.text_bias)
 
-    def encode_image(self, images):
+    def encode_image(self, images: torch.Tensor) -> torch.Tensor:
         """Images (n, 3, S, S) to embeddings (n, d), not normalised."""
         return self.project_image(self.image_trunk(images))
 
-    def encode_text(self, tokens):
+    def encode_text(self, tokens: torch.Tensor) -> torch.Tensor:
         """Tokens (n, context_length) to embeddings (n, d), not normalised."""
         return self.project_text(self.text_trunk(tokens))
 
-    def with_projections(self, image_neurons, text_neurons, name=None):
-        """The same trunks, shared, under other projections; ValueError when these do not fit."""
-        widths = self.image_neurons.shape[1], self.text_neurons.shape[1]
-        for kind, neurons, width in zip(["image", "text"], [image_neurons, text_neurons], widths):
-            if neurons.shape != (self.d, width) or not torch.isfinite(neurons).all():
-                raise ValueError(
-                    f"{kind}_neurons: expected finite numbers of shape ({self.d}, {width}), got "
-                    f"{tuple(neurons.shape)}{' with NaN or infinity' * (neurons.ndim == 2)}"
-                )
+    def with_projections(
+        self,
+        image_neurons: torch.Tensor,
+        text_neurons: torch.Tensor,
+        name: str | None = None,
+        image_bias: torch.Tensor | None = None,
+        text_bias: torch.Tensor | None = None,
+    ) -> "ClipModel":
+        """The same trunks, shared, under other projections; ValueError when these do not fit.
+
+        Biases that are not given stay.
+        """
+        own = {"image_neurons": self.image_neurons, "text_neurons": self.text_neurons}
+        given = {"image_neurons": image_neurons, "text_neurons": text_neurons}
+        for tower, bias in {"image": image_bias, "text": text_bias}.items():
+            if bias is not None:
+                given[f"{tower}_bias"] = bias
+                own[f"{tower}_bias"] = self.image_neurons[:, 0]
         other = copy.copy(self)
-        other.image_neurons = image_neurons.detach().to(self.image_neurons, copy=True)
-        other.text_neurons = text_neurons.detach().to(self.text_neurons, copy=True)
+        for part, values in given.items():
+            expected, values = own[part].shape, torch.as_tensor(values)
+            if values.shape != expected or not torch.isfinite(values).all():
+                raise ValueError(
+                    f"{part}: expected finite numbers of shape {tuple(expected)}, got "
+                    f"{tuple(values.shape)}{' with NaN or infinity' * (values.shape == expected)}"
+                )
+            setattr(other, part, values.detach().to(self.image_neurons, copy=True))
         other.name = name or self.name
         return other
 

@@ -1,7 +1,8 @@
-"""Where files lie: the project's root, data sets, and the file that a model's name stands for.
+"""LaCLIP's published checkpoints: where they lie, and how they become open_clip models.
 
-What loads, what plans and what decides whether a step is run again ask here, so that they agree.
-Nothing is downloaded.
+References
+----------
+Fan et al. (2023), Improving CLIP Training with Language Rewrites.
 """
 
 import math
@@ -11,24 +12,32 @@ from pathlib import Path
 from featpurity.files import did_you_mean, file_digest, workspace, write_text
 
 CHECKPOINTS = Path("checkpoints")  # of LaCLIP's published files, in the project's root
-_SHORT, _LONG = "https://www.dropbox.com/s", "https://www.dropbox.com/scl/fi"
+# Dropbox's addresses: the folder and file of a share, or the file and its key.
+_SHARED = {
+    "cc3m_clip": "5jsthdm85r2nfpz/cc3m_clip.pt",
+    "cc3m_laclip": "k2e1tgsfmo0afme/cc3m_laclip.pt",
+    "cc12m_clip": "wwfq3txw4tk1yzj/cc12m_clip.pt",
+    "cc12m_laclip": "lle8x0tdxssfz11/cc12m_laclip.pt",
+    "redcaps_clip": "qvrvkwsy6j26suv/redcaps_clip.pt",
+    "redcaps_laclip": "wpedkikz46gfzmg/redcaps_laclip.pt",
+    "laion400m_clip_vitb32": "zskxrso4pc4pe3j/laion400m_clip.pt",
+    "laion400m_laclip_vitb32": "ahj8ys8uufndy9y/laion400m_laclip.pt",
+}
+_KEYED = {
+    "laion400m_clip_vitb16": ("e235mjd5lkhu8h5nk4ovn", "s6guy23m8eyl7zzhfmyn1xt21"),
+    "laion400m_laclip_vitb16": ("il3o958e2hvun2ei774ao", "0domivxgaimqrfyuruak0h96b"),
+    "laion400m_clip_vitl14": ("o61athl9ijt2pufoplpsh", "ri0fzco6b5yfs7aryxvxc9rvw"),
+    "laion400m_laclip_vitl14": ("v9y0vtgfjisctl0qyufdg", "pdyzxpjeji1mw1xztn5gptqgo"),
+}
+_HOST = "https://www.dropbox.com"
 # LaCLIP's published checkpoints: each data set (and size) trained with the original captions and
-# with rewritten ones
-URLS = {
-    "cc3m_clip": f"{_SHORT}/5jsthdm85r2nfpz/cc3m_clip.pt?dl=1",
-    "cc3m_laclip": f"{_SHORT}/k2e1tgsfmo0afme/cc3m_laclip.pt?dl=1",
-    "cc12m_clip": f"{_SHORT}/wwfq3txw4tk1yzj/cc12m_clip.pt?dl=1",
-    "cc12m_laclip": f"{_SHORT}/lle8x0tdxssfz11/cc12m_laclip.pt?dl=1",
-    "redcaps_clip": f"{_SHORT}/qvrvkwsy6j26suv/redcaps_clip.pt?dl=1",
-    "redcaps_laclip": f"{_SHORT}/wpedkikz46gfzmg/redcaps_laclip.pt?dl=1",
-    "laion400m_clip_vitb32": f"{_SHORT}/zskxrso4pc4pe3j/laion400m_clip.pt?dl=1",
-    "laion400m_laclip_vitb32": f"{_SHORT}/ahj8ys8uufndy9y/laion400m_laclip.pt?dl=1",
-    "laion400m_clip_vitb16": f"{_LONG}/e235mjd5lkhu8h5nk4ovn/laion400m_clip_vitb16.pt?rlkey=s6guy23m8eyl7zzhfmyn1xt21&dl=1",
-    "laion400m_laclip_vitb16": f"{_LONG}/il3o958e2hvun2ei774ao/laion400m_laclip_vitb16.pt?rlkey=0domivxgaimqrfyuruak0h96b&dl=1",
-    "laion400m_clip_vitl14": f"{_LONG}/o61athl9ijt2pufoplpsh/laion400m_clip_vitl14.pt?rlkey=ri0fzco6b5yfs7aryxvxc9rvw&dl=1",
-    "laion400m_laclip_vitl14": f"{_LONG}/v9y0vtgfjisctl0qyufdg/laion400m_laclip_vitl14.pt?rlkey=pdyzxpjeji1mw1xztn5gptqgo&dl=1",
+# with rewritten ones.
+URLS = {name: f"{_HOST}/s/{path}?dl=1" for name, path in _SHARED.items()} | {
+    name: f"{_HOST}/scl/fi/{file}/{name}.pt?rlkey={key}&dl=1"
+    for name, (file, key) in _KEYED.items()
 }
 _ARCHITECTURES = {"vitb32": "ViT-B-32", "vitb16": "ViT-B-16", "vitl14": "ViT-L-14-quickgelu"}
+LIKE = "ViT-B-16"  # as large as those whose architecture only their tensors tell
 
 
 def published_name(url):
@@ -36,7 +45,7 @@ def published_name(url):
     return url.partition("?")[0].rpartition("/")[2]
 
 
-def laclip_file(name, folder=None):
+def file_of(name, folder=None):
     """Where a published checkpoint lies, under its name or the one it was published under, or is to
     be put.
     """
@@ -45,7 +54,7 @@ def laclip_file(name, folder=None):
     return next((place for place in places if place.is_file()), places[0])
 
 
-def laclip_architecture(name):
+def architecture_of(name):
     """open_clip's architecture by the name of a checkpoint or its published file, None where
     tensors tell.
     """
@@ -171,7 +180,7 @@ def _register(width, depth, heads, patch, image_size):
 
 
 def fetch(name, folder=None):
-    """The file of a published checkpoint, downloaded on first use; a download that broke off is gone on with.
+    """The file of a published checkpoint, downloaded on first use; broken downloads are gone on with.
 
     A file that lies in the folder already is taken, under this name or the one it was published
     under. Its SHA-256 is written beside it at first and checked from then on.
@@ -199,12 +208,12 @@ def fetch(name, folder=None):
 
     if name not in URLS:
         raise ValueError(f"unknown LaCLIP checkpoint {name!r}, {did_you_mean(name, URLS)}")
-    folder = laclip_file(name, folder).parent
+    folder = file_of(name, folder).parent
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(
         folder / f"{name}.lock"
     ):  # of several processes one downloads and the others wait
-        path = laclip_file(name, folder)
+        path = file_of(name, folder)
         record = path.with_name(f"{path.name}.sha256")
         expected = record.read_text().split()[0] if record.is_file() else None
         if not path.is_file():

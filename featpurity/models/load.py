@@ -15,21 +15,14 @@ import torch
 from open_clip.model import convert_to_custom_text_state_dict as _custom_text
 from open_clip.tokenizer import SimpleTokenizer
 from open_clip.transform import PreprocessCfg, image_transform_v2, merge_preprocess_dict
-from safetensors import SafetensorError, safe_open
 
-from featpurity.files import digest, write_tensors
+from featpurity.files import check_choice, digest
 from featpurity.models import laclip, split
 from featpurity.models.clip import ClipModel
-from featpurity.models.names import (
-    CONFIG,
-    MERGES,
-    absolute,
-    configs_of,
-    file_of,
-    hub_file,
-    model_source,
-)
-from featpurity.models.weights import load_weights, read_weights
+from featpurity.models.config import CONFIG, MERGES, configs_of, read_config
+from featpurity.models.names import ModelRecord, bases_of, resolve
+from featpurity.models.projections import read_projections
+from featpurity.models.weights import load_weights, read_weights, reason
 
 MEAN, STD = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
 OPENAI = {"mean": MEAN, "std": STD, "resize_mode": "shortest"}
@@ -38,14 +31,15 @@ PREPROCESSINGS = {
     "paper": OPENAI | {"interpolation": "bilinear"},  # the paper's experiment 1, whatever the model
     "paper-bicubic": OPENAI | {"interpolation": "bicubic"},  # its experiment 2
 }
-KIND, FACTS, PROJECTIONS = (
-    "featpurity projections",
-    ["base", "image_key", "text_key"],
-    ["image_neurons", "text_neurons"],
-)
 
 
-def load_model(source, device="cpu", preprocess="native"):
+def load_model(
+    source: str | Path,
+    device: str | torch.device = "cpu",
+    preprocess: str = "native",
+    base: str | Path | ClipModel | None = None,
+    name: str | None = None,
+) -> ClipModel:
     """Load a CLIP model whose towers end in linear projections.
 
     Parameters
@@ -55,11 +49,16 @@ def load_model(source, device="cpu", preprocess="native"):
         dict; ``hf-hub:NAME``; ``local-dir:FOLDER`` or the folder itself; ``laclip:NAME`` (see
         `featpurity.models.laclip`); a file: of LaCLIP, of projections this project fine-tuned, or
         any open_clip state dict with its configuration beside it as ``FILE_STEM.json`` or
-        ``open_clip_config.json``.
+        ``open_clip_config.json``. `featpurity.models.names.resolve` tells what a name stands for.
     device : str or torch.device, default "cpu"
         "auto" is a GPU where there is one; under torchrun each process takes its own.
     preprocess : {"native", "paper", "paper-bicubic"}
         What the checkpoint was trained with, or what the paper's scripts used in experiment 1 or 2.
+    base : str, Path or ClipModel, optional
+        For a file of projections: the model they stand on, where it is not found by what the file
+        says.
+    name : str, optional
+        What to call the model, its label unless said.
 
     Returns
     -------
@@ -72,88 +71,63 @@ def load_model(source, device="cpu", preprocess="native"):
         transformers, a known tag or published checkpoint was trained with another activation than
         the architecture has, or a tower does not end in a linear projection.
     """
-    source = str(source)
-    if preprocess not in PREPROCESSINGS:
-        raise ValueError(
-            f"preprocess: expected one of {', '.join(PREPROCESSINGS)}, got {preprocess!r}"
-        )
-    device = _own_device() if device == "auto" else device
-    path, architecture = file_of(source)
-    if source.startswith("laclip:"):
-        path = laclip.fetch(source.removeprefix("laclip:"))
-    if path is None:
-        model, config, tokenizer = known_model(source)
-    elif projections := _read_projections(path):
-        clip = load_model(projections.pop("base"), device, preprocess)
-        if (projections["image_key"], projections["text_key"]) != clip.trunk_keys:
-            raise ValueError(
-                f"{path} was fine-tuned on other trunk weights than {clip.base!r} has now"
-            )
-        return clip.with_projections(
-            projections["image_neurons"], projections["text_neurons"], path.stem
-        )
+    check_choice("preprocess", preprocess, PREPROCESSINGS)
+    device, record = _device(device), resolve(source)
+    if record.kind == "projections":
+        on = base if isinstance(base, ClipModel) else _base(record, device, preprocess, base)
+        clip = read_projections(record.file, on)
+        clip.name = name or record.label
+        return clip
+    if base is not None:
+        raise ValueError(f"base: only projections stand on another model, {source} is a whole one")
+    if record.file is None:
+        model, config, tokenizer = _from_open_clip(record)
     else:
-        model, config, tokenizer = model_from_file(path, architecture)
-    return _cut(source, model.eval(), config, tokenizer, torch.device(device), preprocess)
+        path = laclip.fetch(record.tag) if record.kind == "laclip" else record.file
+        model, config, tokenizer = model_from_file(path, record.architecture)
+    return _cut(record, name, model.eval(), config, tokenizer, device, preprocess)
 
 
-def _own_device():
-    """A GPU where there is one, and of several under torchrun that of this process."""
-    if not torch.cuda.is_available():
-        return "cpu"
-    rank = os.environ.get("LOCAL_RANK")
-    return "cuda" if rank is None else f"cuda:{int(rank) % torch.cuda.device_count()}"
-
-
-def save_projections(path, clip, image_neurons, text_neurons, **metadata):
-    """Write fine-tuned projections as a small file that `load_model` reads back onto the model they stand on.
-
-    Parameters
-    ----------
-    path : str or Path
-    clip : ClipModel
-    image_neurons, text_neurons : float tensors of shape (d, width_I) and (d, width_T)
-    **metadata
-        Kept as text in the file's header.
-    """
-    tuned = clip.with_projections(image_neurons, text_neurons)
-    tensors = {"image_neurons": tuned.image_neurons.cpu(), "text_neurons": tuned.text_neurons.cpu()}
-    header = {name: str(value) for name, value in metadata.items()}
-    header |= {"kind": KIND, "base": absolute(clip.base)} | dict(
-        zip(["image_key", "text_key"], clip.trunk_keys)
-    )
-    write_tensors(path, tensors, header)
-
-
-def _read_projections(path):
-    """Header and tensors of a file that `save_projections` wrote, None for any other."""
+def _device(device):
+    """A device by its name; "auto" is a GPU where there is one, under torchrun each its own."""
+    if device == "auto":
+        if not torch.cuda.is_available():
+            return torch.device("cpu")
+        rank = os.environ.get("LOCAL_RANK")
+        own = "cuda" if rank is None else f"cuda:{int(rank) % torch.cuda.device_count()}"
+        return torch.device(own)
     try:
-        with safe_open(path, "pt") as file:
-            header = file.metadata() or {}
-    except SafetensorError:  # another kind of file, or a broken one: for its reader to say
-        return None
-    if header.get("kind") != KIND:
-        return None
-    weights = read_weights(path)
-    if missing := [name for name in FACTS if name not in header] + [
-        name for name in PROJECTIONS if name not in weights
-    ]:
+        found = torch.device(device)
+    except RuntimeError:
         raise ValueError(
-            f"{path}: a file of fine-tuned projections, but it lacks {', '.join(missing)}"
-        )
-    return header | weights
+            f"device: expected auto, cpu, cuda, cuda:N or mps, got {device!r}"
+        ) from None
+    if found.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device: there is no CUDA device here, got {device!r}")
+    return found
 
 
-def _cut(source, model, config, tokenizer, device, preprocess):
+def _base(record, device, preprocess, base):
+    """The model that projections stand on: the one named, or the one that their file names."""
+    if base is not None:
+        return load_model(base, device, preprocess)
+    if not bases_of(record.file):
+        raise ValueError(f"{record.file}: a file of fine-tuned projections, but it lacks base")
+    if record.missing:
+        raise FileNotFoundError(f"{record.file}: {record.missing}; name it with base=...")
+    return load_model(record.base.name, device, preprocess)
+
+
+def _cut(record: ModelRecord, name, model, config, tokenizer, device, preprocess):
     """Cut a model's towers and wrap it."""
     tokens = tokenizer(["a photo of a dog", "two small squares, 3 large circles & more"])
     known = getattr(model, "text", model).vocab_size
     if tokens.max() >= known > 0:
         raise ValueError(
-            f"{source}: its tokenizer gives tokens up to {tokens.max()}, its text tower knows "
+            f"{record.name}: its tokenizer gives tokens up to {tokens.max()}, its text tower knows "
             f"{known}"
         )
-    image, text = split.cut(model, tokens, source)
+    image, text = split.cut(model, tokens, record.name)
     keys = split.digests(model, config["model_cfg"])
     settings = merge_preprocess_dict(PreprocessCfg(), config.get("preprocess_cfg", {}))
     settings |= {"size": model.visual.image_size} | PREPROCESSINGS[preprocess]
@@ -161,8 +135,8 @@ def _cut(source, model, config, tokenizer, device, preprocess):
     words = [tokens.tolist(), sorted(getattr(tokenizer, "encoder", {}).items())]
     move = {"device": device, "dtype": torch.float32}
     return ClipModel(
-        name=Path(source.removeprefix("local-dir:")).name if os.path.exists(source) else source,
-        base=source,
+        name=name or record.label,
+        base=record.name,
         device=device,
         logit_scale=model.logit_scale.exp().item(),
         preprocess=image_transform_v2(PreprocessCfg(**settings), is_train=False),
@@ -175,8 +149,9 @@ def _cut(source, model, config, tokenizer, device, preprocess):
         image_key=digest(json.dumps([keys[0], settings]).encode()),
         text_key=digest(json.dumps([keys[1], words]).encode()),
         trunk_keys=keys,
+        # Channels last, as the batches of `features.extract.runner`.
         trunks=model.requires_grad_(False).to(device, memory_format=torch.channels_last),
-    )  # as embeddings.runner's batches
+    )
 
 
 def model_from_file(path, architecture):
@@ -192,7 +167,7 @@ def model_from_file(path, architecture):
     if architecture:
         config = {"model_cfg": open_clip.get_model_config(architecture)}
     elif beside:
-        config = _read_config(beside)
+        config = read_config(beside)
     else:
         config = recognised
     if not config or not config["model_cfg"]:
@@ -219,71 +194,26 @@ def model_from_file(path, architecture):
     return model, config, tokenizer
 
 
-def _read_config(path):
-    """The configuration in a file, with or without that of the preprocessing around it."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:  # of JSON, or of the encoding
-        raise ValueError(f"{path}: cut short, damaged or no configuration: {error}") from error
-    config = (
-        content if isinstance(content, dict) and "model_cfg" in content else {"model_cfg": content}
-    )
-    expected = {"embed_dim", "vision_cfg", "text_cfg"}
-    if not isinstance(config["model_cfg"], dict) or expected - set(config["model_cfg"]):
-        raise ValueError(
-            f"{path}: expected a model's {', '.join(sorted(expected))}, got {str(config['model_cfg'])[:200]}"
-        )
-    return config
-
-
-def known_model(source):
+def _from_open_clip(record):
     """What `model_from_file` gives, for a model that open_clip finds and downloads itself."""
-    model_source(source)  # refuses names that nothing knows, with a hint
-    architecture, tag = source, None
-    if not source.startswith("hf-hub:"):
-        architecture, _, tag = source.partition(":")
-        trained = open_clip.get_pretrained_cfg(architecture, tag).get("quick_gelu", False)
-        built = open_clip.get_model_config(architecture).get("quick_gelu", False)
-        if trained != built:
-            other = (
-                architecture.removesuffix("-quickgelu") if built else f"{architecture}-quickgelu"
-            )
-            here = other != architecture and tag in open_clip.list_pretrained_tags_by_model(other)
-            raise ValueError(
-                f"{tag} was trained with{'' if trained else 'out'} QuickGELU, "
-                f"{architecture} has {'QuickGELU' if built else 'plain GELU'}"
-                + f": load {other}:{tag}"
-                * here
-            )
+    hub = record.kind == "hf-hub"
+    architecture, tag = (record.name, None) if hub else (record.architecture, record.tag)
     settings = open_clip.get_model_config(architecture)
-    split.check_text_tower(source, settings["text_cfg"])
+    split.check_text_tower(record.name, settings["text_cfg"])
     try:
         model = open_clip.create_model(
             architecture, tag, weights_only=True, require_pretrained=True
         )
     except Exception as error:  # open_clip's and PyTorch's errors do not name the file
-        file = _cached(source)
-        if file:
-            read_weights(
-                file
-            )  # says what is wrong with the file; what follows is of one that does not fit
-        raise ValueError(f"{source}: {file or 'it'} could not be loaded: {error}") from error
-    if broken := [
-        name for name, value in model.state_dict().items() if not torch.isfinite(value).all()
-    ]:
-        raise ValueError(f"{_cached(source) or source}: NaN or infinity in {broken[0]}")
+        if file := resolve(record.name).here:  # it may be here since
+            read_weights(file)  # says what is wrong with it; else it does not fit
+        raise ValueError(
+            f"{record.name}: {file or 'it'} could not be loaded: {reason(error)}"
+        ) from error
+    broken = [key for key, value in model.state_dict().items() if not torch.isfinite(value).all()]
+    if broken:
+        raise ValueError(
+            f"{resolve(record.name).here or record.name}: NaN or infinity in {broken[0]}"
+        )
     config = {"model_cfg": settings, "preprocess_cfg": model.visual.preprocess_cfg}
     return model, config, open_clip.get_tokenizer(architecture)
-
-
-def _cached(source):
-    """The file of weights that open_clip downloaded for a known model, where Hugging Face's cache
-    has it.
-    """
-    architecture, _, tag = source.partition(":")
-    known = (
-        tag
-        if architecture == "hf-hub"
-        else open_clip.get_pretrained_cfg(architecture, tag).get("hf_hub", "")
-    )
-    return hub_file(known)

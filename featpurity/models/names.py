@@ -1,129 +1,327 @@
-"""Where files lie: the project's root, data sets, and the file that a model's name stands for.
+"""Model names: what a user writes becomes a record of what it stands for, decided here alone.
 
-What loads, what plans and what decides whether a step is run again ask here, so that they agree.
-Nothing is downloaded.
+What loads, plans, checks and decides whether a step runs again asks `resolve`, so that all agree.
+Nothing is downloaded, and no weights are read.
 """
 
-import difflib
-import json
+import os
+from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 
-from featpurity.files import Source, did_you_mean, megabytes
+from featpurity.files import did_you_mean, located, tensors_header
+from featpurity.files import megabytes as size_of
 from featpurity.models import laclip
-from featpurity.models.laclip import URLS, laclip_architecture, laclip_file
+from featpurity.models.config import CONFIG, MERGES, configs_of, read_config
 
 BUNDLED = Path(__file__).parent.parent / "assets" / "models"
-CONFIG, MERGES = "open_clip_config.json", "bpe.txt.gz"
+WEIGHTS = {".safetensors", ".pt", ".pth", ".bin"}  # none of open_clip's tags ends like that
+PROJECTIONS = "featpurity projections"  # the kind that a file of projections says it is
 
 
-def file_of(source):
-    """The file of weights that a model's name stands for, and its architecture where the name tells it.
+@dataclass(frozen=True)
+class ModelRecord:
+    """What a model's name stands for.
 
-    Parameters
+    Attributes
     ----------
-    source : str
-        What `featpurity.load_model` takes.
-
-    Returns
-    -------
-    path : Path or None
-        None for what open_clip downloads. A published checkpoint of LaCLIP may not be there yet.
+    name : str
+        As the user wrote it.
+    kind : {"bundled", "folder", "file", "projections", "laclip", "open_clip", "hf-hub"}
+    file : Path or None
+        The file of weights; None for what open_clip finds and downloads itself. Of kind "laclip" it
+        may not be there yet.
     architecture : str or None
+        open_clip's name, where the user or the published file tells it.
+    tag : str
+        What follows the architecture in `ARCHITECTURE:TAG`, `hf-hub:` or `laclip:`.
+    """
+
+    name: str
+    kind: str
+    file: Path | None = None
+    architecture: str | None = None
+    tag: str = ""
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder that is the model, for kind "folder"."""
+        return self.file.parent if self.kind == "folder" else None
+
+    @property
+    def label(self) -> str:
+        """What to call it on a page and in a table: without the folders of somebody's disk."""
+        if self.folder:
+            return self.folder.absolute().name
+        if self.kind == "projections":
+            return self.file.stem
+        if self.kind == "file":
+            told = self.name.startswith(f"{self.architecture}:")
+            return f"{self.architecture}:{self.file.name}" if told else self.file.name
+        return self.name
+
+    @property
+    def absolute(self) -> str:
+        """The name that means the same in any folder: paths are written in full."""
+        if self.folder:
+            return f"local-dir:{self.folder.absolute()}"
+        if self.kind in {"file", "projections"}:
+            return ":".join(filter(None, [self.architecture, str(self.file.absolute())]))
+        return self.name
+
+    def beside(self, path: Path) -> str | None:
+        """`FORM:PATH`, its path as it leads there from the folder of the file `path`; None for a
+        name that is no path.
+        """
+        if self.kind not in {"folder", "file", "projections"}:
+            return None
+        form = "local-dir" if self.folder else self.architecture or ""
+        target = (self.folder or self.file).absolute()
+        return f"{form}:{os.path.relpath(target, path.absolute().parent)}"
+
+    @cached_property
+    def here(self) -> Path | None:
+        """The file of weights on this disk, open_clip's downloads too; None where it is not yet."""
+        if self.file is None:
+            return _hub_file(self._published)
+        return self.file if self.file.is_file() else None
+
+    @property
+    def files(self) -> list[Path]:
+        """Files that the model is read from (weights, configuration, vocabulary, those of a base):
+        a change of one is another model. Empty for what is yet to be downloaded.
+        """
+        if self.file is None or not self.file.is_file():
+            return []
+        beside = [*configs_of(self.file), self.file.with_name(MERGES)]
+        return [self.file, *filter(Path.is_file, beside), *(self.base.files if self.base else [])]
+
+    @cached_property
+    def base(self) -> "ModelRecord | None":
+        """What fine-tuned projections stand on; None for whole models, and where it is not here."""
+        if self.kind != "projections":
+            return None
+        return next((one for one in map(known, bases_of(self.file)) if one), None)
+
+    @property
+    def missing(self) -> str | None:
+        """What the user has to put in place first."""
+        if self.kind == "projections" and self.base is None:
+            wanted = " or ".join(bases_of(self.file)) or "a model that it does not name"
+            return f"it needs its base, {wanted}, which is not here"
+        return None
+
+    @property
+    def what(self) -> str:
+        """What it is, in a few words, for the plan."""
+        if self.kind == "bundled":
+            return f"bundled, {size_of(self.file.parent):.1f} MB"
+        if self.folder:
+            return f"open_clip folder, {size_of(self.folder):.1f} MB"
+        if self.kind == "projections":
+            return f"projections on {self.base.label if self.base else 'a base'}"
+        if self.kind == "file":
+            return f"file, {size_of(self.file):.1f} MB"
+        if self.kind == "laclip":
+            at = self.here
+            return f"LaCLIP's {at}" if at else "LaCLIP's checkpoint, weights and optimizer"
+        hub = self.kind == "hf-hub"
+        what = "from the Hugging Face hub" if hub else f"open_clip's, trained on {self.tag}"
+        return f"{what}: {self.here}" if self.here else what
+
+    @cached_property
+    def megabytes(self) -> float | None:
+        """Megabytes that are yet to be downloaded; None where that is not known before."""
+        if self.here:
+            return 0
+        architecture = self.architecture
+        if self.kind == "laclip":
+            architecture = architecture or laclip.LIKE
+        return weights_megabytes(architecture) if architecture else None
+
+    @property
+    def at_least(self) -> bool:
+        """Whether more comes with the weights that `megabytes` counts."""
+        return self.kind == "laclip" and not self.here
+
+    @cached_property
+    def d(self) -> int | None:
+        """Neurons, where that can be known without reading weights."""
+        if self.kind == "projections":
+            return tensors_header(self.file)["image_neurons"]["shape"][0]
+        if self.architecture:
+            import open_clip  # late: takes seconds, and few profiles need it
+
+            return (open_clip.get_model_config(self.architecture) or {}).get("embed_dim")
+        beside = configs_of(self.file) if self.file else []
+        found = next(filter(Path.is_file, beside), None)
+        return read_config(found)["model_cfg"]["embed_dim"] if found else None
+
+    @property
+    def _published(self):
+        """Where the hub has the weights: `ORG/NAME` or `ORG/NAME/FILE`; "" if nowhere."""
+        if self.kind == "hf-hub":
+            return self.tag
+        import open_clip  # late: takes seconds, and few profiles need it
+
+        return open_clip.get_pretrained_cfg(self.architecture, self.tag).get("hf_hub", "")
+
+
+def resolve(name: str | Path) -> ModelRecord:
+    """What a model's name stands for; see `featpurity.load_model` for the ways to name one.
 
     Raises
     ------
     ValueError
-        For an empty name, and for a published checkpoint of LaCLIP under an architecture of another
-        activation.
+        For an empty name, one that nothing knows (with a hint), a folder of several files of
+        weights, an architecture whose text tower has no neurons, and a published checkpoint or tag
+        under an architecture of another activation.
     FileNotFoundError
         For a folder without weights or configuration, and for `ARCHITECTURE:FILE` where no such
         file is.
     """
-    if not source.strip():
+    record = _parse(str(name))
+    if record.kind == "open_clip":
+        _check_known(record)
+    elif record.kind == "file" and record.architecture:
+        _check_activation(record)
+    return record
+
+
+def files_of(name: str | Path) -> list[str]:
+    """`ModelRecord.files` as text; [] for a name that is amiss, which `resolve` tells."""
+    record = known(name)
+    return [str(path) for path in record.files] if record else []
+
+
+def known(name: str | Path) -> ModelRecord | None:
+    """What `resolve` gives, or None where it raises."""
+    try:
+        return resolve(name)
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def bundled() -> list[str]:
+    """Names of the models that come with the package."""
+    return sorted(folder.name for folder in BUNDLED.glob("*/"))
+
+
+def _parse(name):
+    """The record that the form of a name, and the files that are here, tell."""
+    if not name.strip():
         raise ValueError("the name of a model is empty")
-    short = source.removeprefix("laclip:")
-    if source.startswith("laclip:") and short in URLS:
-        return laclip_file(short), laclip_architecture(short)
-    folders = [BUNDLED / source, Path(source.removeprefix("local-dir:"))]
-    if folder := next((path for path in folders if path.is_dir()), None):
-        found = [
-            path
-            for kind in ["safetensors", "pt", "bin"]
-            for path in sorted(folder.glob(f"*.{kind}"))
-        ]
-        if not found or not (folder / CONFIG).is_file():
-            raise FileNotFoundError(f"{folder}: expected {CONFIG} and a file of weights beside it")
-        return next((path for path in found if path.stem == "open_clip_model"), found[0]), None
-    if Path(source).is_file():
-        return Path(source), laclip_architecture(Path(source).stem)
-    architecture, _, file = source.partition(":")
-    if file and Path(file).is_file():
-        _check_activation(architecture, Path(file))
-        return Path(file), architecture
-    if Path(file).suffix in {
-        ".pt",
-        ".pth",
-        ".bin",
-        ".safetensors",
-    }:  # of open_clip's tags none looks like that
-        raise FileNotFoundError(f"model {source!r}: there is no file {file}")
-    return None, None
+    if name in bundled():
+        return ModelRecord(name, "bundled", _weights_in(BUNDLED / name))
+    form, _, rest = name.partition(":")
+    if form == "laclip":
+        if rest not in laclip.URLS:
+            hint = did_you_mean(name, [f"laclip:{one}" for one in laclip.URLS])
+            raise ValueError(f"unknown model {name!r} ({hint})")
+        return ModelRecord(name, "laclip", laclip.file_of(rest), laclip.architecture_of(rest), rest)
+    if form == "hf-hub":
+        return ModelRecord(name, "hf-hub", tag=rest)
+    if form == "local-dir":
+        return ModelRecord(name, "folder", _weights_in(located(rest)))
+    path = located(name)
+    if path.is_dir():
+        return ModelRecord(name, "folder", _weights_in(path))
+    if path.is_file():
+        if bases_of(path) is not None:
+            return ModelRecord(name, "projections", path)
+        return ModelRecord(name, "file", path, laclip.architecture_of(path.stem))
+    if rest and located(rest).is_file():
+        return ModelRecord(name, "file", located(rest), form)
+    if Path(rest).suffix in WEIGHTS:
+        raise FileNotFoundError(f"model {name!r}: there is no file {rest}")
+    return ModelRecord(name, "open_clip", architecture=form, tag=rest)
 
 
-def _check_activation(architecture, path):
-    """Raise ValueError when a published checkpoint was trained with another activation than an
+def _weights_in(folder):
+    """The file of weights in an open_clip folder."""
+    if not (folder / CONFIG).is_file():
+        raise FileNotFoundError(f"{folder}: expected a model, but it holds no {CONFIG}")
+    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in WEIGHTS)
+    for stem in ["open_clip_model", "open_clip_pytorch_model"]:  # what open_clip itself writes
+        found = [path for path in found if path.stem == stem] or found
+    found = [path for path in found if path.suffix == ".safetensors"] or found
+    if not found:
+        raise FileNotFoundError(f"{folder}: expected a file of weights beside {CONFIG}")
+    if len(found) > 1:
+        names = ", ".join(path.name for path in found)
+        raise ValueError(f"{folder} holds several files of weights: name one of {names}")
+    return found[0]
+
+
+def bases_of(path: Path) -> list[str] | None:
+    """Names of the model that a file of projections stands on, the likeliest first; None for a file
+    of anything else.
+
+    The first leads from the file's own folder, so that both can move together; the second is where
+    the base lay.
+    """
+    about = (tensors_header(path) or {}).get("__metadata__", {})
+    if about.get("kind") != PROJECTIONS:
+        return None
+    names = [about["base"]] if "base" in about else []
+    if beside := about.get("base beside"):  # written by `ModelRecord.beside`
+        form, _, relative = beside.partition(":")
+        full = os.path.normpath(path.absolute().parent / relative)
+        names = [f"{form}:{full}" if form else full, *names]
+    return names
+
+
+def _check_activation(record):
+    """Raise ValueError when a published checkpoint was trained with another activation than the
     architecture has.
     """
-    trained = laclip_architecture(path.stem)
+    trained, architecture = laclip.architecture_of(record.file.stem), record.architecture
     if trained in (None, architecture):
         return
     from open_clip import get_model_config  # late: takes seconds
 
     has, wanted = (
-        (get_model_config(name) or {}).get("quick_gelu", False) for name in (architecture, trained)
+        (get_model_config(one) or {}).get("quick_gelu", False) for one in (architecture, trained)
     )
     if has != wanted:
         kinds = {True: "QuickGELU", False: "plain GELU"}
         raise ValueError(
-            f"{path} was trained as {trained}, with {kinds[wanted]}, but {architecture} has {kinds[has]}: "
-            f"load {trained}:{path}"
+            f"{record.file} was trained as {trained}, with {kinds[wanted]}, but {architecture} has "
+            f"{kinds[has]}: load {trained}:{record.file}"
         )
 
 
-def configs_of(path):
-    """Where the configuration of a file of weights may lie: the first that is there counts."""
-    return [path.with_suffix(".json"), path.with_name(CONFIG)]
+def _check_known(record):
+    """Raise ValueError for an architecture or tag that is unknown, or for two that do not fit."""
+    import open_clip  # late: takes seconds, and few profiles need it
+
+    from featpurity.models.split import check_text_tower
+
+    name, architecture, tag = record.name, record.architecture, record.tag
+    if architecture not in open_clip.list_models():
+        hint = did_you_mean(name, [*bundled(), *open_clip.list_models()])
+        hint = hint if hint.startswith("did") else f"bundled are {', '.join(bundled())}"
+        raise ValueError(
+            f"unknown model {name!r} ({hint}). A model is a bundled name, ARCHITECTURE:TAG of "
+            "open_clip, laclip:NAME, hf-hub:NAME, local-dir:FOLDER or an existing file"
+        )
+    tags = open_clip.list_pretrained_tags_by_model(architecture)
+    if tag not in tags:
+        raise ValueError(f"unknown model {name!r} ({architecture} has {', '.join(tags) or 'none'})")
+    config = open_clip.get_model_config(architecture)
+    check_text_tower(name, config["text_cfg"])
+    trained = open_clip.get_pretrained_cfg(architecture, tag).get("quick_gelu", False)
+    built = config.get("quick_gelu", False)
+    if trained != built:
+        other = architecture.removesuffix("-quickgelu") if built else f"{architecture}-quickgelu"
+        better = tag in open_clip.list_pretrained_tags_by_model(other)
+        raise ValueError(
+            f"{tag} was trained with{'' if trained else 'out'} QuickGELU, {architecture} has "
+            f"{'QuickGELU' if built else 'plain GELU'}{f': load {other}:{tag}' if better else ''}"
+        )
 
 
-def files_of(source):
-    """Files on this disk, as text, that a model (or a CSV of pairs) is read from: a change of one is another model.
-
-    Weights, and the configuration and vocabulary beside them; [] for what is yet to be downloaded,
-    or is amiss.
-    """
-    try:
-        path, _ = file_of(source)
-    except (FileNotFoundError, ValueError):  # for `featpurity.plan.check` to tell
-        return []
-    if path is None or not path.is_file():
-        return []
-    beside = [*configs_of(path), path.with_name(MERGES)]
-    return [str(path), *(str(place) for place in beside if place.is_file())]
-
-
-def absolute(source):
-    """A model's name that means the same in any folder: paths are written in full, other names
-    stay.
-    """
-    kind, _, path = source.partition(":")
-    if (BUNDLED / source).is_dir() or kind in {"laclip", "hf-hub"}:
-        return source
-    if Path(source).exists():
-        return str(Path(source).absolute())
-    return f"{kind}:{Path(path).absolute()}" if path and Path(path).exists() else source
-
-
-def hub_file(published):
+def _hub_file(published):
     """The file of weights that Hugging Face's cache holds for `ORG/NAME` or `ORG/NAME/FILE`, else
     None; no network.
     """
@@ -135,106 +333,28 @@ def hub_file(published):
     if not name:
         return None
     file = file or HF_WEIGHTS_NAME
-    found = [
-        try_to_load_from_cache(f"{organisation}/{name}", one)
-        for one in [*_get_safe_alternatives(file), file]
-    ]
-    return next(
-        (Path(path) for path in found if isinstance(path, str)), None
-    )  # else None, or known to be absent
+    places = [*_get_safe_alternatives(file), file]
+    found = (try_to_load_from_cache(f"{organisation}/{name}", one) for one in places)
+    # None, or a mark of what is known to be absent, is no path.
+    return next((Path(path) for path in found if isinstance(path, str)), None)
 
 
-LACLIP = list(laclip.URLS)
+@cache
+def weights_megabytes(architecture: str) -> float | None:
+    """Megabytes of an architecture's weights as float32, counted without making them; None where
+    only the hub knows its text tower.
+    """
+    import logging
 
+    import open_clip  # late: takes seconds
+    import torch
 
-def model_source(name):
-    """The source of a model name; ValueError when nothing knows it."""
-    folder, path = BUNDLED / name, Path(name)
-    if name.strip() and (folder / CONFIG).is_file():
-        return Source(name, f"bundled, {megabytes(folder):.1f} MB")
-    if name.startswith("laclip:"):
-        return _laclip_source(name)
-    if name.startswith("local-dir:"):
-        path = Path(name.removeprefix("local-dir:"))
-        if not (path / CONFIG).is_file():
-            raise ValueError(f"model {name!r}: {path} holds no {CONFIG}")
-        file_of(name)  # says so when there are no weights
-        return Source(name, f"open_clip folder, {megabytes(path):.1f} MB")
-    if name.startswith("hf-hub:"):
-        return _hub_source(name, "from the Hugging Face hub", name.removeprefix("hf-hub:"))
-    file_of(name)  # says so when a file is missing
-    if path.exists() and name.strip():
-        return Source(name, f"file, {megabytes(path):.1f} MB")
-    return _open_clip_source(name)
-
-
-def _laclip_source(name):
-    short = name.removeprefix("laclip:")
-    if short not in LACLIP:
-        hint = did_you_mean(name, [f"laclip:{one}" for one in LACLIP])
-        raise ValueError(f"unknown model {name!r} ({hint})")
-    path, architecture = laclip.laclip_file(short), laclip.laclip_architecture(short) or "ViT-B-16"
-    if path.is_file():
-        return Source(name, f"LaCLIP's {path}", 0)
-    return Source(
-        name,
-        "LaCLIP's checkpoint, weights and optimizer",
-        None,
-        architecture=architecture,
-        at_least=True,
-    )
-
-
-def _hub_source(name, what, published, architecture=None):
-    file = hub_file(published)
-    return Source(
-        name, f"{what}: {file}" if file else what, 0 if file else None, architecture=architecture
-    )
-
-
-def _open_clip_source(name):
-    import open_clip  # late: takes seconds, and few profiles need it
-
-    from featpurity.models.split import check_text_tower
-
-    architecture, _, tag = name.partition(":")
-    path, _ = file_of(name)
-    if architecture in open_clip.list_models() and path:
-        return Source(name, f"file, {megabytes(path):.1f} MB")
-    if architecture in open_clip.list_models() and tag in open_clip.list_pretrained_tags_by_model(
-        architecture
-    ):
-        check_text_tower(name, open_clip.get_model_config(architecture)["text_cfg"])
-        published = open_clip.get_pretrained_cfg(architecture, tag).get("hf_hub", "")
-        return _hub_source(name, f"open_clip's, trained on {tag}", published, architecture)
-    known = [folder.name for folder in sorted(BUNDLED.glob("*/"))]
-    if architecture in open_clip.list_models():
-        hint = f"{architecture} has {', '.join(open_clip.list_pretrained_tags_by_model(architecture)) or 'no tags'}"
-    else:
-        close = difflib.get_close_matches(name, [*known, *open_clip.list_models()], n=1)
-        hint = (
-            f"did you mean {close[0]!r}?" if close else f"bundled are {', '.join(known) or 'none'}"
-        )
-    raise ValueError(
-        f"unknown model {name!r} ({hint}). A model is a bundled name, ARCHITECTURE:TAG of open_clip, laclip:NAME, "
-        "hf-hub:NAME, local-dir:FOLDER or an existing file"
-    )
-
-
-def embedding_size(name):
-    """Neurons d of a model where that can be known without reading it, else None."""
-    for folder in (BUNDLED / name, Path(name.removeprefix("local-dir:"))):
-        if (file := folder / CONFIG).is_file():
-            try:
-                config = json.loads(file.read_text())
-                return config.get("model_cfg", config).get("embed_dim")
-            except (ValueError, AttributeError) as error:  # of JSON, or of what it holds
-                raise ValueError(
-                    f"{file}: cut short, damaged or no configuration: {error}"
-                ) from error
-    architecture = name.partition(":")[0]
-    if architecture in {"laclip", "hf-hub", "local-dir"} or Path(name).exists():
+    if "hf_model_name" in open_clip.get_model_config(architecture)["text_cfg"]:
         return None
-    import open_clip  # late: takes seconds, and few profiles need it
-
-    return (open_clip.get_model_config(architecture) or {}).get("embed_dim")
+    logging.disable()  # it warns that the weights are random
+    try:
+        with torch.device("meta"):
+            model = open_clip.create_model(architecture, load_weights=False, device="meta")
+    finally:
+        logging.disable(logging.NOTSET)
+    return 4e-6 * sum(weights.numel() for weights in model.parameters())

@@ -55,7 +55,8 @@ def check_text_tower(name, text_cfg):
     projection = text_cfg.get("hf_proj_type", "mlp")  # open_clip's default
     if tower and projection != "linear":
         raise ValueError(
-            f"{name}: its text tower has no linear projection, so no neurons: {tower} ends in {projection!r}"
+            f"{name}: its text tower has no linear projection, so no neurons: {tower} ends in "
+            f"{projection!r}"
         )
     wanted = tower or text_cfg.get("hf_tokenizer_name")
     if wanted and not importlib.util.find_spec("transformers"):
@@ -67,7 +68,7 @@ def check_text_tower(name, text_cfg):
 
 @torch.no_grad()
 def cut(model, tokens, name):
-    """Take the projections off a model, so that its `encode_image` and `encode_text` give trunk features.
+    """Take the projections off a model: its `encode_image` and `encode_text` give trunk features.
 
     Parameters
     ----------

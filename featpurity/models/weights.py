@@ -1,16 +1,35 @@
-"""Read weights from a file that nobody vouches for: tensors come out, nothing in the file is ever run.
+"""Read weights from a file that nobody vouches for: tensors come out, nothing in it is ever run.
 
-PyTorch's restricted unpickler refuses every name that is not on its list. Published checkpoints
-also hold an `argparse.Namespace` and a numpy scalar beside their weights; for these names an inert
-class stands in, which takes whatever the file gives it and keeps nothing.
+What a file is, its content tells, not its name. PyTorch's restricted unpickler refuses every name
+that is not on its list. Published checkpoints also hold an `argparse.Namespace` and a numpy scalar
+beside their weights; for these names an inert class stands in, which takes whatever the file gives
+it and keeps nothing.
 """
 
 import pickle
+import re
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
+from torch import nn
+
+from featpurity.files import tensors_header
+
+WRAPPERS = ["state_dict", "model_state_dict", "model"]  # under which training code keeps weights
+PREFIXES = ["module.", "model."]  # of distributed training, of PyTorch Lightning
+COMPILED = "_orig_mod."  # of torch.compile, of the whole model or of one tower
+# Scalars of OpenAI's archives and of losses, and a buffer of old Hugging Face towers: no model
+# that lacks them embeds otherwise.
+IDLE = [
+    "input_resolution",
+    "context_length",
+    "vocab_size",
+    "logit_bias",
+    "text.transformer.embeddings.position_ids",
+]
 
 
 class _Inert:
@@ -37,51 +56,83 @@ _STAND_INS = [
 ]
 
 
-def read_weights(path):
+def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
     """The state dict of a checkpoint file.
 
     Parameters
     ----------
     path : str or Path
-        A safetensors file or what `torch.save` wrote: a state dict, or a dict with one as
-        ``state_dict``.
+        A safetensors file or what `torch.save` wrote: a state dict, or a dict with one under a name
+        of `WRAPPERS`.
 
     Returns
     -------
     weights : dict of str to tensor
-        On the CPU, finite, without the prefix ``module.`` of distributed training. Tensors may be
-        mapped from the file, so that what else the file holds (say, an optimiser's state) is not
-        read.
+        On the CPU, finite, without the prefixes of distributed training and of `torch.compile`.
+        Tensors may be mapped from the file, so that what else the file holds (say, an optimiser's
+        state) is not read.
 
     Raises
     ------
     FileNotFoundError
         When there is no such file.
     ValueError
-        When the file is no checkpoint, is cut short, holds more than tensors, or numbers that are
-        not finite; the message names the file and the fault.
+        When the file is no checkpoint, is cut short, holds more than tensors, tensors that claim
+        more numbers than it stores, or numbers that are not finite; the message names the file and
+        the fault.
     """
     content = read_file(path)
-    content = content.get("state_dict", content) if isinstance(content, dict) else content
+    if isinstance(content, dict) and "identity" in content and "optimiser" in content:
+        raise ValueError(
+            f"{path}: the state of an unfinished training, to go on from, and no model; the "
+            "projections that the training wrote are a safetensors file"
+        )
+    wrappers = iter(WRAPPERS * 2)  # one may hold another
+    while isinstance(content, dict) and (inner := next(wrappers, None)):
+        content = content[inner] if isinstance(content.get(inner), dict) else content
     if not isinstance(content, dict) or not content:
         raise ValueError(
             f"{path}: expected a state dict, got {type(content).__name__} with nothing to load"
         )
-    strangers = [name for name, value in content.items() if not isinstance(value, torch.Tensor)]
-    if strangers:
+    if strangers := [name for name, value in content.items() if not _is_tensor(name, value)]:
         raise ValueError(
             f"{path}: expected tensors only in its state dict, not so {_some(strangers)}"
         )
-    if all(name.startswith("module.") for name in content):
-        content = {name.removeprefix("module."): value for name, value in content.items()}
-    broken = [name for name, value in content.items() if not torch.isfinite(value).all()]
-    if broken:
+    content = _plain_names(content)
+    if claims := [name for name, value in content.items() if _claims_more(value)]:
+        raise ValueError(f"{path}: claims more numbers than it stores in {_some(claims)}")
+    if broken := [name for name, value in content.items() if not torch.isfinite(value).all()]:
         raise ValueError(f"{path}: NaN or infinity in {_some(broken)}")
-    return dict(content)
+    return content
 
 
-def read_file(path, device="cpu", mapped=True):
-    """All that a checkpoint file holds, whatever that is, by the same reader and with the same errors as `read_weights`.
+def _is_tensor(name, value):
+    """Whether a state dict's entry is an ordinary tensor under a text."""
+    return (
+        isinstance(name, str)
+        and isinstance(value, torch.Tensor)
+        and value.layout == torch.strided
+        and value.device.type == "cpu"
+        and not value.is_quantized
+    )
+
+
+def _claims_more(value):
+    """Whether a tensor repeats its stored numbers, as `expand` does: no weights of a model do."""
+    return value.numel() * value.element_size() > value.untyped_storage().nbytes()
+
+
+def _plain_names(weights):
+    """Weights without what wrappers of a model put before their names."""
+    weights = {name.replace(COMPILED, ""): value for name, value in weights.items()}
+    for prefix in PREFIXES * 2:  # one may be within another
+        if all(name.startswith(prefix) for name in weights):
+            weights = {name.removeprefix(prefix): value for name, value in weights.items()}
+    return weights
+
+
+def read_file(path: str | Path, device: str | torch.device = "cpu", mapped: bool = True) -> Any:
+    """All that a checkpoint file holds, read and refused as `read_weights` does.
 
     Tensors go to `device`; where the layout allows, they are `mapped` from the file rather than
     read.
@@ -89,35 +140,56 @@ def read_file(path, device="cpu", mapped=True):
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there is no such file")
-    with path.open("rb") as file:
-        head = file.read(512)
-    if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
-        raise ValueError(f"{path}: a web page, not a checkpoint, as failed downloads leave")
-    zipped = zipfile.is_zipfile(path)
-    if head.startswith(b"PK") and not zipped:
-        raise ValueError(f"{path}: cut short or damaged, as broken downloads and full disks leave")
+    zipped = _look(path)
     try:
-        if path.suffix == ".safetensors":
-            return safetensors.torch.load_file(path, device)
+        if path.suffix.lower() == ".safetensors" or tensors_header(path):
+            return safetensors.torch.load_file(path, str(device))
         with torch.serialization.safe_globals(_STAND_INS):
             return torch.load(path, map_location=device, weights_only=True, mmap=mapped and zipped)
     except (MemoryError, torch.OutOfMemoryError):  # says nothing of the file
         raise
     except pickle.UnpicklingError as error:
         raise ValueError(
-            f"{path}: refused: more than weights in it, or damaged: {_first(error)}"
+            f"{path}: refused: more than weights in it, or damaged: {reason(error)}"
         ) from error
     except Exception as error:  # a damaged file can make its reader stumble over anything
-        raise ValueError(f"{path}: cut short, damaged or no checkpoint: {_first(error)}") from error
+        raise ValueError(f"{path}: cut short, damaged or no checkpoint: {reason(error)}") from error
 
 
-def load_weights(model, weights, path):
+def _look(path):
+    """Whether a file is a zip archive; ValueError for what can be told from its first bytes."""
+    with path.open("rb") as file:
+        head = file.read(512)
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+        raise ValueError(f"{path}: a web page, not a checkpoint, as failed downloads leave")
+    if head.startswith(b"version https://git-lfs"):
+        raise ValueError(
+            f"{path}: a pointer of Git LFS, not the weights themselves: run `git lfs pull`"
+        )
+    zipped = zipfile.is_zipfile(path)
+    if head.startswith(b"PK") and not zipped:
+        raise ValueError(f"{path}: cut short or damaged, as broken downloads and full disks leave")
+    if zipped and head.startswith(b"PK"):
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+        if any(one.filename.endswith("/constants.pkl") for one in members):
+            raise ValueError(
+                f"{path}: a TorchScript archive, which holds code and is not read: save the "
+                "model's state dict; OpenAI's own models are ViT-B-32-quickgelu:openai and the like"
+            )
+        if sum(one.file_size for one in members) > path.stat().st_size:
+            raise ValueError(f"{path}: compressed, which no checkpoint of torch.save is")
+    return zipped
+
+
+def load_weights(model: nn.Module, weights: dict[str, torch.Tensor], path: str | Path) -> None:
     """Put weights into a model that has to take exactly these.
 
     Parameters
     ----------
     model : torch.nn.Module
     weights : dict of str to tensor
+        The scalars and buffers in `IDLE` may be left over.
     path : str or Path
         Where they come from, for the messages.
 
@@ -127,6 +199,7 @@ def load_weights(model, weights, path):
         When keys are missing or left over, or shapes differ.
     """
     expected = model.state_dict()
+    weights = {name: one for name, one in weights.items() if name in expected or name not in IDLE}
     for scalar in ["logit_scale", "logit_bias"]:  # of shape () or (1,) by the model's age
         if scalar in weights and scalar in expected and weights[scalar].numel() == 1:
             weights = weights | {scalar: weights[scalar].reshape(expected[scalar].shape)}
@@ -150,8 +223,15 @@ def load_weights(model, weights, path):
 def _some(names, most=3):
     """The first few names, and how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(str(name) for name in names[:most]) + more
+    return ", ".join(str(name)[:100] for name in names[:most]) + more
 
 
-def _first(error, most=200):
-    return next(iter(str(error).splitlines()), type(error).__name__)[:most]
+def reason(error: BaseException, most: int = 300) -> str:
+    """A reader's error in one line, without the advice to switch its caution off."""
+    text = str(error)
+    if refused := re.search(r"GLOBAL ([\w.]+)", text):
+        return f"it names {refused[1]}"
+    advice = re.compile(r"weights.only|trust|safe_globals|weights only", re.IGNORECASE)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    plain = [line for line in lines if not advice.search(line)]
+    return (" ".join(plain) or type(error).__name__)[:most]

@@ -264,7 +264,7 @@ class _Record:
         self.board = SummaryWriter(folder, purge_step=start + 1)  # hides what is trained again
 
     def epoch(self, history, projections, optimiser):
-        from featpurity.models.load import save_projections
+        from featpurity.models.projections import save_projections
 
         last, table = history[-1], pd.DataFrame(history)
         log.info("epoch %s", "  ".join(f"{name} {value:.5g}" for name, value in last.items()))

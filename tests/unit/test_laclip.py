@@ -154,19 +154,17 @@ def test_the_twelve_names_have_addresses_and_architectures(shared):
 
 
 def test_names_tell_architectures():
-    found = {name: laclip.laclip_architecture(name) for name in laclip.URLS}
+    found = {name: laclip.architecture_of(name) for name in laclip.URLS}
     assert all(value in open_clip.list_models() for value in found.values() if value)
     assert found["cc12m_laclip"] is None and found["laion400m_clip_vitl14"] == "ViT-L-14-quickgelu"
     assert (
-        laclip.laclip_architecture("laion400m_laclip")
-        == "ViT-B-32"
-        == found["laion400m_laclip_vitb32"]
+        laclip.architecture_of("laion400m_laclip") == "ViT-B-32" == found["laion400m_laclip_vitb32"]
     )
     with pytest.raises(ValueError, match="did you mean 'cc12m_laclip'"):
         laclip.fetch("cc12m_laclipp")
 
 
-@pytest.mark.parametrize("ask", [load_model, names.model_source, names.file_of])
+@pytest.mark.parametrize("ask", [load_model, names.resolve])
 @pytest.mark.parametrize(
     "architecture, file, wanted",
     [
@@ -193,9 +191,11 @@ def test_a_published_file_under_another_activation_is_refused(
         f"load {wanted}:{path}"
     )
     assert names.files_of(f"{architecture}:{path}") == []
-    assert names.file_of(f"{wanted}:{path}") == (path, wanted)
+    found = names.resolve(f"{wanted}:{path}")
+    assert (found.file, found.architecture) == (path, wanted)
     renamed = path.rename(tmp_path / "mine.pt")  # of which nothing is known
-    assert names.file_of(f"{architecture}:{renamed}") == (renamed, architecture)
+    found = names.resolve(f"{architecture}:{renamed}")
+    assert (found.file, found.architecture) == (renamed, architecture)
 
 
 class Server(BaseHTTPRequestHandler):

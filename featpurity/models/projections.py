@@ -1,0 +1,68 @@
+"""Fine-tuned projections in a small file, which stand on the trunks of another model."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from featpurity.files import tensors_header, write_tensors
+from featpurity.models.clip import ClipModel
+from featpurity.models.names import PROJECTIONS, known
+from featpurity.models.weights import read_weights
+
+NEURONS, BIASES = ["image_neurons", "text_neurons"], ["image_bias", "text_bias"]
+KEYS = ["image_key", "text_key"]
+
+
+def save_projections(
+    path: str | Path,
+    clip: ClipModel,
+    image_neurons: torch.Tensor,
+    text_neurons: torch.Tensor,
+    **metadata: Any,
+) -> None:
+    """Write fine-tuned projections as a small file that `load_model` reads back.
+
+    The file says which model they stand on, and finds it again where both were moved together.
+
+    Parameters
+    ----------
+    path : str or Path
+    clip : ClipModel
+        The model they stand on; its biases, where it has some, are written too.
+    image_neurons, text_neurons : float tensors of shape (d, width_I) and (d, width_T)
+    **metadata
+        Kept as text in the file's header.
+
+    Raises
+    ------
+    ValueError
+        When the neurons do not fit the model or are not finite.
+    """
+    tuned, record = clip.with_projections(image_neurons, text_neurons), known(clip.base)
+    tensors = {name: getattr(tuned, name) for name in NEURONS + BIASES}
+    tensors = {name: one.cpu() for name, one in tensors.items() if one is not None}
+    header = {name: str(value) for name, value in metadata.items()}
+    header |= {"kind": PROJECTIONS, "base": record.absolute if record else clip.base}
+    header |= dict(zip(KEYS, clip.trunk_keys))
+    if beside := record and record.beside(Path(path)):
+        header["base beside"] = beside
+    write_tensors(path, tensors, header)
+
+
+def read_projections(path: Path, clip: ClipModel) -> ClipModel:
+    """A model under the projections of a file; ValueError when they stand on other trunks."""
+    header, tensors = tensors_header(path)["__metadata__"], read_weights(path)
+    lost = [
+        *(key for key in KEYS if key not in header),
+        *(key for key in NEURONS if key not in tensors),
+    ]
+    if lost:
+        raise ValueError(
+            f"{path}: a file of fine-tuned projections, but it lacks {', '.join(lost)}"
+        )
+    if tuple(header[key] for key in KEYS) != clip.trunk_keys:
+        raise ValueError(f"{path} was fine-tuned on other trunk weights than {clip.base!r} has now")
+    return clip.with_projections(
+        **{name: tensors[name] for name in NEURONS + BIASES if name in tensors}
+    )
