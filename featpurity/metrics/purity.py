@@ -15,6 +15,8 @@ import math
 import torch
 import torch.nn.functional as F
 
+from featpurity.metrics.inputs import as_tensor
+
 
 def _check_neurons(neurons, name="neurons"):
     if not isinstance(neurons, torch.Tensor) or neurons.ndim != 2 or 0 in neurons.shape:
@@ -52,21 +54,50 @@ def cosine_matrix(neurons):
     return (unit @ unit.T).clamp(-1, 1).fill_diagonal_(0)  # (d, d)
 
 
-def avg_abs_cos(neurons):
+def neurons_of(projection):
+    """The neurons of a projection matrix as checkpoints keep it, one a row.
+
+    Parameters
+    ----------
+    projection : float tensor or array of shape (width, d)
+        As `visual.proj` and `text_projection` of OpenAI's, open_clip's and LaCLIP's models, whose
+        embeddings are ``trunk_features @ projection``. The weight of a `torch.nn.Linear` has its
+        neurons as rows already.
+
+    Returns
+    -------
+    neurons : float tensor of shape (d, width)
+    """
+    projection = as_tensor(projection, "projection", "shape (width, d)")
+    if projection.ndim != 2:
+        raise ValueError(f"projection: expected shape (width, d), got {tuple(projection.shape)}")
+    return projection.T.contiguous()
+
+
+def avg_abs_cos(neurons, d=None):
     """Average |cos| of one tower: the sum of |cosine_matrix| divided by d^2.
 
     The zero diagonal counts in the mean, as in the paper. Compare with `chance_level`, never with
-    0.
+    0. The paper's snippet takes the columns of a (width, d) matrix: here it is
+    ``avg_abs_cos(neurons_of(projection))``.
 
     Parameters
     ----------
     neurons : float tensor of shape (d, width)
+        A neuron a row. A (width, d) matrix gives another number.
+    d : int, optional
+        How many neurons the model has: other rows are then refused.
 
     Returns
     -------
     float
         In [0, 1); lower is purer.
     """
+    if d is not None and len(neurons) != d:
+        raise ValueError(
+            f"neurons: expected a neuron a row, {d} of them, got shape {tuple(neurons.shape)}; of "
+            "a matrix (width, d) take neurons_of(projection)"
+        )
     return cosine_matrix(neurons).abs().mean().item()
 
 
@@ -124,8 +155,11 @@ def purity_scores(image_neurons, text_neurons):
         In [0, 2 (d - 1)].
     """
     if len(image_neurons) != len(text_neurons):
+        turned = image_neurons.shape[1:] == text_neurons.shape[1:]
+        hint = "; of a matrix (width, d) take neurons_of(projection)" if turned else ""
         raise ValueError(
-            f"expected as many image as text neurons, got {len(image_neurons)} and {len(text_neurons)}"
+            f"expected as many image as text neurons, got {len(image_neurons)} and "
+            f"{len(text_neurons)}{hint}"
         )
     return cosine_matrix(image_neurons).abs().sum(1) + cosine_matrix(text_neurons).abs().sum(
         1

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from featpurity import avg_abs_cos, cosine_matrix, purity_order, purity_scores
+from featpurity.metrics import purity
 from featpurity.metrics.purity import avg_abs_cos_error, chance_level, low_purity_order, max_abs_cos
 
 
@@ -102,3 +103,18 @@ def test_jackknife_error_is_the_spread_of_fresh_draws():
     assert sum(errors) / 20 == pytest.approx(spread, rel=0.25)
     with pytest.raises(ValueError, match="at least 3, got 2"):
         avg_abs_cos_error(torch.eye(2))
+
+
+def test_a_projection_matrix_of_the_paper_s_scripts_is_turned():
+    projection = torch.randn(9, 4, generator=torch.Generator().manual_seed(2))  # (width, d)
+    unit = projection / projection.norm(dim=0, keepdim=True)
+    cosines = (unit.T @ unit).fill_diagonal_(0)  # as the paper's snippet has it
+    neurons = purity.neurons_of(projection.numpy())
+    assert neurons.shape == (4, 9)
+    assert avg_abs_cos(neurons, d=4) == pytest.approx(cosines.abs().mean().item(), abs=1e-6)
+    with pytest.raises(ValueError, match=r"neuron a row, 4 .*\(9, 4\); .* neurons_of\(projection"):
+        avg_abs_cos(projection, d=4)
+    with pytest.raises(ValueError, match="got 9 and 7; .* neurons_of"):
+        purity_scores(projection, torch.ones(7, 4))
+    with pytest.raises(ValueError, match=r"projection: expected shape \(width, d\), got \(4,\)"):
+        purity.neurons_of(torch.ones(4))
