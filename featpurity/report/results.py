@@ -113,29 +113,33 @@ def effect(claim, comparison, value, low, high, dataset="mean"):
     )
 
 
-def verdict(low, high):
-    """The rule for every claim, whose effect is positive when it is true: the 95 % interval
-    decides.
+def verdict(low, high, negligible=0.0):
+    """The rule for every claim: the 95 % interval of an effect that is positive when it is true.
+
+    Parameters
+    ----------
+    low, high : float
+        The 95 % interval of the effect.
+    negligible : float, default 0
+        The claim's bound, in the effect's unit: an interval that lies within it on both sides of 0
+        is of an effect too small to matter, whatever its sign.
+
+    Returns
+    -------
+    str
+        "holds", "does not hold" or "undecided", followed by ", negligible" where that is so.
     """
     if not low <= high:
         raise ValueError(f"expected an interval with low <= high, got {low} and {high}")
-    return "holds" if low > 0 else "does not hold" if high < 0 else "undecided"
-
-
-def _asset(name):
-    return yaml.safe_load((files("featpurity") / "assets" / name).read_text(encoding="utf-8"))
+    if not negligible >= 0:
+        raise ValueError(f"negligible: expected a bound of 0 or more, got {negligible}")
+    said = "holds" if low > 0 else "does not hold" if high < 0 else "undecided"
+    return said + ", negligible" * (-negligible < low and high < negligible)
 
 
 def load_claims():
-    """The paper's claims: dicts with id, experiment, statement, effect, interval and published."""
-    return _asset("claims.yaml")
-
-
-def load_published():
-    """The paper's own tables of experiments 1 and 3, by experiment; nothing in them was measured
-    here.
-    """
-    return _asset("published.yaml")
+    """The paper's claims, dicts in the order of the chapters; the file says what each key means."""
+    return yaml.safe_load((files("featpurity") / "assets/claims.yaml").read_text(encoding="utf-8"))
 
 
 def judge(effects):
@@ -149,25 +153,18 @@ def judge(effects):
     Returns
     -------
     DataFrame
-        Columns experiment, statement, comparison, effect, low, high, verdict, published, in the
-        order of the claims. A claim that nothing measured has the verdict "not measured".
+        Columns claim, experiment, statement, unit, negligible, published, comparison, effect, low,
+        high and verdict, in the order of the claims. A claim that nothing measured has one row with
+        the verdict "not measured".
     """
     rows = []
     for claim in load_claims():
-        about = {key: claim[key] for key in ("experiment", "statement")}
+        keys = ("experiment", "statement", "unit", "negligible", "published")
+        about = {"claim": claim["id"], **{key: claim[key] for key in keys}}
         measured = effects[(effects.claim == claim["id"]) & (effects.dataset == "mean")]
-        for row in measured.itertuples():
-            rows.append(
-                {
-                    **about,
-                    "comparison": row.comparison,
-                    "effect": row.effect,
-                    "low": row.low,
-                    "high": row.high,
-                    "verdict": verdict(row.low, row.high),
-                    "published": claim["published"],
-                }
-            )
+        for row in measured[["comparison", "effect", "low", "high"]].to_dict("records"):
+            said = verdict(row["low"], row["high"], claim["negligible"])
+            rows.append({**about, **row, "verdict": said})
         if measured.empty:
-            rows.append({**about, "verdict": "not measured", "published": claim["published"]})
+            rows.append({**about, "verdict": "not measured"})
     return pd.DataFrame(rows)

@@ -1,0 +1,121 @@
+"""What the paper's authors published, as tidy tables; nothing in them was measured here.
+
+The numbers are in `assets/published.yaml`, with where each comes from. Those of figures were read
+from their pixels and have a reading error."""
+
+from importlib.resources import files
+
+import pandas as pd
+import yaml
+
+STRATEGIES = ("high_purity", "random", "low_purity")
+RATIOS = (0.0, 0.8)  # the paper's range of misalignment, over which claims are compared
+
+
+def load_published():
+    """All published numbers, nested as in the file, whose comments say what each is."""
+    text = (files("featpurity") / "assets/published.yaml").read_text(encoding="utf-8")
+    return yaml.safe_load(text)
+
+
+def published_curves():
+    """Experiment 2: accuracy and silhouette with some of 512 neurons kept.
+
+    Returns
+    -------
+    DataFrame
+        One row a data set, measure ("accuracy", a share of images, or "silhouette"), strategy
+        ("high_purity", "random", "low_purity") and number of neurons: columns dataset, measure,
+        strategy, kept, share_kept (of the neurons), value, error (of the reading, in the value's
+        unit), constant (whether the line has one value at all numbers of neurons) and
+        shown_in_readme.
+    """
+    published = load_published()["experiment_2"]
+    rows = []
+    for measure in ("accuracy", "silhouette"):
+        for dataset, curves in published[measure].items():
+            for strategy in STRATEGIES:
+                curve = curves[strategy]
+                for kept, value, error in zip(published["kept"], curve["value"], curve["error"]):
+                    rows.append(
+                        dict(
+                            dataset=dataset,
+                            measure=measure,
+                            strategy=strategy,
+                            kept=kept,
+                            share_kept=kept / published["neurons"],
+                            value=value,
+                            error=error,
+                            constant=strategy == "random"
+                            and dataset in published["constant_random"],
+                            shown_in_readme=dataset in published["shown_in_readme"],
+                        )
+                    )
+    return pd.DataFrame(rows)
+
+
+def published_orders(curves=None):
+    """How often one strategy's point lies above another's in the published curves.
+
+    Two points are within the reading error when they differ by no more than the sum of theirs.
+
+    Parameters
+    ----------
+    curves : DataFrame, optional
+        Rows of `published_curves`.
+
+    Returns
+    -------
+    DataFrame
+        Columns measure, data_sets ("all" or "shown in the README"), compared, above, within,
+        below and points.
+    """
+    curves = published_curves() if curves is None else curves
+    pairs = [("high_purity", "low_purity"), ("high_purity", "random"), ("low_purity", "random")]
+    groups = {"all": curves, "shown in the README": curves[curves.shown_in_readme]}
+    rows = []
+    for measure in ("accuracy", "silhouette"):
+        for name, chosen in groups.items():
+            wide = chosen[chosen.measure == measure].pivot(
+                index=["dataset", "kept"], columns="strategy", values=["value", "error"]
+            )
+            for one, other in pairs:
+                difference = wide["value"][one] - wide["value"][other]
+                error = wide["error"][one] + wide["error"][other]
+                above, below = (difference > error).sum(), (difference < -error).sum()
+                rows.append(
+                    dict(
+                        measure=measure,
+                        data_sets=name,
+                        compared=f"{one} against {other}".replace("_", " "),
+                        above=above,
+                        within=len(wide) - above - below,
+                        below=below,
+                        points=len(wide),
+                    )
+                )
+    return pd.DataFrame(rows)
+
+
+def published_theory():
+    """Figure 1 of the paper, its simulation.
+
+    Returns
+    -------
+    DataFrame
+        One row a measure ("accuracy", "silhouette", "features", "magnitude"), texts ("raw" or
+        "filtered") and probability of a spurious feature: columns measure, texts, probability,
+        value and error.
+    """
+    published = load_published()["theory"]
+    probabilities = published.pop("probability")
+    return pd.concat(
+        [
+            pd.DataFrame(
+                dict(measure=measure, texts=texts, probability=probabilities, **curves[texts])
+            )
+            for measure, curves in published.items()
+            for texts in ("raw", "filtered")
+        ],
+        ignore_index=True,
+    )
