@@ -1,7 +1,7 @@
 """Experiment 3: projections fine-tuned on captions of which a share changed places.
 
-Each fine-tuned model is asked what experiment 1 asks, and every measure gets a slope against the
-ratio of swapped captions, one a seed: their spread is the interval.
+Each fine-tuned model is asked what experiment 1 asks, and every measure gets a straight line
+against the ratio of swapped captions, one a seed: their spread is the interval.
 """
 
 import json
@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 from featpurity.experiments.inputs import embed, has_silhouette
 from featpurity.metrics import intervals, purity, silhouette, zeroshot
 from featpurity.models.load import load_model
-from featpurity.report import results
+from featpurity.report import published, results
 
 NAMED = {"similarity": "swaps by similarity", "random": "random swaps"}
 # Each claim's measure, and the sign that makes its slope positive when the claim is true.
@@ -102,12 +102,16 @@ def measure_model(towers, embedded):
 
 
 def slopes(means: pd.DataFrame) -> pd.DataFrame:
-    """Slopes against the ratio, signed for the claims, with Student's t over the seeds."""
-    rows = []
+    """Changes over the paper's range of ratios along a straight line, with Student's t over seeds.
+
+    They are signed for the claims. The line goes through all ratios that were run.
+    """
+    rows, span = [], published.RATIOS[1] - published.RATIOS[0]
     for claim, (column, sign) in CLAIMS.items():
         for kind, part in means.groupby("kind", sort=False):
             of_seeds = [
-                sign * intervals.slope(one.ratio, one[column]) for _, one in part.groupby("seed")
+                sign * span * intervals.slope(one.ratio, one[column])
+                for _, one in part.groupby("seed")
             ]
             if pd.notna(of_seeds).all():
                 value, ends = sum(of_seeds) / len(of_seeds), intervals.t_interval(of_seeds)
