@@ -17,15 +17,17 @@ import yaml
 SCENES = ["shape", "colour", "background", "texture", "size", "position"]
 EXPERIMENTS = ["01_clip_vs_laclip", "02_neuron_pruning", "03_misalignment"]
 LADDER, FILTER, ONLINE = "04_data_quality_ladder", "05_caption_filter", "06_online_and_cached"
-CLAIMS = "07_claims"
-JUDGED = [*EXPERIMENTS, FILTER]  # what the claims are about
+CLAIMS, THEORY = "07_claims", "09_theory"
+JUDGED = [*EXPERIMENTS, FILTER, THEORY]  # what the claims are about
 PAIRED = [EXPERIMENTS[2], FILTER, ONLINE]  # train on image-caption pairs
 SEVERAL = {
     "seeds": [EXPERIMENTS[2], FILTER, ONLINE],
     "ratios": [EXPERIMENTS[2], ONLINE],
+    "spurious_features": [THEORY],
+    "simulation_seeds": [THEORY],
 }  # for intervals and slopes
 CHOICES = {
-    "chapters": [*EXPERIMENTS, LADDER, FILTER, ONLINE, CLAIMS],
+    "chapters": [*EXPERIMENTS, LADDER, FILTER, ONLINE, THEORY, CLAIMS],
     "preprocess": ["native", "paper", "paper-bicubic"],
     "precision": ["fp32", "bf16", "fp16"],
     "class_names": ["words", "raw"],
@@ -88,6 +90,9 @@ class Profile:
     kinds: list[str] = field(default_factory=lambda: ["similarity", "random"])
     caption_shards: int = 1  # jobs that find the nearest captions; more for millions of pairs
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
+    # probabilities of a spurious feature in the texts of the simulated theory, and its seeds
+    spurious_features: list[float] = field(default_factory=lambda: [0.0, 0.1, 0.2, 0.3, 0.4, 0.5])
+    simulation_seeds: list[int] = field(default_factory=lambda: [1, 2, 3, 4, 5])
     epochs: int = 10
     batch_size: int = 1024  # the paper's 256 on each of 4 GPUs
     learning_rate: float = 1.0e-3
@@ -128,6 +133,7 @@ class Profile:
             LADDER: self.ladder_models,
             FILTER: [self.filter_model],
             ONLINE: [self.finetune_model],
+            THEORY: [],
             CLAIMS: [],
         }[chapter]
 
@@ -222,6 +228,8 @@ def _check_values(profile):
         "mistaken",
         "kinds",
         "seeds",
+        "spurious_features",
+        "simulation_seeds",
         "kept",
     ]:
         values = getattr(profile, key)
@@ -256,6 +264,11 @@ def _check_values(profile):
     for key in ["ratios", "mistaken"]:
         if any(not 0 <= share <= 1 for share in getattr(profile, key)):
             raise ValueError(f"{key} are shares and lie in [0, 1], got {getattr(profile, key)}")
+    if any(not 0 <= probability <= 0.5 for probability in profile.spurious_features):
+        raise ValueError(
+            "spurious_features are probabilities and lie in [0, 0.5], "
+            f"got {profile.spurious_features}"
+        )
     lowest = {
         "n_pairs": 2,
         "epochs": 1,
@@ -276,9 +289,10 @@ def _check_values(profile):
         raise ValueError(
             f"caption_shards must be at most n_pairs, got {profile.caption_shards} for {profile.n_pairs}"
         )
-    if min(profile.seeds) < 0 or min(profile.kept or [1]) < 1:
+    if min(profile.seeds + profile.simulation_seeds) < 0 or min(profile.kept or [1]) < 1:
         raise ValueError(
-            f"seeds are 0 or more and kept 1 or more, got {profile.seeds} and {profile.kept}"
+            f"seeds and simulation_seeds are 0 or more and kept 1 or more, got {profile.seeds}, "
+            f"{profile.simulation_seeds} and {profile.kept}"
         )
     if not 0 < profile.learning_rate < math.inf or not 0 <= profile.weight_decay < math.inf:
         raise ValueError(

@@ -22,6 +22,7 @@ CHAPTERS = (
     "05_caption_filter",
     "06_online_and_cached",
     "07_claims",
+    "09_theory",
 )
 CAPTION = "Cosines between neurons; <b>not</b> a real model & not measured."
 

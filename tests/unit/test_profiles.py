@@ -34,6 +34,7 @@ def test_the_demo_profile_is_the_defaults():
     assert demo == Profile(chapters=demo.chapters) and set(demo.chapters) == {
         *Profile().chapters,
         "05_caption_filter",
+        "09_theory",
     }
 
 
@@ -58,6 +59,7 @@ BAD_VALUES = {
     "learning_rate": ("1e-3", "write 1.0e-3"),
     "weight_decay": (float("nan"), "weight_decay 0 or more"),
     "ratios": ([0.1, 1.2], r"lie in \[0, 1\]"),
+    "spurious_features": ([0.0, 0.6], r"lie in \[0, 0.5\], got \[0.0, 0.6\]"),
     "kinds": (["similar"], "did you mean 'similarity'"),
     "seeds": ([1, 1], "none twice"),
     "datasets": ([], "at least one value"),
@@ -120,6 +122,8 @@ def test_chapters_say_which_models_are_needed():
         ("05_caption_filter", "seeds"),
         ("06_online_and_cached", "ratios"),
         ("06_online_and_cached", "seeds"),
+        ("09_theory", "spurious_features"),
+        ("09_theory", "simulation_seeds"),
     ],
 )
 def test_chapters_with_intervals_or_slopes_need_two_seeds_or_ratios(chapter, key):
