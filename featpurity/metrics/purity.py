@@ -15,20 +15,28 @@ import math
 import torch
 import torch.nn.functional as F
 
-from featpurity.metrics.inputs import as_tensor
+from featpurity.metrics.inputs import as_float, as_tensor
+
+# Directions that `expected_abs_cos` averages over, and the steps of its integral (of log t).
+DIRECTIONS = 4096
+STEPS = torch.linspace(-21, 28, 197, dtype=torch.float64)
 
 
-def _check_neurons(neurons, name="neurons"):
-    if not isinstance(neurons, torch.Tensor) or neurons.ndim != 2 or 0 in neurons.shape:
-        came = tuple(neurons.shape) if isinstance(neurons, torch.Tensor) else type(neurons).__name__
-        raise ValueError(f"{name}: expected a tensor of shape (d, width), got {came}")
+def check_neurons(neurons, name="neurons"):
+    """Neurons (d, width) as a tensor; a ValueError for other shapes, NaN, or a neuron of norm 0."""
+    neurons = as_tensor(neurons, name, "shape (d, width)")
+    if neurons.ndim != 2 or 0 in neurons.shape:
+        raise ValueError(
+            f"{name}: expected a tensor of shape (d, width), got {tuple(neurons.shape)}"
+        )
     if not torch.isfinite(neurons).all():
         raise ValueError(f"{name}: expected finite weights, got NaN or infinity")
     dead = (neurons.norm(dim=1) == 0).nonzero().flatten().tolist()
     if dead:
         raise ValueError(
-            f"{name}: a neuron of norm 0 has no direction, got {len(dead)} of them (first: {dead[0]})"
+            f"{name}: a neuron of norm 0 has no direction, got {len(dead)} (first: {dead[0]})"
         )
+    return as_float(neurons)
 
 
 def cosine_matrix(neurons):
@@ -49,8 +57,7 @@ def cosine_matrix(neurons):
     ValueError
         For another shape, NaN or infinite weights, or a neuron of norm 0.
     """
-    _check_neurons(neurons)
-    unit = F.normalize(neurons.float(), dim=1)  # (d, width)
+    unit = F.normalize(check_neurons(neurons), dim=1)  # (d, width)
     return (unit @ unit.T).clamp(-1, 1).fill_diagonal_(0)  # (d, d)
 
 
@@ -120,6 +127,51 @@ def avg_abs_cos_error(neurons):
     )  # mean |cos| of the pairs that are left
     variance = (d - 1) / d * (without_one - without_one.mean()).square().sum()
     return (d - 1) / d * variance.sqrt().item()
+
+
+def expected_abs_cos(neurons):
+    """Average |cos| expected over random rotations of the shared space, from the spectrum alone.
+
+    A rotation R turns the neurons W into RW, whose rows i and j have the cosine
+    r_i G r_j / sqrt(r_i G r_i . r_j G r_j), with r_i and r_j orthonormal and G = W W^T. Only G's
+    eigenvalues g matter, as R is uniform. Given r_i = r, the vector r_j may be any normal vector x
+    orthogonal to r, as its length cancels. With 1 / sqrt(q) the integral of
+    exp(-t q / 2) / sqrt(2 pi t) over t, the mean over x is that of a normal law:
+
+        E|cos| = 1 / (pi sqrt(a)) . integral of sqrt((a - c / b) / b) / prod sqrt(1 + t g_k) dt / t,
+
+    where a = sum r_k^2 g_k, b = sum r_k^2 / (1 + t g_k) and c = sum r_k^2 g_k / (1 + t g_k). The
+    integral is exact to about 1e-4 (trapezoids in log t); the mean over r is that of `DIRECTIONS`
+    random ones, with a standard error below 1 % of it.
+
+    Parameters
+    ----------
+    neurons : float tensor or array of shape (d, width)
+        As they are: their lengths matter to what a rotation makes of them.
+
+    Returns
+    -------
+    float
+        In [0, 1), the zero diagonal counted as in `avg_abs_cos`. The same number for any rotation
+        of the neurons.
+    """
+    neurons = check_neurons(neurons).double().cpu()
+    d = len(neurons)
+    if d == 1:
+        return 0.0
+    eigenvalues = torch.zeros(d, dtype=torch.float64)
+    squared = torch.linalg.svdvals(neurons).square()
+    eigenvalues[: len(squared)] = squared / squared.sum()
+    generator = torch.Generator().manual_seed(0)
+    directions = torch.randn(DIRECTIONS, d, generator=generator, dtype=torch.float64)
+    shares = F.normalize(directions, dim=1).square()  # (directions, d)
+    shrunk = 1 / (1 + STEPS.exp() * eigenvalues[:, None])  # (d, steps)
+    a = (shares @ eigenvalues)[:, None]  # (directions, 1)
+    b = shares @ shrunk  # (directions, steps)
+    c = shares @ (eigenvalues[:, None] * shrunk)
+    spread = ((a - c / b).clamp(min=0) / b).sqrt() * shrunk.log().sum(0).div(2).exp()
+    given_direction = torch.trapezoid(spread, STEPS, dim=1) / (math.pi * a[:, 0].sqrt())
+    return (d - 1) / d * given_direction.mean().item()
 
 
 def max_abs_cos(neurons):
