@@ -2,13 +2,11 @@
 starts.
 """
 
-from pathlib import Path
-
 from featpurity.data.catalog import (
-    DATASETS,
     GENERATED_PAIRS,
     SCENES,
-    dataset_source,
+    SCENES_TEST,
+    find,
     pairs_source,
     rewrites_source,
 )
@@ -61,20 +59,11 @@ def plan(profile):
 
 def _passes(profile):
     """How many pictures go through an image tower, and the size of the features that they leave."""
-    from featpurity.data.datasets import SCENES_TEST, load_dataset  # late: brings torch
-
     sizes = (
         {"scenes": SCENES_TEST["n"]} if set(SCENES) & set(profile.datasets) else {}
     )  # all six ask about the same ones
     for name in set(profile.datasets) - set(SCENES):
-        path = Path(name.removeprefix("folder:")).expanduser()
-        sizes[name] = (
-            DATASETS[name][0]
-            if name in DATASETS
-            else len(load_dataset(name))
-            if path.exists()
-            else 0
-        )
+        sizes[name] = find(name, profile.data_root).images or 0
     passes = len(profile.models) * sum(sizes.values())
     views = {
         EXPERIMENTS[2]: profile.n_views if profile.augmented else 1,
@@ -107,7 +96,7 @@ def sources_of(profile):
         *(rewrites_source(name, root) for name in profile.rewrites),
     ]
     pairs = pairs if set(PAIRED) & set(profile.chapters) else []
-    return models, [dataset_source(name, root) for name in profile.datasets], pairs
+    return models, [find(name, root) for name in profile.datasets], pairs
 
 
 def check(profile):
@@ -150,11 +139,8 @@ def _check_files(profile):
     """Folders of class folders and files of pairs say what is wrong with them; images are listed,
     not opened.
     """
-    folders = [name for name in profile.datasets if name.startswith("folder:")]
     csv = profile.pairs not in GENERATED_PAIRS and set(PAIRED) & set(profile.chapters)
-    if folders or csv:
-        from featpurity.data import datasets, pairs  # late: brings torch
-    for name in folders:
-        datasets.load_dataset(name)
     if csv:
+        from featpurity.data import pairs  # late: brings torch
+
         pairs.load_pairs(profile.pairs, profile.data_root, profile.n_pairs, profile.rewrites)

@@ -1,297 +1,429 @@
-"""What the names in a profile stand for: where each model and data set comes from, how large it is, whether it is here.
+"""The catalogue of data sets: what each holds, how it is opened, where its files are looked for.
 
-Nothing is downloaded and no picture is opened. `check` refuses what cannot run; `featpurity.plan`
-tells what a run would fetch and compute.
+`find` says where a data set lies, and is what the reader, the plan and the check of a run go by.
+Nothing is downloaded and no picture is opened.
 """
 
+import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from torchvision import datasets as tv
+from featpurity.captions.synthetic import ATTRIBUTES
+from featpurity.data import class_folders, class_names, published
+from featpurity.data.class_folders import ClassFolders, list_class_folders, split_at_zip
+from featpurity.files import Source, below, data_folder, did_you_mean, digest, located, megabytes
 
-from featpurity.data.images import ImageArrays, ImageFiles, class_tree
-from featpurity.files import Source, below, data_folder, did_you_mean, digest, megabytes
-
-SCENES = [
-    f"scenes_{name}" for name in ["shape", "colour", "background", "texture", "size", "position"]
-]
-# name: (images that are classified, classes, megabytes to download, torchvision's folder below
-# data_root)
-DATASETS = {
-    "food101": (25_250, 101, 4_996, "food-101"),
-    "cifar10": (10_000, 10, 170, "cifar-10-batches-py"),
-    "cifar100": (10_000, 100, 169, "cifar-100-python"),
-    "caltech101": (8_677, 101, 137, "caltech101"),
-    "pets": (3_669, 37, 811, "oxford-iiit-pet"),
-    "stl10": (8_000, 10, 2_640, "stl10_binary"),
-    "dtd": (1_880, 47, 625, "dtd"),
-    "eurosat": (27_000, 10, 94, "eurosat"),
-    "imagenet": (50_000, 1_000, None, "imagenet"),  # behind a login: has to be put there by hand
-}
-GENERATED_PAIRS = [
-    "scenes",
-    "photos",
-]  # their captions are generated, so that it is known which are right
-
-
-def dataset_source(name, root=None):
-    """The source of a data set name; ValueError when nothing knows it."""
-    root = data_folder(root)
-    if name in SCENES:
-        return Source(name, "generated")
-    if name.startswith("folder:"):
-        path = Path(name.removeprefix("folder:")).expanduser()
-        return Source(
-            name,
-            "folder of class folders",
-            missing=None if path.exists() else f"there is no folder {path}",
-        )
-    if name not in DATASETS:
-        hint = did_you_mean(name, [*SCENES, *DATASETS])
-        raise ValueError(
-            f"unknown data set {name!r} ({hint}; a folder of class folders is folder:PATH)"
-        )
-    images, classes, megabytes, folder = DATASETS[name]
-    here = any((root / place).exists() for place in [folder, name, f"{name}_test.zip"])
-    here = here or (name == "cifar10" and (root / "test").is_dir())
-    missing = (
-        f"its photos have to be put into {root / folder} by hand"
-        if megabytes is None and not here
-        else None
-    )
-    return Source(name, f"{images:,} images, {classes} classes", 0 if here else megabytes, missing)
-
-
-def pairs_source(name, root=None):
-    """The source of image-caption pairs: a built-in name or a CSV."""
-    path, train = below(name, data_folder(root)), data_folder(root) / "cifar10_train.zip"
-    if name == "scenes":
-        return Source(name, "generated")
-    if name == "photos":
-        here = (
-            train.exists()
-            or (train.parent / "train").is_dir()
-            or dataset_source("cifar10", root).megabytes == 0
-        )
-        return Source(
-            name, "CIFAR-10's training photos with generated captions", 0 if here else 170
-        )
-    if path is None:
-        return Source(name, "CSV", missing=f"there is no such file, here or below {root or 'data'}")
-    return Source(name, f"CSV, {megabytes(path):.1f} MB")
-
-
-def rewrites_source(name, root=None):
-    """The source of a file of rewritten captions."""
-    path = below(name, data_folder(root))
-    if path is None:
-        return Source(
-            name,
-            "rewritten captions",
-            missing=f"there is no such file, here or below {root or 'data'}",
-        )
-    return Source(name, f"rewritten captions, {megabytes(path):.1f} MB")
-
-
-def data_state(name, root=None):
-    """Digest of the names, sizes and times of a data set's files: changes when a picture does.
-
-    Parameters
-    ----------
-    name : str
-        As for `featpurity.data.datasets.load_dataset`.
-    root : str or Path, optional
-        The folder of data sets.
-    """
-    if name in SCENES:
-        return "generated"
-    root = data_folder(root)
-    if name.startswith("folder:"):
-        places = [Path(name.removeprefix("folder:")).expanduser()]
-    else:
-        places = [root / DATASETS[name][3], root / name, root / f"{name}_test.zip"]
-        places += [root / "test"] if name == "cifar10" else []
-    facts = []
-    for place in places:
-        files = sorted(place.rglob("*")) if place.is_dir() else [place]
-        status = [(file, file.stat()) for file in files if file.is_file()]
-        facts += [(str(file), one.st_size, one.st_mtime_ns) for file, one in status]
-    return digest(facts)
-
-
-CIFAR10_CLASSES = [
-    "airplane",
-    "automobile",
-    "bird",
-    "cat",
-    "deer",
-    "dog",
-    "frog",
-    "horse",
-    "ship",
-    "truck",
-]
-# Caltech-101's folder names that do not read as words once the underscores are spaces.
-CALTECH_WORDS = {
-    "Faces": "off-center face",
-    "Faces_easy": "centered face",
-    "Leopards": "leopard",
-    "Motorbikes": "motorbike",
-    "airplanes": "airplane",
-    "binocular": "binoculars",
-    "car_side": "side of a car",
-    "cougar_body": "body of a cougar",
-    "cougar_face": "face of a cougar",
-    "crocodile_head": "head of a crocodile",
-    "flamingo_head": "head of a flamingo",
-    "hawksbill": "hawksbill turtle",
-    "water_lilly": "water lily",
-}
-
-
-def _spaced(name):
-    return name.replace("_", " ").strip()
-
-
-def _caltech_words(name):
-    return CALTECH_WORDS.get(name, _spaced(name))
-
-
-def _pet_words(name):  # torchvision's names are so already, those of class folders are not
-    return _spaced(name).title()
-
-
-def _camel_words(name):
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
-
-
-def _caltech_files(data):
-    folder = Path(data.root) / "101_ObjectCategories"
-    return [
-        folder / data.categories[label] / f"image_{i:04d}.jpg"
-        for label, i in zip(data.y, data.index)
-    ]
+SCENES = [f"scenes_{attribute}" for attribute in ATTRIBUTES]
+SCENES_TEST = {"n": 5000, "seed": 1_000_001}  # a seed of its own: no picture is trained on
+GENERATED_PAIRS = ["scenes", "photos"]  # captions of which it is known which are right
+FOLDER = "folder:"
+# Class folders that any data set may be kept as.
+_OWN_FOLDERS = ("{name}/{split}", "{name}_{split}.zip")
 
 
 @dataclass(frozen=True)
-class Known:
-    """How one of torchvision's data sets is read.
+class DataSet:
+    """One published data set.
 
     Attributes
     ----------
-    open : callable
-        open(root, split, download) gives torchvision's object.
-    labels, classes : callable
-        The labels and the raw class names of that object.
-    files : callable, optional
-        Its image files; without it the pixels lie in `.data`.
+    images, classes : int
+        Images that are classified, and their classes.
+    megabytes : float or None
+        To download; None where it has to be put in place by hand.
+    files : tuple of str
+        What torchvision's layout holds below the folder of data sets, as far as it is needed.
+    open : callable, optional
+        open(root, split, download) gives torchvision's object; without it class folders are read.
+    content : callable, optional
+        That object's (image files, labels, raw class names); without it the pixels lie in `.data`.
+    folders : tuple of str
+        Class folders below the folder of data sets that are read rather than torchvision's layout.
+    named : str
+        A pattern of their names, where others may lie at the same place.
     words : callable
         A raw class name as it reads in a sentence.
     axes : tuple of int
         Where `.data` keeps height, width and colour, behind the images.
+    several : bool
+        Whether an image may show several classes; its labels are then 0 or 1 for each class.
     """
 
-    open: Callable
-    labels: Callable
-    classes: Callable = lambda data: list(data.classes)
-    files: Callable | None = None
-    words: Callable = _spaced
+    images: int
+    classes: int
+    megabytes: float | None
+    files: tuple[str, ...] = ()
+    open: Callable | None = None
+    content: Callable | None = None
+    folders: tuple[str, ...] = _OWN_FOLDERS
+    named: str = ""
+    words: Callable = published.spaced
     axes: tuple[int, ...] = (1, 2, 3)
+    several: bool = False
 
 
-def _by_split(kind):
-    return lambda root, split, download: kind(root, split=split, download=download)
+@dataclass(frozen=True)
+class Found(Source):
+    """Where a data set lies, and what is known of it before it is read.
+
+    Attributes
+    ----------
+    kind : {"generated", "class folders", "torchvision", "absent"}
+    where : Path or None
+        The folder, the archive, or the root that holds torchvision's layout.
+    images, classes : int or None
+        None for a folder that is missing.
+    listed : ClassFolders or None
+        Its class folders, where it has them.
+    several : bool
+        Whether an image may show several classes.
+    """
+
+    kind: str = "absent"
+    where: Path | None = None
+    images: int | None = None
+    classes: int | None = None
+    listed: ClassFolders | None = field(default=None, repr=False)
+    several: bool = False
 
 
-def _by_train(kind):
-    return lambda root, split, download: kind(root, train=split == "train", download=download)
+_WORDNET = class_names.WORDNET.pattern + "$"
 
 
-def _undivided(kind):
-    return lambda root, split, download: kind(root, download=download)
+def _imagenet(images, classes, *folders, named=_WORDNET):
+    """ImageNet's classes, or some of them: behind a login, or not among torchvision's downloads."""
+    words = class_names.imagenet_word
+    return DataSet(images, classes, None, (), folders=folders, named=named, words=words)
 
 
-KNOWN = {
-    "food101": Known(
-        _by_split(tv.Food101), lambda data: data._labels, files=lambda data: data._image_files
+CATALOG = {
+    "food101": DataSet(
+        images=25_250,
+        classes=101,
+        megabytes=4_996,
+        files=("food-101/meta/test.json", "food-101/images"),
+        open=published.by_split("Food101"),
+        content=published.listed,
     ),
-    "cifar10": Known(_by_train(tv.CIFAR10), lambda data: data.targets),
-    "cifar100": Known(_by_train(tv.CIFAR100), lambda data: data.targets),
-    "caltech101": Known(
-        _undivided(tv.Caltech101),
-        lambda data: data.y,
-        lambda data: data.categories,
-        files=_caltech_files,
-        words=_caltech_words,
+    "cifar10": DataSet(
+        images=10_000,
+        classes=10,
+        megabytes=170,
+        files=("cifar-10-batches-py/batches.meta",),
+        open=published.by_train("CIFAR10"),
+        folders=(*_OWN_FOLDERS, "{split}"),
     ),
-    "pets": Known(
-        _by_split(tv.OxfordIIITPet),
-        lambda data: data._labels,
-        files=lambda data: data._images,
-        words=_pet_words,
+    "cifar100": DataSet(
+        images=10_000,
+        classes=100,
+        megabytes=169,
+        files=("cifar-100-python/meta",),
+        open=published.by_train("CIFAR100"),
     ),
-    "stl10": Known(_by_split(tv.STL10), lambda data: data.labels, axes=(2, 3, 1)),
-    "dtd": Known(
-        _by_split(tv.DTD), lambda data: data._labels, files=lambda data: data._image_files
+    "caltech101": DataSet(
+        images=8_677,
+        classes=101,
+        megabytes=137,
+        files=("caltech101/101_ObjectCategories",),
+        open=published.undivided("Caltech101"),
+        content=published.caltech,
+        words=published.caltech_words,
     ),
-    "eurosat": Known(
-        _undivided(tv.EuroSAT),
-        lambda data: data.targets,
-        words=_camel_words,
-        files=lambda data: [file for file, _ in data.samples],
+    "pets": DataSet(
+        images=3_669,
+        classes=37,
+        megabytes=811,
+        files=("oxford-iiit-pet/annotations/test.txt", "oxford-iiit-pet/images"),
+        open=published.by_split("OxfordIIITPet"),
+        content=published.pets,
+        words=published.pet_words,
     ),
+    "stl10": DataSet(
+        images=8_000,
+        classes=10,
+        megabytes=2_640,
+        files=("stl10_binary/test_X.bin", "stl10_binary/test_y.bin"),
+        open=published.by_split("STL10"),
+        axes=(2, 3, 1),
+    ),
+    "dtd": DataSet(
+        images=1_880,
+        classes=47,
+        megabytes=625,
+        files=("dtd/dtd/labels/test1.txt", "dtd/dtd/images"),
+        open=published.by_split("DTD"),
+        content=published.listed,
+    ),
+    "eurosat": DataSet(
+        images=27_000,
+        classes=10,
+        megabytes=94,
+        files=("eurosat/2750",),
+        open=published.undivided("EuroSAT"),
+        content=published.eurosat,
+        words=published.camel_words,
+    ),
+    "flowers102": DataSet(
+        images=6_149,
+        classes=102,
+        megabytes=345,
+        files=("flowers-102/setid.mat", "flowers-102/imagelabels.mat", "flowers-102/jpg"),
+        open=published.by_split("Flowers102"),
+        content=published.listed,
+    ),
+    "cars": DataSet(
+        images=8_041,
+        classes=196,
+        megabytes=None,
+        files=(
+            "stanford_cars/devkit/cars_meta.mat",
+            "stanford_cars/cars_test_annos_withlabels.mat",
+            "stanford_cars/cars_test",
+        ),
+        open=published.by_split("StanfordCars"),
+        content=published.cars,
+    ),
+    "sun397": DataSet(
+        images=108_754,
+        classes=397,
+        megabytes=37_000,
+        files=("SUN397/ClassName.txt",),
+        open=published.undivided("SUN397"),
+        content=published.sun,
+        words=published.sun_words,
+    ),
+    "fgvc_aircraft": DataSet(
+        images=3_333,
+        classes=100,
+        megabytes=2_754,
+        files=(
+            "fgvc-aircraft-2013b/data/images_variant_test.txt",
+            "fgvc-aircraft-2013b/data/images",
+        ),
+        open=published.by_split("FGVCAircraft"),
+        content=published.listed,
+    ),
+    "mnist": DataSet(
+        images=10_000,
+        classes=10,
+        megabytes=12,
+        files=("MNIST/raw/t10k-images-idx3-ubyte",),
+        open=published.by_train("MNIST"),
+        words=published.digit,
+    ),
+    "gtsrb": DataSet(
+        images=12_630,
+        classes=43,
+        megabytes=89,
+        files=("gtsrb/GT-final_test.csv", "gtsrb/GTSRB/Final_Test/Images"),
+        open=published.by_split("GTSRB"),
+        content=published.gtsrb,
+        words=published.gtsrb_words,
+    ),
+    "voc2007": DataSet(
+        images=4_952,
+        classes=20,
+        megabytes=451,
+        files=("VOCdevkit/VOC2007/ImageSets/Main/test.txt", "VOCdevkit/VOC2007/JPEGImages"),
+        open=published.voc_2007,
+        content=published.voc,
+        words=published.voc_words,
+        several=True,
+    ),
+    "imagenet": _imagenet(50_000, 1000, "imagenet/val", "imagenet", "val", "."),
+    "imagenetv2": _imagenet(
+        10_000,
+        1000,
+        "imagenetv2",
+        "imagenetv2-matched-frequency-format-val",
+        named=f"({class_names.WORDNET.pattern}|[0-9]+)$",
+    ),
+    "imagenet-r": _imagenet(30_000, 200, "imagenet-r"),
+    "imagenet-a": _imagenet(7_500, 200, "imagenet-a"),
+    "imagenet-sketch": _imagenet(50_889, 1000, "imagenet-sketch", "sketch"),
 }
 
 
-def read_known(name, root, split, download):
-    """Pictures, raw class names and labels of a data set in `KNOWN`; see `featpurity.data.datasets.load_dataset`.
+def names():
+    """Every name of a data set; besides, `folder:PATH` is any folder of class folders."""
+    return [*SCENES, *CATALOG]
 
-    Class folders in `root/NAME/SPLIT`, `root/NAME_SPLIT.zip` or (CIFAR-10) `root/SPLIT` come first,
-    then torchvision's layout, which is downloaded where it is missing and `download` allows.
+
+def find(name, root=None, split="test"):
+    """Where a data set lies, without opening a picture.
+
+    Parameters
+    ----------
+    name : str
+        One of `names()`, or `folder:PATH`, where PATH is a folder of class folders, a zip archive
+        of them, or a folder inside an archive: `folder:photos.zip/val`.
+    root : str or Path, optional
+        The folder of data sets; see `featpurity.files.data_folder`.
+    split : {"test", "train"}
+
+    Returns
+    -------
+    found : Found
+        `missing` says what has to be put in place, `megabytes` what is to be downloaded.
+
+    Raises
+    ------
+    ValueError, FileNotFoundError
+        For an unknown name, and for class folders that are not as they should be.
     """
-    known = KNOWN[name]
-    trees = [(root / name / split, ""), (root / f"{name}_{split}.zip", split)]
-    trees += [(root / split, "")] if name == "cifar10" else []
-    for source, inside in trees:
-        if source.exists():
-            images, folders, labels = class_tree(source, inside)
-            if name == "cifar10" and folders != CIFAR10_CLASSES:
-                expected = ", ".join(CIFAR10_CLASSES)
-                raise ValueError(
-                    f"{source}: expected the class folders {expected}, got {', '.join(folders)}"
-                )
-            return images, folders, labels
+    name, root = str(name), data_folder(root)
+    if name in SCENES:
+        size = {"images": SCENES_TEST["n"], "classes": len(ATTRIBUTES[name.split("_", 1)[1]])}
+        return Found(name, "generated", kind="generated", **size)
+    if name.startswith(FOLDER):
+        return _find_folder(name)
+    if name not in CATALOG:
+        raise unknown(name)
+    record = CATALOG[name]
+    places = [root / place.format(name=name, split=split) for place in record.folders]
+    for place in places:
+        if class_folders.holds_class_folders(place, pattern=record.named):
+            inside = _inside_published_zip(place, split)
+            return _from_class_folders(name, list_class_folders(place, inside), record)
+    size = {"images": record.images, "classes": record.classes, "several": record.several}
+    what = f"{record.images:,} images, {record.classes} classes"
+    if record.files and all(_is_there(root / file) for file in record.files):
+        return Found(name, what, kind="torchvision", where=root, **size)
+    missing = None
+    if record.megabytes is None:
+        first, *others = [root / file for file in record.files] or places
+        beside = f" (or into {', '.join(map(str, others))})" if others and not record.files else ""
+        missing = f"its photos have to be put into {first} by hand{beside}"
+    return Found(name, what, record.megabytes, missing, where=root, **size)
+
+
+def data_state(name, root=None):
+    """A text that changes when pictures of a data set are changed, added or removed.
+
+    It follows from the names, sizes and times of the files, none of which is opened.
+
+    Parameters
+    ----------
+    name, root
+        As in `find`.
+
+    Returns
+    -------
+    state : str
+        "absent" before a data set is downloaded; the fault, where `find` refuses it.
+    """
     try:
-        data = known.open(root, split, False)
-    except (RuntimeError, FileNotFoundError) as error:
-        if not download:
-            raise FileNotFoundError(f"{name}: not found below {root} ({error})") from None
-        data = known.open(root, split, True)
-    if known.files is None:
-        images = ImageArrays(data.data.transpose(0, *known.axes))
-    else:
-        images = ImageFiles(
-            root, [Path(file).relative_to(root).as_posix() for file in known.files(data)]
+        found = find(name, root)
+    except (ValueError, FileNotFoundError) as error:
+        return str(error)
+    if found.kind in {"generated", "absent"}:
+        return found.kind
+    if found.listed is None:
+        folders = {Path(file).parts[0] for file in CATALOG[found.name].files}
+        files = [file for folder in sorted(folders) for file in _all_files(found.where / folder)]
+        return digest([_file_state(file) for file in files])
+    listed = found.listed
+    if class_folders.is_zip(listed.source):
+        return digest((listed.inside, _file_state(listed.source)))
+    pictures = [_file_state(listed.source / name) for name in listed.names]
+    return digest((pictures, listed.class_names))
+
+
+def unknown(name):
+    """The ValueError for a name that no data set has, with what may have been meant."""
+    plain = {re.sub(r"[\W_]", "", one): one for one in names()}
+    meant = plain.get(re.sub(r"[\W_]", "", name.lower()))  # CIFAR-10, food-101
+    hint = f"did you mean {meant!r}?" if meant else did_you_mean(name, names())
+    if name and located(name).exists():
+        return ValueError(f"unknown data set {name!r}; for the pictures in it: {FOLDER + name!r}")
+    return ValueError(f"unknown data set {name!r} ({hint}; class folders are {FOLDER}PATH)")
+
+
+def _find_folder(name):
+    path = located(name.removeprefix(FOLDER))
+    source, inside = split_at_zip(path)
+    if not source.exists():
+        missing = f"there is no folder {path}"
+        return Found(name, "folder of class folders", missing=missing, where=path)
+    return _from_class_folders(name, list_class_folders(source, inside))
+
+
+def _from_class_folders(name, listed, record=None):
+    """What the plan says of class folders: how many pictures, and how the first ones are called."""
+    folders, shown = listed.folders, listed.folders
+    if record:
+        _refuse_other_folders(name, listed, record)
+    if record is None and listed.class_names is not None:
+        words = class_names.names_from_lines(
+            listed.class_names, folders, listed.where / class_folders.CLASS_NAMES
         )
-    return images, list(known.classes(data)), list(known.labels(data))
+        shown = [f"{folder}: {word}" for folder, word in zip(folders, words)]
+    first = ", ".join(shown[:3]) + (", ..." if len(shown) > 3 else "")
+    what = f"{len(listed.names):,} images, {len(folders)} classes ({first})"
+    if listed.left_out:
+        what += f"; left out: {class_folders.counted(listed.left_out)}"
+    size = {"images": len(listed.names), "classes": len(folders)}
+    return Found(name, what, kind="class folders", where=listed.where, listed=listed, **size)
 
 
-def read_imagenet(root):
-    """ImageNet's validation photos, a folder for each WordNet number; sorted, these are the 1,000 classes.
+def _inside_published_zip(place, split):
+    """The folder of the split inside `NAME_test.zip`, where the archive has one."""
+    within = class_folders.is_zip(place) and class_folders.holds_class_folders(place, split)
+    return split if within else ""
 
-    `root` is the folder that holds imagenet/, or itself ImageNet's, or its validation photos'.
-    """
-    places = [root / "imagenet" / "val", root / "imagenet", root / "val", root]
-    place = next((at for at in places if any(at.glob("n[0-9]*/"))), None)
-    if place is None:
-        raise FileNotFoundError(
-            f"imagenet: no class folders n01440764/, ... in {', '.join(map(str, places))}"
+
+def _is_there(path):
+    """Whether a path is a file that is not empty, or a folder that is not."""
+    return any(os.scandir(path)) if path.is_dir() else path.is_file() and path.stat().st_size > 0
+
+
+def _refuse_other_folders(name, listed, record):
+    folders = listed.folders
+    if name == "cifar10" and folders != published.CIFAR10_CLASSES:
+        raise ValueError(
+            f"{listed.where}: expected the class folders {', '.join(published.CIFAR10_CLASSES)}, "
+            f"got {', '.join(folders)}"
         )
-    images, folders, labels = class_tree(place)
-    if len(folders) != 1000 or not all(
-        folder[0] == "n" and folder[1:].isdigit() for folder in folders
-    ):
-        raise ValueError(f"{place}: expected 1000 class folders n01440764, ..., got {len(folders)}")
-    return images, folders, labels
+    if record.open is None and len(folders) != record.classes:
+        raise ValueError(
+            f"{listed.where}: expected {record.classes} class folders, as n01440764, "
+            f"got {len(folders)}"
+        )
+
+
+def _all_files(folder):
+    found = (Path(at) / file for at, _, files in os.walk(folder) for file in files)
+    return sorted(found)
+
+
+def _file_state(path):
+    """Name, size and time of change of a file; the name alone where it is gone."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return (str(path),)
+    return str(path), status.st_size, status.st_mtime_ns
+
+
+def pairs_source(name, root=None):
+    """The source of image-caption pairs: a built-in name or a CSV."""
+    if name == "scenes":
+        return Source(name, "generated")
+    if name == "photos":
+        photos = find("cifar10", root, "train")
+        return Source(name, "CIFAR-10's training photos with generated captions", photos.megabytes)
+    return _file_source(name, "CSV", root)
+
+
+def rewrites_source(name, root=None):
+    """The source of a file of rewritten captions."""
+    return _file_source(name, "rewritten captions", root)
+
+
+def _file_source(name, what, root):
+    path = below(name, data_folder(root))
+    if path is None:
+        return Source(name, what, missing=f"there is no such file, here or below {root or 'data'}")
+    return Source(name, f"{what}, {megabytes(path):.1f} MB")

@@ -1,23 +1,30 @@
-"""A name or a folder becomes labelled images; a name or a CSV becomes image-caption pairs. No model in here.
+"""A name or a folder becomes labelled images. No model in here.
 
-Splits are the paper's: the test split where there is one, all of Caltech-101 and EuroSAT.
+Splits are the paper's: the test split where there is one, all of Caltech-101, EuroSAT and SUN397.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import open_clip
+import numpy as np
 import torch
 
-from featpurity.data.catalog import KNOWN, read_imagenet, read_known
-from featpurity.data.images import class_tree, subset, subset_key, without_unreadable
-from featpurity.files import check_choice, data_folder, did_you_mean
+from featpurity.data import catalog
+from featpurity.data.catalog import CATALOG, find
+from featpurity.data.class_folders import CLASS_NAMES, counted
+from featpurity.data.class_names import folder_words, names_from_lines, read_class_names
+from featpurity.data.images import (
+    ImageArrays,
+    ImageFiles,
+    images_at,
+    rows_of,
+    subset,
+    without_unreadable,
+)
+from featpurity.files import check_choice, data_folder
 
-SCENES_TEST = {
-    "n": 5000,
-    "seed": 1_000_001,
-}  # apart from pre-training's seed: no picture is met twice
+LISTS = {".json", ".txt"}  # suffixes of the user's own lists of class names
 
 
 @dataclass(frozen=True)
@@ -30,31 +37,48 @@ class LabelledImages:
     classes : list of str
         Class names as they read in a sentence.
     labels : int64 tensor of shape (n,)
+        Or of shape (n, n_classes), 0 or 1, where a picture may show several classes.
     images : sequence of PIL RGB pictures
-    images_key : str
-        Changes when a picture does; data sets that share it share their stored features.
+        Its `key` is a digest of what the pictures hold.
     skipped : tuple of str
         Names of unreadable pictures that were left out on demand.
+    left_out : dict of str to int
+        How many pictures of the class folders are not read, by suffix or by where they lie.
     """
 
     name: str
     classes: list[str]
     labels: torch.Tensor
     images: Sequence
-    images_key: str
     skipped: tuple[str, ...] = ()
+    left_out: dict[str, int] = field(default_factory=dict)
 
     def __len__(self):
         return len(self.images)
 
     def __getitem__(self, i):
-        return self.images[i], int(self.labels[i])
+        label = self.labels[i]
+        return self.images[i], label if label.ndim else int(label)
+
+    @property
+    def images_key(self):
+        """Changes when a picture does; data sets that share it share their stored features."""
+        return self.images.key
 
     def subset(self, indices):
-        """The images at `indices`, with the classes as they are."""
-        indices = [int(i) for i in indices]
-        images, key = subset(self.images, indices), subset_key(self, indices)
-        return replace(self, labels=self.labels[indices], images=images, images_key=key)
+        """The images at `indices`, with the classes as they are.
+
+        Parameters
+        ----------
+        indices : slice, sequence of int, or boolean mask of shape (n,)
+
+        Raises
+        ------
+        ValueError
+            For a mask of another length and for rows out of range.
+        """
+        rows = rows_of(indices, len(self))
+        return replace(self, labels=self.labels[rows], images=subset(self.images, rows))
 
 
 def load_dataset(name, root=None, class_names="words", unreadable="raise", download=True):
@@ -63,16 +87,17 @@ def load_dataset(name, root=None, class_names="words", unreadable="raise", downl
     Parameters
     ----------
     name : str
-        `scenes_ATTRIBUTE` (generated), one of `KNOWN`, `imagenet`, or `folder:PATH` for any folder
-        (or zip archive) of class folders. A file `classes.txt` in the folder may hold display
-        names, one a line, in the sorted order of the class folders.
+        `scenes_ATTRIBUTE` (generated), another name of the catalogue
+        (`featpurity.data.catalog.names()`), or `folder:PATH` for any folder of class folders, or a
+        zip archive of them. A file `classes.txt` beside the class folders may hold display names.
     root : str or Path, default "data" in the project's root
         The folder of data sets: each in torchvision's own layout, or as class folders in
         `root/NAME/test/CLASS/` or inside `root/NAME_test.zip` (CIFAR-10's also in
         `root/test/CLASS/`).
-    class_names : {"words", "raw"}
+    class_names : {"words", "raw"}, or a path that ends in `.txt` or `.json`
         "words": as in a sentence, "Faces_easy" becomes "centered face". "raw": as torchvision (or a
-        folder) spells them, as in the paper's experiment 2.
+        folder) spells them, as in the paper's experiment 2. A file: see
+        `featpurity.data.class_names.read_class_names`.
     unreadable : {"raise", "skip"}
         "skip" opens every image file now, leaves the broken ones out, see `.skipped`. With "raise"
         they are named, all at once, before the features of the data set are computed.
@@ -89,69 +114,94 @@ def load_dataset(name, root=None, class_names="words", unreadable="raise", downl
         For an unknown name, a missing folder, a class without images, names that do not fit the
         folders.
     """
-    check_choice("class_names", class_names, ["words", "raw"])
+    if Path(class_names).suffix.lower() not in LISTS:
+        check_choice("class_names", class_names, ["words", "raw"])
     check_choice("unreadable", unreadable, ["raise", "skip"])
-    root = data_folder(root)
-    if name.startswith("folder:"):
-        folder = Path(name.removeprefix("folder:")).expanduser()
-        images, raw, labels = class_tree(folder)
-        words = _display_names(folder, raw)
-    elif name.startswith("scenes_"):
-        images, raw, labels = _scenes(name)
-        words = raw
-    elif name == "imagenet":
-        images, raw, labels = read_imagenet(root)
-        words = list(open_clip.IMAGENET_CLASSNAMES)
-    elif name in KNOWN:
-        images, raw, labels = read_known(name, root, "test", download)
-        words = [KNOWN[name].words(one) for one in raw]
-    else:
-        raise _unknown(name)
-    labels = torch.as_tensor(labels, dtype=torch.int64)
+    name, root = str(name), data_folder(root)
+    found = find(name, root)
+    images, raw, labels = _read(found, "test", download)
     dataset = LabelledImages(
-        name, words if class_names == "words" else raw, labels, images, images.key
+        name,
+        _display_names(found, raw, class_names),
+        torch.as_tensor(labels, dtype=torch.int64),
+        images,
+        left_out=found.listed.left_out if found.listed else {},
     )
     return without_unreadable(dataset) if unreadable == "skip" else dataset
 
 
 def left_out(datasets):
-    """A line for each data set (or set of pairs) of which unreadable images were skipped: how many,
-    and which.
+    """A line for each data set, or set of pairs, that leaves pictures out: how many and which."""
+    lines = []
+    for one in datasets:
+        if one.skipped:
+            skipped = ", ".join(one.skipped)
+            lines.append(f"{one.name}: {len(one.skipped)} unreadable images left out: {skipped}")
+        if others := getattr(one, "left_out", None):
+            lines.append(f"{one.name}: left out, since they are not read: {counted(others)}")
+    return lines
+
+
+def read_known(name, root, split="test", download=True):
+    """Pictures, raw class names and labels of a data set of the catalogue, or of `folder:PATH`.
+
+    Class folders come first, then torchvision's layout, which is downloaded where it is missing
+    and `download` allows.
+
+    Parameters
+    ----------
+    name, root, split
+        As in `find`.
+    download : bool
+
+    Returns
+    -------
+    images : sequence of PIL RGB pictures
+    classes : list of str
+    labels : list of int, or of lists of 0 and 1
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        For what is missing, and as `find`.
     """
-    return [
-        f"{one.name}: {len(one.skipped)} unreadable images left out: {', '.join(one.skipped)}"
-        for one in datasets
-        if one.skipped
-    ]
+    return _read(find(name, root, split), split, download)
 
 
-def dataset_names():
-    """Every name that `load_dataset` knows, folders apart."""
-    from featpurity.data import scenes
-
-    return [*(f"scenes_{attribute}" for attribute in scenes.ATTRIBUTES), *KNOWN, "imagenet"]
-
-
-def _display_names(path, folders):
-    """The names in the file `classes.txt` of a folder of class folders; without one, the folders'
-    own.
-    """
-    listed = path / "classes.txt"
-    if not listed.is_file():
-        return folders
+def _read(found, split, download):
+    """Pictures, raw class names and labels from where `find` found them."""
+    if found.kind == "generated":
+        return _scenes(found.name)
+    if found.listed:
+        listed = found.listed
+        return images_at(listed.source, listed.names), listed.folders, listed.labels
+    if found.missing:
+        raise FileNotFoundError(f"{found.name}: {found.missing}")
+    record, root = CATALOG[found.name], found.where
     try:
-        names = [
-            line.strip()
-            for line in listed.read_text(encoding="utf-8-sig").splitlines()
-            if line.strip()
-        ]
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{listed}: expected UTF-8, got {error}") from None
-    if len(names) != len(folders):
-        raise ValueError(
-            f"{listed} names {len(names)} classes, but {path} has {len(folders)} class folders"
-        )
-    return names
+        data = record.open(root, split, False)
+    except (RuntimeError, FileNotFoundError) as error:
+        if not download:
+            raise FileNotFoundError(f"{found.name}: not found below {root} ({error})") from None
+        data = record.open(root, split, True)
+    if record.content is None:
+        return _pixels(data.data, record.axes), list(data.classes), _labels(data)
+    files, labels, classes = record.content(data)
+    names = [Path(file).relative_to(root).as_posix() for file in files]
+    return ImageFiles(root, names), list(classes), list(labels)
+
+
+def _pixels(data, axes):
+    """Pictures from an array or tensor with colours, or of greys of shape (n, height, width)."""
+    pixels = np.asarray(data)
+    if pixels.ndim == 3:
+        return ImageArrays(np.repeat(pixels[..., None], 3, axis=3))
+    return ImageArrays(pixels.transpose(0, *axes))
+
+
+def _labels(data):
+    labels = data.labels if hasattr(data, "labels") else data.targets
+    return np.asarray(labels).tolist()
 
 
 def _scenes(name):
@@ -159,15 +209,22 @@ def _scenes(name):
     from featpurity.data import scenes
 
     attribute = name.removeprefix("scenes_")
-    if attribute not in scenes.ATTRIBUTES:
-        raise _unknown(name)
-    images = scenes.Scenes(**SCENES_TEST)
+    images = scenes.Scenes(**catalog.SCENES_TEST)
     column = list(scenes.ATTRIBUTES).index(attribute)
     return images, list(scenes.ATTRIBUTES[attribute]), images.attributes[:, column]
 
 
-def _unknown(name):
-    hint = did_you_mean(name, dataset_names())
-    return ValueError(
-        f"unknown data set {name!r} ({hint}; a folder of class folders is folder:PATH)"
-    )
+def _display_names(found, raw, wanted):
+    """The class names as asked for: raw, as words, or from the user's file."""
+    own = None
+    if Path(wanted).suffix.lower() in LISTS:
+        own = read_class_names(wanted, raw, found.name)
+    if own or wanted == "raw":
+        return own or raw
+    if found.name in CATALOG:
+        return [CATALOG[found.name].words(one) for one in raw]
+    if found.listed is None:
+        return raw
+    if found.listed.class_names is None:
+        return folder_words(raw)
+    return names_from_lines(found.listed.class_names, raw, found.listed.where / CLASS_NAMES)

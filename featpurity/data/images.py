@@ -1,114 +1,147 @@
-"""A name or a folder becomes labelled images; a name or a CSV becomes image-caption pairs. No model in here.
+"""Sequences of pictures: in files, in an archive, in memory; decoded when asked for.
 
-Splits are the paper's: the test split where there is one, all of Caltech-101 and EuroSAT.
+A picture is decoded as torchvision's `ImageFolder` does it, with one difference: greys of 16 bits
+and of floating point keep their scale, where Pillow's own conversion clips them to white or
+black. An orientation in the EXIF data is not applied, because neither torchvision nor the
+training of CLIP models applies it, and published numbers are for pictures as they are stored.
 """
 
 import io
 import os
+import stat
+import threading
 import zipfile
+from abc import ABC, abstractmethod
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
-from torch.utils.data import Subset
-from torchvision.datasets.folder import IMG_EXTENSIONS
+from PIL import Image, UnidentifiedImageError
 from tqdm.auto import tqdm
 
+from featpurity.data.class_folders import is_zip
+from featpurity.data.digests import content_digests
 from featpurity.files import digest
 
-
-def subset_key(dataset, indices):
-    """What stands for some of a data set's images, as `images_key` does for all."""
-    return digest((dataset.images_key, indices))
-
-
-def without_unreadable(dataset):
-    """The data set without the image files that cannot be read, which it counts."""
-    if not isinstance(dataset.images, ImageFiles):
-        return dataset
-    broken = dataset.images.unreadable()
-    readable = [i for i, file in enumerate(dataset.images.names) if file not in broken]
-    if not readable:
-        raise ValueError(f"{dataset.name}: none of the {len(dataset)} images is readable")
-    return replace(dataset.subset(readable), skipped=tuple(broken)) if broken else dataset
+# Kinds that are decoded, whatever a file is called: no PostScript, for which Pillow starts
+# another program.
+KINDS = ["JPEG", "PNG", "PPM", "BMP", "DIB", "TIFF", "WEBP", "GIF"]
+LARGEST_FILE = 2**28  # bytes of one picture inside an archive, which are read as a whole
+LARGE = 2**24  # pixels above which pictures are checked one at a time, since threads add up
+_one_large_at_a_time = threading.Lock()
+TIFF_BITS, TIFF_PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0
 
 
-class ImageFiles:
-    """Pictures below a folder or inside a zip archive, decoded when asked for.
+class EncodedImages(ABC):
+    """Pictures that are decoded when asked for, each by its name. Names may repeat.
 
-    Parameters
+    Attributes
     ----------
     source : Path
-        A folder, or a `.zip` file.
+        What holds them.
     names : list of str
-        Paths below the folder, or members of the archive. May repeat.
     """
 
     def __init__(self, source, names):
         self.source, self.names = Path(source), list(names)
-        self._archive = None, None
 
     def __len__(self):
         return len(self.names)
 
     def __getitem__(self, i):
+        name = self.names[i]
         try:
-            with self._open(self.names[i]) as file, Image.open(file) as picture:
-                return picture.convert("RGB")
+            with self._open(name) as file:
+                return decode(file)
         except Exception as error:  # Pillow raises many kinds for broken files
             raise ValueError(
-                f"{self.source / self.names[i]} is not a readable image: {error}"
+                f"{self.source / name} is not a readable image: {_fault(error)}"
             ) from None
 
+    @abstractmethod
     def _open(self, name):
-        if self.source.suffix.lower() != ".zip":
-            return open(self.source / name, "rb")
-        if self._archive[0] != os.getpid():  # worker processes must not share one file position
-            self._archive = os.getpid(), zipfile.ZipFile(self.source)
-        return io.BytesIO(self._archive[1].read(name))
-
-    def __getstate__(self):
-        return {**self.__dict__, "_archive": (None, None)}
+        """The picture's bytes as a binary file."""
 
     @property
+    @abstractmethod
     def key(self):
-        """Hash of names with sizes and times of change (for an archive its own checksums)."""
-        if self.source.suffix.lower() == ".zip":
-            with zipfile.ZipFile(self.source) as archive:
-                facts = {info.filename: (info.CRC, info.file_size) for info in archive.infolist()}
-        else:
-            status = {name: os.stat(self.source / name) for name in set(self.names)}
-            facts = {name: (one.st_size, one.st_mtime_ns) for name, one in status.items()}
-        return digest([(name, facts[name]) for name in self.names])
+        """Digest of the names and of what the pictures hold."""
 
-    def subset(self, indices):
-        """The pictures at `indices`."""
-        return ImageFiles(self.source, [self.names[i] for i in indices])
+    @abstractmethod
+    def subset(self, rows):
+        """The pictures at these rows."""
 
     def unreadable(self, threads=None):
-        """Names of the pictures that do not decode, in order: {name: fault}. Every one is opened."""
-
-        def fault(name):
-            file = name  # until it is open: it may be gone
-            try:
-                with self._open(name) as file, Image.open(file) as picture:
-                    picture.draft(
-                        "RGB", (32, 32)
-                    )  # a JPEG at an eighth of its size shows its faults sooner
-                    picture.load()
-            except Exception as error:
-                return f"{type(error).__name__}: {error}".replace(repr(file), "file").splitlines()[
-                    0
-                ]
-
+        """Names of the pictures that do not decode, in order: {name: fault}. Each is opened."""
         names = list(dict.fromkeys(self.names))
-        in_turn = self.source.suffix.lower() == ".zip"  # threads would share its file position
-        with ThreadPoolExecutor(1 if in_turn else threads or os.cpu_count()) as pool:
+        threads = threads or min(8, os.cpu_count() or 1)
+        with ThreadPoolExecutor(threads) as pool:
             # The bar waits, because a small set is opened sooner than a bar is read.
-            faults = tqdm(pool.map(fault, names), total=len(names), desc="opening images", delay=2)
+            faults = tqdm(
+                pool.map(self._fault_of, names), total=len(names), desc="opening images", delay=2
+            )
             return {name: why for name, why in zip(names, faults) if why}
+
+    def _fault_of(self, name):
+        try:
+            with self._open(name) as file:
+                decode(file, checking=True)
+        except Exception as error:
+            return _fault(error)
+
+
+class ImageFiles(EncodedImages):
+    """Pictures in files below a folder; `names` are their paths below it."""
+
+    def _open(self, name):
+        path = self.source / name
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise ValueError("not a regular file")  # to open a pipe would wait for ever
+        return open(path, "rb")
+
+    @cached_property
+    def key(self):
+        digests = content_digests(self.source, self.names)
+        return digest([(name, digests[name]) for name in self.names])
+
+    def subset(self, rows):
+        return ImageFiles(self.source, [self.names[row] for row in rows])
+
+
+class ImageZip(EncodedImages):
+    """Pictures inside a zip archive; `names` are its members."""
+
+    def __init__(self, source, names):
+        super().__init__(source, names)
+        self._archive, self._lock = (None, None), threading.Lock()
+
+    def _open(self, name):
+        with self._lock:  # threads share one file position, and worker processes must not
+            if self._archive[0] != os.getpid():
+                self._archive = os.getpid(), zipfile.ZipFile(self.source)
+            archive = self._archive[1]
+            size = archive.getinfo(name).file_size
+            refuse_large(size)
+            with archive.open(name) as member:
+                # With a number, because a header that lies would have all unpacked at once.
+                return io.BytesIO(member.read(size + 1))
+
+    def __getstate__(self):
+        return {"source": self.source, "names": self.names}
+
+    def __setstate__(self, state):
+        self.__init__(**state)
+
+    @cached_property
+    def key(self):
+        with zipfile.ZipFile(self.source) as archive:
+            facts = {one.filename: (one.CRC, one.file_size) for one in archive.infolist()}
+        return digest([(name, facts[name]) for name in self.names])
+
+    def subset(self, rows):
+        return ImageZip(self.source, [self.names[row] for row in rows])
 
 
 class ImageArrays:
@@ -123,68 +156,144 @@ class ImageArrays:
     def __getitem__(self, i):
         return Image.fromarray(self.pixels[i])
 
-    @property
+    @cached_property
     def key(self):
-        """Hash of the pixels."""
+        """Digest of the pixels."""
         return digest(repr(self.pixels.shape).encode(), self.pixels.data)
 
 
-def subset(images, indices):
-    """The pictures of any sequence at `indices`."""
-    return images.subset(indices) if isinstance(images, ImageFiles) else Subset(images, indices)
+class ChosenImages:
+    """Some rows of any sequence of pictures."""
+
+    def __init__(self, images, rows):
+        self.images, self.rows = images, rows
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, i):
+        return self.images[self.rows[i]]
+
+    @property
+    def key(self):
+        """Digest of the whole sequence's key and the rows."""
+        return digest((self.images.key, self.rows))
 
 
-def class_tree(source, below=""):
-    """Pictures of a tree with one folder a class.
+def images_at(source, names):
+    """The pictures called `names` in a folder or a zip archive."""
+    return (ImageZip if is_zip(source) else ImageFiles)(source, names)
+
+
+def subset(images, rows):
+    """The pictures of any sequence at a list of rows."""
+    return images.subset(rows) if hasattr(images, "subset") else ChosenImages(images, rows)
+
+
+def rows_of(chosen, n):
+    """Rows as a list of int, each in 0 .. n - 1, from any of the ways to choose among n rows.
 
     Parameters
     ----------
-    source : Path
-        A folder, or a zip archive.
-    below : str
-        The folder inside `source` that holds the class folders; "" for `source` itself.
-
-    Returns
-    -------
-    images : ImageFiles
-    folders : list of str, sorted
-    labels : list of int
+    chosen : slice, sequence of int, or boolean mask of shape (n,)
+        A list, a NumPy array, a tensor, a Series. Negative numbers count from the end.
+    n : int
 
     Raises
     ------
-    FileNotFoundError, ValueError
-        For a missing folder, one without class folders, or a class folder without pictures.
+    ValueError
+        For a mask of another length, rows out of range, anything that is neither.
     """
-    source, below = Path(source), below.strip("/")
-    where = source / below
-    if source.suffix.lower() == ".zip":
-        with zipfile.ZipFile(source) as archive:
-            listed = archive.namelist()
-        prefix = f"{below}/" if below else ""
-        names = [name for name in listed if name.startswith(prefix)]
-        folders = {
-            name[len(prefix) :].split("/")[0] for name in names if "/" in name[len(prefix) :]
-        }
-    else:
-        if not where.is_dir():
-            raise FileNotFoundError(f"there is no folder {where}")
-        folders = {one.name for one in where.iterdir() if one.is_dir()}
-        names = [path.relative_to(source).as_posix() for path in where.rglob("*")]
-    folders = sorted(folder for folder in folders if folder[0] not in "._")
-    if not folders:
-        raise FileNotFoundError(
-            f"{where} holds no class folders; expected {where / 'CLASS' / 'image.jpg'}"
-        )
-    depth = len(Path(below).parts)
-    names = sorted(name for name in names if name.lower().endswith(IMG_EXTENSIONS))
-    in_class = [
-        (name, Path(name).parts[depth]) for name in names if len(Path(name).parts) > depth + 1
-    ]
-    label_of = {folder: label for label, folder in enumerate(folders)}
-    found = [(name, label_of[folder]) for name, folder in in_class if folder in label_of]
-    empty = sorted(set(folders) - {folders[label] for _, label in found})
-    if empty:
+    if isinstance(chosen, slice):
+        return list(range(n)[chosen])
+    rows = np.asarray(chosen)
+    if rows.ndim == 1 and rows.dtype == bool:
+        if len(rows) != n:
+            raise ValueError(f"expected a mask of {n} values, one an image, got {len(rows)}")
+        return np.flatnonzero(rows).tolist()
+    if rows.ndim == 1 and not len(rows):
+        return []
+    if rows.ndim != 1 or not np.issubdtype(rows.dtype, np.integer):
         raise ValueError(
-            f"{where}: no images ({', '.join(IMG_EXTENSIONS)}) in the class folders {', '.join(empty)}"
+            f"expected a list of rows or a mask of {n} values, got {rows.dtype} of shape "
+            f"{rows.shape}"
         )
-    return ImageFiles(source, [name for name, _ in found]), folders, [label for _, label in found]
+    outside = rows[(rows < -n) | (rows >= n)]
+    if len(outside):
+        raise ValueError(f"row {outside[0]} is out of range: there are {n} images")
+    return np.where(rows < 0, rows + n, rows).tolist()
+
+
+def without_unreadable(dataset):
+    """A data set, or pairs, without the pictures that do not decode; they are its `skipped`."""
+    if not isinstance(dataset.images, EncodedImages):
+        return dataset
+    broken = dataset.images.unreadable()
+    readable = [i for i, name in enumerate(dataset.images.names) if name not in broken]
+    if not readable:
+        raise ValueError(f"{dataset.name}: none of the {len(dataset)} images is readable")
+    return replace(dataset.subset(readable), skipped=tuple(broken)) if broken else dataset
+
+
+def refuse_large(size):
+    """ValueError for a member of an archive that would fill the memory when read."""
+    if size > LARGEST_FILE:
+        raise ValueError(
+            f"it unpacks to {size / 1e6:,.0f} MB; expected at most {LARGEST_FILE / 1e6:,.0f} MB"
+        )
+
+
+def decode(file, checking=False):
+    """A picture from a binary file, as PIL RGB.
+
+    Parameters
+    ----------
+    file : binary file
+    checking : bool
+        Whether only its faults are asked for: a JPEG is then decoded at an eighth of its size.
+
+    Raises
+    ------
+    ValueError and others of Pillow's
+        For bytes that are no picture of one of `KINDS`, cut off, of too many pixels, or greys of
+        which it is not known how many stand for white.
+    """
+    with Image.open(file, formats=KINDS) as picture:
+        if not checking:
+            return _rgb(picture)
+        picture.draft("RGB", (32, 32))
+        if picture.width * picture.height <= LARGE:
+            return _rgb(picture)
+        with _one_large_at_a_time:
+            return _rgb(picture)
+
+
+def _rgb(picture):
+    """Any picture as RGB with 8 bits; transparency is dropped, as torchvision drops it."""
+    if picture.mode == "F":
+        greys = np.asarray(picture)
+        if not (greys.min() >= 0 and greys.max() <= 1):  # also for NaN
+            raise ValueError(
+                f"its greys are floating point numbers from {greys.min():g} to {greys.max():g}; "
+                "expected 0 for black to 1 for white"
+            )
+    elif picture.mode.startswith("I;16") or (picture.mode == "I" and picture.format != "TIFF"):
+        tags = getattr(picture, "tag_v2", {})
+        bits = tags.get(TIFF_BITS, (16,))[0]
+        greys = np.asarray(picture) / (2**bits - 1)
+        if tags.get(TIFF_PHOTOMETRIC) == WHITE_IS_ZERO:
+            greys = 1 - greys
+    elif picture.mode == "I":
+        raise ValueError("its greys are whole numbers of 32 bits; save it with 8 or 16 bits")
+    else:
+        return picture.convert("RGB")
+    return Image.fromarray((greys * 255).round().astype(np.uint8)).convert("RGB")
+
+
+def _fault(error):
+    """What is wrong with a picture, in one line."""
+    if isinstance(error, UnidentifiedImageError):
+        return f"no picture of a kind that is read ({', '.join(KINDS)})"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{type(error).__name__}: {error.strerror}"
+    return " ".join(f"{type(error).__name__}: {error}".split())

@@ -9,10 +9,10 @@ import numpy as np
 
 from featpurity.captions.files import read_captioned, read_captions
 from featpurity.captions.synthetic import make_captions, scene_facts
-from featpurity.data.catalog import read_known
-from featpurity.data.images import ImageFiles, subset, subset_key, without_unreadable
+from featpurity.data.datasets import read_known
+from featpurity.data.images import ImageFiles, rows_of, subset, without_unreadable
 from featpurity.data.scenes import Scenes
-from featpurity.files import below, check_choice, data_folder, digest
+from featpurity.files import below, check_choice, data_folder
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,6 @@ class CaptionedImages:
     captions: list[str]
     rewrites: list[list[str]]
     images: Sequence
-    images_key: str
     skipped: tuple[str, ...] = ()
     facts: list[dict] | None = None
 
@@ -51,16 +50,19 @@ class CaptionedImages:
         names = getattr(self.images, "names", None)
         return names and [os.path.normpath(name) for name in names]
 
+    @property
+    def images_key(self) -> str:
+        """Changes when a picture does; see `LabelledImages`."""
+        return self.images.key
+
     def subset(self, indices):
-        """The pairs at `indices`."""
-        indices = [int(i) for i in indices]
+        """The pairs at `indices`; see `LabelledImages`."""
+        indices = rows_of(indices, len(self))
         captions = [self.captions[i] for i in indices]
         rewrites = [self.rewrites[i] for i in indices]
         facts = self.facts and [self.facts[i] for i in indices]
-        images, key = subset(self.images, indices), subset_key(self, indices)
-        return replace(
-            self, captions=captions, rewrites=rewrites, facts=facts, images=images, images_key=key
-        )
+        images = subset(self.images, indices)
+        return replace(self, captions=captions, rewrites=rewrites, facts=facts, images=images)
 
 
 def load_pairs(name, root=None, n_pairs=None, rewrites=(), unreadable="raise", download=True):
@@ -118,7 +120,7 @@ def scenes(root=None, n_pairs=None, download=True):
     """Generated pictures with raw and rewritten captions; nothing is read from disk."""
     images = Scenes(n_pairs or SCENES_PAIRS["n"], SCENES_PAIRS["seed"])
     facts = [scene_facts(row) for row in images.attributes]
-    return _generated("scenes", images, facts, images.key)
+    return _generated("scenes", images, facts)
 
 
 def photos(root, n_pairs=None, download=True):
@@ -128,12 +130,12 @@ def photos(root, n_pairs=None, download=True):
     images, classes, labels = read_known("cifar10", root, "train", download)
     drawn = np.random.default_rng(SCENES_PAIRS["seed"]).permutation(len(images))[:n_pairs].tolist()
     facts = [{"class": classes[labels[i]]} for i in drawn]
-    return _generated("photos", subset(images, drawn), facts, digest((images.key, drawn)))
+    return _generated("photos", subset(images, drawn), facts)
 
 
-def _generated(name, images, facts, images_key):
+def _generated(name, images, facts):
     captions, rewrites = make_captions(facts, CAPTIONS_SEED, N_REWRITES)
-    return CaptionedImages(name, captions, rewrites, images, images_key, facts=facts)
+    return CaptionedImages(name, captions, rewrites, images, facts=facts)
 
 
 def from_table(path, root=None, rewrites=(), n_pairs=None):
@@ -174,5 +176,5 @@ def from_table(path, root=None, rewrites=(), n_pairs=None):
         raise FileNotFoundError(f"{path}: {len(missing)} images are not in {folder}:\n  {listed}")
     images = ImageFiles(folder, names)
     rewrites_of = [list(texts) for texts in zip(*rewritten)] if rewritten else [[] for _ in names]
-    pairs = CaptionedImages(path.stem, captions, rewrites_of, images, images.key)
+    pairs = CaptionedImages(path.stem, captions, rewrites_of, images)
     return pairs if n_pairs is None or n_pairs >= len(pairs) else pairs.subset(range(n_pairs))

@@ -38,7 +38,7 @@ class CroppedImages:
     """The images of a sequence, each in one crop that follows from (seed, its index)."""
 
     def __init__(self, images, crop, seed):
-        self.images, self.crop = images, crop
+        self.images, self.crop, self.seed = images, crop, seed
         self.draws = np.random.default_rng(seed).integers(2**31, size=len(images))
 
     def __len__(self):
@@ -46,6 +46,11 @@ class CroppedImages:
 
     def __getitem__(self, i):
         return self.crop(self.images[i], int(self.draws[i]))
+
+    @property
+    def key(self):
+        """Digest of the images' key and of what the crops follow from."""
+        return digest((self.images.key, repr(self.crop.transform), self.seed))
 
 
 def image_views(clip, dataset, n_views, seed=0, store=None, **options):
@@ -75,10 +80,5 @@ def image_views(clip, dataset, n_views, seed=0, store=None, **options):
     crop, views = Crop(clip.preprocess), []
     for view in range(n_views):
         images = CroppedImages(dataset.images, crop, [seed, view])
-        key = digest((dataset.images_key, repr(crop.transform), seed, view))
-        views.append(
-            image_trunk_features(
-                clip, replace(dataset, images=images, images_key=key), store, **options
-            )
-        )
+        views.append(image_trunk_features(clip, replace(dataset, images=images), store, **options))
     return torch.stack(views)

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
-from featpurity.data.images import ImageFiles, subset
+from featpurity.data.images import EncodedImages, subset
 from featpurity.data.prompts import fill
 from featpurity.features.store import Shards, keep
 from featpurity.files import digest, write_text
@@ -228,7 +228,7 @@ def _distinct(images):
 
 def refuse_unreadable(dataset, store):
     """Open every image file once before any model runs; the store remembers which data sets passed."""
-    if not isinstance(dataset.images, ImageFiles):
+    if not isinstance(dataset.images, EncodedImages):
         return
     passed = Path(store) / "readable" / dataset.images_key if store else None
     if passed and passed.exists():

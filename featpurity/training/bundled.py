@@ -25,8 +25,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from featpurity.captions.synthetic import ATTRIBUTES, MISSING, SPURIOUS, make_captions, scene_facts
-from featpurity.data.catalog import read_known
-from featpurity.data.datasets import load_dataset
+from featpurity.data.datasets import load_dataset, read_known
 from featpurity.data.prompts import prompt_set
 from featpurity.data.scenes import Scenes
 from featpurity.features import extract

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import pickle
+import shutil
 import zipfile
 
 import numpy as np
@@ -14,8 +15,8 @@ from torchvision import datasets as tv
 
 from featpurity import load_dataset, load_pairs
 from featpurity.captions.files import read_captions, read_table
-from featpurity.data.catalog import CALTECH_WORDS, CIFAR10_CLASSES
-from featpurity.data.datasets import dataset_names
+from featpurity.data import catalog, class_names
+from featpurity.data.published import CALTECH_WORDS, CIFAR10_CLASSES
 from featpurity.data.scenes import ATTRIBUTES
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 3), dtype=np.uint8)
@@ -207,36 +208,67 @@ def test_names_that_caltech_has():
     )
 
 
-def test_imagenet_maps_sorted_folders_to_names(tmp_path):
-    with pytest.raises(FileNotFoundError, match="imagenet"):
-        load_dataset("imagenet", root=tmp_path)
-    for i in range(1000):
-        photo(tmp_path / f"imagenet/val/n{10_000_000 + i}/ILSVRC2012_val_{i}.JPEG", i % 40)
-    dataset = load_dataset("imagenet", root=tmp_path)
-    assert dataset.classes == list(
-        open_clip.IMAGENET_CLASSNAMES
-    ) and dataset.labels.tolist() == list(range(1000))
-    photo(tmp_path / "imagenet/val/n99999999/one.JPEG")
-    with pytest.raises(ValueError, match="expected 1000 class folders n01440764, ..., got 1001"):
-        load_dataset("imagenet", root=tmp_path)
+WORDNET = list(class_names.imagenet_names())
+
+
+def wordnet_folders(folder, numbers=WORDNET):
+    """One picture, of all the same bytes, in a folder for each of these classes."""
+    photo(folder / numbers[0] / "one.JPEG")
+    content = (folder / numbers[0] / "one.JPEG").read_bytes()
+    for number in numbers[1:]:
+        (folder / number).mkdir()
+        (folder / number / "one.JPEG").write_bytes(content)
 
 
 @pytest.mark.parametrize("place", ["imagenet/val", "imagenet", "val", "."])
 def test_imagenet_is_found_in_its_folder_or_around_it(place, tmp_path):
-    (tmp_path / "val").mkdir()  # of some other data set: no class folder of ImageNet's in it
-    with pytest.raises(
-        FileNotFoundError, match="imagenet: no class folders n01440764/, ... in .*val"
-    ):
+    (tmp_path / "val/cat").mkdir(parents=True)  # of some other data set
+    with pytest.raises(FileNotFoundError, match="imagenet: its photos .*imagenet/val by hand"):
         load_dataset("imagenet", root=tmp_path)
-    photo(tmp_path / place / "n10000000/one.JPEG")
-    content = (tmp_path / place / "n10000000/one.JPEG").read_bytes()
-    for i in range(1, 1000):
-        folder = tmp_path / place / f"n{10_000_000 + i}"
-        folder.mkdir()
-        (folder / "one.JPEG").write_bytes(content)
-    if place == ".":
-        (tmp_path / "val").rmdir()
-    assert load_dataset("imagenet", root=tmp_path).labels.tolist() == list(range(1000))
+    assert catalog.find("imagenet", tmp_path).missing
+    shutil.rmtree(tmp_path / "val")
+    wordnet_folders(tmp_path / place)
+    dataset = load_dataset("imagenet", root=tmp_path)
+    assert dataset.labels.tolist() == list(range(1000))
+    assert dataset.classes == list(open_clip.IMAGENET_CLASSNAMES)
+    found = catalog.find("imagenet", tmp_path)
+    assert found.missing is None and (found.images, found.classes) == (1000, 1000)
+
+
+def test_imagenet_with_other_folders(tmp_path):
+    wordnet_folders(tmp_path / "imagenet/val")
+    (tmp_path / "imagenet/val" / WORDNET[3]).rename(tmp_path / "imagenet/val/n99999999")
+    with pytest.raises(ValueError, match="'n99999999' is none of ImageNet's 1,000 classes"):
+        load_dataset("imagenet", root=tmp_path)
+    shutil.rmtree(tmp_path / "imagenet/val/n99999999")
+    with pytest.raises(ValueError, match="expected 1000 class folders, as n01440764, got 999"):
+        load_dataset("imagenet", root=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name, place",
+    [("imagenet-r", "imagenet-r"), ("imagenet-a", "imagenet-a"), ("imagenet-sketch", "sketch")],
+)
+def test_sets_of_imagenet_s_classes(name, place, tmp_path):
+    count = catalog.CATALOG[name].classes
+    wordnet_folders(tmp_path / place, WORDNET[1000 - count :])
+    dataset = load_dataset(name, root=tmp_path)
+    assert dataset.classes == list(open_clip.IMAGENET_CLASSNAMES)[1000 - count :]
+    assert load_dataset(name, root=tmp_path, class_names="raw").classes == WORDNET[1000 - count :]
+
+
+def test_imagenetv2_numbers_its_folders(tmp_path):
+    wordnet_folders(tmp_path / "imagenetv2", [str(i) for i in range(1000)])
+    dataset = load_dataset("imagenetv2", root=tmp_path)
+    assert dataset.classes == list(open_clip.IMAGENET_CLASSNAMES)
+    places = dict(zip(dataset.images.names, dataset.labels.tolist()))
+    assert places["2/one.JPEG"] == 2 and places["10/one.JPEG"] == 10
+
+
+def test_some_of_imagenet_s_folders_are_read_by_their_names(tmp_path):
+    wordnet_folders(tmp_path, WORDNET[:3])
+    dataset = load_dataset(f"folder:{tmp_path}")
+    assert dataset.classes == list(open_clip.IMAGENET_CLASSNAMES)[:3]
 
 
 class TestCifarPhotosAsFolders:
@@ -309,7 +341,7 @@ class TestFolder:
     @pytest.mark.parametrize(
         "content, message",
         [
-            (b"ant\n", "names 1 classes, but .* has 2 class folders"),
+            (b"ant\n", "names 1 classes, but the data set has 2"),
             (b"\xe9\xe8\nwolf\n", "expected UTF-8"),
         ],
     )
@@ -378,7 +410,7 @@ def test_unknown_options(option):
 
 
 def test_all_names_are_listed():
-    assert {"scenes_size", "cifar10", "imagenet"} <= set(dataset_names())
+    assert {"scenes_size", "cifar10", "imagenet"} <= set(catalog.names())
 
 
 class TestPairsFromCsv:

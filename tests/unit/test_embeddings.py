@@ -22,8 +22,8 @@ from safetensors.torch import load_file, save_file
 from tiny_clip import TinyClip, to_pixels, to_pixels_calls
 
 from featpurity import profile
-from featpurity.data.datasets import LabelledImages
-from featpurity.data.images import ImageArrays, class_tree
+from featpurity.data.datasets import LabelledImages, load_dataset
+from featpurity.data.images import ImageArrays
 from featpurity.features import extract, store
 from featpurity.features.extract import (
     PRECISIONS,
@@ -41,7 +41,7 @@ from featpurity.models import load, split
 def pictures(n=50):
     pixels = np.random.default_rng(0).integers(0, 256, (n, 8, 8, 3), dtype=np.uint8)
     images = ImageArrays(pixels)
-    return LabelledImages("noise", ["a", "b"], torch.arange(n) % 2, images, images.key)
+    return LabelledImages("noise", ["a", "b"], torch.arange(n) % 2, images)
 
 
 @pytest.fixture(autouse=True)
@@ -227,11 +227,7 @@ def test_workers_give_the_same(tmp_path):
 
 def test_a_picture_named_twice_is_computed_once(tmp_path):
     write_tree(tmp_path / "tree", 4)
-    images, classes, labels = class_tree(tmp_path / "tree")
-    images = images.subset([0, 1, 0, 3, 3])
-    twice = LabelledImages(
-        "twice", classes, torch.tensor(labels)[[0, 1, 0, 3, 3]], images, images.key
-    )
+    twice = load_dataset(f"folder:{tmp_path / 'tree'}").subset([0, 1, 0, 3, 3])
     clip = TinyClip()
     features = image_trunk_features(clip, twice)
     assert sum(clip.batches) == 3
@@ -263,8 +259,7 @@ def test_unreadable_images_are_all_named_before_the_model_runs(tmp_path):
     whole = (tmp_path / "tree/a/2.jpg").read_bytes()
     (tmp_path / "tree/a/2.jpg").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "tree/b/5.jpg").write_bytes(b"<html>not found</html>")
-    images, classes, labels = class_tree(tmp_path / "tree")
-    dataset = LabelledImages("tree", classes, torch.tensor(labels), images, images.key)
+    dataset = load_dataset(f"folder:{tmp_path / 'tree'}")
     clip = TinyClip()
     with pytest.raises(ValueError, match=r"2 of 8 images cannot be read") as error:
         embed_images(clip, dataset, tmp_path / "store")
@@ -301,8 +296,7 @@ def test_of_a_store_that_is_read_only_what_is_there_is_read(tmp_path, monkeypatc
     expected = image_trunk_features(clip, dataset, tmp_path)
     shards(tmp_path)[1].unlink()
     write_tree(tmp_path / "tree", 4)
-    images, classes, labels = class_tree(tmp_path / "tree")
-    photos = LabelledImages("tree", classes, torch.tensor(labels), images, images.key)
+    photos = load_dataset(f"folder:{tmp_path / 'tree'}")
 
     def refused(path, *_):
         raise OSError(number, os.strerror(number), str(path))

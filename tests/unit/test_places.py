@@ -69,7 +69,7 @@ def test_a_notebook_finds_the_project_s_data_and_checkpoints(here):
     photo.parent.mkdir(parents=True)
     load_dataset("scenes_shape")[0][0].save(photo)
     assert load_dataset("eurosat", download=False).images.source == here / "data/eurosat/test"
-    assert catalog.dataset_source("eurosat").megabytes == 0
+    assert catalog.find("eurosat").megabytes == 0
 
 
 def test_what_hugging_face_s_cache_holds_is_not_to_be_downloaded(hub):

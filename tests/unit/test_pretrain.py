@@ -127,7 +127,7 @@ def first_scenes(name):
     attribute = name.removeprefix("scenes_")
     scenes = Scenes(20, seed=1_000_001, size=32)
     labels = torch.from_numpy(scenes.attributes[:, list(ATTRIBUTES).index(attribute)].copy())
-    return LabelledImages(name, ATTRIBUTES[attribute], labels, scenes, scenes.key)
+    return LabelledImages(name, ATTRIBUTES[attribute], labels, scenes)
 
 
 def test_augmented_pictures_are_the_same_ones_moved(world):

@@ -19,7 +19,7 @@ def pairs():
     pixels = np.random.default_rng(0).integers(0, 256, (N, 11, 9, 3), np.uint8)
     images = ImageArrays(pixels)
     return CaptionedImages(
-        "toy", [f"picture {i}" for i in range(N)], [[] for _ in range(N)], images, images.key
+        "toy", [f"picture {i}" for i in range(N)], [[] for _ in range(N)], images
     )
 
 

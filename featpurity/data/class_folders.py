@@ -1,0 +1,245 @@
+"""What lies in a folder, or a zip archive, with one folder a class; no picture is opened.
+
+Pictures are found as torchvision's `ImageFolder` finds them: by their suffix, at any depth below
+a class folder, through links. What file managers and archivers leave behind is passed over, and
+pictures of kinds that are not read are counted.
+"""
+
+import os
+import re
+import zipfile
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+# Pictures too, but not among those that `ImageFolder` takes.
+OTHER_SUFFIXES = (
+    ".gif .jfif .jpe .jfi .jif .avif .avifs .heic .heif .jp2 .j2k .jpx .jxl .apng .pbm .pnm .tga "
+    ".dng .cr2 .nef .arw .psd .svg .eps .dcm .npy"
+).split()
+OUTSIDE = "outside class folders"
+NO_FOLDERS = {"@eaDir", "__MACOSX", "lost+found", "#recycle", "$RECYCLE.BIN"}
+SPLIT = re.compile(r"(train(ing)?|val(id(ation)?)?|test(ing)?|dev|eval)[-_ ]?(set|images|data|\d*)")
+CLASS_NAMES = "classes.txt"
+CLASS_NAMES_BYTES = 2**24  # far more than the names of all classes of any data set
+
+
+@dataclass(frozen=True)
+class ClassFolders:
+    """The pictures of a tree of class folders.
+
+    Attributes
+    ----------
+    source : Path
+        A folder, or a zip archive.
+    inside : str
+        Where below `source` the class folders lie; "" for directly.
+    folders : list of str
+        One a class, in the order of the labels: sorted, numbers by their value.
+    names : list of str
+        The pictures' paths below `source`, sorted.
+    labels : list of int
+        For each picture its folder's place in `folders`.
+    left_out : dict of str to int
+        How many pictures are not among `names`, by suffix or by where they lie.
+    class_names : str or None
+        The text of the file `classes.txt` beside the class folders.
+    """
+
+    source: Path
+    inside: str
+    folders: list[str]
+    names: list[str]
+    labels: list[int]
+    left_out: dict[str, int]
+    class_names: str | None
+
+    @property
+    def where(self):
+        """The folder that holds the class folders, as it is called in messages."""
+        return self.source / self.inside
+
+
+def is_zip(path):
+    """Whether a path names a zip archive, by its suffix."""
+    return Path(path).suffix.lower() == ".zip"
+
+
+def split_at_zip(path):
+    """A path as (folder or zip archive, path inside the archive): `a/b.zip/train` is both."""
+    path = Path(path)
+    archive = next((at for at in (path, *path.parents) if is_zip(at) and at.is_file()), None)
+    return (archive, path.relative_to(archive).as_posix().strip(".")) if archive else (path, "")
+
+
+def list_class_folders(source, inside=""):
+    """The classes and pictures of a tree with one folder a class.
+
+    Parameters
+    ----------
+    source : str or Path
+        A folder, or a zip archive.
+    inside : str
+        The folder inside `source` that holds the class folders; "" for `source` itself.
+
+    Returns
+    -------
+    listed : ClassFolders
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        For a missing folder, one without class folders, a class folder without pictures, a folder
+        whose folders hold the class folders, an archive that is damaged or leads outside itself.
+    """
+    source, inside = Path(source), inside.strip("/")
+    if is_zip(source) and source.is_file():
+        folders, files, class_names = _in_zip(source, inside)
+    else:
+        folders, files, class_names = _in_folder(source / inside)
+    where = source / inside
+    if not folders:
+        expected = where / "CLASS" / "image.jpg"
+        raise FileNotFoundError(f"{where} holds no class folders; expected {expected}")
+    folders = in_order(folders)
+    pictures, left_out = [], Counter()
+    for file in sorted(files):
+        suffix = PurePosixPath(file).suffix.lower()
+        if suffix in SUFFIXES and "/" not in file:
+            left_out[OUTSIDE] += 1
+        elif suffix in SUFFIXES:
+            pictures.append(file)
+        elif suffix in OTHER_SUFFIXES and "/" in file:
+            left_out[suffix] += 1
+    _refuse_outer_folder(where, pictures)
+    label_of = {folder: label for label, folder in enumerate(folders)}
+    labels = [label_of[file.split("/", 1)[0]] for file in pictures]
+    empty = sorted(set(folders) - {folders[label] for label in set(labels)})
+    if empty:
+        others = f" (left out: {counted(left_out)})" if left_out else ""
+        raise ValueError(
+            f"{where}: no images ({', '.join(SUFFIXES)}) in the class folders "
+            f"{', '.join(empty)}{others}"
+        )
+    names = [f"{inside}/{file}" if inside else file for file in pictures]
+    return ClassFolders(source, inside, folders, names, labels, dict(left_out), class_names)
+
+
+def holds_class_folders(source, inside="", pattern=""):
+    """Whether a folder or archive is there and holds a folder whose name matches `pattern`.
+
+    An archive that cannot be read counts, so that whoever reads it says what is wrong with it.
+    """
+    source = Path(source)
+    if not is_zip(source):
+        at = source / inside
+        named = (one for one in _entries(at) if one.is_dir()) if at.is_dir() else ()
+        return any(re.match(pattern, one.name) for one in named)
+    if not source.is_file() or source.stat().st_size == 0:
+        return False
+    try:
+        folders, _, _ = _in_zip(source, inside)
+    except ValueError:
+        return True
+    return any(re.match(pattern, folder) for folder in folders)
+
+
+def in_order(folders):
+    """Names of folders sorted; where all are numbers, by their value: 2 comes before 10."""
+    numbers = all(re.fullmatch("[0-9]+", folder) for folder in folders)
+    return sorted(folders, key=lambda folder: (int(folder) if numbers else 0, folder))
+
+
+def counted(left_out):
+    """What was left out, in words: "2 .gif, 1 outside class folders"."""
+    return ", ".join(f"{count} {what}" for what, count in left_out.items())
+
+
+def _passed_over(name):
+    return name.startswith(".") or name in NO_FOLDERS
+
+
+def _entries(folder):
+    with os.scandir(folder) as entries:
+        return [entry for entry in entries if not _passed_over(entry.name)]
+
+
+def _in_folder(folder):
+    """Names of class folders, paths of all files below, and the text of `classes.txt`."""
+    if not folder.is_dir():
+        raise FileNotFoundError(f"there is no folder {folder}")
+    listed = folder / CLASS_NAMES
+    class_names = _decoded(listed.read_bytes(), listed) if listed.is_file() else None
+    folders = [entry.name for entry in _entries(folder) if entry.is_dir()]
+    return folders, list(_files_below(folder, "", {os.path.realpath(folder)})), class_names
+
+
+def _files_below(folder, prefix, above):
+    """Paths of the files below a folder, through links but not round in circles.
+
+    `above` holds the real paths of the folders that lead here: a link to one of them is a circle.
+    """
+    for entry in _entries(folder):
+        name = f"{prefix}{entry.name}"
+        if not entry.is_dir():
+            yield name
+            continue
+        real = os.path.realpath(entry.path)
+        if real not in above:
+            yield from _files_below(entry.path, f"{name}/", above | {real})
+
+
+def _in_zip(source, inside):
+    """As `_in_folder`, for a folder inside a zip archive."""
+    prefix = f"{inside}/" if inside else ""
+    try:
+        with zipfile.ZipFile(source) as archive:
+            listed = archive.namelist()
+            class_names = _class_names_in(archive, source, f"{prefix}{CLASS_NAMES}")
+    except zipfile.BadZipFile as error:
+        raise ValueError(f"{source} is not a whole zip archive: {error}") from None
+    for name in listed:
+        refuse_leading_outside(source, name)
+    names = [name.removeprefix(prefix) for name in listed if name.startswith(prefix)]
+    names = [name for name in names if not any(map(_passed_over, name.split("/")))]
+    folders = {name.split("/")[0] for name in names if "/" in name}
+    return folders, [name for name in names if name and not name.endswith("/")], class_names
+
+
+def _class_names_in(archive, source, name):
+    if name not in archive.namelist():
+        return None
+    if archive.getinfo(name).file_size > CLASS_NAMES_BYTES:
+        raise ValueError(f"{source / name} is too large for a list of class names")
+    return _decoded(archive.read(name), source / name)
+
+
+def _decoded(content, path):
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: expected UTF-8, got {error}") from None
+
+
+def refuse_leading_outside(archive, name):
+    """ValueError for a member of an archive whose name is absolute or climbs out of it."""
+    parts = name.replace("\\", "/").split("/")
+    if name.startswith(("/", "\\")) or ".." in parts or re.match(r"[A-Za-z]:[\\/]", name):
+        raise ValueError(
+            f"{archive}: the member {name!r} leads outside the archive; expected relative names"
+        )
+
+
+def _refuse_outer_folder(where, pictures):
+    """ValueError where the class folders lie one folder deeper, as in train/ and val/."""
+    parts = [file.split("/") for file in pictures]
+    outer = sorted({first for first, *_ in parts})
+    inner = sorted({second for _, second, *_ in parts})
+    deeper = bool(parts) and all(len(one) > 2 for one in parts)
+    splits = all(SPLIT.fullmatch(folder.lower()) for folder in outer)
+    if deeper and (splits or (len(outer) == 1 and len(inner) > 1)):
+        raise ValueError(
+            f"{where} is one folder too high: the class folders ({', '.join(inner[:3])}, ...) lie "
+            f"in {', '.join(outer)}; take {where / outer[0]}"
+        )

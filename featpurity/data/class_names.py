@@ -1,0 +1,179 @@
+"""Class names as they read in a sentence: from the names of folders, from a list, from ImageNet's.
+
+A list is the text of `classes.txt` beside class folders, or a file that the user names: one name a
+line, or JSON.
+"""
+
+import json
+import re
+from functools import cache
+
+from featpurity.data.class_folders import in_order
+from featpurity.data.published import spaced
+from featpurity.files import located
+
+WORDNET = re.compile(r"n[0-9]{8}")  # a noun's number in WordNet, what ImageNet's folders are called
+
+
+def folder_words(folders):
+    """Names of class folders as words; numbers of ImageNet's classes as their names.
+
+    Raises
+    ------
+    ValueError
+        When two folders become the same words.
+    """
+    if all(WORDNET.fullmatch(folder) for folder in folders):
+        names = imagenet_names()
+        if set(folders) <= set(names):
+            return [names[folder] for folder in folders]
+    words = [spaced(folder) for folder in folders]
+    for word, folder in zip(words, folders):
+        if words.count(word) > 1:
+            raise ValueError(
+                f"the class folder {folder!r} and another one both read {word!r}; rename one, or "
+                "list the class names in classes.txt"
+            )
+    return words
+
+
+def imagenet_word(folder):
+    """The name of an ImageNet class, by its WordNet number or its place among the 1,000."""
+    names = imagenet_names()
+    if folder.isdecimal() and int(folder) < len(names):
+        return list(names.values())[int(folder)]
+    if folder not in names:
+        raise ValueError(f"the class folder {folder!r} is none of ImageNet's 1,000 classes")
+    return names[folder]
+
+
+@cache
+def imagenet_names():
+    """WordNet number -> name as open_clip has it, for ImageNet's 1,000 classes in their order."""
+    import open_clip  # late: takes seconds
+    from timm.data import ImageNetInfo
+
+    return dict(zip(ImageNetInfo("imagenet-1k").label_names(), open_clip.IMAGENET_CLASSNAMES))
+
+
+def names_from_lines(text, folders, where):
+    """Display names from a list with one a line, in the order of `folders`.
+
+    Parameters
+    ----------
+    text : str
+        A name a line in the folders' order, numbers by their value; or on each line a folder's
+        name, white space, and the display name. Blank lines do not count.
+    folders : list of str
+    where : str or Path
+        The list, for messages.
+
+    Raises
+    ------
+    ValueError
+        For another number of names, or where it cannot be known which belongs to which folder.
+    """
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    pairs = [line.split(maxsplit=1) for line in lines]
+    if all(len(pair) == 2 for pair in pairs) and {pair[0] for pair in pairs} == set(folders):
+        return _by_folder(dict(pairs), folders, where)
+    return _in_turn(lines, folders, where)
+
+
+def read_class_names(path, folders, dataset):
+    """Display names from a file that the user names: a text as in `names_from_lines`, or JSON.
+
+    Parameters
+    ----------
+    path : str or Path
+        JSON holds a list in the folders' order; or an object, folder -> name; or one, data set ->
+        either of these.
+    folders : list of str
+        The raw class names.
+    dataset : str
+        The data set's name.
+
+    Returns
+    -------
+    names : list of str, or None where the file speaks of other data sets only
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+    """
+    path = located(path)
+    content = read_list(path)
+    if isinstance(content, str):
+        return names_from_lines(content, folders, path)
+    if isinstance(content, dict) and any(isinstance(one, (list, dict)) for one in content.values()):
+        if dataset not in content:
+            return None
+        content = content[dataset]
+    if isinstance(content, dict):
+        return _by_folder(content, folders, path)
+    return _in_turn(content, folders, path)
+
+
+def read_list(path):
+    """What a file of names or templates holds: the text of a `.txt`, the content of a `.json`.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        For a missing file, one that is not UTF-8 or not JSON, JSON that is neither list nor object.
+    """
+    path = located(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        content = json.loads(text) if path.suffix.lower() == ".json" else text
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: expected UTF-8, got {error}") from None
+    except ValueError as error:
+        raise ValueError(f"{path} is not valid JSON: {error}") from None
+    if not isinstance(content, (str, list, dict)):
+        raise ValueError(f"{path}: expected a list or an object, got {content!r:.80}")
+    return content
+
+
+def _by_folder(names, folders, where):
+    missing = [folder for folder in folders if folder not in names]
+    if missing:
+        raise ValueError(f"{where} names no class for {', '.join(missing[:5])}")
+    return _texts([names[folder] for folder in folders], where)
+
+
+def _in_turn(names, folders, where):
+    """Names in the order of `folders`, where that order is the only one they can be meant in."""
+    if len(names) != len(folders):
+        raise ValueError(f"{where} names {len(names)} classes, but the data set has {len(folders)}")
+    names = _texts(names, where)
+    plain = {_letters(name): name for name in names}
+    if len(plain) == len(names) and set(plain) == {_letters(folder) for folder in folders}:
+        return [plain[_letters(folder)] for folder in folders]  # the folders' names again
+    numbered = sorted(folders, key=_by_numbers)
+    if numbered != in_order(folders):
+        raise ValueError(
+            f"{where}: the folders' order may be {', '.join(numbered[:3])}, ... or "
+            f"{', '.join(in_order(folders)[:3])}, ...; write on each line the folder's name, a "
+            "tab, and the class's name"
+        )
+    return names
+
+
+def _texts(names, where):
+    for name in names:
+        if not isinstance(name, str) or not name.strip():
+            raise ValueError(f"{where}: expected class names, got {name!r}")
+    return [name.strip() for name in names]
+
+
+def _letters(name):
+    return re.sub(r"[\W_]+", "", name).casefold()
+
+
+def _by_numbers(name):
+    return [
+        (int(part), "") if part.isdecimal() else (-1, part) for part in re.split("([0-9]+)", name)
+    ]

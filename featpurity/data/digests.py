@@ -1,0 +1,84 @@
+"""Digests of files' contents, worked out once and remembered while a file stays as it is.
+
+That a file is as it was follows from its size, times and inode. What is remembered lies in the
+user's cache (`FEATPURITY_CACHE`, else `~/.cache/featpurity`), a file for each folder; where
+nothing can be written there, for as long as the process runs.
+"""
+
+import contextlib
+import json
+import os
+import stat
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tqdm.auto import tqdm
+
+from featpurity.files import digest, file_digest, write_text
+
+NOT_A_FILE = "not a file"  # stands for the digest of a link that leads nowhere, a pipe, a device
+# A file written again within a tick of the clock would keep its times: one that is younger than
+# so many seconds is not remembered.
+UNSETTLED = 2
+_remembered = {}  # folder: {name: [size, times, inode, digest]}
+
+
+def content_digests(folder, names):
+    """SHA-256 of files below a folder: {name: digest}, `NOT_A_FILE` for what is no regular file."""
+    folder, names = os.path.realpath(folder), list(dict.fromkeys(names))
+    known = _recall(folder)
+    facts = {name: _facts(os.path.join(folder, name)) for name in names}
+    fresh = [name for name in names if facts[name] and known.get(name, [])[:-1] != facts[name]]
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        found = pool.map(_digest_of, (os.path.join(folder, name) for name in fresh))
+        # The bar waits, because a small set is read sooner than a bar is.
+        bar = tqdm(found, total=len(fresh), desc="reading files for their digests", delay=2)
+        digests = dict(zip(fresh, bar))
+    settled = time.time_ns() - UNSETTLED * 10**9
+    lasting = {
+        name: [*facts[name], content]
+        for name, content in digests.items()
+        if max(facts[name][1:3]) < settled
+    }
+    if lasting:
+        known.update(lasting)
+        with contextlib.suppress(OSError):  # a home that cannot be written
+            write_text(_place(folder), json.dumps(known))
+    return {
+        name: digests.get(name) or (known[name][-1] if facts[name] else NOT_A_FILE)
+        for name in names
+    }
+
+
+def _recall(folder):
+    if folder not in _remembered:
+        try:
+            _remembered[folder] = json.loads(_place(folder).read_text(encoding="utf-8"))
+        except (OSError, ValueError):  # none yet, or damaged: the files are read again
+            _remembered[folder] = {}
+    return _remembered[folder]
+
+
+def _place(folder):
+    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    cache = Path(os.environ.get("FEATPURITY_CACHE") or f"{home}/featpurity").expanduser()
+    return cache / "digests" / f"{digest(folder)[:32]}.json"
+
+
+def _facts(path):
+    """What changes when a file does, as a list; None for what is no regular file."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+
+
+def _digest_of(path):
+    try:
+        return file_digest(path)
+    except OSError as error:  # it is named, with its fault, when the pictures are opened
+        return f"{NOT_A_FILE}: {error.strerror}"

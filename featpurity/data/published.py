@@ -1,0 +1,197 @@
+"""How torchvision's data sets are opened, and how their classes read in a sentence."""
+
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+CIFAR10_CLASSES = "airplane automobile bird cat deer dog frog horse ship truck".split()
+# Caltech-101's folder names that do not read as words once the underscores are spaces.
+CALTECH_WORDS = {
+    "Faces": "off-center face",
+    "Faces_easy": "centered face",
+    "Leopards": "leopard",
+    "Motorbikes": "motorbike",
+    "airplanes": "airplane",
+    "binocular": "binoculars",
+    "car_side": "side of a car",
+    "cougar_body": "body of a cougar",
+    "cougar_face": "face of a cougar",
+    "crocodile_head": "head of a crocodile",
+    "flamingo_head": "head of a flamingo",
+    "hawksbill": "hawksbill turtle",
+    "water_lilly": "water lily",
+}
+# Pascal VOC's names that are two words.
+VOC_WORDS = {
+    "diningtable": "dining table",
+    "pottedplant": "potted plant",
+    "tvmonitor": "tv monitor",
+}
+VOC_CLASSES = (
+    "aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike "
+    "person pottedplant sheep sofa train tvmonitor"
+).split()
+# GTSRB numbers its classes; the signs in the numbers' order.
+GTSRB_SIGNS = [
+    *(f"speed limit {speed} km/h sign" for speed in (20, 30, 50, 60, 70, 80)),
+    "end of speed limit 80 km/h sign",
+    "speed limit 100 km/h sign",
+    "speed limit 120 km/h sign",
+    "no overtaking sign",
+    "no overtaking by heavy vehicles sign",
+    "right of way at the next junction sign",
+    "priority road sign",
+    "give way sign",
+    "stop sign",
+    "closed to all vehicles sign",
+    "no heavy vehicles sign",
+    "no entry sign",
+    "danger warning sign",
+    "left bend warning sign",
+    "right bend warning sign",
+    "double bend warning sign",
+    "uneven road warning sign",
+    "slippery road warning sign",
+    "road narrows on the right warning sign",
+    "roadworks warning sign",
+    "traffic lights warning sign",
+    "pedestrians warning sign",
+    "children warning sign",
+    "cyclists warning sign",
+    "ice and snow warning sign",
+    "wild animals warning sign",
+    "end of all restrictions sign",
+    "turn right ahead sign",
+    "turn left ahead sign",
+    "straight ahead only sign",
+    "straight ahead or right sign",
+    "straight ahead or left sign",
+    "keep right sign",
+    "keep left sign",
+    "roundabout sign",
+    "end of no overtaking sign",
+    "end of no overtaking by heavy vehicles sign",
+]
+
+
+def spaced(name):
+    """A folder's name as words: "car_side" becomes "car side", "_background_" stays."""
+    return re.sub(r"(?<=[^_])_+(?=[^_])", " ", name).strip()
+
+
+def caltech_words(name):
+    """ "Faces_easy" becomes "centered face"; others are spaced."""
+    return CALTECH_WORDS.get(name, spaced(name))
+
+
+def pet_words(name):
+    """Torchvision's names are so already, those of class folders are not."""
+    return spaced(name).title()
+
+
+def camel_words(name):
+    """ "SeaLake" becomes "sea lake"."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
+
+
+def sun_words(name):
+    """ "apartment_building/outdoor" becomes "outdoor apartment building"."""
+    return spaced(" ".join(reversed(name.split("/"))))
+
+
+def digit(name):
+    """ "0 - zero" becomes "0"."""
+    return name.split(" - ")[0]
+
+
+def gtsrb_words(name):
+    """The sign of a number."""
+    return GTSRB_SIGNS[int(name)]
+
+
+def voc_words(name):
+    """ "tvmonitor" becomes "tv monitor"."""
+    return VOC_WORDS.get(name, name)
+
+
+# open(root, split, download) -> torchvision's object, whose import takes a second.
+def _kind(name):
+    from torchvision import datasets
+
+    return getattr(datasets, name)
+
+
+def by_split(kind, **options):
+    """Data sets that take `split`."""
+    return lambda root, split, download: _kind(kind)(
+        root, split=split, download=download, **options
+    )
+
+
+def by_train(kind):
+    """Data sets that take `train`."""
+    return lambda root, split, download: _kind(kind)(
+        root, train=split == "train", download=download
+    )
+
+
+def undivided(kind):
+    """Data sets without splits."""
+    return lambda root, split, download: _kind(kind)(root, download=download)
+
+
+def voc_2007(root, split, download):
+    """Pascal VOC's challenge of 2007."""
+    return _kind("VOCDetection")(root, year="2007", image_set=split, download=download)
+
+
+# content(torchvision's object) -> (image files, labels, raw class names).
+def listed(data):
+    """Of the data sets that keep two lists."""
+    return data._image_files, data._labels, data.classes
+
+
+def pets(data):
+    """Oxford-IIIT Pet's."""
+    return data._images, data._labels, data.classes
+
+
+def eurosat(data):
+    """EuroSAT's."""
+    return [file for file, _ in data.samples], data.targets, data.classes
+
+
+def cars(data):
+    """Stanford Cars'."""
+    return [file for file, _ in data._samples], [label for _, label in data._samples], data.classes
+
+
+def gtsrb(data):
+    """GTSRB's, whose classes have numbers."""
+    signs = [str(number) for number in range(len(GTSRB_SIGNS))]
+    return [file for file, _ in data._samples], [label for _, label in data._samples], signs
+
+
+def caltech(data):
+    """Caltech-101's."""
+    folder = Path(data.root) / "101_ObjectCategories"
+    files = [
+        folder / data.categories[label] / f"image_{i:04d}.jpg"
+        for label, i in zip(data.y, data.index)
+    ]
+    return files, data.y, data.categories
+
+
+def sun(data):
+    """Sorted, because torchvision lists the files in the order in which the disk has them."""
+    pairs = sorted(zip(map(str, data._image_files), data._labels))
+    return [file for file, _ in pairs], [label for _, label in pairs], data.classes
+
+
+def voc(data):
+    """Labels of 0 or 1 a class: whether an object of it is marked, difficult ones counted too."""
+    labels = []
+    for file in data.annotations:
+        shown = {one.text.strip() for one in ElementTree.parse(file).iterfind("object/name")}
+        labels.append([int(name in shown) for name in VOC_CLASSES])
+    return data.images, labels, VOC_CLASSES
