@@ -145,7 +145,7 @@ def test_a_real_model_online_equals_cached(tmp_path):
     """The bundled ResNet without crops: its stored features lead where its towers lead at every step."""
     clip, (images, texts) = load_model("scenes_laclip"), toy_pairs()
     pairs = CaptionedImages(
-        "toy", [one for one, _ in texts], [[] for _ in texts], KeyedImages(images, "toy"), "toy"
+        "toy", [one for one, _ in texts], [[] for _ in texts], KeyedImages(images, "toy")
     )
     image_features, text_features = (
         image_trunk_features(clip, pairs),
