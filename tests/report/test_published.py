@@ -3,7 +3,9 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
+from checkout import ROOT
 
 from featpurity.metrics.intervals import slope
 from featpurity.report import published, results
@@ -68,6 +70,22 @@ def test_how_often_high_purity_lies_above():
     assert counts["silhouette", "all", high_low] == (51, 0, 5)
     assert (orders.points == orders[["above", "within", "below"]].sum(axis=1)).all()
     assert orders.loc["accuracy", "all"].points.unique() == [56]
+
+
+def test_the_book_says_what_was_counted():
+    page = (ROOT / "book/from_the_papers_scripts.md").read_text()
+    counts = published.published_orders().set_index(["measure", "data_sets", "compared"])
+    for measure, data_sets, compared in [
+        ("accuracy", "all", "high purity against low purity"),
+        ("accuracy", "all", "high purity against random"),
+        ("accuracy", "shown in the README", "high purity against low purity"),
+        ("silhouette", "all", "high purity against low purity"),
+    ]:
+        row = counts.loc[(measure, data_sets, compared)]
+        assert f"{row.above} of {row.points}" in page
+    accuracy = pd.DataFrame(published.load_published()["experiment_3"]["accuracy"]).mean(axis=1)
+    assert f"falls by {accuracy[0] - accuracy[1]:.1f} points" in page
+    assert f"and by {accuracy[1] - accuracy[4]:.1f} from there" in page
 
 
 def test_a_constant_line_is_one_that_does_not_move():
