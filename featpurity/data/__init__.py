@@ -1,1 +1,5 @@
 """A name or a folder becomes images or pairs. No model."""
+
+from featpurity import lazy_modules
+
+__getattr__, __dir__ = lazy_modules(__name__, __path__)

@@ -1,1 +1,5 @@
 """One module a chapter: loaded models, data and settings in, tidy tables and effects out."""
+
+from featpurity import lazy_modules
+
+__getattr__, __dir__ = lazy_modules(__name__, __path__)

@@ -1,0 +1,89 @@
+"""What `import featpurity` offers: every name and module, lazily; a stub for editors; a wheel."""
+
+import ast
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from checkout import ROOT
+
+import featpurity as fp
+
+PACKAGE = ROOT / "featpurity"
+
+
+def stub():
+    """Names of the stub: those imported from a module, and those that are modules themselves."""
+    nodes = ast.parse((PACKAGE / "__init__.pyi").read_text()).body
+    imports = [node for node in nodes if isinstance(node, ast.ImportFrom)]
+    return [(node.module, one.name, one.asname) for node in imports for one in node.names]
+
+
+def test_the_stub_lists_every_public_name_from_its_module_and_every_module():
+    listed = {shown: ".".join(filter(None, [home, name])) for home, name, shown in stub()}
+    names = {name: f"{module}.{name}" for name, module in fp._MODULE_OF.items()}
+    modules = {name: name for name in fp._modules()} | fp._SHORT
+    assert listed == names | modules
+
+
+def test_every_name_and_module_is_there_after_the_import_and_listed():
+    for name in [*fp.__all__, *fp._modules(), *fp._SHORT]:
+        assert getattr(fp, name) is not None and name in dir(fp), name
+    assert fp.plots is fp.figures is fp.report.figures and fp.explore is fp.report.panels
+    with pytest.raises(AttributeError, match="module 'featpurity' has no attribute 'purify'"):
+        fp.purify  # noqa: B018
+
+
+ROOMS = """
+import sys, featpurity as fp
+assert "torch" not in sys.modules
+assert fp.captions.files.read_captions and "swap" in dir(fp.captions)
+assert fp.metrics.purity.chance_level(2) > 0.6
+"""
+
+
+def test_the_modules_of_a_room_are_there_without_another_import():
+    subprocess.run([sys.executable, "-c", ROOMS], check=True)
+    with pytest.raises(AttributeError, match="module 'featpurity.metrics' has no attribute 'no'"):
+        fp.metrics.no  # noqa: B018
+
+
+def test_loading_a_model_knows_no_profile_plan_data_or_caption():
+    code = (
+        "import sys, featpurity.models.load; below = {name.split('.')[1] for name in sys.modules "
+        "if name.startswith('featpurity.')}; assert below == {'models', 'files'}, below"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_the_models_the_stub_and_the_mark_of_types(tmp_path):
+    source = tmp_path / "source"  # a build writes beside what it builds
+    shutil.copytree(PACKAGE, source / "featpurity", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ["pyproject.toml", "README.md", "LICENSE"]:
+        shutil.copy(ROOT / name, source)
+    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", source]
+    subprocess.run([*command, "-w", tmp_path], check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    here = [
+        path for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts
+    ]
+    assert {path.relative_to(ROOT).as_posix() for path in here} <= names
+    unpacked = tmp_path / "elsewhere"
+    zipfile.ZipFile(wheel).extractall(unpacked)
+    code = "import featpurity as fp; print(fp.__file__); print(fp.load_model('scenes_clip'))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=unpacked,
+        env={"PYTHONPATH": str(unpacked)},
+    )
+    file, clip = done.stdout.splitlines()
+    assert Path(file).parent == unpacked / "featpurity"
+    assert clip.startswith("ClipModel('scenes_clip', d=128, widths=(")
