@@ -11,7 +11,9 @@ import plotly.graph_objects as go
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
-from featpurity.report import figures
+from featpurity.report import figures, style
+from featpurity.report.curves import pruning_curves
+from featpurity.report.heatmaps import cosine_histogram
 
 ROOT = Path(__file__).resolve().parents[1]
 CHAPTERS = (
@@ -37,7 +39,12 @@ def symmetric_matrix(seed=0, d=512, width=400):
 
 
 def heatmaps(n=6):
-    return figures.cosine_heatmaps({f"model {i}": symmetric_matrix(i) for i in range(n)}, CAPTION)
+    """Matrices one at a time, with a menu."""
+    matrices = {f"model {i}": go.Heatmap(z=symmetric_matrix(i)) for i in range(n)}
+    figure = go.Figure(list(matrices.values()))
+    style.menu(figure, {name: {i} for i, name in enumerate(matrices)})
+    figure.update_xaxes(title="neuron").update_yaxes(title="neuron")
+    return style.finish(figure, CAPTION)
 
 
 def curves():
@@ -141,14 +148,14 @@ def other_plots():
     )
     pictures = [Image.effect_noise((64, 64), 40 + 10 * i).convert("RGB") for i in range(8)]
     return [
-        figures.cosine_histogram(
+        cosine_histogram(
             {"one": symmetric_matrix(0), "two": symmetric_matrix(1)}, {"one": 400}, CAPTION
         ),
         figures.bars_with_intervals(
             bars, {"accuracy": "accuracy", "silhouette": "silhouette"}, CAPTION
         ),
         figures.effects_with_intervals(effects, "row", "difference", CAPTION),
-        figures.pruning_curves(curves, "accuracy", "zero-shot accuracy", CAPTION),
+        pruning_curves(curves, "accuracy", "zero-shot accuracy", CAPTION),
         figures.lines_with_bands(runs, "ratio", panels, "kind", "misalignment ratio", CAPTION),
         figures.scatter_panels(
             points,

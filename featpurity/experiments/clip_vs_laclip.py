@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 
 from featpurity.experiments.inputs import Inputs, has_silhouette
 from featpurity.metrics import intervals, purity, silhouette, zeroshot
-from featpurity.report import results
+from featpurity.report import labels, results
 
 MEASURES = ("accuracy", "silhouette")
 
@@ -43,6 +43,11 @@ class Comparison:
     accuracy: pd.DataFrame
     neurons: pd.DataFrame
     effects: pd.DataFrame
+
+    def renamed(self, models=None, datasets=None):
+        """The same with labels for names, for readers; see `featpurity.report.labels`."""
+        tables = self.accuracy, self.neurons, self.effects
+        return Comparison(*(labels.renamed(table, models, datasets) for table in tables))
 
 
 def compare(inputs: Inputs, pairs: list[tuple[str, str]], n_bootstrap: int = 500) -> Comparison:

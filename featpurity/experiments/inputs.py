@@ -1,5 +1,6 @@
 """What an experiment starts from: models, data sets, and what each model makes of each data set."""
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -111,3 +112,21 @@ def embed(clip, data, prompts, store=None, precision="fp32"):
 def has_silhouette(labels) -> bool:
     """Whether the silhouette is defined: 2 classes or more, and some class of several images."""
     return 2 <= len(labels.unique()) < len(labels)
+
+
+def examples(dataset, count: int = 8):
+    """The first pictures of several classes of a data set, in turn: pictures and their classes.
+
+    Parameters
+    ----------
+    dataset : LabelledImages
+    count : int
+        As many pictures, or all of a smaller data set.
+    """
+    labels = torch.as_tensor(dataset.labels).tolist()
+    seen, places = Counter(), []
+    for place, label in enumerate(labels):
+        places.append((seen[label], place))  # the first of every class, then the second
+        seen[label] += 1
+    chosen = [place for _, place in sorted(places)[:count]]
+    return [dataset[i][0] for i in chosen], [dataset.classes[labels[i]] for i in chosen]

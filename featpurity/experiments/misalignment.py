@@ -7,6 +7,7 @@ against the ratio of swapped captions, one a seed: their spread is the interval.
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 import torch
@@ -16,8 +17,8 @@ from featpurity.experiments.inputs import embed, has_silhouette
 from featpurity.metrics import intervals, purity, silhouette, zeroshot
 from featpurity.models.load import load_model
 from featpurity.report import published, results
+from featpurity.report.chapters.misalignment import KINDS
 
-NAMED = {"similarity": "swaps by similarity", "random": "random swaps"}
 # Each claim's measure, and the sign that makes its slope positive when the claim is true.
 CLAIMS = {
     "misalignment_image": ("image_avg_abs_cos", 1),
@@ -25,6 +26,13 @@ CLAIMS = {
     "misalignment_accuracy": ("accuracy", -1),
     "misalignment_silhouette": ("silhouette", -1),
 }
+
+
+class Neurons(NamedTuple):
+    """The neurons of both towers, on the CPU: float tensors of shape (d, width)."""
+
+    image_neurons: torch.Tensor
+    text_neurons: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -39,14 +47,14 @@ class Misaligned:
         Their means over the data sets: a row a kind, ratio and seed.
     effects : DataFrame
         A row a claim and kind of swap, see `featpurity.report.results.effect`.
-    neurons : dict of (kind, ratio, tower) to float tensor of shape (d, width)
+    neurons : dict of (kind, ratio) to Neurons
         Of the first seed.
     """
 
     runs: pd.DataFrame
     means: pd.DataFrame
     effects: pd.DataFrame
-    neurons: dict[tuple[str, float, str], torch.Tensor]
+    neurons: dict[tuple[str, float], Neurons]
 
 
 def checkpoint(results_dir, kind: str, ratio: float, seed: int) -> Path:
@@ -81,18 +89,19 @@ def measure(checkpoints: dict[tuple, Path], data, prompts: str, **options) -> Mi
     rows, neurons, first = [], {}, next(iter(checkpoints))[2]
     for (kind, ratio, seed), path in tqdm(checkpoints.items(), desc="checkpoints"):
         clip = load_model(path, device, preprocess)
-        towers = {"image": clip.image_neurons.cpu(), "text": clip.text_neurons.cpu()}
+        both = Neurons(clip.image_neurons.cpu(), clip.text_neurons.cpu())
         if seed == first:
-            neurons |= {(kind, ratio, tower): weights for tower, weights in towers.items()}
+            neurons[kind, ratio] = both
         row = dict(kind=kind, ratio=ratio, seed=seed)
-        rows += [row | one for one in measure_model(towers, embed(clip, data, prompts, **options))]
+        rows += [row | one for one in measure_model(both, embed(clip, data, prompts, **options))]
     runs = pd.DataFrame(rows)
     means = runs.drop(columns="dataset").groupby(["kind", "ratio", "seed"]).mean().reset_index()
-    return Misaligned(runs, means, slopes(means), neurons)
+    return Misaligned(runs, means, changes(means), neurons)
 
 
-def measure_model(towers, embedded):
+def measure_model(neurons: Neurons, embedded):
     """Purity, accuracy and silhouette of one model: a row a data set."""
+    towers = dict(zip(("image", "text"), neurons))
     pure = {f"{tower}_avg_abs_cos": purity.avg_abs_cos(one) for tower, one in towers.items()}
     pure |= {f"{tower}_max_abs_cos": purity.max_abs_cos(one) for tower, one in towers.items()}
     for name, one in embedded.items():
@@ -101,7 +110,7 @@ def measure_model(towers, embedded):
         yield dict(dataset=name, **pure, accuracy=zeroshot.accuracy(*one), silhouette=score)
 
 
-def slopes(means: pd.DataFrame) -> pd.DataFrame:
+def changes(means: pd.DataFrame) -> pd.DataFrame:
     """Changes over the paper's range of ratios along a straight line, with Student's t over seeds.
 
     They are signed for the claims. The line goes through all ratios that were run.
@@ -115,7 +124,7 @@ def slopes(means: pd.DataFrame) -> pd.DataFrame:
             ]
             if pd.notna(of_seeds).all():
                 value, ends = sum(of_seeds) / len(of_seeds), intervals.t_interval(of_seeds)
-                rows.append(results.effect(claim, NAMED[kind], value, *ends))
+                rows.append(results.effect(claim, KINDS[kind], value, *ends))
     return pd.DataFrame(rows)
 
 

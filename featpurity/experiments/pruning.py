@@ -1,4 +1,4 @@
-"""Experiment 2: keep only some neurons, the purest, the least pure or random ones, and measure again."""
+"""Experiment 2: keep the purest neurons, the least pure or random ones, and measure again."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from tqdm.auto import tqdm
 
 from featpurity.experiments.inputs import Embedded, Inputs, has_silhouette
 from featpurity.metrics import intervals, pruning, purity, silhouette, zeroshot
-from featpurity.report import results
+from featpurity.report import labels, results
 
 # The paper reads its figures at 450 of 512 neurons.
 READ_AT = 450 / 512
@@ -52,6 +52,11 @@ class Pruned:
     accuracy: pd.DataFrame
     silhouette: pd.DataFrame
     effects: pd.DataFrame
+
+    def renamed(self, models=None, datasets=None):
+        """The same with labels for names, for readers; see `featpurity.report.labels`."""
+        tables = self.accuracy, self.silhouette, self.effects
+        return Pruned(*(labels.renamed(table, models, datasets) for table in tables))
 
 
 def orders_of(clip, n_random_orders: int = 32) -> Orders:

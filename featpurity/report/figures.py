@@ -1,148 +1,20 @@
-"""Figures: tables and arrays in, a plotly figure out. Nothing is computed from images or models, nothing saved.
+"""Figures: tables in, a plotly figure out. No image or model is asked, nothing is saved.
 
 Every figure has axes with units and a caption, kept in `figure.layout.meta["caption"]`, which the
-book sets below it. Colours are Okabe and Ito's, which colour-blind readers tell apart; lines also
-differ in their dashes.
+book sets below it. Matrices are in `heatmaps`, curves over the kept neurons in `curves`.
 """
+
+import base64
+import io
 
 import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from featpurity.report import display
+from featpurity.report import style
+from featpurity.report.style import BLUE, GREY, SYMBOLS
 
-display.offline()
-
-BLUE, ORANGE, GREEN, PURPLE, GREY, SKY = (
-    "#0072B2",
-    "#D55E00",
-    "#009E73",
-    "#CC79A7",
-    "#7F7F7F",
-    "#56B4E9",
-)
-PALETTE = (BLUE, ORANGE, GREEN, PURPLE, SKY, "#E69F00", "#F0E442", GREY)
-STRATEGY_STYLE = {
-    "high_purity": ("high purity (Min Sparse)", BLUE, "solid"),
-    "low_purity": ("low purity (Max Sparse)", ORANGE, "dash"),
-    "random": ("random, mean", GREY, "dot"),
-}
-DASHES = ("solid", "dash", "dot", "dashdot")
-
-
-def _finish(figure, caption, height=440, **layout):
-    figure.update_layout(
-        template="plotly_white",
-        height=height,
-        meta={"caption": caption},
-        margin={"l": 60, "r": 20, "t": 70, "b": 55},
-        **layout,
-    )
-    return figure
-
-
-def _menu(figure, groups, y_titles=False):
-    """A dropdown that shows one group of traces at a time; groups: {label: indices of its traces}.
-
-    With `y_titles` the label is also the title of the vertical axis.
-    """
-    count, first = len(figure.data), next(iter(groups))
-    for index, trace in enumerate(figure.data):
-        trace.visible = index in groups[first]
-    buttons = [
-        {
-            "label": label,
-            "method": "update",
-            "args": [
-                {"visible": [i in shown for i in range(count)]},
-                {"yaxis.title.text": label} if y_titles else {},
-            ],
-        }
-        for label, shown in groups.items()
-    ]
-    if y_titles:
-        figure.update_yaxes(title=first)
-    if len(groups) > 1:
-        figure.update_layout(
-            updatemenus=[
-                {"buttons": buttons, "x": 0, "xanchor": "left", "y": 1.22, "yanchor": "top"}
-            ]
-        )
-
-
-def cosine_heatmaps(matrices, caption):
-    """The neurons' cosine matrices, one at a time with a menu.
-
-    Parameters
-    ----------
-    matrices : dict of str to float array of shape (d, d)
-        What each matrix shows (say, "scenes_clip, image tower") and its cosines, diagonal 0.
-    caption : str
-    """
-    # One scale for all, wide enough for all but the most extreme 0.1 % of the pairs.
-    limit = max(float(np.quantile(np.abs(np.asarray(m)), 0.999)) for m in matrices.values())
-    figure = go.Figure(
-        [
-            go.Heatmap(
-                z=np.asarray(matrix, dtype=np.float32),
-                zmin=-limit,
-                zmax=limit,
-                colorscale="RdBu_r",
-                name=label,
-                colorbar={"title": "cosine"},
-                hovertemplate="neurons %{x} and %{y}: %{z:.3f}<extra></extra>",
-            )
-            for label, matrix in matrices.items()
-        ]
-    )
-    _menu(figure, {label: {index} for index, label in enumerate(matrices)})
-    figure.update_xaxes(title="neuron", constrain="domain")
-    figure.update_yaxes(title="neuron", autorange="reversed", scaleanchor="x", constrain="domain")
-    return _finish(figure, caption, height=560)
-
-
-def cosine_histogram(cosines, widths, caption, bins=81):
-    """How the cosines between different neurons are distributed, with what random directions would give.
-
-    Parameters
-    ----------
-    cosines : dict of str to float array of shape (d, d)
-        Cosine matrices; each pair counts once.
-    widths : dict of str to int
-        Length of the weight vectors behind each matrix: random directions have cosines of standard
-        deviation 1 / sqrt(width).
-    caption : str
-    """
-    pairs = {label: np.asarray(m)[np.triu_indices(len(m), 1)] for label, m in cosines.items()}
-    limit = max(float(np.quantile(np.abs(p), 0.9995)) for p in pairs.values())
-    edges = np.linspace(-limit, limit, bins + 1)
-    centres = (edges[1:] + edges[:-1]) / 2
-    figure = go.Figure()
-    for index, (label, values) in enumerate(pairs.items()):
-        density, _ = np.histogram(values, edges, density=True)
-        figure.add_scatter(
-            x=centres,
-            y=density,
-            name=label,
-            mode="lines",
-            line={
-                "color": PALETTE[index % len(PALETTE)],
-                "dash": DASHES[index % 4],
-                "shape": "hvh",
-            },
-        )
-    for width in sorted(set(widths.values())):
-        normal = np.sqrt(width / (2 * np.pi)) * np.exp(-width * centres**2 / 2)
-        figure.add_scatter(
-            x=centres,
-            y=normal,
-            name=f"chance, width {width}",
-            mode="lines",
-            line={"color": GREY, "width": 1, "dash": "dot"},
-        )
-    figure.update_xaxes(title="cosine between two neurons")
-    figure.update_yaxes(title="density")
-    return _finish(figure, caption)
+THUMBNAIL = 96  # pixels of the longer side of a picture in a figure
 
 
 def bars_with_intervals(table, measures, caption, x_title="data set"):
@@ -157,8 +29,9 @@ def bars_with_intervals(table, measures, caption, x_title="data set"):
     caption, x_title : str
     """
     figure, groups = go.Figure(), {title: set() for title in measures.values()}
+    colours = style.colours_of(table.model)
     for measure, title in measures.items():
-        for index, (model, part) in enumerate(table.groupby("model", sort=False)):
+        for model, part in table.groupby("model", sort=False):
             groups[title].add(len(figure.data))
             error = {
                 "type": "data",
@@ -171,11 +44,14 @@ def bars_with_intervals(table, measures, caption, x_title="data set"):
                 y=part[measure],
                 name=model,
                 error_y=error,
-                marker={"color": PALETTE[index % len(PALETTE)]},
+                marker={"color": colours[model]},
+                text=part[measure],
+                texttemplate="%{text:.3f}",
+                textposition="none",
             )
-    _menu(figure, groups, y_titles=True)
+    style.menu(figure, groups, y_titles=True, name="Measure")
     figure.update_xaxes(title=x_title)
-    return _finish(figure, caption, barmode="group")
+    return style.finish(figure, caption, barmode="group")
 
 
 def counts(table, label, count, axis, caption):
@@ -203,97 +79,116 @@ def counts(table, label, count, axis, caption):
     )
     figure.update_xaxes(title=axis)
     figure.update_yaxes(autorange="reversed", automargin=True)
-    return _finish(figure, caption, height=160 + 34 * len(table))
+    return style.finish(figure, caption, height=160 + 34 * len(table))
 
 
-def effects_with_intervals(table, label, axis, caption):
-    """Effects as points with their 95 % intervals, one row each, and a line at zero.
+def effects_with_intervals(table, label, axis, caption, group=None):
+    """Effects as points with their 95 % intervals, one row each, and a line at zero: a forest plot.
 
     Parameters
     ----------
     table : DataFrame
-        Columns effect, low, high and the column named by `label`.
+        Columns effect, low, high and the column named by `label`. With columns least and most a
+        wide band shows that range behind a row, the spread over data sets, say.
     label : str
         Column that names the rows.
     axis : str
         What the horizontal axis says, with its unit.
     caption : str
+    group : str, optional
+        Column whose values get a colour and an entry of the legend each.
     """
-    shown = table.dropna(subset=["effect"])[::-1]
-    error = {
-        "type": "data",
-        "array": shown.high - shown.effect,
-        "arrayminus": shown.effect - shown.low,
-    }
-    figure = go.Figure(
-        go.Scatter(
-            x=shown.effect,
-            y=shown[label],
-            error_x=error,
-            mode="markers",
-            showlegend=False,
-            marker={"color": BLUE, "size": 9},
-        )
-    )
-    figure.add_vline(x=0, line={"color": GREY, "dash": "dash"})
-    figure.update_xaxes(title=axis)
-    figure.update_yaxes(automargin=True)
-    return _finish(figure, caption, height=160 + 34 * len(shown))
+    return forest(table.assign(axis=axis), label, "axis", caption, group)
 
 
-def pruning_curves(curves, measure, axis, caption):
-    """Accuracy or silhouette against the number of kept neurons, with a menu of models and data sets.
+def forest(table, label, axis, caption, group=None, theirs=None):
+    """Forest plots below one another, one for each quantity that the effects are given in.
 
     Parameters
     ----------
-    curves : DataFrame
-        Columns model, dataset, strategy (high_purity, low_purity, random, full), kept, `measure`,
-        and for random the band `measure`_low and `measure`_high.
-    measure : str
-        Column to draw.
+    table, label, caption, group
+        As in `effects_with_intervals`.
     axis : str
-        What the vertical axis says, with its unit.
-    caption : str
+        Column that says what is on the horizontal axis, with its unit; a panel for each value.
+    theirs : str, optional
+        Column with values of others in the same quantity, drawn as open diamonds.
     """
-    figure, groups = go.Figure(), {}
-    for (model, dataset), part in curves.groupby(["model", "dataset"], sort=False):
-        first = len(figure.data)
-        band = part[part.strategy == "random"].sort_values("kept")
-        figure.add_scatter(
-            x=np.r_[band.kept, band.kept[::-1]],
-            mode="lines",
-            fill="toself",
-            fillcolor="rgba(127,127,127,0.2)",
-            y=np.r_[band[f"{measure}_high"], band[f"{measure}_low"][::-1]],
-            line={"width": 0},
-            name="random, 95 % of the draws",
-            hoverinfo="skip",
-        )
-        for strategy, (name, colour, dash) in STRATEGY_STYLE.items():
-            line = part[part.strategy == strategy].sort_values("kept")
+    shown = table.dropna(subset=["effect"])
+    panels = dict(list(shown.groupby(axis, sort=False)))
+    counts = [part[label].nunique() for part in panels.values()]
+    heights = [70 + 34 * count for count in counts]
+    gap = 60 / sum(heights) if len(heights) > 1 else 0
+    figure = make_subplots(rows=len(panels), row_heights=heights, vertical_spacing=gap)
+    colours = style.colours_of(shown[group]) if group else {"": BLUE}
+    for row, (title, part) in enumerate(panels.items(), 1):
+        place = {"row": row, "col": 1}
+        if "least" in part:
+            _spread(figure, part.dropna(subset=["least"]), label, place)
+        for name, points in part.groupby(group or (lambda _: ""), sort=False):
+            _points(figure, points, label, str(name), colours[name], bool(group), place)
+        if theirs and part[theirs].notna().any():
+            mark = {"symbol": "diamond-open", "size": 10, "color": style.BLACK}
             figure.add_scatter(
-                x=line.kept,
-                y=line[measure],
-                name=name,
-                mode="lines",
-                line={"color": colour, "dash": dash},
+                x=part[theirs],
+                y=part[label],
+                mode="markers",
+                name="the paper's",
+                marker=mark,
+                **place,
             )
-        full = part.loc[part.strategy == "full", measure].item()
+        figure.add_vline(x=0, line={"color": GREY, "dash": "dash"}, **place)
+        figure.update_xaxes(title=title, **place)
+        order = list(dict.fromkeys(part[label]))[::-1]
+        figure.update_yaxes(automargin=True, categoryorder="array", categoryarray=order, **place)
+    _each_once(figure)
+    return style.finish(figure, caption, height=100 + sum(heights))
+
+
+def _points(figure, part, label, name, colour, legend, place):
+    figure.add_scatter(
+        x=part.effect,
+        y=part[label],
+        error_x={"array": part.high - part.effect, "arrayminus": part.effect - part.low},
+        mode="markers",
+        name=name,
+        legendgroup=name,
+        showlegend=legend,
+        marker={"color": colour, "size": 9},
+        customdata=part[["low", "high"]],
+        hovertemplate="%{y}<br>%{x:+.4f} (%{customdata[0]:+.4f} to %{customdata[1]:+.4f})"
+        "<extra></extra>",
+        **place,
+    )
+
+
+def _spread(figure, part, label, place):
+    """Wide bands from the column least to the column most."""
+    for name, least, most in zip(part[label], part.least, part.most):
+        band = {"color": style.FAINT, "width": 12}
         figure.add_scatter(
-            x=[1, part.kept.max()],
-            y=[full, full],
-            name="full",
+            x=[least, most],
+            y=[name, name],
             mode="lines",
-            line={"color": "#000000", "width": 1, "dash": "longdash"},
+            line=band,
+            name="range over the data sets",
+            legendgroup="range",
+            hoverinfo="skip",
+            **place,
         )
-        groups[f"{dataset}, {model}"] = set(range(first, len(figure.data)))
-    _menu(figure, groups)
-    figure.update_xaxes(title="neurons kept")
-    figure.update_yaxes(title=axis)
-    return _finish(figure, caption)
 
 
-def lines_with_bands(table, x, measures, group, x_title, caption):
+def _each_once(figure):
+    """Let the legend name what several panels share once."""
+    seen = set()
+    for trace in figure.data:
+        if trace.showlegend is not False:
+            trace.showlegend = trace.name not in seen
+            seen.add(trace.name)
+
+
+def lines_with_bands(
+    table, x, measures, group, x_title, caption, ordered=False, chance=None, columns=2
+):
     """Means over seeds with the range of the seeds as a band, one panel a measure.
 
     Parameters
@@ -305,76 +200,97 @@ def lines_with_bands(table, x, measures, group, x_title, caption):
     measures : dict of str to str
         Column and title of each panel, with its unit.
     x_title, caption : str
+    ordered : bool
+        Whether the groups are steps of one quantity, which a sequential scale of colours shows.
+    chance : dict of str to float, optional
+        For some measures what chance alone would give, as a dotted line.
+    columns : int
     """
-    rows = (len(measures) + 1) // 2
+    columns = min(columns, len(measures))
+    rows, chance = -(-len(measures) // columns), chance or {}
     figure = make_subplots(
         rows=rows,
-        cols=min(2, len(measures)),
+        cols=columns,
         subplot_titles=list(measures.values()),
         horizontal_spacing=0.12,
-        vertical_spacing=0.16,
+        vertical_spacing=0.32 / max(rows, 2),
     )
+    colours = style.colours_of(table[group], ordered)
     for panel, measure in enumerate(measures):
-        place = {"row": panel // 2 + 1, "col": panel % 2 + 1}
+        place = {"row": panel // columns + 1, "col": panel % columns + 1}
         for index, (name, part) in enumerate(table.groupby(group, sort=False)):
             seeds = part.groupby(x)[measure].agg(["mean", "min", "max"]).reset_index()
-            colour = PALETTE[index % len(PALETTE)]
+            dash = "solid" if ordered else style.DASHES[index % len(style.DASHES)]
+            about = dict(name=str(name), legendgroup=str(name), **place)
             figure.add_scatter(
                 x=np.r_[seeds[x], seeds[x][::-1]],
                 y=np.r_[seeds["max"], seeds["min"][::-1]],
                 mode="lines",
                 fill="toself",
-                fillcolor=colour,
+                fillcolor=colours[name],
                 opacity=0.2,
                 line={"width": 0},
                 hoverinfo="skip",
-                legendgroup=str(name),
                 showlegend=False,
-                **place,
+                **about,
             )
             figure.add_scatter(
                 x=seeds[x],
                 y=seeds["mean"],
-                name=str(name),
-                legendgroup=str(name),
                 showlegend=panel == 0,
                 mode="lines+markers",
-                line={"color": colour, "dash": DASHES[index % 4]},
+                line={"color": colours[name], "dash": dash},
+                **about,
+            )
+        if measure in chance:
+            ends = [table[x].min(), table[x].max()]
+            figure.add_scatter(
+                x=ends,
+                y=[chance[measure]] * 2,
+                mode="lines",
+                name="chance",
+                legendgroup="chance",
+                showlegend=measure == next(iter(chance)),
+                line=style.CHANCE_LINE,
                 **place,
             )
         figure.update_xaxes(title=x_title, **place)
     legend = 22 * -(-table[group].nunique() // 2)  # pixels, with two long names a line
-    return _finish(figure, caption, height=120 + 300 * rows).update_layout(
+    return style.finish(figure, caption, height=120 + 300 * rows).update_layout(
         margin_t=max(70, 48 + legend)
     )
 
 
 def image_grid(images, titles, caption, columns=4):
-    """A few pictures with a title each.
+    """A few pictures with a title each, as thumbnails.
 
     Parameters
     ----------
     images : list of PIL images
+        Of any size: what the figure holds is at most `THUMBNAIL` pixels a side.
     titles : list of str
     caption : str
+    columns : int
     """
+    columns = min(columns, len(images))
     rows = -(-len(images) // columns)
     figure = make_subplots(
         rows=rows, cols=columns, subplot_titles=titles, vertical_spacing=0.25 / rows
     )
     for index, image in enumerate(images):
-        figure.add_image(
-            z=np.asarray(image.convert("RGB")),
-            row=index // columns + 1,
-            col=index % columns + 1,
-            hoverinfo="skip",
-        )
+        place = {"row": index // columns + 1, "col": index % columns + 1}
+        figure.add_image(source=thumbnail(image), hoverinfo="skip", **place)
     figure.update_xaxes(visible=False).update_yaxes(visible=False)
     figure.update_annotations(font_size=11)
-    return _finish(figure, caption, height=80 + 190 * rows)
+    return style.finish(figure, caption, height=80 + 190 * rows, dragmode=False)
 
 
-SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
+def thumbnail(image, side=THUMBNAIL):
+    """A picture of at most `side` pixels a side as a data address, a JPEG."""
+    small, file = image.convert("RGB"), io.BytesIO()
+    small.thumbnail((side, side))
+    small.save(file, "JPEG", quality=85)
+    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
 
 
 def scatter_panels(table, x, y, colour, symbol, panel, axes, caption):
@@ -395,7 +311,7 @@ def scatter_panels(table, x, y, colour, symbol, panel, axes, caption):
     caption : str
     """
     titles, kinds, groups = (list(table[column].unique()) for column in (panel, colour, symbol))
-    marks = dict(zip(groups, SYMBOLS * len(groups)))
+    marks, colours = dict(zip(groups, SYMBOLS * len(groups))), style.colours_of(kinds)
     figure = make_subplots(cols=len(titles), subplot_titles=titles, horizontal_spacing=0.12)
     for (title, kind), part in table.groupby([panel, colour], sort=False):
         error = {
@@ -403,7 +319,7 @@ def scatter_panels(table, x, y, colour, symbol, panel, axes, caption):
             "arrayminus": part[y] - part[f"{y}_low"],
             "thickness": 1,
         }
-        marker = _marker(PALETTE[kinds.index(kind) % len(PALETTE)], part[symbol].map(marks))
+        marker = _marker(colours[kind], part[symbol].map(marks))
         figure.add_scatter(
             x=part[x],
             y=part[y],
@@ -422,7 +338,9 @@ def scatter_panels(table, x, y, colour, symbol, panel, axes, caption):
             go.Scatter(x=[None], y=[None], name=group, mode="markers", marker=_marker(GREY, mark))
         )
     figure.update_xaxes(title=axes[0]).update_yaxes(title=axes[1], matches="y")
-    return _finish(figure, caption).update_layout(margin_t=95)  # room for a legend of two lines
+    return style.finish(figure, caption).update_layout(
+        margin_t=95
+    )  # room for a legend of two lines
 
 
 def _marker(colour, symbol):

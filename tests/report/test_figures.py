@@ -1,16 +1,19 @@
 """Figures: what the data say is what is drawn, with axes and a caption."""
 
+import base64
+import io
+
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
-from featpurity.report import figures
+from featpurity.report import curves, figures, heatmaps, style
 
 SYMMETRIC = np.array([[0, 0.5, -0.2], [0.5, 0, 0.1], [-0.2, 0.1, 0]])
 
 
-def curves():
+def pruned():
     rows = []
     for dataset in ("pets", "cars"):
         for strategy, height in [("high_purity", 0.5), ("low_purity", 0.2), ("random", 0.3)]:
@@ -28,6 +31,12 @@ def curves():
             ]
         rows.append(dict(model="m", dataset=dataset, strategy="full", kept=4, accuracy=0.6))
     return pd.DataFrame(rows)
+
+
+def towers(sign):
+    """Both towers of a model of three neurons."""
+    scores = np.array([0.3, 0.1, 0.2])
+    return {name: heatmaps.Tower(sign * SYMMETRIC, scores, 0.1) for name in ("image", "text")}
 
 
 def drawn():
@@ -61,8 +70,14 @@ def drawn():
     )
     points["acc_low"], points["acc_high"] = points.acc - 0.1, points.acc + 0.2
     return {
-        "heatmaps": figures.cosine_heatmaps({"one": SYMMETRIC, "two": -SYMMETRIC}, "Cosines."),
-        "histogram": figures.cosine_histogram(
+        "heatmaps": heatmaps.side_by_side({"one": towers(1), "two": towers(-1)}, "Cosines."),
+        "ratios": heatmaps.over_ratios(
+            {("random", 0.0): towers(1), ("random", 0.5): towers(-1)}, "Over ratios."
+        ),
+        "multiples": curves.small_multiples(pruned(), "accuracy", "accuracy", "Multiples."),
+        "numbers": curves.at_each_number(pruned(), "accuracy", "accuracy", "Numbers.", steps=4),
+        "gaps": curves.gaps(pruned(), "accuracy", "difference of accuracy", "Gaps."),
+        "histogram": heatmaps.cosine_histogram(
             {"one": SYMMETRIC}, {"one": 64}, "Histogram.", bins=4
         ),
         "bars": figures.bars_with_intervals(
@@ -74,7 +89,7 @@ def drawn():
         "effects": figures.effects_with_intervals(
             effects, "name", "difference of accuracies", "Effects."
         ),
-        "curves": figures.pruning_curves(curves(), "accuracy", "accuracy", "Curves."),
+        "curves": curves.pruning_curves(pruned(), "accuracy", "accuracy", "Curves."),
         "lines": figures.lines_with_bands(
             seeds, "ratio", {"cos": "average |cos|", "acc": "accuracy"}, "kind", "ratio", "Lines."
         ),
@@ -93,6 +108,8 @@ def test_every_figure_has_axes_and_a_caption_and_no_fixed_width(name):
         "counts",
         "effects",
         "lines",
+        "multiples",
+        "numbers",
     )  # rows named by labels, panels by their titles
     if name == "lines":
         assert [a.text for a in figure.layout.annotations] == ["average |cos|", "accuracy"]
@@ -120,12 +137,84 @@ def test_counts_are_drawn_in_the_table_s_order():
     assert list(bar.y) == ["a", "b"] and list(bar.x) == [3, 1] and axis.autorange == "reversed"
 
 
-def test_heatmaps_share_one_symmetric_scale():
+def test_heatmaps_share_one_symmetric_scale_and_are_ordered_as_the_menu_says():
     figure = drawn()["heatmaps"]
-    assert {(trace.zmin, trace.zmax) for trace in figure.data} == {
-        (-figure.data[0].zmax, figure.data[0].zmax)
-    }
-    assert np.allclose(figure.data[1].z, -SYMMETRIC)
+    assert figure.layout.coloraxis.cmin == -figure.layout.coloraxis.cmax < 0
+    buttons = {button.label: button.args for button in figure.layout.updatemenus[0].buttons}
+    shown, labels = buttons["text tower, purest first"]
+    chosen = [trace for trace, is_shown in zip(figure.data, shown["visible"]) if is_shown]
+    by_purity = SYMMETRIC[np.ix_([1, 2, 0], [1, 2, 0])]
+    assert np.allclose(chosen[0].z, by_purity) and np.allclose(chosen[1].z, -by_purity)
+    assert [text.split(",")[0] for text in labels["xaxis2.ticktext"]] == [
+        "neuron 1",
+        "neuron 2",
+        "neuron 0",
+    ]
+    assert labels["annotations[1].text"].startswith("two<br>average |cos| 0.178")
+
+
+def test_neurons_that_point_the_same_way_stand_together():
+    direction = np.array([1, -1, 1, -1, -1, 1.0])
+    cosines = 0.5 * np.outer(direction, direction)
+    signs = direction[heatmaps.angular_order(cosines - np.diag(np.diag(cosines)))]
+    assert (np.diff(signs) != 0).sum() == 1
+
+
+def test_large_matrices_are_averaged_over_blocks():
+    cosines = np.arange(16.0).reshape(4, 4)
+    trace = heatmaps._matrix(cosines, np.arange(4), 2)
+    assert np.allclose(trace.z, [[2.5, 4.5], [10.5, 12.5]])
+
+
+def test_a_slider_shows_one_ratio_at_a_time():
+    figure = drawn()["ratios"]
+    steps = figure.layout.sliders[0].steps
+    assert [step.label for step in steps] == ["0", "0.5"]
+    assert [list(step.args[0]["visible"]) for step in steps] == [
+        [True, False, True, False],
+        [False, True, False, True],
+    ]
+    assert [trace.visible for trace in figure.data] == [False, True, False, True]
+
+
+def test_the_slider_over_kept_neurons_reads_every_curve():
+    figure = drawn()["numbers"]
+    steps = {step.label: step.args[0]["x"] for step in figure.layout.sliders[0].steps}
+    assert list(steps) == ["25% (1)", "50% (2)", "75% (3)", "88% (4)"]
+    high, low, random = steps["50% (2)"]
+    assert (list(high), list(low)) == ([0.25, 0.25], [0.1, 0.1])
+
+
+def test_gaps_are_high_minus_low():
+    mean = next(trace for trace in drawn()["gaps"].data if trace.name == "mean, m")
+    assert list(mean.y) == pytest.approx([0.075, 0.15, 0.225, 0.3])
+    assert list(mean.x) == [0.25, 0.5, 0.75, 1]
+
+
+def test_the_same_thing_has_the_same_colour_and_steps_have_a_scale():
+    assert (
+        style.colours_of(["x", "CLIP"])["CLIP"] == style.colours_of(["CLIP, image"])["CLIP, image"]
+    )
+    steps = style.colours_of([0.0, 0.1, 0.3, 0.5, 0.8], ordered=True)
+    assert len(set(steps.values())) == 5 and all(c.startswith("rgb") for c in steps.values())
+
+
+def test_a_forest_has_a_panel_for_each_quantity_and_the_paper_s_value_beside_ours():
+    table = pd.DataFrame(
+        dict(
+            claim=["a", "b", "c"],
+            effect=[0.1, 0.2, -3.0],
+            low=[0.0, 0.1, -4.0],
+            high=[0.2, 0.3, -2.0],
+            unit=["share", "share", "points"],
+            theirs=[0.4, None, None],
+        )
+    )
+    figure = figures.forest(table, "claim", "unit", "Forest.", theirs="theirs")
+    titles = figure.layout.xaxis.title.text, figure.layout.xaxis2.title.text
+    assert titles == ("share", "points")
+    diamonds = [trace for trace in figure.data if trace.name == "the paper's"]
+    assert len(diamonds) == 1 and diamonds[0].x[0] == 0.4
 
 
 def test_error_bars_reach_the_interval():
@@ -162,3 +251,9 @@ def test_a_grid_shows_every_picture():
         [Image.new("RGB", (8, 8))] * 5, list("abcde"), "Pictures.", columns=4
     )
     assert len(figure.data) == 5 and [a.text for a in figure.layout.annotations] == list("abcde")
+
+
+def test_a_picture_in_a_figure_is_a_thumbnail():
+    figure = figures.image_grid([Image.new("RGB", (4000, 3000))], ["a"], "One picture.")
+    data = base64.b64decode(figure.data[0].source.partition(",")[2])
+    assert Image.open(io.BytesIO(data)).size == (96, 72)

@@ -1,0 +1,1 @@
+"""What each chapter shows: its answer, its tables and its figures with their captions."""

@@ -1,0 +1,143 @@
+"""What the chapter on CLIP and LaCLIP shows: tables of the experiment of that name in."""
+
+import pandas as pd
+
+from featpurity.metrics import intervals
+from featpurity.report import figures, heatmaps, tables, wording
+
+MEASURES = {
+    "accuracy": "zero-shot accuracy (share of images)",
+    "silhouette": "cosine silhouette (-1 to 1)",
+}
+DIFFERENCES = {
+    "accuracy_laclip": "difference of accuracy (share of images)",
+    "silhouette_laclip": "difference of silhouette (-1 to 1)",
+}
+# What the sentence says of a claim: its unit, and the words for an interval above 0, below 0, and
+# around it.
+CLAUSES = {
+    "accuracy_laclip": (
+        wording.ACCURACY,
+        "classifies better",
+        "classifies worse",
+        "classifies neither clearly better nor worse",
+    ),
+    "silhouette_laclip": (
+        wording.SILHOUETTE,
+        "separates the classes better",
+        "separates the classes worse",
+        "separates the classes neither clearly better nor worse",
+    ),
+    "purity_laclip_image": (
+        wording.COSINE,
+        "has purer image neurons",
+        "has less pure image neurons",
+        "has image neurons that are neither clearly purer nor less pure",
+    ),
+}
+
+
+def answer(effects: pd.DataFrame) -> wording.Answer:
+    """The result of a run in one sentence, from its effects over all data sets."""
+    means, sentences = effects[effects.dataset == "mean"], []
+    for comparison in means.loc[means.claim == "accuracy_laclip", "comparison"]:
+        after, before = comparison.split(" minus ")
+        about = means[means.comparison.isin([comparison, f"{before} minus {after}"])]
+        clauses = []
+        for row in about[about.claim.isin(CLAUSES)].itertuples():
+            unit, *words = CLAUSES[row.claim]
+            sign = -1 if row.claim.startswith("purity") else 1  # told as the change of |cos|
+            number = wording.with_interval(row, unit, sign, first=not clauses)
+            clauses.append(f"{wording.by_interval(row, *words)} ({number})")
+        sentences.append(f"{after}, compared with {before}, {wording.listed(clauses)}")
+    return wording.Answer("; ".join(sentences))
+
+
+def matrices(towers):
+    """The cosines of all models' neurons side by side; towers as `heatmaps.towers_of` has them."""
+    caption = (
+        "Cosine between every two neurons of a tower; the diagonal is set to 0. Ordered by signed "
+        "similarity, neurons that point the same way stand together, so that mixed features show "
+        "as blocks; the menu has other orders and the other tower. Chance is the average |cos| of "
+        "as many random directions."
+    )
+    return heatmaps.side_by_side(towers, caption)
+
+
+def gains(effects: pd.DataFrame):
+    """Differences of accuracy and silhouette on each data set and on average."""
+    chosen = effects[effects.claim.isin(DIFFERENCES)]
+    caption = (
+        "Accuracy and silhouette of the second model of a pair minus those of the first, with 95 % "
+        "paired bootstrap intervals over images."
+    )
+    chosen = chosen.assign(axis=chosen.claim.map(DIFFERENCES))
+    return figures.forest(chosen, "dataset", "axis", caption, group="comparison")
+
+
+def bars(accuracy: pd.DataFrame):
+    """Accuracy and silhouette of each model on each data set."""
+    caption = (
+        "Zero-shot accuracy and silhouette of each model on each data set; whiskers are 95 % "
+        "bootstrap intervals over images. The menu chooses the measure."
+    )
+    return figures.bars_with_intervals(accuracy, MEASURES, caption)
+
+
+def accuracy_table(accuracy: pd.DataFrame) -> tables.Table:
+    """Accuracy and silhouette with their intervals, a row a model and data set."""
+    shown = accuracy.copy()
+    for measure in MEASURES:
+        columns = accuracy[[measure, f"{measure}_low", f"{measure}_high"]]
+        shown[f"{measure}_text"] = [
+            f"{value:.3f} ({low:.3f} to {high:.3f})" if pd.notna(value) else "not defined"
+            for value, low, high in columns.itertuples(index=False)
+        ]
+    headings = {"model": "model", "dataset": "data set", "images": "images", "classes": "classes"}
+    headings |= {"accuracy_text": "accuracy (95 % interval)", "accuracy_top5": "top-5 accuracy"}
+    headings |= {"silhouette_text": "silhouette (95 % interval)"}
+    return tables.show(shown, headings)
+
+
+def warnings(accuracy: pd.DataFrame):
+    """Sentences on rows that say little: accuracies at chance, silhouettes that are not defined."""
+    for row in accuracy.itertuples():
+        if intervals.at_chance(row.accuracy, row.images, row.classes):
+            yield (
+                f"{row.model} on {row.dataset}: accuracy is chance (1 in {row.classes}). "
+                "A comparison with it says nothing."
+            )
+    for name in accuracy.dataset[accuracy.silhouette.isna()].unique():
+        yield (
+            f"{name}: the silhouette is not defined; it needs two classes or more, and a class of "
+            "several pictures."
+        )
+
+
+def neurons_table(neurons: pd.DataFrame) -> tables.Table:
+    """How pure each tower's neurons are; chance with the zero diagonal counted, as the average."""
+    d = neurons.neurons
+    headings = {"model": "model", "tower": "tower", "neurons": "neurons", "width": "width"}
+    headings |= {"avg_abs_cos": "average |cos|", "error": "its error", "chance": "chance"}
+    headings |= {"max_abs_cos": "maximum |cos|"}
+    return tables.show(neurons.assign(chance=neurons.chance * (d - 1) / d), headings, digits=4)
+
+
+def histogram(towers, widths):
+    """The distributions of the cosines; widths in the towers' order."""
+    cosines = {
+        f"{name}, {tower} tower": one.cosines
+        for name, both in towers.items()
+        for tower, one in both.items()
+    }
+    caption = (
+        "Distribution of the cosines between different neurons, beside what random directions of "
+        "the same width would give (chance)."
+    )
+    return heatmaps.cosine_histogram(cosines, dict(zip(cosines, widths)), caption)
+
+
+def pictures(images, titles, dataset: str):
+    """A few pictures of a data set with their classes."""
+    caption = f"Pictures of the data set {dataset}, with their classes."
+    return figures.image_grid(images, titles, caption)

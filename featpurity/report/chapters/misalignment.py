@@ -1,0 +1,178 @@
+"""What the chapter on misaligned captions shows: tables of the experiment of that name in."""
+
+import pandas as pd
+
+from featpurity.report import figures, heatmaps, tables, wording
+
+KINDS = {"similarity": "swaps by similarity", "random": "random swaps"}
+# Each claim's measure: its unit in the sentence, the axis, and the sign that undoes the claim's.
+CLAIMS = {
+    "misalignment_image": (wording.COSINE, "average |cos|, image tower", 1),
+    "misalignment_text": (wording.COSINE, "average |cos|, text tower", 1),
+    "misalignment_accuracy": (wording.ACCURACY, "zero-shot accuracy (share of images)", -1),
+    "misalignment_silhouette": (wording.SILHOUETTE, "cosine silhouette (-1 to 1)", -1),
+}
+MEASURES = {
+    "image_avg_abs_cos": "average |cos|, image tower",
+    "text_avg_abs_cos": "average |cos|, text tower",
+    "accuracy": "zero-shot accuracy, mean over data sets",
+    "loss": "contrastive loss (nats)",
+}
+RATIO = "share of captions swapped"
+
+
+def answer(effects: pd.DataFrame) -> wording.Answer:
+    """The result of a run in one sentence, from its effects."""
+    clauses = []
+    for kind, part in effects.groupby("comparison", sort=False):
+        told = part[part.claim != "misalignment_text"]
+        numbers = []
+        for row in told.itertuples():
+            unit, _, sign = CLAIMS[row.claim]
+            numbers.append(wording.with_interval(row, unit, sign, not clauses and not numbers))
+        clauses.append(f"{kind} bring {wording.listed(numbers)}")
+    return wording.Answer(
+        f"from no swapped caption to 80 % of them, {'; '.join(clauses)} (|cos|: image tower)"
+    )
+
+
+def matrices(models):
+    """The cosines of the fine-tuned neurons, ratio by ratio.
+
+    Parameters
+    ----------
+    models : dict of (kind, ratio) to (dict of str to Tower)
+        Of one seed.
+    """
+    named = {(KINDS[kind], ratio): towers for (kind, ratio), towers in models.items()}
+    caption = (
+        "Cosine between every two neurons after fine-tuning on captions of which a share was "
+        "swapped; the slider has the ratio. Neurons that point the same way stand together. Two "
+        "blocks of opposite sign mean that many neurons share one direction, along it or against "
+        "it. Chance is the average |cos| of as many random directions."
+    )
+    return heatmaps.over_ratios(named, caption)
+
+
+def changes(effects: pd.DataFrame):
+    """How much each measure changes, with its interval over seeds."""
+    axis = {claim: f"{name}, change signed for the claim" for claim, (_, name, _) in CLAIMS.items()}
+    caption = (
+        "Change from ratio 0 to 0.8 along a straight line through all ratios, with 95 % intervals "
+        "over seeds; right of 0 more swaps mean less purity or worse results, as the paper claims."
+    )
+    table = effects.assign(axis=effects.claim.map(axis))
+    return figures.forest(table, "comparison", "axis", caption, group="comparison")
+
+
+def against_ratio(means: pd.DataFrame, chance: dict[str, float]):
+    """All measures of the fine-tuned models against the ratio.
+
+    Parameters
+    ----------
+    means : DataFrame
+        A row a kind, ratio and seed.
+    chance : dict of str to float
+        Average |cos| of random directions, by tower.
+    """
+    panels = {
+        f"{tower}_{which}_abs_cos": f"{name} |cos|, {tower} tower"
+        for which, name in [("avg", "average"), ("max", "maximum")]
+        for tower in ("image", "text")
+    }
+    panels |= {"accuracy": MEASURES["accuracy"]}
+    panels |= {"silhouette": "cosine silhouette, mean over data sets"}
+    caption = (
+        "The fine-tuned models against the misalignment ratio: mean over seeds and their range. "
+        "Average |cos| above chance means less pure than random directions."
+    )
+    table = means.assign(swaps=means.kind.map(KINDS))
+    return figures.lines_with_bands(
+        table, "ratio", panels, "swaps", RATIO, caption, chance=_by_measure(chance)
+    )
+
+
+def training(history: pd.DataFrame, chance: dict[str, float]):
+    """Epoch by epoch, for the smallest and the largest ratio of both kinds of swap."""
+    ends = history[history.ratio.isin([history.ratio.min(), history.ratio.max()])]
+    runs = ends.kind.map(KINDS) + ends.ratio.map(", ratio {:g}".format)
+    caption = (
+        "During fine-tuning: mean over seeds and their range, for the smallest and the largest "
+        "ratio of both kinds of swap. Epoch 0 is the model before."
+    )
+    return figures.lines_with_bands(
+        ends.assign(runs=runs),
+        "epoch",
+        MEASURES,
+        "runs",
+        "epoch",
+        caption,
+        chance=_by_measure(chance),
+    )
+
+
+def over_time(history: pd.DataFrame, kind: str, chance: dict[str, float]):
+    """Average |cos| epoch by epoch, for every ratio of one kind of swap."""
+    panels = {key: MEASURES[key] for key in ("image_avg_abs_cos", "text_avg_abs_cos")}
+    part = history[history.kind == kind]
+    part = part.assign(share=part.ratio.map("ratio {:g}".format))
+    caption = (
+        f"Average |cos| over the epochs for every ratio, {KINDS[kind]}: mean over seeds and their "
+        "range. Dark is few swaps, light is many."
+    )
+    return figures.lines_with_bands(
+        part, "epoch", panels, "share", "epoch", caption, ordered=True, chance=_by_measure(chance)
+    )
+
+
+def histogram(models, kind: str, tower: str, width: int):
+    """The distributions of one tower's cosines, ratio by ratio; models as in `matrices`."""
+    cosines = {
+        f"ratio {ratio:g}": towers[tower].cosines
+        for (its_kind, ratio), towers in models.items()
+        if its_kind == kind
+    }
+    caption = (
+        f"Cosines between the neurons of the {tower} tower after fine-tuning, {KINDS[kind]}, first "
+        "seed. Dark is few swaps, light is many."
+    )
+    widths = dict.fromkeys(cosines, width)
+    return heatmaps.cosine_histogram(cosines, widths, caption, ordered=True)
+
+
+def summaries_table(summaries: pd.DataFrame) -> tables.Table:
+    """How many captions were swapped, and how similar the swapped ones are."""
+    headings = {"kind": "swaps", "ratio": "ratio", "n": "captions", "achieved_ratio": "swapped"}
+    headings |= {"changed_texts": "changed texts", "mean_similarity": "mean similarity"}
+    digits = {"ratio": 1, "achieved_ratio": ".1%", "changed_texts": ".1%", "mean_similarity": 2}
+    return tables.show(summaries.assign(kind=summaries.kind.map(KINDS)), headings, digits)
+
+
+def examples_table(examples: pd.DataFrame) -> tables.Table:
+    """Some swaps: the caption of a picture and the one it is trained with."""
+    headings = {"image": "image", "kind": "swaps", "similarity": "similarity"}
+    headings |= {"before": "its caption", "after": "the caption it is trained with"}
+    return tables.show(examples.assign(kind=examples.kind.map(KINDS)), headings, digits=2)
+
+
+def pictures(captioned, examples: pd.DataFrame):
+    """The pictures of the examples."""
+    images = [captioned.images[i] for i in examples.image]
+    titles = [f"image {i}, {KINDS[kind]}" for i, kind in zip(examples.image, examples.kind)]
+    caption = "The pictures of the examples above, in their order."
+    return figures.image_grid(images, titles, caption, columns=3)
+
+
+def means_table(means: pd.DataFrame) -> tables.Table:
+    """Means over seeds: a row a kind and ratio."""
+    by_ratio = means.drop(columns="seed").groupby(["kind", "ratio"], sort=False).mean()
+    shown = by_ratio.reset_index()
+    headings = {"kind": "swaps", "ratio": "ratio", "image_avg_abs_cos": "average |cos|, image"}
+    headings |= {"text_avg_abs_cos": "average |cos|, text", "accuracy": "accuracy"}
+    headings |= {"silhouette": "silhouette"}
+    digits = dict.fromkeys(headings, 3) | {"ratio": 1}
+    return tables.show(shown.assign(kind=shown.kind.map(KINDS)), headings, digits)
+
+
+def _by_measure(chance):
+    return {f"{tower}_avg_abs_cos": value for tower, value in chance.items()}

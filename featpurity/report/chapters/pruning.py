@@ -1,0 +1,120 @@
+"""What the chapter on pruning shows: tables of the experiment of that name in."""
+
+import pandas as pd
+
+from featpurity.metrics import intervals
+from featpurity.report import curves, figures, tables, wording
+
+ACCURACY = "zero-shot accuracy (share of images)"
+SILHOUETTE = "cosine silhouette (-1 to 1)"
+NAMES = {
+    "pruning_area": "accuracy, high minus low purity, mean over all numbers of neurons",
+    "pruning_450_high_low": "accuracy, high minus low purity, 88 % of the neurons kept",
+    "pruning_450_high_random": "accuracy, high purity minus random, 88 % of the neurons kept",
+    "pruning_silhouette": "silhouette, high minus low purity, 88 % of the neurons kept",
+}
+
+
+def answer(effects: pd.DataFrame) -> wording.Answer:
+    """The result of a run in one sentence, from its effects."""
+    area, clauses = effects[effects.claim == "pruning_area"], []
+    for model, part in area.groupby("comparison", sort=False):
+        (mean,), single = part[part.dataset == "mean"].itertuples(), part[part.dataset != "mean"]
+        number = wording.with_interval(mean, wording.ACCURACY, first=not clauses)
+        ends = single.sort_values("effect").iloc[[0, -1]]
+        spread = [f"{100 * row.effect:+.1f} ({row.dataset})" for row in ends.itertuples()]
+        over = f", and from {' to '.join(spread)} by data set" * (len(single) > 1)
+        clauses.append(f"{model} {number}{over}")
+    return wording.Answer(
+        "keeping the purest neurons instead of the least pure, over all numbers of neurons, gives "
+        f"{'; '.join(clauses)}"
+    )
+
+
+def differences(effects: pd.DataFrame, claim: str = "pruning_area"):
+    """One claim's effect on each data set and on average, with the spread over the data sets."""
+    chosen = effects[effects.claim == claim].rename(columns={"comparison": "model"})
+    single = chosen[chosen.dataset != "mean"]
+    ends = single.effect.min(), single.effect.max()
+    chosen = chosen.assign(axis=NAMES[claim])
+    chosen.loc[chosen.dataset == "mean", ["least", "most"]] = ends
+    caption = (
+        f"{NAMES[claim][0].upper()}{NAMES[claim][1:]}, with 95 % bootstrap intervals over images; "
+        "right of 0 the purest neurons do better. The grey band behind the mean goes from the "
+        "lowest to the highest data set. The data sets are fixed, not drawn: the interval of the "
+        "mean says nothing about others."
+    )
+    return figures.forest(chosen, "dataset", "axis", caption, group="model")
+
+
+def multiples(accuracy: pd.DataFrame):
+    """The curves of a model on all data sets at a glance."""
+    caption = (
+        "Zero-shot accuracy when only some neurons are kept: the purest first, the least pure "
+        "first, or in random order (mean and 95 % of the draws). The menu chooses the model."
+    )
+    return curves.small_multiples(accuracy, "accuracy", "accuracy (share of images)", caption)
+
+
+def one_curve(accuracy: pd.DataFrame):
+    """The curves of one data set and model, large."""
+    caption = (
+        "The same for one data set and model, chosen in the menu. Pointing at a number of neurons "
+        "reads all curves."
+    )
+    return curves.pruning_curves(accuracy, "accuracy", ACCURACY, caption)
+
+
+def at_each_number(accuracy: pd.DataFrame):
+    """All curves read at one number of neurons."""
+    caption = (
+        "Accuracy on every data set with as many neurons as the slider says, kept by purity or at "
+        "random. At first 88 %, which is 450 of 512, where the paper reads its figures."
+    )
+    return curves.at_each_number(accuracy, "accuracy", ACCURACY, caption)
+
+
+def gaps(accuracy: pd.DataFrame, published=None):
+    """High minus low purity against the share of neurons, with the paper's curve."""
+    caption = (
+        "Accuracy with the purest neurons minus accuracy with the least pure, against the share of "
+        "neurons kept: thin lines are the data sets, the thick line is their mean. The grey field "
+        "is the paper's window, 200 to 500 of 512 neurons"
+        + ("; the dotted line is the mean of the paper's own curves." * (published is not None))
+        + "." * (published is None)
+    )
+    axis = "difference of accuracy (share of images)"
+    return curves.gaps(accuracy, "accuracy", axis, caption, published)
+
+
+def silhouettes(silhouette: pd.DataFrame):
+    """The silhouette of the kept coordinates."""
+    caption = "Cosine silhouette of the kept coordinates. The menu chooses data set and model."
+    return curves.pruning_curves(silhouette, "silhouette", SILHOUETTE, caption)
+
+
+def effects_table(effects: pd.DataFrame) -> tables.Table:
+    """All differences with their intervals."""
+    shown = effects.assign(what=effects.claim.map(NAMES))
+    headings = {"what": "difference", "comparison": "model", "dataset": "data set"}
+    headings |= {"effect": "effect", "low": "from", "high": "to"}
+    digits = dict.fromkeys(["effect", "low", "high"], "+.3f")
+    return tables.show(shown, headings, digits)
+
+
+def warnings(accuracy: pd.DataFrame, data):
+    """Sentences on models and data sets whose accuracy is chance with all neurons.
+
+    Parameters
+    ----------
+    accuracy : DataFrame
+        The curves; its data sets are named as `data` names them.
+    data : dict of str to LabelledImages
+    """
+    for row in accuracy[accuracy.strategy == "full"].itertuples():
+        dataset = data[row.dataset]
+        if intervals.at_chance(row.accuracy, len(dataset), len(dataset.classes)):
+            yield (
+                f"{row.model} on {row.dataset}: accuracy is chance with all neurons, so its curves "
+                "say nothing about purity."
+            )

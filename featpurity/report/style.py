@@ -1,0 +1,120 @@
+"""How every figure looks: colours that mean the same thing everywhere, captions, menus and sliders.
+
+Colours are Okabe and Ito's, which colour-blind readers tell apart; lines also differ in their
+dashes. Ordered quantities, as the misalignment ratio, take their colours from a sequential scale.
+"""
+
+from itertools import cycle
+
+from plotly.colors import sample_colorscale
+
+from featpurity.report import display
+
+display.offline()
+
+BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+GREY, SKY, AMBER, YELLOW = "#7F7F7F", "#56B4E9", "#E69F00", "#F0E442"
+BLACK, FAINT = "#000000", "rgba(127,127,127,0.2)"
+PALETTE = (BLUE, ORANGE, GREEN, PURPLE, SKY, AMBER, YELLOW, GREY)
+DASHES = ("solid", "dash", "dot", "dashdot")
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
+
+# What has a colour of its own, in every figure: models, kinds of swap, verdicts.
+COLOURS = {
+    "CLIP": BLUE,
+    "LaCLIP": ORANGE,
+    "swaps by similarity": SKY,
+    "random swaps": AMBER,
+    "holds": GREEN,
+    "does not hold": ORANGE,
+    "undecided": GREY,
+}
+STRATEGIES = {  # the name, with the paper's, the colour and the dash of a choice of neurons
+    "high_purity": ("high purity (Min Sparse)", GREEN, "solid"),
+    "low_purity": ("low purity (Max Sparse)", PURPLE, "dash"),
+    "random": ("random, mean", GREY, "dot"),
+}
+CHANCE_LINE = {"color": BLACK, "width": 1, "dash": "dot"}
+
+
+def colours_of(names, ordered=False):
+    """A colour for each of several names: dict of name to colour.
+
+    Parameters
+    ----------
+    names : list of str
+        A name that `COLOURS` knows, or that begins with one and a comma ("CLIP, image tower"), has
+        the same colour in every figure.
+    ordered : bool, default False
+        Whether the names are steps of one quantity; their colours then go from dark to light.
+    """
+    names = list(dict.fromkeys(names))
+    if ordered:
+        shares = [0.85 * i / max(1, len(names) - 1) for i in range(len(names))]
+        return dict(zip(names, sample_colorscale("Viridis", shares)))
+    known = {name: COLOURS.get(str(name).split(",")[0]) for name in names}
+    free = cycle(colour for colour in PALETTE if colour not in known.values())
+    return {name: colour or next(free) for name, colour in known.items()}
+
+
+def finish(figure, caption, height=440, **layout):
+    """Give a figure its template, height, margins and caption."""
+    figure.update_layout(
+        template="plotly_white",
+        height=height,
+        meta={"caption": caption},
+        margin={"l": 60, "r": 20, "t": 70, "b": 55},
+        **layout,
+    )
+    return figure
+
+
+def menu(figure, groups, y_titles=False, name="Show"):
+    """A dropdown that shows one group of traces at a time.
+
+    Parameters
+    ----------
+    figure : plotly figure
+    groups : dict of str to set of int
+        The label of each entry and the indices of its traces; the first is shown at first.
+    y_titles : bool, default False
+        Whether the label is also the title of the vertical axis.
+    name : str
+        What stands before the menu.
+    """
+    count, first = len(figure.data), next(iter(groups))
+    for index, trace in enumerate(figure.data):
+        trace.visible = index in groups[first]
+    buttons = [
+        {
+            "label": label,
+            "method": "update",
+            "args": [
+                {"visible": [i in shown for i in range(count)]},
+                {"yaxis.title.text": label} if y_titles else {},
+            ],
+        }
+        for label, shown in groups.items()
+    ]
+    if y_titles:
+        figure.update_yaxes(title=first)
+    if len(groups) > 1:
+        place = {"x": 0, "xanchor": "left", "y": 1.22, "yanchor": "top"}
+        figure.update_layout(updatemenus=[{"buttons": buttons, "name": name, **place}])
+
+
+def slider(figure, steps, title, active=0):
+    """A slider below the figure; steps: {label: arguments of plotly's `update`}."""
+    figure.update_layout(
+        sliders=[
+            {
+                "steps": [
+                    {"label": label, "method": "update", "args": list(arguments)}
+                    for label, arguments in steps.items()
+                ],
+                "active": active,
+                "currentvalue": {"prefix": f"{title}: "},
+                "pad": {"t": 45},
+            }
+        ]
+    )

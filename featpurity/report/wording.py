@@ -1,0 +1,47 @@
+"""Numbers in a sentence: signed, with a fixed number of digits, their unit and their interval."""
+
+import html
+
+# Units: the word, by what a number is multiplied, and its digits. Shares are told in points.
+ACCURACY = ("points of accuracy", 100, 1)
+SILHOUETTE = ("of silhouette", 1, 3)
+COSINE = ("of average |cos|", 1, 3)
+
+
+class Answer(str):
+    """A run's result in a sentence; a notebook shows it as text that nothing in it can mark up."""
+
+    def _repr_html_(self):
+        return f'<p class="answer"><strong>In this run:</strong> {html.escape(self)}.</p>'
+
+
+def with_interval(row, unit, sign=1, first=False):
+    """An effect and its 95 % interval, as "+12.4 points of accuracy, 95 % interval +12.1 to +12.8".
+
+    Parameters
+    ----------
+    row : named tuple
+        With effect, low and high.
+    unit : (str, float, int)
+        `ACCURACY`, `SILHOUETTE` or `COSINE`.
+    sign : {1, -1}
+        -1 for an effect that is told the other way round than its claim.
+    first : bool
+        Whether the interval is called one, as in the first number of a sentence.
+    """
+    word, factor, digits = unit
+    ends = sorted([sign * factor * row.low, sign * factor * row.high])
+    low, high = (f"{end:+.{digits}f}" for end in ends)
+    called = "95 % interval " if first else ""
+    return f"{sign * factor * row.effect:+.{digits}f} {word}, {called}{low} to {high}"
+
+
+def by_interval(row, above, below, around):
+    """What to say of an effect whose interval lies above 0, below 0 or around it."""
+    return above if row.low > 0 else below if row.high < 0 else around
+
+
+def listed(parts) -> str:
+    """Parts of a sentence with commas and an "and" before the last."""
+    *some, last = parts
+    return f"{', '.join(some)}{',' * (len(some) > 1)} and {last}" if some else last
