@@ -3,7 +3,7 @@
 import numpy as np
 import plotly.graph_objects as go
 
-from featpurity.report.figures import DASHES, PALETTE, _finish
+from featpurity.report import style
 
 
 def shares(samples: dict[str, np.ndarray], axis: str, caption: str, bins: int = 50) -> go.Figure:
@@ -22,10 +22,11 @@ def shares(samples: dict[str, np.ndarray], axis: str, caption: str, bins: int = 
     low, high = min(map(np.min, samples.values())), max(map(np.max, samples.values()))
     edges = np.linspace(low, high, bins + 1)
     figure = go.Figure()
+    colours = style.colours_of(samples)
     for index, (name, values) in enumerate(samples.items()):
         counts, _ = np.histogram(values, edges)
         share = counts / np.size(values)
-        line = {"color": PALETTE[index], "dash": DASHES[index % 4], "shape": "hvh"}
+        line = {"color": colours[name], "dash": style.DASHES[index % 4], "shape": "hvh"}
         figure.add_scatter(
             x=(edges[1:] + edges[:-1]) / 2,
             y=np.where(share > 0, share, np.nan),  # a logarithm of 0 has no place
@@ -35,4 +36,4 @@ def shares(samples: dict[str, np.ndarray], axis: str, caption: str, bins: int = 
         )
     figure.update_xaxes(title=axis)
     figure.update_yaxes(title="share of the values", type="log")
-    return _finish(figure, caption)
+    return style.finish(figure, caption)

@@ -15,7 +15,7 @@ CLAIMS = {
 MEASURES = {
     "image_avg_abs_cos": "average |cos|, image tower",
     "text_avg_abs_cos": "average |cos|, text tower",
-    "accuracy": "zero-shot accuracy, mean over data sets",
+    "accuracy": "zero-shot accuracy (share)",
     "loss": "contrastive loss (nats)",
 }
 RATIO = "share of captions swapped"
@@ -81,10 +81,11 @@ def against_ratio(means: pd.DataFrame, chance: dict[str, float]):
         for tower in ("image", "text")
     }
     panels |= {"accuracy": MEASURES["accuracy"]}
-    panels |= {"silhouette": "cosine silhouette, mean over data sets"}
+    panels |= {"silhouette": "cosine silhouette"}
     caption = (
-        "The fine-tuned models against the misalignment ratio: mean over seeds and their range. "
-        "Average |cos| above chance means less pure than random directions."
+        "The fine-tuned models against the misalignment ratio: mean over seeds and their range; "
+        "accuracy and silhouette are means over the data sets. Average |cos| above chance means "
+        "less pure than random directions."
     )
     table = means.assign(swaps=means.kind.map(KINDS))
     return figures.lines_with_bands(
@@ -98,7 +99,8 @@ def training(history: pd.DataFrame, chance: dict[str, float]):
     runs = ends.kind.map(KINDS) + ends.ratio.map(", ratio {:g}".format)
     caption = (
         "During fine-tuning: mean over seeds and their range, for the smallest and the largest "
-        "ratio of both kinds of swap. Epoch 0 is the model before."
+        "ratio of both kinds of swap. Accuracy is the mean over the data sets. Epoch 0 is the "
+        "model before."
     )
     return figures.lines_with_bands(
         ends.assign(runs=runs),

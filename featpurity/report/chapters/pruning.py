@@ -4,6 +4,7 @@ import pandas as pd
 
 from featpurity.metrics import intervals
 from featpurity.report import curves, figures, tables, wording
+from featpurity.report.published import published_curves
 
 ACCURACY = "zero-shot accuracy (share of images)"
 SILHOUETTE = "cosine silhouette (-1 to 1)"
@@ -74,17 +75,16 @@ def at_each_number(accuracy: pd.DataFrame):
     return curves.at_each_number(accuracy, "accuracy", ACCURACY, caption)
 
 
-def gaps(accuracy: pd.DataFrame, published=None):
+def gaps(accuracy: pd.DataFrame):
     """High minus low purity against the share of neurons, with the paper's curve."""
     caption = (
         "Accuracy with the purest neurons minus accuracy with the least pure, against the share of "
         "neurons kept: thin lines are the data sets, the thick line is their mean. The grey field "
-        "is the paper's window, 200 to 500 of 512 neurons"
-        + ("; the dotted line is the mean of the paper's own curves." * (published is not None))
-        + "." * (published is None)
+        "is the paper's window, 200 to 500 of 512 neurons; the dotted line is the mean of the "
+        "paper's own curves over its data sets, read from its figures."
     )
     axis = "difference of accuracy (share of images)"
-    return curves.gaps(accuracy, "accuracy", axis, caption, published)
+    return curves.gaps(accuracy, "accuracy", axis, caption, published_curves())
 
 
 def silhouettes(silhouette: pd.DataFrame):
