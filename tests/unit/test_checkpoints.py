@@ -5,7 +5,9 @@ import io
 import os
 import pickle
 import subprocess
+import sys
 import tarfile
+import warnings
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
@@ -17,6 +19,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from featpurity.models.weights import _Inert, load_weights, read_weights
+from featpurity.training.checkpoint import write_state
 
 
 class Calls:
@@ -152,6 +155,50 @@ def test_good_files_load(tmp_path, write, prefix):
     assert torch.equal(read_weights(str(path))["a"], weights["a"])
 
 
+WRAPPED = {  # how training code leaves the weights a and b
+    "compiled": lambda weights: renamed(weights, "_orig_mod."),
+    "distributed over compiled": lambda weights: {
+        "state_dict": renamed(weights, "module._orig_mod.")
+    },
+    "compiled over distributed": lambda weights: {"model": renamed(weights, "_orig_mod.module.")},
+    "one tower compiled": lambda weights: {"a": weights["a"], "_orig_mod.b": weights["b"]},
+    "model": lambda weights: {"model": weights, "epoch": 3},
+    "model_state_dict": lambda weights: {"model_state_dict": weights, "loss": 0.1},
+    "one in another": lambda weights: {"model": {"state_dict": weights, "name": "ViT"}},
+    "lightning": lambda weights: {"state_dict": renamed(weights, "model.")},
+}
+
+
+def renamed(weights, prefix):
+    return {prefix + name: value for name, value in weights.items()}
+
+
+@pytest.mark.parametrize("wrapper", WRAPPED)
+def test_weights_are_found_within_what_training_code_puts_around_them(tmp_path, wrapper):
+    weights = CONTENT["state_dict"]
+    torch.save(WRAPPED[wrapper](weights), tmp_path / "good.pt")
+    found = read_weights(tmp_path / "good.pt")
+    assert set(found) == {"a", "b"}
+    assert all(torch.equal(found[name], weights[name]) for name in weights)
+
+
+def test_a_parameter_called_model_is_no_wrapper(tmp_path):
+    torch.save({"model": torch.ones(2), "module": torch.ones(1)}, tmp_path / "good.pt")
+    assert set(read_weights(tmp_path / "good.pt")) == {"model", "module"}
+
+
+@pytest.mark.parametrize("name", ["good.pt", "good.bin", "good", "good.SAFETENSORS", "good.ckpt"])
+def test_the_content_tells_what_a_file_is_and_not_its_name(tmp_path, name):
+    save_file({"a": torch.ones(2)}, tmp_path / name)
+    assert torch.equal(read_weights(tmp_path / name)["a"], torch.ones(2))
+
+
+def test_a_pickle_called_safetensors_is_told(tmp_path):
+    torch.save({"a": torch.ones(2)}, tmp_path / "bad.safetensors")
+    with pytest.raises(ValueError, match="bad.safetensors: cut short, damaged or no checkpoint"):
+        read_weights(tmp_path / "bad.safetensors")
+
+
 def test_safetensors_load(tmp_path):
     save_file({"module.a": torch.ones(2)}, tmp_path / "good.safetensors")
     assert torch.equal(read_weights(tmp_path / "good.safetensors")["a"], torch.ones(2))
@@ -176,7 +223,50 @@ def cut_legacy(path):
     path.write_bytes(path.read_bytes()[:-20])
 
 
+def scripted(path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # TorchScript is on its way out
+        torch.jit.script(nn.Linear(2, 2)).save(str(path))
+
+
+def pointer(path):
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 605143884\n")
+
+
+def compressed(path):
+    """An archive of 100 kB whose one storage unpacks to 100 MB."""
+    write_zip({"a": torch.zeros(25_000_000)}, path)
+    with zipfile.ZipFile(path) as archive:
+        members = {one.filename: archive.read(one) for one in archive.infolist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+
+
 FAULTS = {
+    "TorchScript": ("a TorchScript archive, which holds code and is not read", scripted),
+    "LFS pointer": ("a pointer of Git LFS, not the weights themselves", pointer),
+    "compressed": ("compressed, which no checkpoint of torch.save is", compressed),
+    "expanded": (
+        "claims more numbers than it stores in a",
+        lambda path: torch.save({"a": torch.ones(1).expand(2_500_000_000)}, path),
+    ),
+    "overlapping": (
+        "claims more numbers than it stores in a",
+        lambda path: torch.save({"a": torch.ones(9).as_strided((1000, 9), (0, 1))}, path),
+    ),
+    "no memory behind it": (
+        "expected tensors only in its state dict, not so a",
+        lambda path: torch.save({"a": torch.empty(10**10, device="meta")}, path),
+    ),
+    "sparse": (
+        "expected tensors only in its state dict, not so a",
+        lambda path: torch.save({"a": torch.ones(2).to_sparse()}, path),
+    ),
+    "state of a training": (
+        "the state of an unfinished training, to go on from, and no model",
+        lambda path: write_state(path, identity={"a": "b"}, optimiser={}, history=[]),
+    ),
     "web page": ("a web page, not a checkpoint", page),
     "cut zip": ("cut short or damaged", cut_zip),
     "cut early": ("cut short or damaged", cut_early),
@@ -213,6 +303,47 @@ def test_a_faulty_file_is_named_with_its_fault(tmp_path, fault):
     assert str(tmp_path / "faulty.pt") in str(error.value)
 
 
+PEAK = """
+import resource, sys
+from featpurity.models.weights import read_weights
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000  # in MB
+before = peak()
+try:
+    read_weights(sys.argv[1])
+except ValueError:
+    print(peak() - before)
+"""
+
+
+def test_claims_of_ten_gigabytes_take_no_memory(tmp_path):
+    torch.save({"a": torch.ones(1).expand(2_500_000_000)}, tmp_path / "claims.pt")
+    command = [sys.executable, "-c", PEAK, tmp_path / "claims.pt"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert float(done.stdout) < 100
+
+
+def test_no_message_passes_on_advice_to_load_without_care(tmp_path):
+    class Stranger:
+        pass
+
+    Stranger.__qualname__ = "Stranger"
+    globals()["Stranger"] = Stranger
+    writers = {
+        "object": lambda path: torch.save(Stranger(), path),
+        "module": lambda path: torch.save(nn.Linear(2, 2), path),
+        "call": lambda path: torch.save(Calls(os.system, "true"), path),
+        "script": scripted,
+    }
+    for name, write in writers.items():
+        write(tmp_path / "bad.pt")
+        with pytest.raises(ValueError) as error:
+            read_weights(tmp_path / "bad.pt")
+        told = str(error.value)
+        assert "\n" not in told and len(told) < 400
+        for advice in ["weights_only", "weights only", "trust", "safe_globals", "False"]:
+            assert advice not in told, (name, told)
+
+
 @pytest.mark.parametrize("keep", [0, 4, 12, -5])
 def test_a_safetensors_file_cut_short_is_named(tmp_path, keep):
     path = tmp_path / "cut.safetensors"
@@ -244,6 +375,15 @@ def test_weights_have_to_fit_the_model():
         with pytest.raises(ValueError, match=message):
             load_weights(model, weights, "f.pt")
         assert torch.equal(model[0].bias.detach(), torch.full((2,), 0.5))
+
+
+@pytest.mark.parametrize("idle", ["logit_bias", "input_resolution", "context_length", "vocab_size"])
+def test_scalars_that_no_embedding_depends_on_may_be_left_over(idle):
+    model = nn.Linear(2, 2)
+    load_weights(model, model.state_dict() | {idle: torch.tensor(7)}, "f.pt")
+    model.register_buffer(idle, torch.tensor(0))  # where the model knows it, it is read
+    load_weights(model, model.state_dict() | {idle: torch.tensor(7)}, "f.pt")
+    assert model.state_dict()[idle] == 7
 
 
 @pytest.mark.parametrize("shape", [(), (1,)])

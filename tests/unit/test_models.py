@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections import Counter
 from types import SimpleNamespace
 
@@ -695,6 +696,68 @@ def test_fine_tuned_projections_find_their_base_from_another_folder(tmp_path, fo
     save_projections(tmp_path / "tuned.safetensors", base, base.image_neurons, base.text_neurons)
     monkeypatch.chdir(tmp_path)
     assert load_model(tmp_path / "tuned.safetensors").base == f"local-dir:{folder}"
+
+
+def test_fine_tuned_projections_and_their_base_move_together(tmp_path):
+    shutil.copytree(names.BUNDLED / "scenes_clip", tmp_path / "here/models/base")
+    base = load_model(tmp_path / "here/models/base")
+    tuned = tmp_path / "here/runs/tuned.safetensors"
+    save_projections(tuned, base, base.image_neurons * 2, base.text_neurons)
+    (tmp_path / "here").rename(tmp_path / "there")
+    clip = load_model(tmp_path / "there/runs/tuned.safetensors")
+    assert clip.base == f"local-dir:{tmp_path / 'there/models/base'}" and clip.name == "tuned"
+    assert torch.equal(clip.image_neurons, base.image_neurons * 2)
+    assert {
+        path.name for path in names.resolve(tmp_path / "there/runs/tuned.safetensors").files
+    } == {"tuned.safetensors", "open_clip_model.safetensors", "open_clip_config.json", "bpe.txt.gz"}
+
+
+def test_projections_whose_base_is_gone_say_so_and_take_another(tmp_path):
+    shutil.copytree(names.BUNDLED / "scenes_clip", tmp_path / "base")
+    base, tuned = load_model(tmp_path / "base"), tmp_path / "tuned.safetensors"
+    save_projections(tuned, base, base.image_neurons * 2, base.text_neurons)
+    (tmp_path / "base").rename(tmp_path / "moved")
+    record = names.resolve(tuned)
+    assert (record.kind, record.base, record.d, record.label) == ("projections", None, 128, "tuned")
+    assert record.missing.startswith(f"it needs its base, local-dir:{tmp_path / 'base'}")
+    with pytest.raises(
+        FileNotFoundError, match="tuned.safetensors: it needs its base, .* base=..."
+    ):
+        load_model(tuned)
+    for given in [tmp_path / "moved", base, "scenes_clip"]:
+        clip = load_model(tuned, base=given, name="mine")
+        assert clip.name == "mine" and torch.equal(clip.image_neurons, base.image_neurons * 2)
+    with pytest.raises(ValueError, match="fine-tuned on other trunk weights than 'scenes_laclip'"):
+        load_model(tuned, base="scenes_laclip")
+    with pytest.raises(ValueError, match="base: only projections stand on another model"):
+        load_model("scenes_clip", base="scenes_laclip")
+
+
+@pytest.mark.parametrize("kind", ["timm, projection with bias", "text projection as Linear"])
+def test_projections_keep_the_biases_of_a_rotated_model(tmp_path, kind):
+    write_folder(tmp_path / "model", KINDS[kind][0])
+    rotation = torch.linalg.qr(torch.randn(D, D, dtype=torch.float64)).Q
+    turned = load_model(tmp_path / "model").rotated(rotation)
+    path = tmp_path / "turned.safetensors"
+    save_projections(path, turned, turned.image_neurons, turned.text_neurons)
+    clip, (images, tokens) = load_model(path), inputs(turned)
+    assert torch.equal(clip.encode_image(images), turned.encode_image(images))
+    assert torch.equal(clip.encode_text(tokens), turned.encode_text(tokens))
+
+
+def test_a_model_is_one_line_and_has_the_name_it_was_given(folder):
+    clip = load_model(folder, name="raw captions")
+    assert repr(clip) == (
+        "ClipModel('raw captions', d=24, widths=(128, 32), device='cpu', preprocess_name='native')"
+    )
+
+
+def test_a_device_that_is_not_there_is_told():
+    with pytest.raises(ValueError, match="device: expected auto, cpu, cuda, .* got 'gpu'"):
+        load_model("scenes_clip", "gpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(ValueError, match="device: there is no CUDA device here, got 'cuda:1'"):
+            load_model("scenes_clip", "cuda:1")
 
 
 @pytest.mark.parametrize("lost", ["base", "image_key", "text_neurons"])

@@ -94,3 +94,61 @@ def test_a_name_that_stands_for_no_file_is_told(here):
     (here / "bare/open_clip_config.json").touch()
     with pytest.raises(FileNotFoundError, match="expected a file of weights"):
         names.resolve(f"local-dir:{here / 'bare'}")
+
+
+def test_a_record_says_what_a_name_stands_for(here, monkeypatch):
+    monkeypatch.setenv("HOME", str(here))
+    folder = shutil.copytree(SMALL, here / "models/small")
+    weights = folder / "open_clip_model.safetensors"
+    (here / "base.pt").touch()
+    cases = {  # kind, file, architecture, tag, label, d
+        "scenes_clip": ("bundled", SMALL / weights.name, None, "", "scenes_clip", 128),
+        "local-dir:models/small": ("folder", weights, None, "", "small", 128),
+        "~/models/small": ("folder", weights, None, "", "small", 128),
+        "models/small/open_clip_model.safetensors": ("file", weights, None, "", weights.name, 128),
+        "ViT-B-32:~/base.pt": ("file", here / "base.pt", "ViT-B-32", "", "ViT-B-32:base.pt", 512),
+        "ViT-B-32:base.pt": ("file", here / "base.pt", "ViT-B-32", "", "ViT-B-32:base.pt", 512),
+        "ViT-B-16:datacomp_l_s1b_b8k": (
+            "open_clip",
+            None,
+            "ViT-B-16",
+            "datacomp_l_s1b_b8k",
+            "ViT-B-16:datacomp_l_s1b_b8k",
+            512,
+        ),
+        "hf-hub:org/name": ("hf-hub", None, None, "org/name", "hf-hub:org/name", None),
+        "laclip:cc3m_clip": (
+            "laclip",
+            here / "checkpoints/cc3m_clip.pt",
+            None,
+            "cc3m_clip",
+            "laclip:cc3m_clip",
+            None,
+        ),
+    }
+    for folder in [here, here / "notebooks"]:  # a relative path means the same in both
+        monkeypatch.chdir(folder)
+        for name, (kind, file, *rest) in cases.items():
+            found = names.resolve(name)
+            told = [found.architecture, found.tag, found.label, found.d]
+            assert (found.kind, told) == (kind, rest), name
+            assert file is None or found.file.samefile(file) or not file.exists()
+            same = names.resolve(found.absolute).file
+            assert same == (found.file and found.file.absolute()) and found.missing is None
+
+
+def test_a_folder_of_several_files_of_weights_is_told(here):
+    folder = shutil.copytree(SMALL, here / "small")
+    (folder / "open_clip_model.safetensors").rename(folder / "epoch_1.pt")
+    assert names.resolve(folder).file == folder / "epoch_1.pt"
+    (folder / "epoch_2.PT").touch()
+    with pytest.raises(
+        ValueError, match="holds several files of weights: .*epoch_1.pt, epoch_2.PT"
+    ):
+        names.resolve(folder)
+
+
+def test_a_model_may_lie_in_the_folder_we_are_in(here, monkeypatch):
+    monkeypatch.chdir(shutil.copytree(SMALL, here / "small"))
+    for name in [".", "local-dir:.", "./"]:
+        assert (names.resolve(name).kind, names.resolve(name).label) == ("folder", "small")
