@@ -13,6 +13,14 @@ def shared():
     return folder
 
 
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory, monkeypatch):
+    """The user's cache stays as it is: digests of files go to a folder of the tests'."""
+    folder = tmp_path_factory.getbasetemp() / "cache"
+    monkeypatch.setenv("FEATPURITY_CACHE", str(folder))
+    return folder
+
+
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
     """An empty cache of Hugging Face's and no network; `hub("ORG/NAME", "FILE", bytes)` puts a file there: its path."""

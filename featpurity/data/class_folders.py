@@ -147,6 +147,7 @@ def holds_class_folders(source, inside="", pattern=""):
 
 def in_order(folders):
     """Names of folders sorted; where all are numbers, by their value: 2 comes before 10."""
+    folders = list(folders)
     numbers = all(re.fullmatch("[0-9]+", folder) for folder in folders)
     return sorted(folders, key=lambda folder: (int(folder) if numbers else 0, folder))
 

@@ -21,7 +21,8 @@ NOT_A_FILE = "not a file"  # stands for the digest of a link that leads nowhere,
 # A file written again within a tick of the clock would keep its times: one that is younger than
 # so many seconds is not remembered.
 UNSETTLED = 2
-_remembered = {}  # folder: {name: [size, times, inode, digest]}
+FIELDS = 5  # of a file: size, time of change, time of change of its status, inode, digest
+_remembered = {}  # folder: {name: fields}
 
 
 def content_digests(folder, names):
@@ -54,9 +55,11 @@ def content_digests(folder, names):
 def _recall(folder):
     if folder not in _remembered:
         try:
-            _remembered[folder] = json.loads(_place(folder).read_text(encoding="utf-8"))
-        except (OSError, ValueError):  # none yet, or damaged: the files are read again
-            _remembered[folder] = {}
+            listed = json.loads(_place(folder).read_text(encoding="utf-8"))
+            whole = all(isinstance(one, list) and len(one) == FIELDS for one in listed.values())
+        except (OSError, ValueError, AttributeError):  # none yet, or damaged
+            listed, whole = {}, True
+        _remembered[folder] = listed if whole else {}
     return _remembered[folder]
 
 

@@ -11,12 +11,19 @@ import open_clip
 import pytest
 import torch
 from PIL import Image
+from scipy.io import savemat
 from torchvision import datasets as tv
 
 from featpurity import load_dataset, load_pairs
 from featpurity.captions.files import read_captions, read_table
 from featpurity.data import catalog, class_names
-from featpurity.data.published import CALTECH_WORDS, CIFAR10_CLASSES
+from featpurity.data.published import (
+    CALTECH_WORDS,
+    CIFAR10_CLASSES,
+    GTSRB_SIGNS,
+    VOC_CLASSES,
+    VOC_WORDS,
+)
 from featpurity.data.scenes import ATTRIBUTES
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 3), dtype=np.uint8)
@@ -147,7 +154,94 @@ def eurosat(root, monkeypatch):
     return [0, 0, 1], ["AnnualCrop", "SeaLake"], ["annual crop", "sea lake"]
 
 
+def flowers102(root, monkeypatch):
+    folder = root / "flowers-102"
+    folder.mkdir(parents=True)
+    savemat(folder / "imagelabels.mat", {"labels": [[3, 1, 102]]})
+    savemat(folder / "setid.mat", {"trnid": [[2]], "valid": [[2]], "tstid": [[1, 3]]})
+    for i in (1, 2, 3):
+        photo(folder / f"jpg/image_{i:05d}.jpg", i)
+    listed = {
+        kind: (name, hashlib.md5((folder / name).read_bytes()).hexdigest())
+        for kind, name in [("label", "imagelabels.mat"), ("setid", "setid.mat")]
+    }
+    monkeypatch.setattr(tv.Flowers102, "_file_dict", tv.Flowers102._file_dict | listed)
+    return [2, 101], tv.Flowers102.classes, tv.Flowers102.classes
+
+
+def cars(root, monkeypatch):
+    folder = root / "stanford_cars"
+    (folder / "devkit").mkdir(parents=True)
+    names = np.array(["AM General Hummer SUV 2000", "Acura RL Sedan 2012"], dtype=object)
+    savemat(folder / "devkit/cars_meta.mat", {"class_names": names})
+    shown = np.array(
+        [("00001.jpg", 2), ("00002.jpg", 1)], dtype=[("fname", object), ("class", object)]
+    )
+    savemat(folder / "cars_test_annos_withlabels.mat", {"annotations": shown})
+    for i in (1, 2):
+        photo(folder / f"cars_test/{i:05d}.jpg", i)
+    return [1, 0], list(names), list(names)
+
+
+def sun397(root, monkeypatch):
+    folder = root / "SUN397"
+    for name in ["a/abbey/sun_b", "a/apartment_building/outdoor/sun_a", "a/abbey/sun_a"]:
+        photo(folder / f"{name}.jpg")
+    (folder / "ClassName.txt").write_text("/a/abbey\n/a/apartment_building/outdoor\n")
+    raw = ["abbey", "apartment_building/outdoor"]
+    return [0, 0, 1], raw, ["abbey", "outdoor apartment building"]
+
+
+def fgvc_aircraft(root, monkeypatch):
+    folder = root / "fgvc-aircraft-2013b/data"
+    for name in ["0062765", "0034309"]:
+        photo(folder / f"images/{name}.jpg")
+    (folder / "variants.txt").write_text("707-320\nA340-300\n")
+    (folder / "images_variant_test.txt").write_text("0062765 A340-300\n0034309 707-320\n")
+    return [1, 0], ["707-320", "A340-300"], ["707-320", "A340-300"]
+
+
+def mnist(root, monkeypatch):
+    folder = root / "MNIST/raw"
+    folder.mkdir(parents=True)
+    for split in ["train", "t10k"]:
+        (folder / f"{split}-images-idx3-ubyte").write_bytes(
+            b"".join(n.to_bytes(4, "big") for n in (0x803, 2, 28, 28)) + bytes(2 * 28 * 28)
+        )
+        (folder / f"{split}-labels-idx1-ubyte").write_bytes(
+            b"".join(n.to_bytes(4, "big") for n in (0x801, 2)) + bytes([7, 0])
+        )
+    return [7, 0], tv.MNIST.classes, list("0123456789")
+
+
+def gtsrb(root, monkeypatch):
+    folder = root / "gtsrb"
+    for i in (0, 1):
+        photo(folder / f"GTSRB/Final_Test/Images/{i:05d}.ppm", i)
+    (folder / "GT-final_test.csv").write_text(
+        "Filename;Width;Height;ClassId\n00000.ppm;32;32;14\n00001.ppm;32;32;0\n"
+    )
+    return [14, 0], [str(i) for i in range(43)], GTSRB_SIGNS
+
+
+def voc2007(root, monkeypatch):
+    folder = root / "VOCdevkit/VOC2007"
+    shown = {"000001": ["dog", "person", "dog"], "000002": ["tvmonitor"]}
+    for place in ["ImageSets/Main", "Annotations"]:
+        (folder / place).mkdir(parents=True)
+    (folder / "ImageSets/Main/test.txt").write_text("000001\n000002\n")
+    for name, objects in shown.items():
+        photo(folder / f"JPEGImages/{name}.jpg")
+        marked = "".join(f"<object><name>{one}</name></object>" for one in objects)
+        (folder / f"Annotations/{name}.xml").write_text(f"<annotation>{marked}</annotation>")
+    labels = [[int(name in objects) for name in VOC_CLASSES] for objects in shown.values()]
+    words = [VOC_WORDS.get(name, name) for name in VOC_CLASSES]
+    return labels, VOC_CLASSES, words
+
+
 LAYOUTS = [food101, cifar10, cifar100, caltech101, pets, stl10, dtd, eurosat]
+LAYOUTS += [flowers102, cars, sun397, fgvc_aircraft, mnist, gtsrb, voc2007]
+BY_HAND = [cars]
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.__name__)
@@ -157,7 +251,11 @@ def test_read_from_its_own_layout(layout, tmp_path, monkeypatch):
     assert dataset.labels.tolist() == labels and dataset.labels.dtype == torch.int64
     assert dataset.classes == words and len(dataset) == len(labels) == len(list(dataset))
     picture, label = dataset[1]
-    assert picture.mode == "RGB" and isinstance(label, int) and label == labels[1]
+    assert picture.mode == "RGB"
+    if catalog.CATALOG[layout.__name__].several:
+        assert label.tolist() == labels[1]
+    else:
+        assert isinstance(label, int) and label == labels[1]
     assert load_dataset(layout.__name__, root=tmp_path, class_names="raw").classes == raw
 
 
@@ -172,21 +270,60 @@ def test_pixels_are_the_ones_written(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.__name__)
+def test_where_it_lies_and_whether_it_changed_is_known_without_reading(
+    layout, tmp_path, monkeypatch
+):
+    name = layout.__name__
+    folders = {file.split("/")[0] for file in catalog.CATALOG[name].files}
+    for folder in folders:
+        (tmp_path / folder).mkdir()  # an empty folder is no data set
+    before = catalog.find(name, tmp_path)
+    assert before.kind == catalog.data_state(name, tmp_path) == "absent"
+    assert before.missing if layout in BY_HAND else before.megabytes > 0
+    for folder in folders:
+        (tmp_path / folder).rmdir()
+    layout(tmp_path, monkeypatch)
+    found = catalog.find(name, tmp_path)
+    assert (found.kind, found.megabytes, found.missing) == ("torchvision", 0, None)
+    assert f"{found.images:,} images, {found.classes} classes" == found.what
+    state = catalog.data_state(name, tmp_path)
+    assert state == catalog.data_state(name, tmp_path)
+    changed = next(path for path in sorted(tmp_path.rglob("*")) if path.is_file())
+    changed.write_bytes(changed.read_bytes() + b" ")
+    assert catalog.data_state(name, tmp_path) != state
+
+
+DOWNLOADS = {
+    food101: "datasets.Food101._download",
+    cifar10: "datasets.CIFAR10.download",
+    cifar100: "datasets.CIFAR10.download",
+    caltech101: "datasets.Caltech101.download",
+    pets: "datasets.OxfordIIITPet._download",
+    stl10: "datasets.STL10.download",
+    dtd: "datasets.DTD._download",
+    eurosat: "datasets.EuroSAT.download",
+    flowers102: "datasets.Flowers102.download",
+    sun397: "datasets.SUN397._download",
+    fgvc_aircraft: "datasets.FGVCAircraft._download",
+    mnist: "datasets.MNIST.download",
+    gtsrb: "datasets.GTSRB.download",
+    voc2007: "datasets.voc.download_and_extract_archive",
+}
+
+
+@pytest.mark.parametrize("layout", BY_HAND, ids=lambda layout: layout.__name__)
+def test_what_cannot_be_downloaded_is_asked_for(layout, tmp_path):
+    with pytest.raises(FileNotFoundError, match="its photos have to be put into .* by hand"):
+        load_dataset(layout.__name__, root=tmp_path)
+
+
+@pytest.mark.parametrize("layout", DOWNLOADS, ids=lambda layout: layout.__name__)
 def test_downloaded_only_when_missing(layout, tmp_path, monkeypatch):
-    kind = {"food101": tv.Food101, "pets": tv.OxfordIIITPet, "dtd": tv.DTD}.get(layout.__name__)
-    name = "_download" if kind else "download"
-    kind = (
-        kind
-        or {
-            "cifar10": tv.CIFAR10,
-            "cifar100": tv.CIFAR10,
-            "caltech101": tv.Caltech101,
-            "stl10": tv.STL10,
-            "eurosat": tv.EuroSAT,
-        }[layout.__name__]
-    )
     calls = []
-    monkeypatch.setattr(kind, name, lambda self: calls.append(layout(tmp_path, monkeypatch)))
+    monkeypatch.setattr(
+        f"torchvision.{DOWNLOADS[layout]}",
+        lambda *_, **__: calls.append(layout(tmp_path, monkeypatch)),
+    )
     with pytest.raises(FileNotFoundError, match=f"{layout.__name__}: not found below"):
         load_dataset(layout.__name__, root=tmp_path, download=False)
     assert not calls

@@ -1,0 +1,230 @@
+"""Class folders as they lie on real disks: links, leftovers, other kinds of files, archives, one folder too high."""
+
+import os
+import zipfile
+
+import pytest
+from torchvision.datasets import ImageFolder
+from torchvision.datasets.folder import IMG_EXTENSIONS
+
+from featpurity import load_dataset
+from featpurity.data import catalog
+from featpurity.data.class_folders import (
+    SUFFIXES,
+    holds_class_folders,
+    list_class_folders,
+    split_at_zip,
+)
+from featpurity.data.datasets import left_out
+
+
+def touch(folder, *names):
+    """Empty files, which are listed but never opened."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+
+
+def zipped(path, names, content=b""):
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in names:
+            archive.writestr(name, content)
+    return path
+
+
+def as_image_folder_has_it(folder):
+    theirs = ImageFolder(folder)
+    return sorted(os.path.relpath(file, folder) for file, _ in theirs.samples)
+
+
+def test_suffixes_are_image_folder_s():
+    assert SUFFIXES == IMG_EXTENSIONS
+
+
+class TestLinks:
+    def test_to_class_folders_and_inside_them(self, tmp_path):
+        touch(tmp_path / "real", "ant/1.jpg", "ant/2.png", "wolf/a/1.jpg")
+        tree = tmp_path / "tree"
+        touch(tree, "bee/own.jpg")
+        (tree / "ant").symlink_to(tmp_path / "real/ant")
+        (tree / "bee/more").symlink_to(tmp_path / "real/wolf")
+        (tree / "bee/again").symlink_to(tmp_path / "real/wolf/a")
+        (tree / "bee/file.png").symlink_to(tmp_path / "real/ant/2.png")
+        assert list_class_folders(tree).names == as_image_folder_has_it(tree)
+
+    def test_in_a_circle(self, tmp_path):
+        touch(tmp_path, "ant/1.jpg", "wolf/deep/2.jpg")
+        (tmp_path / "ant/up").symlink_to(tmp_path)
+        (tmp_path / "wolf/deep/self").symlink_to(tmp_path / "wolf/deep")
+        (tmp_path / "wolf/to_ant").symlink_to(tmp_path / "ant")
+        listed = list_class_folders(tmp_path)
+        assert listed.names == ["ant/1.jpg", "wolf/deep/2.jpg", "wolf/to_ant/1.jpg"]
+
+    def test_that_lead_nowhere_are_pictures_that_cannot_be_read(self, tmp_path):
+        touch(tmp_path, "ant/1.jpg")
+        (tmp_path / "ant/gone.jpg").symlink_to("/nowhere.jpg")
+        dataset = load_dataset(f"folder:{tmp_path}")
+        assert dataset.images.names == ["ant/1.jpg", "ant/gone.jpg"]
+        assert dataset.images.unreadable()["ant/gone.jpg"].startswith("FileNotFoundError")
+        assert len(dataset.images_key) == 64
+
+
+def test_what_is_no_picture_of_the_class(tmp_path):
+    touch(tmp_path, "ant/1.jpg", "wolf/1.jpg", "ant/.ipynb_checkpoints/1-checkpoint.jpg")
+    touch(tmp_path, "ant/._1.jpg", "wolf/@eaDir/1.jpg/SYNOPHOTO_THUMB_M.jpg", ".git/x.png")
+    touch(tmp_path, "__MACOSX/ant/._1.jpg", "lost+found/1.png", "wolf/deep/.hidden/1.png")
+    listed = list_class_folders(tmp_path)
+    assert listed.folders == ["ant", "wolf"] and listed.names == ["ant/1.jpg", "wolf/1.jpg"]
+    assert listed.left_out == {}
+    assert list_class_folders(tmp_path / ".git/..").names == listed.names
+
+
+def test_an_underscore_makes_no_folder_hidden(tmp_path):
+    touch(tmp_path, "_background_/1.jpg", "car_side/1.jpg", "two__words/1.jpg")
+    assert load_dataset(f"folder:{tmp_path}").classes == ["_background_", "car side", "two words"]
+    raw = load_dataset(f"folder:{tmp_path}", class_names="raw").classes
+    assert raw == ["_background_", "car_side", "two__words"]
+
+
+def test_pictures_of_kinds_that_are_not_read_are_counted(tmp_path):
+    touch(tmp_path, "ant/1.jpg", "ant/a.gif", "ant/b.GIF", "ant/c.jfif", "ant/d.avif", "x.png")
+    touch(tmp_path, "ant/notes.txt", "ant/.e.gif")
+    dataset = load_dataset(f"folder:{tmp_path}")
+    assert dataset.left_out == {".gif": 2, ".jfif": 1, ".avif": 1, "outside class folders": 1}
+    told = "2 .gif, 1 .jfif, 1 .avif, 1 outside class folders"
+    assert left_out([dataset]) == [f"folder:{tmp_path}: left out, since they are not read: {told}"]
+    assert catalog.find(f"folder:{tmp_path}").what.endswith(f"; left out: {told}")
+    touch(tmp_path, "yak/1.gif")
+    with pytest.raises(ValueError, match=r"in the class folders yak \(left out: 3 \.gif"):
+        load_dataset(f"folder:{tmp_path}")
+
+
+def test_the_plan_s_record_names_the_first_classes(tmp_path):
+    touch(tmp_path, *(f"class{i}/{j}.png" for i in range(5) for j in range(2)))
+    found = catalog.find(f"folder:{tmp_path}")
+    assert (found.images, found.classes, found.kind) == (10, 5, "class folders")
+    assert found.what == "10 images, 5 classes (class0, class1, class2, ...)"
+    (tmp_path / "classes.txt").write_text(
+        "class0\tAmeise\nclass1\tb\nclass2\tc\nclass3\td\nclass4\te\n"
+    )
+    assert "(class0: Ameise, class1: b, class2: c, ...)" in catalog.find(f"folder:{tmp_path}").what
+
+
+class TestOneFolderTooHigh:
+    @pytest.mark.parametrize(
+        "outer", [("train", "val"), ("test",), ("Testing", "Training"), ("photos",)]
+    )
+    def test_a_folder(self, outer, tmp_path):
+        touch(tmp_path, *(f"{one}/{name}/1.jpg" for one in outer for name in ["ant", "wolf"]))
+        with pytest.raises(
+            ValueError, match=rf"too high: .*\(ant, wolf, ...\).* take .*/{outer[0]}"
+        ):
+            load_dataset(f"folder:{tmp_path}")
+        assert load_dataset(f"folder:{tmp_path / outer[0]}").classes == ["ant", "wolf"]
+
+    def test_a_zip(self, tmp_path):
+        names = ["photos/ant/1.jpg", "photos/wolf/1.jpg", "photos/classes.txt"]
+        path = zipped(tmp_path / "p.zip", names, b"Ameise\nWolf\n")
+        with pytest.raises(ValueError, match=r"take .*p\.zip/photos"):
+            load_dataset(f"folder:{path}")
+        assert load_dataset(f"folder:{path}/photos").classes == ["Ameise", "Wolf"]
+
+    def test_folders_inside_classes_stay_part_of_them(self, tmp_path):
+        touch(tmp_path, "ant/2019/1.jpg", "ant/2020/1.jpg", "wolf/2019/1.jpg")
+        assert len(load_dataset(f"folder:{tmp_path}")) == 3
+
+
+class TestZips:
+    def test_class_names_inside(self, tmp_path):
+        path = zipped(tmp_path / "p.zip", ["ant/1.jpg", "wolf/1.jpg", "classes.txt"], b"A\nW\n")
+        assert load_dataset(f"folder:{path}").classes == ["A", "W"]
+        zipped(path, ["ant/1.jpg", "wolf/1.jpg", "classes.txt"], b"\xe9\n")
+        with pytest.raises(ValueError, match=r"p\.zip/classes\.txt: expected UTF-8"):
+            load_dataset(f"folder:{path}")
+
+    @pytest.mark.parametrize(
+        "name", ["/etc/1.jpg", "ant/../../1.jpg", "C:\\ant\\1.jpg", "..\\1.jpg"]
+    )
+    def test_members_that_lead_outside(self, name, tmp_path):
+        path = zipped(tmp_path / "p.zip", ["ant/1.jpg", name])
+        with pytest.raises(ValueError, match="leads outside the archive; expected relative names"):
+            load_dataset(f"folder:{path}")
+
+    def test_damaged_or_empty(self, tmp_path):
+        (tmp_path / "p.zip").write_bytes(b"PK\003\004broken")
+        with pytest.raises(ValueError, match=r"p\.zip is not a whole zip archive"):
+            load_dataset(f"folder:{tmp_path / 'p.zip'}")
+        assert holds_class_folders(tmp_path / "p.zip")  # so that it is read, and said what is wrong
+        zipped(tmp_path / "p.zip", [])
+        with pytest.raises(FileNotFoundError, match="holds no class folders"):
+            load_dataset(f"folder:{tmp_path / 'p.zip'}")
+
+    def test_a_path_that_goes_on_inside(self, tmp_path):
+        path = zipped(tmp_path / "p.zip", ["a/b/1.jpg"])
+        assert split_at_zip(path / "a/b") == (path, "a/b")
+        assert split_at_zip(path) == (path, "") and split_at_zip(tmp_path) == (tmp_path, "")
+
+
+class TestEmptyIsNotHere:
+    @pytest.mark.parametrize("name", ["food101", "cifar10", "imagenet"])
+    def test_folders_and_archives(self, name, tmp_path):
+        (tmp_path / name / "test").mkdir(parents=True)
+        (tmp_path / f"{name}_test.zip").touch()
+        assert catalog.find(name, tmp_path).kind == "absent"
+        zipped(tmp_path / f"{name}_test.zip", [])
+        assert catalog.find(name, tmp_path).kind == "absent"
+
+    def test_a_damaged_archive_is_named(self, tmp_path):
+        (tmp_path / "food101_test.zip").write_bytes(b"PK\003\004broken")
+        with pytest.raises(ValueError, match=r"food101_test\.zip is not a whole zip archive"):
+            catalog.find("food101", tmp_path)
+        assert "not a whole zip" in catalog.data_state("food101", tmp_path)
+
+
+class TestState:
+    @pytest.fixture
+    def tree(self, tmp_path):
+        touch(tmp_path, "ant/1.jpg", "wolf/1.jpg")
+        return tmp_path
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda tree: touch(tree, "ant/2.jpg"),
+            lambda tree: (tree / "ant/1.jpg").write_bytes(b"x"),
+            lambda tree: (tree / "ant/1.jpg").rename(tree / "ant/9.jpg"),
+            lambda tree: os.utime(tree / "wolf/1.jpg", (1, 1)),
+            lambda tree: (tree / "classes.txt").write_text("a\nb\n"),
+            lambda tree: (tree / "wolf/1.jpg").unlink(),
+        ],
+    )
+    def test_of_a_folder_follows_its_pictures(self, tree, change):
+        name = f"folder:{tree}"
+        before = catalog.data_state(name)
+        touch(tree, "ant/notes.txt")
+        assert catalog.data_state(name) == before
+        change(tree)
+        assert catalog.data_state(name) != before
+
+    def test_of_an_archive_follows_the_archive(self, tmp_path):
+        path = zipped(tmp_path / "p.zip", ["ant/1.jpg"])
+        before = catalog.data_state(f"folder:{path}")
+        assert catalog.data_state(f"folder:{path}") == before
+        zipped(path, ["ant/1.jpg", "ant/2.jpg"])
+        assert catalog.data_state(f"folder:{path}") != before
+
+    def test_of_what_is_made_or_not_there(self, tmp_path):
+        assert catalog.data_state("scenes_shape") == "generated"
+        assert catalog.data_state("food101", tmp_path) == "absent"
+        assert catalog.data_state(f"folder:{tmp_path / 'none'}") == "absent"
+
+
+@pytest.mark.parametrize("name", ["CIFAR10", "CIFAR-10", "cifar_10", "Cifar 10"])
+def test_another_spelling_is_understood(name):
+    with pytest.raises(ValueError, match="did you mean 'cifar10'"):
+        load_dataset(name)
+
+
+def test_a_folder_s_path_alone(tmp_path):
+    with pytest.raises(ValueError, match=f"for the pictures in it: 'folder:{tmp_path}'"):
+        load_dataset(tmp_path)

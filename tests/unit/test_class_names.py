@@ -1,0 +1,92 @@
+"""Which display name belongs to which class: in turn, by the folder's name, or refused."""
+
+import json
+
+import pytest
+
+from featpurity import load_dataset
+from featpurity.data.class_folders import in_order
+from featpurity.data.class_names import folder_words, names_from_lines, read_class_names
+
+
+def test_numbers_are_sorted_by_their_value():
+    assert in_order(["10", "2", "0", "02"]) == ["0", "02", "2", "10"]
+    assert in_order(["10a", "2", "Bee", "ant"]) == ["10a", "2", "Bee", "ant"]
+
+
+def test_lines_in_turn():
+    folders = in_order(str(i) for i in range(12))
+    names = [f"name{i}" for i in range(12)]
+    assert names_from_lines("\n".join(names), folders, "list") == names
+
+
+def test_lines_that_name_their_folder():
+    lines = "10\tten\n2  two, or a pair\n\n1 one\n"
+    assert names_from_lines(lines, ["1", "2", "10"], "list") == ["one", "two, or a pair", "ten"]
+
+
+def test_the_folders_names_again_in_another_order():
+    folders = ["Bee", "ant", "car_side"]
+    assert names_from_lines("ant\nbee\nCar side\n", folders, "list") == ["bee", "ant", "Car side"]
+
+
+def test_an_order_that_can_be_meant_in_two_ways():
+    folders = in_order(f"class{i}" for i in range(12))
+    names = [f"name{i}" for i in range(12)]
+    with pytest.raises(ValueError, match="class0, class1, class2, ... or class0, class1, class10"):
+        names_from_lines("\n".join(names), folders, "list")
+    lines = "\n".join(f"class{i}\tname{i}" for i in range(12))
+    assert dict(zip(folders, names_from_lines(lines, folders, "list")))["class2"] == "name2"
+
+
+def test_two_folders_that_read_the_same():
+    with pytest.raises(ValueError, match="both read 'a b'"):
+        folder_words(["a_b", "a b"])
+
+
+class TestOwnFile:
+    @pytest.fixture
+    def write(self, tmp_path):
+        def write(content, name="names.json"):
+            path = tmp_path / name
+            path.write_text(content if isinstance(content, str) else json.dumps(content))
+            return path
+
+        return write
+
+    @pytest.mark.parametrize(
+        "content",
+        [["Ameise", "Wolf"], {"wolf": "Wolf", "ant": "Ameise"}, {"insects": ["Ameise", "Wolf"]}],
+    )
+    def test_json(self, write, content):
+        found = read_class_names(write(content), ["ant", "wolf"], "insects")
+        assert found == ["Ameise", "Wolf"]
+
+    def test_text(self, write):
+        path = write("Ameise\nWolf\n", "names.txt")
+        assert read_class_names(path, ["ant", "wolf"], "insects") == ["Ameise", "Wolf"]
+
+    def test_of_other_data_sets_only(self, write):
+        path = write({"pets": ["a"] * 37})
+        assert read_class_names(path, ["ant"], "insects") is None
+        shapes = load_dataset("scenes_shape", class_names=str(path)).classes
+        assert shapes == load_dataset("scenes_shape").classes
+
+    @pytest.mark.parametrize(
+        "content, message",
+        [
+            (["Ameise"], "names 1 classes, but the data set has 2"),
+            ({"ant": "Ameise"}, "names no class for wolf"),
+            (["Ameise", 3], "expected class names, got 3"),
+            (["Ameise", " "], "expected class names, got ' '"),
+            ('["Ameise",', "is not valid JSON"),
+            ("3", "expected a list or an object, got 3"),
+        ],
+    )
+    def test_that_does_not_fit(self, write, content, message):
+        with pytest.raises(ValueError, match=message):
+            read_class_names(write(content), ["ant", "wolf"], "insects")
+
+    def test_that_is_not_there(self, tmp_path):
+        with pytest.raises(FileNotFoundError, match="there is no file .*none.txt"):
+            load_dataset("scenes_shape", class_names=str(tmp_path / "none.txt"))
