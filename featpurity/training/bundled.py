@@ -32,7 +32,7 @@ from featpurity.features import extract
 from featpurity.files import write_tensors, write_text
 from featpurity.metrics import zeroshot
 from featpurity.training.bpe import write_merges
-from featpurity.training.pretrain import MEAN, STD, Recipe, normalise, train
+from featpurity.training.scratch import MEAN, STD, Recipe, normalise, train
 
 N_SCENES, N_REWRITES = 30_000, 4
 RECIPES = {

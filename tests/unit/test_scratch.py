@@ -13,7 +13,7 @@ from featpurity.captions.synthetic import make_captions, scene_facts
 from featpurity.data.scenes import Scenes
 from featpurity.training import bundled
 from featpurity.training.bpe import learn_merges, write_merges
-from featpurity.training.pretrain import Recipe, normalise, train
+from featpurity.training.scratch import Recipe, normalise, train
 
 TINY = Recipe(
     image_size=32,
@@ -131,7 +131,7 @@ def first_scenes(name):
 
 
 def test_augmented_pictures_are_the_same_ones_moved(world):
-    from featpurity.training.pretrain import augmented
+    from featpurity.training.scratch import augmented
 
     pixels = normalise(world[0][:40])
     moved = augmented(pixels, np.random.default_rng(0))
