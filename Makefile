@@ -41,7 +41,7 @@ bench: $(READY)  ## our code against the plain way, side by side (9 GB of memory
 	  echo "== $$1"; $(BIN)/python benchmarks/$$1.py $$2 || exit 1; done
 
 pretrain: $(READY)  ## train the bundled small models again, from scratch (hours on two cores)
-	$(BIN)/python -m featpurity.training.bundled
+	$(BIN)/python -m featpurity pretrain
 
 lab: $(READY)  ## open the notebooks in JupyterLab
 	$(BIN)/pip install --quiet -e '.[lab]'

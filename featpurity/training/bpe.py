@@ -44,9 +44,7 @@ def learn_merges(texts, n_merges=2000):
                 pairs[pair] += count
         if not pairs:
             break
-        best = min(
-            pairs, key=lambda pair: (-pairs[pair], pair)
-        )  # equal counts: alphabetical, so runs agree
+        best = min(pairs, key=lambda pair: (-pairs[pair], pair))  # of equal counts the first
         merges.append(best)
         words = {_joined(word, best): count for word, count in words.items()}
     return merges
@@ -62,7 +60,7 @@ def _joined(word, pair):
 
 
 def write_merges(path, texts, n_merges=2000):
-    """Learn merges and write them as the gzipped file that `SimpleTokenizer(bpe_path=...)` reads."""
+    """Learn merges; write them as the gzipped file that `SimpleTokenizer(bpe_path=...)` reads."""
     lines = ["#version: 0.2", *(" ".join(pair) for pair in learn_merges(texts, n_merges))]
     with writing(path) as file, gzip.GzipFile("", "wb", fileobj=file, mtime=0) as zipped:
         # No time and no name inside: equal captions, equal file.

@@ -1,11 +1,7 @@
-"""Fine-tune the two projections of a CLIP model on captions, right or misaligned; everything else is frozen.
+"""Fine-tune the two projections of a CLIP model on stored trunk features: one run, or many at once.
 
-Two ways with the same steps: *cached* on stored trunk features (here, one run;
-`featpurity.training.cached`, many), and *online*, the paper's way, where the frozen towers see
-every image at every step:
-
-    torchrun --nproc_per_node=4 -m featpurity.training.finetune --train-data pairs.csv --output-dir
-    results/online
+Everything but the projections is frozen, so what enters them is computed once.
+`featpurity.training.online` takes the same steps with the towers at work.
 """
 
 import math
@@ -181,7 +177,7 @@ def sweep_projections(
     for weight in weights:
         weight.grad = torch.zeros_like(weight)
     optimiser = settings.optimiser(weights[:2], weights[2], fused=True)
-    n_steps = n // min(settings.batch_size, n)
+    n_steps = settings.steps_per_epoch(n)
     rates = settings.learning_rates(n_steps)
     start, history = 0, _look(weights, torch.full((len(runs),), math.nan), 0, evaluate)
     if checkpoint is not None:
@@ -226,8 +222,9 @@ def sweep_projections(
                 if not torch.isfinite(losses).all():
                     run = int((~torch.isfinite(losses)).nonzero()[0])
                     raise FloatingPointError(
-                        f"run {run}, epoch {epoch + 1}, step {step}: the loss is {losses[run].item()}; the "
-                        f"batch pairs image rows {image_rows[run, step].tolist()} with text rows "
+                        f"run {run}, epoch {epoch + 1}, step {step}: the loss is "
+                        f"{losses[run].item()}; the batch pairs image rows "
+                        f"{image_rows[run, step].tolist()} with text rows "
                         f"{text_rows[run, step].tolist()}"
                     )
                 if not settings.train_logit_scale:

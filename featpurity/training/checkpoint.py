@@ -1,4 +1,4 @@
-"""What an unfinished training goes on from: a state on disk, taken up only by the very same training.
+"""What an unfinished training goes on from: a state on disk, taken up by the same training only.
 
 A state names what it is of as a dict of facts, with digests in place of tensors, so that an error
 can say what differs.
@@ -11,9 +11,7 @@ from featpurity.models.weights import read_file
 
 
 def start_of(clip, watched):
-    """What a training starts from and what it watches, in three digits: the last may change with
-    the machine.
-    """
+    """What a training starts from, and what it watches: in three digits, as machines differ."""
     return {
         "starting weights": digest(
             clip.image_neurons, clip.text_neurons, clip.image_bias, clip.text_bias, clip.logit_scale
@@ -29,20 +27,25 @@ def write_state(path, **state):
 
 
 def read_state(path, identity, device, overwrite=False):
-    """What `write_state` wrote; with `overwrite` a damaged one, or that of another training, is None, else a ValueError.
+    """What `write_state` wrote, of the training with this `identity`.
 
+    A damaged state, or one of another training, is a ValueError; with `overwrite` it is None.
     Nothing that is pickled in the file is run, with `overwrite` or without.
     """
-    try:
-        state = read_file(
-            path, device, mapped=False
-        )  # a state to come takes the place of this file
+    try:  # not mapped: a state to come takes the place of this file
+        state = read_file(path, device, mapped=False)
     except ValueError as error:
         if overwrite:
             return None
         raise ValueError(f"{error}; move it away to train anew") from error
     saved = state.get("identity") if isinstance(state, dict) else None
-    saved = saved if isinstance(saved, dict) else {}
+    if not isinstance(saved, dict):
+        if overwrite:
+            return None
+        raise ValueError(
+            f"{path} is no state of an unfinished training; the weights of a checkpoint are a "
+            "model to start from"
+        )
     other = ", ".join(name for name in identity if saved.get(name) != identity[name])
     if other and not overwrite:
         raise ValueError(

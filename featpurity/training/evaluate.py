@@ -8,7 +8,7 @@ from featpurity.metrics.zeroshot import accuracy
 
 
 def zero_shot(clip, datasets, device=None):
-    """A function of the neurons that gives the zero-shot accuracy on some data sets, for `evaluate`.
+    """A function of the neurons that gives the zero-shot accuracy on some data sets.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def zero_shot(clip, datasets, device=None):
 
 
 def zero_shot_on(clip, datasets, prompts, store=None, workers=0, **options):
-    """`zero_shot` on labelled images, by trunk features that come from the store when they are there.
+    """`zero_shot` on labelled images, by trunk features that may come from the store.
 
     Parameters
     ----------

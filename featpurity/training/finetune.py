@@ -1,33 +1,30 @@
-"""Fine-tune the two projections of a CLIP model on captions, right or misaligned; everything else is frozen.
+"""The command `featpurity finetune`: projections trained online, with the paper's options.
 
-Two ways with the same steps: *cached* on stored trunk features (here, one run;
-`featpurity.training.cached`, many), and *online*, the paper's way, where the frozen towers see
-every image at every step:
+On several cards torchrun starts one process a card:
 
     torchrun --nproc_per_node=4 -m featpurity.training.finetune --train-data pairs.csv --output-dir
     results/online
+
+The training itself is `featpurity.training.online`.
 """
 
 import argparse
 import logging
 import os
+import re
+import sys
+import warnings
 from datetime import timedelta
 from pathlib import Path
 
-import torch
-
 from featpurity.captions.files import read_captions
-from featpurity.training.evaluate import zero_shot_on
-from featpurity.training.settings import Settings
+
+PAPERS_MODEL = re.compile(r"(CLIP|SLIP|SIMCLR)_VIT\w+")  # of its training: names without weights
 
 
-def parse(arguments=None):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options, with the names and defaults of the paper's training where it has them."""
-    parser = argparse.ArgumentParser(
-        prog="python -m featpurity.training.finetune",
-        description="Fine-tune projections online, the paper's way.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
+    parser.formatter_class = argparse.ArgumentDefaultsHelpFormatter
     add = parser.add_argument
     add(
         "--train-data",
@@ -50,7 +47,7 @@ def parse(arguments=None):
         "--imagenet-root",
         help="ImageNet's folder, or the one it is in, for the zero-shot accuracy after each epoch",
     )
-    add("--output-dir", required=True)
+    add("--output-dir", required=True, help="gets models, history.csv, options.json and last.pt")
     add("--model", default="scenes_laclip", help="what load_model takes")
     add("--preprocess", choices=["native", "paper", "paper-bicubic"], default="native")
     add("--epochs", type=int, default=10)
@@ -66,7 +63,7 @@ def parse(arguments=None):
     add("--lr-start", type=float, default=1e-6)
     add("--lr-end", type=float, default=1e-5)
     add("--wd", type=float, default=0.5)
-    add("--betas", type=float, nargs=2, default=(0.9, 0.98))
+    add("--betas", type=float, nargs=2, default=[0.9, 0.98])
     add("--train-logit-scale", action="store_true")
     add(
         "--no-augmentation",
@@ -76,77 +73,105 @@ def parse(arguments=None):
     add(
         "--precision",
         choices=["fp32", "bf16", "fp16"],
-        default=None,
-        help="of the frozen towers; without it bf16 on a GPU, else fp32",
+        help="of the frozen towers; without it bf16 on a card, else fp32",
     )
-    add("--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=["cpu", "cuda"])
+    add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="auto: a card, if any")
     add("--workers", type=int, default=0)
     add("--seed", type=int, default=0)
     add(
         "--resume",
         help="a last.pt of the same training; the output folder's own is found by itself",
     )
-    return parser.parse_args(arguments)
 
 
-def main(arguments=None):
-    """Train as the options say; torchrun starts one such process a GPU."""
-    chosen = parse(arguments)
-    from featpurity.data.pairs import load_pairs  # late: --help answers at once
+def run(options: argparse.Namespace) -> str:
+    """Train as the options say; torchrun starts one such process a card. What to report at the end.
+
+    Raises
+    ------
+    ValueError, FileNotFoundError
+        Before a picture is opened: for names, files, lengths and settings that do not fit.
+    """
+    check_names(options)
+    import torch  # late: --help answers at once
+
+    from featpurity.data.datasets import load_dataset
+    from featpurity.data.pairs import load_pairs
     from featpurity.features.extract import refuse_unreadable
     from featpurity.models.load import load_model
+    from featpurity.training.evaluate import zero_shot_on
     from featpurity.training.online import train
 
-    world = int(os.environ.get("WORLD_SIZE", 1))
-    device = torch.device(
-        f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if chosen.device == "cuda" else "cpu"
-    )
-    if world > 1:
-        backend = "nccl" if chosen.device == "cuda" else "gloo"
-        torch.distributed.init_process_group(
-            backend, timeout=timedelta(hours=2)
-        )  # one opens all pictures, others wait
+    world, rank = (int(os.environ.get(name, n)) for name, n in [("WORLD_SIZE", 1), ("RANK", 0)])
+    settings, out = _settings(options, world), Path(options.output_dir).expanduser()
+    pairs = load_pairs(options.train_data, root=options.root)
+    texts = caption_choices(pairs, options.captions, options.augmented_caption_filelist)
+    settings.steps_per_epoch(len(pairs))
+    seen = options.imagenet_root and load_dataset("imagenet", root=options.imagenet_root)
+    on_card = torch.cuda.is_available() if options.device == "auto" else options.device == "cuda"
+    precision = options.precision or ("bf16" if on_card else "fp32")
+    device = torch.device(f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if on_card else "cpu")
+    if world > 1:  # one process opens all pictures, the others wait
+        backend = "nccl" if on_card else "gloo"
+        torch.distributed.init_process_group(backend, timeout=timedelta(hours=2))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    pairs = load_pairs(chosen.train_data, root=chosen.root)
-    if int(os.environ.get("RANK", 0)) == 0:  # for all
-        refuse_unreadable(pairs, Path(chosen.output_dir, "store"))
-    texts = caption_choices(pairs, chosen.captions, chosen.augmented_caption_filelist)
-    clip = load_model(chosen.model, device, chosen.preprocess)
-    precision = chosen.precision or ("bf16" if chosen.device == "cuda" else "fp32")
-    settings = Settings(
-        chosen.epochs,
-        chosen.batch_size * chosen.update_freq * world,
-        chosen.lr,
-        chosen.wd,
-        tuple(chosen.betas),
-        chosen.warmup_epochs,
-        chosen.lr_start,
-        chosen.lr_end,
-        chosen.train_logit_scale,
-    )
-    own = Path(chosen.output_dir, "last.pt")
-    train(
+    warnings.filterwarnings("ignore", "torch.distributed.nn", FutureWarning)  # open_clip's loss
+    clip = load_model(options.model, device, options.preprocess)
+    if rank == 0:
+        refuse_unreadable(pairs, out / "store")
+    evaluate = None
+    if seen:  # its images go through the tower once
+        towers = dict(workers=options.workers, precision=precision)
+        evaluate = zero_shot_on(clip, [seen], "laclip", out / "store", **towers)
+    own = out / "last.pt"
+    *_, history = train(
         clip,
         pairs.images,
         texts,
-        chosen.output_dir,
+        out,
         settings,
-        seed=chosen.seed,
-        update_freq=chosen.update_freq,
-        augment=not chosen.no_augmentation,
+        seed=options.seed,
+        update_freq=options.update_freq,
+        augment=not options.no_augmentation,
         precision=precision,
-        workers=chosen.workers,
-        evaluate=_imagenet(clip, chosen, precision),
-        resume=chosen.resume or (own if own.is_file() else None),
+        workers=options.workers,
+        evaluate=evaluate,
+        resume=options.resume or (own if own.is_file() else None),
+        options=kept_options(options) | {"processes": world},
     )
     if world > 1:
         torch.distributed.destroy_process_group()
+    return (
+        f"{len(history)} epochs trained; the models are {out}/last.safetensors and best.safetensors"
+    )
 
 
-def caption_choices(pairs, captions_file=None, rewritten_files=()):
-    """The texts of each image: its captions, or a file's in place of them all, and those of further
-    files.
-    """
+def check_names(options: argparse.Namespace) -> None:
+    """Raise where a model or a state cannot be, and name what stands for the paper's own names."""
+    from featpurity.models.names import resolve  # late: --help answers at once
+
+    if PAPERS_MODEL.fullmatch(options.model):
+        raise ValueError(
+            f"--model {options.model} names an architecture of the paper's training; here a model "
+            "comes with its weights: --model laclip:cc3m_laclip, or --model FILE of a checkpoint"
+        )
+    if Path(options.model).suffix in {".pt", ".pth"} and not Path(options.model).is_file():
+        raise FileNotFoundError(f"--model: there is no file {options.model}")
+    resolve(options.model)
+    if options.resume and not Path(options.resume).is_file():
+        raise FileNotFoundError(
+            f"--resume: there is no file {options.resume}; an unfinished training is found by "
+            "itself, as last.pt in --output-dir, and --model FILE starts from a checkpoint"
+        )
+
+
+def kept_options(options: argparse.Namespace) -> dict:
+    """The options as plain values, without what the command line adds."""
+    return {name: one for name, one in vars(options).items() if not callable(one)}
+
+
+def caption_choices(pairs, captions_file=None, rewritten_files=()) -> list[list[str]]:
+    """The texts of each image: its captions, or a file's in place of them, and further files'."""
     choices = [[caption, *rewrites] for caption, rewrites in zip(pairs.captions, pairs.rewrites)]
     if captions_file:
         choices = [[] for _ in choices]
@@ -160,24 +185,41 @@ def caption_choices(pairs, captions_file=None, rewritten_files=()):
     return choices
 
 
-def _imagenet(clip, chosen, precision):
-    """The zero-shot accuracy on ImageNet as a function of the neurons; the towers see its images
-    once.
-    """
-    if not chosen.imagenet_root:
-        return None
-    from featpurity.data.datasets import load_dataset
+def _settings(options, world):
+    from featpurity.training.settings import Settings
 
-    dataset = load_dataset("imagenet", root=chosen.imagenet_root)
-    return zero_shot_on(
-        clip,
-        [dataset],
-        "laclip",
-        Path(chosen.output_dir, "store"),
-        chosen.workers,
-        precision=precision,
+    return Settings(
+        options.epochs,
+        options.batch_size * options.update_freq * world,
+        options.lr,
+        options.wd,
+        tuple(options.betas),
+        options.warmup_epochs,
+        options.lr_start,
+        options.lr_end,
+        options.train_logit_scale,
     )
 
 
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The options as torchrun passes them on."""
+    parser = argparse.ArgumentParser(
+        prog="python -m featpurity.training.finetune", description=__doc__.splitlines()[0]
+    )
+    add_arguments(parser)
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """For torchrun: train as the options say; the exit status."""
+    options = parse(arguments)
+    try:
+        run(options)
+    except (ValueError, OSError) as error:
+        sys.stderr.write(f"finetune: {error}\n")
+        return 2
+    return 0
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,12 +1,13 @@
 """Fine-tune the projections the paper's way: the frozen towers see every image at every step.
 
-Started by torchrun through `featpurity.training.finetune`. The batches, draws and learning rates
+`featpurity.training.finetune` is the command. The batches, draws and learning rates
 are those of cached training, so that with one view and no augmentation both do the same. With
 several processes each sees its part of the global batch, and open_clip's loss gathers the features
 of all; with ``--update-freq`` the towers take a batch in parts and the loss still sees it whole,
 because only what leaves the frozen trunks is kept.
 """
 
+import json
 import logging
 import math
 from dataclasses import asdict
@@ -23,12 +24,12 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.tensorboard import SummaryWriter
 
 from featpurity.features.crops import Crop
-from featpurity.files import digest
+from featpurity.features.extract import PRECISIONS
+from featpurity.files import digest, save_table, write_text
 from featpurity.metrics.purity import avg_abs_cos
 from featpurity.training.checkpoint import read_state, start_of, write_state
 from featpurity.training.settings import plan_epoch
 
-PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 log = logging.getLogger("featpurity")
 
 
@@ -91,6 +92,7 @@ def train(
     evaluate=None,
     resume=None,
     overwrite=False,
+    options=None,
 ):
     """Train the projections on images and texts; in a process group every process calls this.
 
@@ -123,6 +125,8 @@ def train(
     overwrite : bool, default False
         Whether to train anew when that last.pt is of another training; otherwise it is a
         ValueError.
+    options : dict, optional
+        Plain values that say how this was asked for, kept as options.json.
 
     Returns
     -------
@@ -132,8 +136,8 @@ def train(
     Raises
     ------
     ValueError
-        If images and texts differ in number, a batch does not divide, or last.pt is of another
-        training; it names what differs.
+        If images and texts differ in number, are fewer than a batch, a batch does not divide, or
+        last.pt is of another training; it names what differs.
     FloatingPointError
         If a loss is not finite; it names the step and this process's pairs.
     """
@@ -148,6 +152,7 @@ def train(
             f"batch_size: expected a multiple of {world} processes x {update_freq} parts, "
             f"got {settings.batch_size}"
         )
+    n_steps = settings.steps_per_epoch(n)
     device = torch.device(clip.device)
     projections = Projections(clip, settings.train_logit_scale).to(device)
     model = projections
@@ -157,7 +162,6 @@ def train(
         )
     optimiser = settings.optimiser(list(projections.neurons), projections.log_scale)
     loss_of = ClipLoss(gather_with_grad=True, rank=rank, world_size=world)  # exact for any world
-    n_steps = n // min(n, settings.batch_size)
     rates = settings.learning_rates(n_steps)
     watched = _watched(projections, evaluate)
     identity = {
@@ -178,7 +182,9 @@ def train(
         projections.load_state_dict(state["projections"])
         optimiser.load_state_dict(state["optimiser"])
     data = DrawnPairs(images, texts, clip.preprocess, augment)
-    record = _Record(Path(output_dir), clip, identity, start) if rank == 0 else None
+    record = _Record(Path(output_dir), clip, identity, start, options) if rank == 0 else None
+    if start >= settings.epochs and record:
+        log.info("%s: all %d epochs were trained before; nothing is left to do", output_dir, start)
 
     for epoch in range(start, settings.epochs):
         plan = np.stack(plan_epoch(n, settings.batch_size, seed, epoch), axis=-1)
@@ -197,8 +203,8 @@ def train(
             loss = loss_of(*model(*map(torch.cat, zip(*trunks))))
             if not torch.isfinite(loss):
                 raise FloatingPointError(
-                    f"epoch {epoch + 1}, step {step}: the loss is {loss.item()}; the batch of process {rank} "
-                    f"holds the pairs {mine[step, :, 0].tolist()}"
+                    f"epoch {epoch + 1}, step {step}: the loss is {loss.item()}; the batch of "
+                    f"process {rank} holds the pairs {mine[step, :, 0].tolist()}"
                 )
             optimiser.zero_grad()
             loss.backward()
@@ -228,13 +234,13 @@ def train(
 
 
 def _watched(projections, evaluate):
-    """What `evaluate` gives for the projections, as plain numbers, which a state on disk may hold."""
+    """What `evaluate` gives for the projections, as plain numbers that a state may hold."""
     found = evaluate(*(neurons.detach() for neurons in projections.neurons)) if evaluate else {}
     return {name: float(value) for name, value in found.items()}
 
 
 def _same_start(start, device):
-    """ValueError when processes would go on after different epochs: the first alone writes last.pt."""
+    """ValueError when processes would go on after different epochs; the first writes last.pt."""
     ends = torch.tensor([start, -start], device=device)
     dist.all_reduce(ends, dist.ReduceOp.MAX)
     if ends[0] != -ends[1]:
@@ -258,8 +264,10 @@ def _trunks(clip, images, texts, precision):
 class _Record:
     """What the first process writes after each epoch."""
 
-    def __init__(self, folder, clip, identity, start):
+    def __init__(self, folder, clip, identity, start, options):
         folder.mkdir(parents=True, exist_ok=True)
+        if options is not None:
+            write_text(folder / "options.json", json.dumps(options, indent=1) + "\n")
         self.folder, self.clip, self.identity = folder, clip, identity
         self.board = SummaryWriter(folder, purge_step=start + 1)  # hides what is trained again
 
@@ -267,12 +275,12 @@ class _Record:
         from featpurity.models.projections import save_projections
 
         last, table = history[-1], pd.DataFrame(history)
-        log.info("epoch %s", "  ".join(f"{name} {value:.5g}" for name, value in last.items()))
+        log.info("%s", "  ".join(f"{name} {value:.5g}" for name, value in last.items()))
         for name, value in last.items():
             self.board.add_scalar(name, value, last["epoch"])
         accuracies = [name for name in last if name.startswith("accuracy")]
         quality = table[accuracies].mean(axis=1) if accuracies else -table["loss"]
-        table.to_csv(self.folder / "history.csv", index=False)
+        save_table(table, self.folder / "history.csv")
         for name in ["last", "best"] if quality.idxmax() == len(table) - 1 else ["last"]:
             neurons = [weights.detach() for weights in projections.neurons]
             save_projections(

@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from featpurity.files import digest
 from featpurity.training.checkpoint import read_state, write_state
+from featpurity.training.settings import warm_up_and_cosine
 
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 
@@ -54,12 +55,8 @@ class Recipe:
             "text_cfg": {"vocab_size": vocab_size, **self.text},
         }
 
-    def rate_at(self, step, steps):
-        """Linear warm-up, then a cosine to zero; in (0, 1], a share of the full rate."""
-        return min(1.0, (step + 1) / self.warmup_steps) * (1 + math.cos(math.pi * step / steps)) / 2
-
     def optimiser(self, model):
-        """AdamW; each tower at its own rate, no weight decay on biases, gains and the logit scale."""
+        """AdamW; a rate for each tower, no weight decay on biases, gains and the logit scale."""
         groups = []
         for image in (True, False):
             rate = self.learning_rate if image else self.text_learning_rate
@@ -72,17 +69,18 @@ class Recipe:
         return torch.optim.AdamW(groups, betas=(0.9, 0.98))
 
 
-def normalise(pictures):
-    """uint8 (n, S, S, 3) -> float32 (n, 3, S, S) as the models expect it."""
-    pixels = torch.as_tensor(pictures).permute(0, 3, 1, 2).float() / 255  # channels last in memory
-    return (pixels - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
+def normalise(pictures, device="cpu"):
+    """uint8 (n, S, S, 3) -> float32 (n, 3, S, S) as the models expect it, on a device."""
+    pixels = torch.as_tensor(pictures).to(device).permute(0, 3, 1, 2)  # channels last in memory
+    mean, std = (torch.tensor(values, device=device).view(3, 1, 1) for values in (MEAN, STD))
+    return (pixels.float() / 255 - mean) / std
 
 
 def augmented(pixels, rng):
     """Mirror half of the pictures and move each by up to an eighth of its side; (n, 3, S, S)."""
     n, _, size, _ = pixels.shape
     reach = size // 8
-    flip = torch.as_tensor(rng.random(n) < 0.5)
+    flip = torch.as_tensor(rng.random(n) < 0.5, device=pixels.device)
     pixels = torch.where(flip.view(n, 1, 1, 1), pixels.flip(3), pixels)
     padded = torch.nn.functional.pad(pixels, [reach] * 4, mode="reflect")
     moves = rng.integers(0, 2 * reach + 1, (n, 2))
@@ -90,7 +88,7 @@ def augmented(pixels, rng):
     return torch.stack(moved).contiguous(memory_format=torch.channels_last)
 
 
-def train(recipe, pictures, tokens, vocab_size, checkpoint=None, stop_after=None):
+def train(recipe, pictures, tokens, vocab_size, checkpoint=None, stop_after=None, device="cpu"):
     """Train one model; a killed training goes on after its last whole epoch and ends up the same.
 
     Parameters
@@ -105,10 +103,13 @@ def train(recipe, pictures, tokens, vocab_size, checkpoint=None, stop_after=None
         Where to keep the state after each epoch, and to look for one.
     stop_after : int, optional
         Epochs to stop after; the schedule stays the recipe's.
+    device : str, default "cpu"
+        Where to train; the first weights, the order and the captions are the same everywhere.
 
     Returns
     -------
     model : open_clip.CLIP
+        On the CPU.
     history : list of dict
         Of every epoch the mean `loss` and the `seconds` it took.
 
@@ -125,16 +126,19 @@ def train(recipe, pictures, tokens, vocab_size, checkpoint=None, stop_after=None
             f"got {len(pictures)} pictures and captions for {len(tokens)}"
         )
     torch.manual_seed(recipe.seed)
-    model = open_clip.CLIP(**recipe.model_config(vocab_size)).to(memory_format=torch.channels_last)
+    model = open_clip.CLIP(**recipe.model_config(vocab_size))
+    model = model.to(device, memory_format=torch.channels_last)
     optimiser = recipe.optimiser(model)
     loss_of, history = open_clip.ClipLoss(), []
     if checkpoint:
         identity = {**asdict(recipe), "pictures": digest(pictures), "captions": digest(tokens)}
         if Path(checkpoint).is_file():
-            state = read_state(checkpoint, identity, "cpu")
+            state = read_state(checkpoint, identity, device)
             model.load_state_dict(state["model"])
             optimiser.load_state_dict(state["optimiser"])
             history = state["history"]
+    steps, warmup = recipe.epochs * n_steps, min(recipe.warmup_steps, recipe.epochs * n_steps)
+    shares = warm_up_and_cosine(steps, warmup, 1 / max(1, warmup), 1.0, 0.0)  # of the full rates
     for epoch in range(len(history), stop_after or recipe.epochs):
         # Two streams, so that both models of a pair meet the pictures in one order.
         rng, captions_rng = (
@@ -143,16 +147,14 @@ def train(recipe, pictures, tokens, vocab_size, checkpoint=None, stop_after=None
         order, total, start = rng.permutation(len(pictures)), 0.0, time.perf_counter()
         for step in tqdm(range(n_steps), desc=f"epoch {epoch + 1}/{recipe.epochs}", mininterval=5):
             for group in optimiser.param_groups:
-                group["lr"] = group["full"] * recipe.rate_at(
-                    epoch * n_steps + step, recipe.epochs * n_steps
-                )
+                group["lr"] = group["full"] * float(shares[epoch * n_steps + step])
             batch = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]
             chosen = tokens[batch, captions_rng.integers(tokens.shape[1], size=len(batch))]
-            pixels = normalise(pictures[batch])
+            pixels = normalise(pictures[batch], device)
             if recipe.augment:
                 pixels = augmented(pixels, rng)
-            with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bf16):
-                image, text, scale = model(pixels, torch.as_tensor(chosen))
+            with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=recipe.bf16):
+                image, text, scale = model(pixels, torch.as_tensor(chosen, device=device))
             loss = loss_of(image.float(), text.float(), scale)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
@@ -168,4 +170,4 @@ def train(recipe, pictures, tokens, vocab_size, checkpoint=None, stop_after=None
                 optimiser=optimiser.state_dict(),
                 history=history,
             )
-    return model.eval(), history
+    return model.cpu().eval(), history

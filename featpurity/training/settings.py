@@ -1,6 +1,4 @@
-"""How projections are fine-tuned: the settings, and what each epoch draws; for cached and online
-training.
-"""
+"""How a training goes: its settings, its learning rates, and what each epoch draws."""
 
 import math
 from dataclasses import dataclass
@@ -37,19 +35,23 @@ class Settings:
                 f"of at least 0, got {self}"
             )
 
-    def learning_rates(self, steps_per_epoch):
-        """The learning rate of every step: float array of shape (epochs * steps_per_epoch,)."""
-        warmup = min(self.warmup_epochs, self.epochs) * steps_per_epoch
-        rest = self.epochs * steps_per_epoch - warmup
-        rise = np.linspace(self.first_learning_rate, self.learning_rate, warmup)
-        cosine = (1 + np.cos(math.pi * np.arange(rest) / max(1, rest))) / 2
-        last = self.last_learning_rate
-        return np.append(rise, last + cosine * (self.learning_rate - last))
+    def steps_per_epoch(self, n: int) -> int:
+        """Whole batches of n pairs; ValueError when there is none."""
+        check_batch(self.batch_size, n)
+        return n // self.batch_size
 
-    def optimiser(self, projections, logit_scale, **options):
-        """AdamW for `projections` (a list) and, without weight decay, the logarithm of the logit
-        scale.
-        """
+    def learning_rates(self, steps_per_epoch: int) -> np.ndarray:
+        """The learning rate of every step: float array of shape (epochs * steps_per_epoch,)."""
+        return warm_up_and_cosine(
+            self.epochs * steps_per_epoch,
+            min(self.warmup_epochs, self.epochs) * steps_per_epoch,
+            self.first_learning_rate,
+            self.learning_rate,
+            self.last_learning_rate,
+        )
+
+    def optimiser(self, projections, logit_scale, **options) -> torch.optim.AdamW:
+        """AdamW for the `projections`; the logarithm of the logit scale has no weight decay."""
         groups = [
             {"params": projections, "weight_decay": self.weight_decay},
             {"params": [logit_scale], "weight_decay": 0.0},
@@ -57,7 +59,37 @@ class Settings:
         return torch.optim.AdamW(groups, lr=self.learning_rate, betas=self.betas, **options)
 
 
-def plan_epoch(n, batch_size, seed, epoch):
+def warm_up_and_cosine(
+    steps: int, warmup: int, first: float, highest: float, last: float
+) -> np.ndarray:
+    """The learning rate of every step: linear from `first` to `highest`, then a cosine to `last`.
+
+    Parameters
+    ----------
+    steps : int
+        In all.
+    warmup : int
+        The first of them, over which the rate rises.
+    first, highest, last : float
+
+    Returns
+    -------
+    rates : float array of shape (steps,)
+    """
+    rest = steps - warmup
+    cosine = (1 + np.cos(math.pi * np.arange(rest) / max(1, rest))) / 2
+    return np.append(np.linspace(first, highest, warmup), last + cosine * (highest - last))
+
+
+def check_batch(batch_size: int, n: int) -> None:
+    """Raise ValueError when there are fewer pairs than a batch."""
+    if not 1 <= batch_size <= n:
+        raise ValueError(f"batch_size: expected 1 .. {n} (the number of pairs), got {batch_size}")
+
+
+def plan_epoch(
+    n: int, batch_size: int, seed: int, epoch: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What an epoch draws, the same for cached and online training, and after a resume.
 
     Returns
@@ -68,8 +100,7 @@ def plan_epoch(n, batch_size, seed, epoch):
         A random number for each, which picks the view of the image and the text among those there
         are.
     """
-    if not 1 <= batch_size <= n:
-        raise ValueError(f"batch_size: expected 1 .. {n} (the number of pairs), got {batch_size}")
+    check_batch(batch_size, n)
     rng = np.random.default_rng([seed, epoch])
     kept = n // batch_size * batch_size
     pairs, draws = rng.permutation(n)[:kept], rng.integers(2**31, size=(2, kept))

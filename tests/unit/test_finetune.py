@@ -1,368 +1,248 @@
-"""Cached fine-tuning: its gradients, every run of a sweep against the run alone and against plain PyTorch."""
+"""The command that fine-tunes online: its options, what it refuses, and two processes of it."""
 
 import json
-from pathlib import Path
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-import torch.nn.functional as F
+from PIL import Image
+from toy_training import scalars, toy_pairs
+from two_processes import torchrun
 
-from featpurity.files import digest
-from featpurity.training import cached, online
-from featpurity.training.cached import contrastive, finetune_projections, sweep_projections
-from featpurity.training.evaluate import zero_shot
+from featpurity import class_embeddings, embed_images, load_dataset, load_model
+from featpurity.data.prompts import prompt_set
+from featpurity.metrics.zeroshot import accuracy
+from featpurity.training import online
+from featpurity.training.finetune import caption_choices, main, parse, run
 from featpurity.training.settings import Settings, plan_epoch
 
-N, WIDTH_IMAGE, WIDTH_TEXT, D = 96, 20, 12, 8
-OPTIONS = dict(epochs=3, batch_size=32, learning_rate=1e-2)
+
+def finetune(*arguments):
+    """Run the command in this process."""
+    return run(parse(list(map(str, arguments))))
 
 
-def make_clip(bias=True):
-    generator = torch.Generator().manual_seed(1)
-    return SimpleNamespace(
-        image_neurons=torch.randn(D, WIDTH_IMAGE, generator=generator),
-        text_neurons=torch.randn(D, WIDTH_TEXT, generator=generator),
-        image_bias=torch.randn(D, generator=generator) if bias else None,
-        text_bias=None,
-        logit_scale=20.0,
-    )
+def trained_twice(*arguments):
+    """Run the command in two processes; the epochs of its log lines."""
+    said = torchrun("-m", "featpurity.training.finetune", *arguments, "--batch-size", 8)
+    lines = [line for line in said.splitlines() if " epoch " in line]
+    assert all("  loss " in line and "accuracy_imagenet " in line for line in lines)
+    assert "Warning" not in said
+    return [int(line.split(" epoch ")[1].split()[0]) for line in lines]
 
 
-def make_features():
-    generator = torch.Generator().manual_seed(0)
-    shared = torch.randn(N, 6, generator=generator)
-    return tuple(
-        shared @ torch.randn(6, width, generator=generator) for width in (WIDTH_IMAGE, WIDTH_TEXT)
-    )
+def killed_before(epoch):
+    """A `plan_epoch` for a training that is killed at the start of an epoch, 0 the first."""
 
-
-def make_runs():
-    rng = np.random.default_rng(0)
-    return [
-        (None, 0),
-        (None, 1),
-        (rng.permutation(N), 0),
-        (rng.permutation(N), 2),
-        (np.arange(N)[::-1], 1),
-    ]
-
-
-def plain_training(clip, images, texts, text_of, seed, epochs, batch_size, learning_rate):
-    """One run in plain PyTorch, with autograd and cross entropy: the projections and the loss per epoch."""
-    settings = Settings(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate)
-    weights = [
-        clip.image_neurons.clone().requires_grad_(),
-        clip.text_neurons.clone().requires_grad_(),
-    ]
-    optimiser = torch.optim.AdamW(weights, weight_decay=0.5, betas=(0.9, 0.98))
-    rates, losses = iter(settings.learning_rates(len(images) // batch_size)), []
-    for epoch in range(epochs):
-        for batch in torch.from_numpy(plan_epoch(len(images), batch_size, seed, epoch)[0]):
-            image_units = F.normalize(F.linear(images[batch], weights[0], clip.image_bias), dim=1)
-            text_units = F.normalize(F.linear(texts[text_of[batch]], weights[1]), dim=1)
-            logits, labels = clip.logit_scale * image_units @ text_units.T, torch.arange(batch_size)
-            loss = (F.cross_entropy(logits, labels) + F.cross_entropy(logits.T, labels)) / 2
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.param_groups[0]["lr"] = next(rates)
-            optimiser.step()
-            losses.append(loss.item())
-    return weights[0].detach(), weights[1].detach(), np.mean(np.reshape(losses, (epochs, -1)), 1)
-
-
-@pytest.mark.parametrize("scale", [1.0, 100.0])
-def test_gradients_equal_autograd(scale):
-    generator = torch.Generator().manual_seed(0)
-    units = torch.randn(2, 3, 40, D, generator=generator)
-    units = [unit.requires_grad_() for unit in F.normalize(units, dim=3)]
-    log_scale = torch.full((3,), scale).log().requires_grad_()
-    logits = log_scale.exp()[:, None, None] * units[0] @ units[1].transpose(1, 2)
-    wanted = (
-        (logits.logsumexp(1) + logits.logsumexp(2)) / 2 - logits.diagonal(dim1=1, dim2=2)
-    ).mean(1)
-    gradients = torch.autograd.grad(wanted.sum(), (*units, log_scale))
-    loss, *found = contrastive(*units, torch.full((3,), scale))
-    assert torch.allclose(loss, wanted, atol=1e-4)
-    for mine, theirs in zip(found, gradients):
-        assert torch.allclose(mine, theirs, atol=1e-6 * scale, rtol=1e-4)
-
-
-def test_one_run_equals_plain_training():
-    clip, (images, texts) = make_clip(), make_features()
-    text_of = np.random.default_rng(3).permutation(N)
-    *wanted, losses = plain_training(clip, images, texts, torch.from_numpy(text_of), 5, **OPTIONS)
-    *found, history = finetune_projections(clip, images, texts, text_of, seed=5, **OPTIONS)
-    for mine, theirs in zip(found, wanted):
-        assert torch.allclose(mine, theirs, atol=1e-5)
-    assert np.allclose(history["loss"][1:], losses, atol=1e-5)
-
-
-@pytest.mark.parametrize("at_once", [1, 2, 5])
-def test_each_run_of_a_sweep_equals_its_run_alone(monkeypatch, at_once):
-    monkeypatch.setitem(cached.LOGITS_AT_ONCE, "cpu", at_once * 32**2)
-    clip, (images, texts), runs = make_clip(bias=False), make_features(), make_runs()
-    images = torch.stack([images, images + 0.1])  # two views
-    image_neurons, text_neurons, history = sweep_projections(clip, images, texts, runs, **OPTIONS)
-    for run, (text_of, seed) in enumerate(runs):
-        image_alone, text_alone, history_alone = finetune_projections(
-            clip, images, texts, text_of, seed=seed, **OPTIONS
-        )
-        assert (image_neurons[run] - image_alone).abs().max() < 1e-5
-        assert (text_neurons[run] - text_alone).abs().max() < 1e-5
-        columns = ["loss", "image_avg_abs_cos", "text_avg_abs_cos"]
-        ours, alone = history.query("run == @run")[columns], history_alone[columns]
-        assert np.allclose(ours, alone, atol=1e-5, equal_nan=True)
-
-
-def test_views_are_drawn():
-    clip, (images, texts) = make_clip(), make_features()
-    one = finetune_projections(clip, images, texts, **OPTIONS)[0]
-    same = finetune_projections(clip, torch.stack([images] * 3), texts, **OPTIONS)[0]
-    other = finetune_projections(clip, torch.stack([images, images.flip(0)]), texts, **OPTIONS)[0]
-    assert torch.equal(one, same) and not torch.allclose(one, other, atol=1e-3)
-
-
-def test_history_and_what_stays_frozen():
-    clip, (images, texts) = make_clip(), make_features()
-    before = {
-        name: getattr(clip, name).clone()
-        for name in ("image_neurons", "text_neurons", "image_bias")
-    }
-    labels = torch.arange(N) % 2
-    evaluate = zero_shot(clip, {"toy": (images, labels, texts[:6].reshape(2, 3, -1))})
-    *_, history = finetune_projections(clip, images, texts, evaluate=evaluate, **OPTIONS)
-    assert list(history["epoch"]) == [0, 1, 2, 3]
-    assert history["loss"].isna().tolist() == [True, False, False, False]
-    assert history["loss"].iloc[-1] < history["loss"].iloc[1]
-    assert (history["logit_scale"].iloc[1:] == history["logit_scale"].iloc[0]).all()
-    assert history["accuracy_toy"].between(0, 1).all()
-    for name, values in before.items():
-        assert torch.equal(getattr(clip, name), values)
-
-
-def test_zero_shot_equals_the_written_out_way():
-    clip, (images, texts) = make_clip(), make_features()
-    prompts, labels = texts[:6].reshape(2, 3, -1), torch.arange(N) % 2
-    classes = [F.normalize(rows @ clip.text_neurons.T, dim=1).mean(0) for rows in prompts]
-    embeddings = images @ clip.image_neurons.T + clip.image_bias
-    predicted = (embeddings @ F.normalize(torch.stack(classes), dim=1).T).argmax(1)
-    found = zero_shot(clip, {"toy": (images, labels, prompts)})(
-        clip.image_neurons, clip.text_neurons
-    )
-    wanted = pytest.approx((predicted == labels).float().mean().item())
-    assert found == {"accuracy_toy": wanted, "accuracy": wanted}
-
-
-def test_the_logit_scale_trains_when_asked():
-    clip, (images, texts) = make_clip(), make_features()
-    *_, history = finetune_projections(clip, images, texts, train_logit_scale=True, **OPTIONS)
-    assert history["logit_scale"].nunique() == 4 and history["logit_scale"].max() <= 100 + 1e-3
-
-
-def test_a_killed_sweep_goes_on_with_the_same_numbers(tmp_path):
-    clip, (images, texts), runs = make_clip(), make_features(), make_runs()
-    whole = sweep_projections(clip, images, texts, runs, **OPTIONS)
-    calls = iter(range(100))
-
-    def killed_in_the_second_epoch(*_):
-        if next(calls) == 2 * len(runs):
+    def plan(n, batch_size, seed, now):
+        if now == epoch:
             raise KeyboardInterrupt
-        return {}
+        return plan_epoch(n, batch_size, seed, now)
 
-    path = tmp_path / "checkpoints" / "sweep.pt"
-    with pytest.raises(KeyboardInterrupt):
-        sweep_projections(
-            clip,
-            images,
-            texts,
-            runs,
-            evaluate=killed_in_the_second_epoch,
-            checkpoint=path,
-            **OPTIONS,
-        )
-    assert torch.load(path, weights_only=True)["epoch"] == 1
-    resumed = sweep_projections(clip, images, texts, runs, checkpoint=path, **OPTIONS)
-    assert torch.equal(whole[0], resumed[0]) and torch.equal(whole[1], resumed[1])
-    assert whole[2].equals(resumed[2])
-    with pytest.raises(ValueError, match="differs in: seeds, permutations; move it away"):
-        sweep_projections(clip, images, texts, runs[:2], checkpoint=path, **OPTIONS)
+    return plan
 
 
-def _other(what, images, texts):
-    """A sweep's input with one thing changed, and that in its last row."""
-    images, texts, clip, options = images.clone(), texts.clone(), make_clip(), dict(OPTIONS)
-    if what == "evaluation":
-        options["evaluate"] = lambda *_: {"accuracy_other": 0.5}
-    elif what == "epochs":
-        options["epochs"] += 1
-    elif what == "bias":
-        clip.image_bias[-1] += 1
-    elif what == "logit scale":
-        clip.logit_scale = 21.0
-    else:
-        {"image features": images, "text features": texts, "neurons": clip.text_neurons}[what][
-            -1, -1
-        ] += 1
-    return clip, images, texts, options
-
-
-@pytest.mark.parametrize(
-    "what, named",
-    [
-        ("image features", "image features"),
-        ("text features", "text features"),
-        ("neurons", "starting weights"),
-        ("bias", "starting weights"),
-        ("logit scale", "starting weights"),
-        ("evaluation", "evaluation"),
-        ("epochs", "epochs"),
-    ],
-)
-def test_a_sweep_of_other_input_reuses_nothing(tmp_path, what, named):
-    images, texts = make_features()
-    sweep_projections(
-        make_clip(), images, texts, [(None, 0)], checkpoint=tmp_path / "sweep.pt", **OPTIONS
-    )
-    clip, images, texts, options = _other(what, images, texts)
-    options["checkpoint"] = tmp_path / "sweep.pt"
-    with pytest.raises(ValueError, match=f"another training, which differs in: .*{named}"):
-        sweep_projections(clip, images, texts, [(None, 0)], **options)
-    anew = sweep_projections(clip, images, texts, [(None, 0)], overwrite=True, **options)
-    alone = sweep_projections(clip, images, texts, [(None, 0)], **{**options, "checkpoint": None})
-    assert (
-        torch.equal(anew[0], alone[0])
-        and torch.equal(anew[1], alone[1])
-        and anew[2].equals(alone[2])
-    )
-    again = sweep_projections(
-        clip, images, texts, [(None, 0)], **options
-    )  # the other's file is this one's now
-    assert again[2].equals(alone[2])
-
-
-def test_a_checkpoint_of_an_older_form_is_of_another_training(tmp_path):
-    clip, (images, texts), path = make_clip(), make_features(), tmp_path / "sweep.pt"
-    torch.save({"fingerprint": "0" * 64, "epoch": 3}, path)
-    with pytest.raises(ValueError, match="another training"):
-        sweep_projections(clip, images, texts, [(None, 0)], checkpoint=path, **OPTIONS)
-    sweep_projections(clip, images, texts, [(None, 0)], checkpoint=path, overwrite=True, **OPTIONS)
-
-
-@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
-def test_a_digest_reads_every_number(kind):
-    values = torch.zeros(3, 2**21, dtype=kind)
-    before = digest(values)
-    values[2, -1] = 1
-    assert before == digest(torch.zeros_like(values)) != digest(values)
-    assert digest(values) != digest(values.reshape(-1, 3)) and digest(values.T) == digest(
-        values.T.contiguous()
-    )
-    assert digest(["a b"]) != digest(["a", "b"]) and digest(None, 20.0) != digest(None, 20.5)
-
-
-def test_learning_rates():
-    rates = Settings(epochs=4, warmup_epochs=1).learning_rates(10)
-    assert rates.shape == (40,) and rates[0] == 1e-6 and rates[9] == rates[10] == 1e-3
-    assert np.all(np.diff(rates[10:]) < 0) and 1e-5 < rates[-1] < 2e-5
-    assert Settings(epochs=1, warmup_epochs=3).learning_rates(5)[-1] == 1e-3
-
-
-def test_a_loss_that_is_not_finite_stops_with_step_and_batch():
-    clip, (images, texts) = make_clip(), make_features()
-    message = r"run 0, epoch 1, step \d: the loss is nan; .*image rows \["
-    with pytest.raises(FloatingPointError, match=message):
-        finetune_projections(clip, images, texts, epochs=2, batch_size=32, learning_rate=1e38)
-
-
-@pytest.mark.parametrize(
-    "change, message",
-    [
-        (dict(image_features=torch.zeros(N, 3)), r"image_features: expected \(n, 20\)"),
-        (dict(image_features=torch.zeros(N - 1, WIDTH_IMAGE)), "expected as many, got 95 and 96"),
-        (
-            dict(text_features=torch.full((N, WIDTH_TEXT), torch.nan)),
-            "text_features: expected finite",
-        ),
-        (dict(permutation=np.zeros(N, int)), "permutation: expected each of 0 .. 95 once"),
-        (dict(batch_size=97), "batch_size: expected 1 .. 96"),
-        (dict(epochs=0), "expected positive epochs"),
-    ],
-)
-def test_wrong_input(change, message):
-    images, texts = make_features()
-    with pytest.raises(ValueError, match=message):
-        finetune_projections(
-            make_clip(), **{"image_features": images, "text_features": texts, **change}
-        )
-
-
-NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
-
-
-def run_notebook(name, **parameters):
-    """The code cells of a notebook in plain Python, with other parameters than its own."""
-    cells = [
-        cell
-        for cell in json.loads((NOTEBOOKS / name).read_text())["cells"]
-        if cell["cell_type"] == "code"
+def test_captions_of_files(tmp_path):
+    pairs = SimpleNamespace(captions=["one", "two"], rewrites=[["uno"], []], __len__=None)
+    for name, text in (
+        ("swapped", "two\none\n"),
+        ("rewritten", "eins\nzwei\n"),
+        ("short", "one\n"),
+    ):
+        (tmp_path / f"{name}.txt").write_text(text)
+    assert caption_choices(pairs) == [["one", "uno"], ["two"]]
+    files = [tmp_path / "rewritten.txt"]
+    assert caption_choices(pairs, None, files) == [["one", "uno", "eins"], ["two", "zwei"]]
+    assert caption_choices(pairs, tmp_path / "swapped.txt", files) == [
+        ["two", "eins"],
+        ["one", "zwei"],
     ]
-    scope = {"display": lambda figure: None}  # as in a notebook, nothing to import
-    for number, cell in enumerate(cells):
-        exec("".join(cell["source"]), scope)
-        scope.update(parameters if number == 0 else {})
+    with pytest.raises(ValueError, match="expected a line for each of 2 images, got 1"):
+        caption_choices(pairs, tmp_path / "short.txt")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "name, table, kept, module",
-    [
-        ("steps/finetune.ipynb", "03_history.csv", "checkpoints/sweep.pt", cached),
-        ("06_online_and_cached.ipynb", "06_curves.csv", "online/random_Cs50_seed1/last.pt", online),
-    ],
-)
-def test_a_notebook_with_changed_settings_trains_anew(
-    tmp_path, monkeypatch, name, table, kept, module
-):
-    """Finished, killed or left by other settings: what lies in the results never stops or answers another run."""
-    settings = dict(
-        pairs="scenes",
-        n_pairs=160,
-        online_pairs=160,
-        n_views=1,
-        datasets=["scenes_size"],
-        ratios=[0.0, 0.5],
-        kinds=["random"],
-        seeds=[1],
-        batch_size=20,
-        store_dir=str(tmp_path / "store"),
-        epochs=2,
-        device="cpu",
-    )
+class TestCommand:
+    """The command on the bundled model and pictures of noise."""
 
-    def epochs_after(folder, **changed):
-        run_notebook(name, **{**settings, **changed, "results_dir": str(tmp_path / folder)})
-        assert not (tmp_path / folder / kept).exists()
-        return pd.read_csv(tmp_path / folder / "tables" / table)
+    OPTIONS = "--epochs 3 --lr 1e-2 --device cpu --seed 4".split()
 
-    first = epochs_after("one")
-    assert first["epoch"].max() == 2 and epochs_after("one", epochs=3)["epoch"].max() == 3
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(
-            module, "plan_epoch", lambda *draw: plan_epoch(*draw) if draw[-1] == 0 else _killed()
+    @pytest.fixture
+    def data(self, tmp_path):
+        """Options that name the data: 32 pictures with captions."""
+        images, texts = toy_pairs()
+        for i in range(32):
+            images[i].save(tmp_path / f"{i}.png")
+        lines = "".join(f"{i}.png,{texts[i][0]}\n" for i in range(32))
+        (tmp_path / "pairs.csv").write_text("image,caption\n" + lines)
+        return ["--train-data", str(tmp_path / "pairs.csv"), *self.OPTIONS]
+
+    @pytest.fixture
+    def imagenet(self, tmp_path):
+        """One picture of 2 x 2 pixels in each of 1,000 class folders."""
+        for i in range(1000):
+            folder = tmp_path / f"imagenet/val/n{10_000_000 + i}"
+            folder.mkdir(parents=True)
+            Image.new("RGB", (2, 2), (i % 256, i * 7 % 256, i * 31 % 256)).save(folder / "one.png")
+        return ["--imagenet-root", str(tmp_path / "imagenet")]
+
+    def test_a_training_keeps_its_options_and_says_what_it_did(
+        self, data, tmp_path, caplog, recwarn
+    ):
+        out = ["--output-dir", str(tmp_path / "out"), "--batch-size", "16"]
+        with caplog.at_level("INFO"):
+            said = finetune(*data, *out)
+        assert [line.split()[:2] for line in caplog.messages] == [["epoch", n] for n in "123"]
+        assert said.startswith("3 epochs trained") and "out/last.safetensors" in said
+        kept = json.loads((tmp_path / "out/options.json").read_text())
+        assert kept["lr"] == 1e-2 and kept["batch_size"] == 16 and kept["processes"] == 1
+        assert not [one for one in recwarn if "distributed" in str(one.message)]
+        caplog.clear()
+        with caplog.at_level("INFO"):
+            finetune(*data, *out)
+        (line,) = caplog.messages
+        assert line.endswith("out: all 3 epochs were trained before; nothing is left to do")
+
+    def test_other_captions_in_the_same_folder_are_another_training(self, data, tmp_path):
+        swapped = tmp_path / "swapped.txt"
+        swapped.write_text("".join(f"line {i}\n" for i in range(32)))
+        data = [*data, "--batch-size", "16"]
+        finetune(*data, "--output-dir", tmp_path / "out")
+        kept = [tmp_path / "out" / name for name in ("history.csv", "options.json")]
+        first = [path.read_text() for path in kept]
+        with pytest.raises(ValueError, match="another training, which differs in: captions; "):
+            finetune(*data, "--output-dir", tmp_path / "out", "--captions", swapped)
+        finetune(*data, "--output-dir", tmp_path / "new", "--captions", swapped)
+        assert [path.read_text() for path in kept] == first
+        assert (tmp_path / "new/history.csv").read_text() != first[0]
+
+    @pytest.mark.parametrize(
+        "options, message",
+        [
+            ("--model CLIP_VITB16", "CLIP_VITB16 names an architecture of the paper's training; "
+             "here .* --model laclip:cc3m_laclip, or --model FILE"),
+            ("--model checkpoint.pt", "no file checkpoint.pt"),
+            ("--model scenes_laclp", "scenes_laclip"),
+            ("--resume checkpoint.pt", "no file checkpoint.pt; an unfinished training is found by "
+             "itself, as last.pt in --output-dir, and --model FILE starts from a checkpoint"),
+            ("--captions none.txt", "none.txt"),
+            ("--captions short.txt", "short.txt: expected a line for each of 32 images, got 1"),
+            ("--batch-size 64", r"batch_size: expected 1 .. 32"),
+            ("--epochs 0", "expected positive epochs"),
+            ("--batch-size 16 --imagenet-root nowhere", "nowhere"),
+        ],
+    )  # fmt: skip
+    def test_wrong_names_are_told_before_a_picture_is_opened(
+        self, data, tmp_path, monkeypatch, options, message
+    ):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "short.txt").write_text("one\n")
+        monkeypatch.setattr(Image, "open", lambda *_: pytest.fail("a picture was opened"))
+        with pytest.raises((ValueError, FileNotFoundError), match=message):
+            finetune(*data, "--output-dir", "out", *options.split())
+        assert not (tmp_path / "out").exists()
+
+    def test_an_error_is_one_line(self, data, tmp_path, capsys):
+        assert main([*data, "--output-dir", str(tmp_path), "--model", "CLIP_VITB16"]) == 2
+        assert capsys.readouterr().err.count("\n") == 1
+
+    @pytest.mark.slow
+    def test_two_processes_train_look_and_go_on(self, data, imagenet, tmp_path, monkeypatch):
+        whole, broken, moved = (tmp_path / name for name in ("whole", "broken", "moved"))
+        assert trained_twice(*data, *imagenet, "--output-dir", whole) == [1, 2, 3]
+        history = pd.read_csv(whole / "history.csv")
+        assert history["epoch"].tolist() == [1, 2, 3] and history["loss"].notna().all()
+        assert np.allclose(scalars(whole)[list(history)], history, rtol=1e-6)
+        self.check_accuracy(imagenet[1], whole, history)
+
+        one_process = [*data, *imagenet, "--output-dir", str(broken), "--batch-size", "16"]
+        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+            patched.setattr(online, "plan_epoch", killed_before(1))
+            finetune(*one_process)
+        shutil.copytree(broken, moved)
+        (moved / "last.pt").rename(moved / "kept.pt")
+        assert trained_twice(*data, *imagenet, "--output-dir", broken) == [2, 3]
+        drawn = []
+        monkeypatch.setattr(
+            online, "plan_epoch", lambda *draw: drawn.append(draw[-1]) or plan_epoch(*draw)
         )
-        epochs_after("two", ratios=[0.5, 0.5])
-    assert (tmp_path / "two" / kept).is_file()
-    anew, changed = (
-        epochs_after("two", learning_rate=1e-2),
-        epochs_after("three", learning_rate=1e-2),
-    )
-    assert np.allclose(anew["loss"], changed["loss"], equal_nan=True) and not np.allclose(
-        anew["loss"], first["loss"]
-    )
+        finetune(*one_process, "--output-dir", moved, "--resume", moved / "kept.pt")
+        assert drawn == [1, 2]
+        for folder in (broken, moved):
+            assert np.allclose(pd.read_csv(folder / "history.csv"), history, atol=1e-4)
+        finetune(*one_process)
+        assert drawn == [1, 2]  # that one was finished
+
+    def check_accuracy(self, root, folder, history):
+        """The files of the best and last epoch, read back, have the accuracies that stand in the table."""
+        dataset, column = load_dataset("imagenet", root=root), history["accuracy_imagenet"]
+        assert column.equals(history["accuracy"].rename("accuracy_imagenet"))
+        for name, epoch in (("last", 2), ("best", column.idxmax())):
+            clip = load_model(folder / f"{name}.safetensors")
+            units, labels = embed_images(clip, dataset, folder / "store")
+            classes = class_embeddings(clip, dataset.classes, prompt_set("laclip"))
+            assert accuracy(units, classes, labels) == pytest.approx(column[epoch], abs=1e-9)
 
 
-def _killed():
-    raise KeyboardInterrupt
+def test_the_paper_s_options_reach_the_training(tmp_path, monkeypatch):
+    for name in ("pairs.csv", "b.txt", "c.txt"):
+        (tmp_path / name).write_text(
+            "image,caption\n0.png,one\n1.png,two\n"
+            if name == "pairs.csv"
+            else f"{name} 1\n{name} 2\n"
+        )
+    for i in range(2):
+        Image.new("RGB", (8, 8)).save(tmp_path / f"{i}.png")
+    (tmp_path / "kept.pt").write_text("")
+    monkeypatch.chdir(tmp_path)
+    got = {}
+    monkeypatch.setattr(
+        online,
+        "train",
+        lambda *arguments, **options: got.update(options, arguments=arguments) or [[]],
+    )
+    finetune(
+        "--train-data",
+        "pairs.csv",
+        "--root",
+        str(tmp_path),
+        "--output-dir",
+        str(tmp_path / "out"),
+        "--model",
+        "photos_clip",
+        *"--lr 2e-3 --wd 0.25 --warmup-epochs 3 --batch-size 1 --update-freq 2 --epochs 7 --resume kept.pt".split(),
+        *"--lr-start 1e-7 --lr-end 1e-4 --betas 0.8 0.9 --train-logit-scale --no-augmentation".split(),
+        *"--precision bf16 --workers 2 --seed 5 --device cpu".split(),
+        "--augmented-caption-filelist",
+        str(tmp_path / "b.txt"),
+        str(tmp_path / "c.txt"),
+    )
+    clip, images, texts, folder, settings = got.pop("arguments")
+    assert (
+        clip.name == "photos_clip"
+        and images.names == ["0.png", "1.png"]
+        and folder == tmp_path / "out"
+    )
+    assert texts == [["one", "b.txt 1", "c.txt 1"], ["two", "b.txt 2", "c.txt 2"]]
+    assert settings == Settings(
+        epochs=7,
+        batch_size=2,
+        learning_rate=2e-3,
+        weight_decay=0.25,
+        betas=(0.8, 0.9),
+        warmup_epochs=3,
+        first_learning_rate=1e-7,
+        last_learning_rate=1e-4,
+        train_logit_scale=True,
+    )
+    assert got.pop("options")["betas"] == [0.8, 0.9]
+    assert got == dict(
+        seed=5,
+        update_freq=2,
+        augment=False,
+        precision="bf16",
+        workers=2,
+        evaluate=None,
+        resume="kept.pt",
+    )

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from checkout import ROOT, snakemake
+from checkout import ROOT
 from plain_swaps import generated, plain_swap
 from scipy import sparse
 
@@ -208,23 +208,3 @@ def test_a_shard_that_cannot_be_is_told(tmp_path, shard, n_shards):
 def test_a_shard_without_vectors_is_told(tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no .*vectors.npz"):
         write_shard(tmp_path, 0, 2)
-
-
-@pytest.mark.slow
-def test_the_workflow_runs_a_job_for_each_shard_and_swaps_the_same_captions(tmp_path):
-    def swapped(shards):
-        results, profile = tmp_path / f"results{shards}", tmp_path / f"small{shards}.yaml"
-        profile.write_text(
-            f"{{n_pairs: 600, ratios: [0.0, 0.8], caption_shards: {shards}, results_dir: {results}}}"
-        )
-        done = snakemake(profile, f"{results}/notebooks/steps/swap.ipynb")
-        assert done.returncode == 0, done.stdout[-4000:]
-        executed = sorted(path.stem for path in results.glob("notebooks/steps/neighbours_*.ipynb"))
-        assert executed == [f"neighbours_{shard}" for shard in range(shards) if shards > 1]
-        assert len(list(results.glob("neighbours/*.npz"))) == len(executed) + bool(executed)
-        return {path.name: path.read_bytes() for path in (results / "captions").iterdir()}
-
-    one, three = swapped(1), swapped(3)
-    assert (
-        one == three and len(one) == 1 + 2 * 2 * 3 * 3
-    )  # the captions; kinds, ratios, seeds, files

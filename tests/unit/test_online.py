@@ -1,82 +1,25 @@
 """Online fine-tuning: equal to cached training, to itself over two processes, and after a resume."""
 
 import json
-import os
-import shutil
-import signal
-import subprocess
-import sys
 import time
-from dataclasses import replace
-from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from PIL import Image
+import two_processes
 from safetensors import safe_open
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from toy_training import SETTINGS, N, ToyClip, scalars, toy_pairs
+from two_processes import WAYS, torchrun
 
-from featpurity import class_embeddings, embed_images, load_dataset, load_model
+from featpurity import load_model
 from featpurity.data.pairs import CaptionedImages
-from featpurity.data.prompts import prompt_set
 from featpurity.features.extract import image_trunk_features, text_trunk_features
-from featpurity.metrics.zeroshot import accuracy
-from featpurity.models.clip import ClipModel
 from featpurity.training import online
 from featpurity.training.cached import finetune_projections
 from featpurity.training.checkpoint import write_state
-from featpurity.training.finetune import caption_choices, main
 from featpurity.training.online import DrawnPairs, train
 from featpurity.training.settings import Settings, plan_epoch
-
-N, SIZE, D = 48, 6, 8
-SETTINGS = Settings(epochs=3, batch_size=16, learning_rate=1e-2)
-TWICE = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-TORCHRUN, ONE_THREAD = (
-    [*TWICE, "-m", "featpurity.training.finetune"],
-    {**os.environ, "OMP_NUM_THREADS": "1"},
-)
-
-
-class ToyClip:
-    """Two frozen towers of one random layer, with the attributes of a ClipModel that training uses."""
-
-    device, logit_scale, text_bias, d = torch.device("cpu"), 20.0, None, D
-    name = base = image_key = text_key = "toy"
-    trunk_keys, with_projections = ("toy", "toy"), ClipModel.with_projections
-
-    def __init__(self):
-        generator = torch.Generator().manual_seed(0)
-        self.image_trunk_weights = torch.randn(3 * SIZE * SIZE, 20, generator=generator)
-        self.text_trunk_weights = torch.randn(64, 12, generator=generator)
-        self.image_neurons = torch.randn(D, 20, generator=generator)
-        self.text_neurons = torch.randn(D, 12, generator=generator)
-        self.image_bias = torch.randn(D, generator=generator)
-
-    def tensors(self):
-        return {name: value.clone() for name, value in vars(self).items()}
-
-    def preprocess(self, image):
-        pixels = np.array(image.resize((SIZE, SIZE)), np.float32)
-        return torch.from_numpy(pixels).permute(2, 0, 1) / 255
-
-    def tokenizer(self, texts):
-        return torch.tensor([[ord(letter) % 64 for letter in f"{text:13}"] for text in texts])
-
-    def image_trunk(self, images):
-        return (images.flatten(1) @ self.image_trunk_weights).tanh()
-
-    def text_trunk(self, tokens):
-        return self.text_trunk_weights[tokens].mean(1).tanh()
-
-
-def toy_pairs():
-    rng = np.random.default_rng(0)
-    images = [Image.fromarray(pixels) for pixels in rng.integers(0, 256, (N, 9, 9, 3), np.uint8)]
-    return images, [[f"picture {i}", f"the {i * i % 7}th of {i}"] for i in range(N)]
 
 
 class KeyedImages(list):
@@ -85,17 +28,6 @@ class KeyedImages(list):
     def __init__(self, images, key):
         super().__init__(images)
         self.key = key
-
-
-def killed_before(epoch):
-    """A `plan_epoch` for a training that is killed at the start of an epoch, 0 the first."""
-
-    def plan(n, batch_size, seed, now):
-        if now == epoch:
-            raise KeyboardInterrupt
-        return plan_epoch(n, batch_size, seed, now)
-
-    return plan
 
 
 def killed_write(path):
@@ -109,17 +41,10 @@ def killed_write(path):
     return write
 
 
-def scalars(folder):
-    """What TensorBoard shows of a folder, as a table like history.csv."""
-    board = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
-    shown = {
-        tag: pd.Series({event.step: event.value for event in board.Scalars(tag)})
-        for tag in board.Tags()["scalars"]
-    }
-    assert all(
-        len(board.Scalars(tag)) == len(values) for tag, values in shown.items()
-    )  # each epoch once
-    return pd.DataFrame(shown).reset_index(drop=True)
+def later(monkeypatch):
+    """Two seconds pass: TensorBoard reads files in the order of their seconds."""
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + 2)
 
 
 def test_one_view_without_augmentation_equals_cached_training(tmp_path):
@@ -273,7 +198,7 @@ def test_tensorboard_shows_the_history_after_a_kill_too(tmp_path, monkeypatch):
     ):  # epoch 2 is on the board, but not in last.pt
         patched.setattr(online, "write_state", killed_write(tmp_path / "last.pt"))
         train(clip, images, texts, tmp_path, SETTINGS, **options)
-    time.sleep(1)  # TensorBoard reads files in the order of their seconds
+    later(monkeypatch)
     history = train(
         clip, images, texts, tmp_path, SETTINGS, resume=tmp_path / "last.pt", **options
     )[2]
@@ -283,60 +208,46 @@ def test_tensorboard_shows_the_history_after_a_kill_too(tmp_path, monkeypatch):
     assert set(shown) == set(written) and np.allclose(shown[list(written)], written, rtol=1e-6)
 
 
-PLAIN = {"update_freq": 1, "train_logit_scale": False, "workers": 0}
+@pytest.fixture(scope="module")
+def twice(tmp_path_factory):
+    """A folder with what two processes trained, in every way."""
+    folder = tmp_path_factory.mktemp("twice")
+    two_processes.train(folder / "apart/0")  # the second process has no such state
+    torchrun(two_processes.__file__, "train_in_every_way", folder)
+    return folder
 
 
-@pytest.mark.parametrize(
-    "options",
-    [PLAIN, {"update_freq": 4, "train_logit_scale": True, "workers": 1}],
-    ids=["plain", "parts, scale and workers"],
-)
-def test_two_processes_equal_one_on_the_same_global_batch(tmp_path, options):
-    whole = in_one_way(
-        tmp_path / "one", **PLAIN | {"train_logit_scale": options["train_logit_scale"]}
-    )
-    parts = in_one_way(tmp_path / "parts", **options)
-    torchrun_here("train", tmp_path / "two", json.dumps(options))
+@pytest.mark.parametrize("way", WAYS)
+def test_two_processes_equal_one_on_the_same_global_batch(twice, tmp_path, way):
+    options = WAYS[way]
+    scale = {"train_logit_scale": options["train_logit_scale"]}
+    whole = two_processes.train(tmp_path / "one", **scale)
+    parts = two_processes.train(tmp_path / "parts", **options)
     for rank in range(2):
-        both = torch.load(tmp_path / "two" / f"{rank}.pt", weights_only=True)
+        both = torch.load(twice / way / f"{rank}.pt", weights_only=True)
         for one, part, mine in zip(whole[:2], parts[:2], both):
             assert (one - part).abs().max() < 1e-5 and (one - mine).abs().max() < 1e-5
-    assert np.allclose(pd.read_csv(tmp_path / "two" / "history.csv"), whole[2], atol=1e-5)
+    assert np.allclose(pd.read_csv(twice / way / "history.csv"), whole[2], atol=1e-5)
 
 
-def test_processes_that_see_different_states_are_told(tmp_path):
+def test_processes_that_see_different_states_are_told(twice):
     """The first finds its last.pt, the second, as on another machine's disk, does not."""
-    in_one_way(tmp_path / "0", **PLAIN)
-    said = torchrun_here("apart", tmp_path, "{}", fails=True)
-    assert "expected one output folder, on a disk that all processes share" in said
+    for rank in range(2):
+        assert (
+            "expected one output folder, on a disk that all processes share"
+            in (twice / f"said by {rank}").read_text()
+        )
 
 
-def in_one_way(folder, update_freq, train_logit_scale, workers, **options):
-    """The toy training with some options."""
-    settings = replace(SETTINGS, train_logit_scale=train_logit_scale)
-    return train(
-        ToyClip(),
-        *toy_pairs(),
-        folder,
-        settings,
-        update_freq=update_freq,
-        workers=workers,
-        **options,
-    )
-
-
-def torchrun_here(*arguments, fails=False):
-    """This file, started twice by torchrun; what was said."""
-    done = subprocess.run(
-        [*TWICE, __file__, *map(str, arguments)],
-        env=ONE_THREAD,
-        timeout=300,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    assert bool(done.returncode) == fails, done.stdout
-    return done.stdout
+@pytest.mark.slow
+def test_two_processes_that_were_killed_go_on(tmp_path):
+    whole = two_processes.train(tmp_path / "whole")[2]
+    torchrun(two_processes.__file__, "kill_in_the_last_epoch", tmp_path / "killed", fails=True)
+    left = torch.load(tmp_path / "killed/last.pt", weights_only=True)["history"]
+    assert 1 <= len(left) < 3
+    torchrun(two_processes.__file__, "go_on", tmp_path / "killed")
+    history = pd.read_csv(tmp_path / "killed/history.csv")
+    assert history["epoch"].tolist() == [1, 2, 3] and np.allclose(history, whole, atol=1e-5)
 
 
 def test_a_resumed_training_gives_the_same_numbers(tmp_path):
@@ -364,7 +275,7 @@ def test_a_resumed_training_gives_the_same_numbers(tmp_path):
 @pytest.mark.parametrize(
     "named", ["captions", "images", "starting weights", "model", "evaluation", "epochs"]
 )
-def test_a_training_on_other_input_reuses_nothing(tmp_path, named):
+def test_a_training_on_other_input_reuses_nothing(tmp_path, monkeypatch, named):
     clip, (images, texts) = ToyClip(), toy_pairs()
     images, settings, options, resume = (
         KeyedImages(images, "one"),
@@ -389,7 +300,7 @@ def test_a_training_on_other_input_reuses_nothing(tmp_path, named):
         ValueError, match=f"another training, which differs in: {named}; move it away"
     ):
         train(clip, images, texts, tmp_path, settings, resume=resume, **options)
-    time.sleep(1)  # TensorBoard reads files in the order of their seconds
+    later(monkeypatch)
     anew = train(clip, images, texts, tmp_path, settings, resume=resume, overwrite=True, **options)
     alone = train(clip, images, texts, tmp_path / "alone", settings, **options)
     assert (
@@ -426,161 +337,6 @@ def test_a_loss_that_is_not_finite_stops(tmp_path):
     )
 
 
-def test_captions_of_files(tmp_path):
-    pairs = SimpleNamespace(captions=["one", "two"], rewrites=[["uno"], []], __len__=None)
-    for name, text in (
-        ("swapped", "two\none\n"),
-        ("rewritten", "eins\nzwei\n"),
-        ("short", "one\n"),
-    ):
-        (tmp_path / f"{name}.txt").write_text(text)
-    assert caption_choices(pairs) == [["one", "uno"], ["two"]]
-    files = [tmp_path / "rewritten.txt"]
-    assert caption_choices(pairs, None, files) == [["one", "uno", "eins"], ["two", "zwei"]]
-    assert caption_choices(pairs, tmp_path / "swapped.txt", files) == [
-        ["two", "eins"],
-        ["one", "zwei"],
-    ]
-    with pytest.raises(ValueError, match="expected a line for each of 2 images, got 1"):
-        caption_choices(pairs, tmp_path / "short.txt")
-
-
-class TestCommand:
-    """`python -m featpurity.training.finetune` on the bundled model and pictures of noise."""
-
-    OPTIONS = "--epochs 3 --lr 1e-2 --device cpu --seed 4".split()
-
-    @pytest.fixture
-    def data(self, tmp_path):
-        """Options that name the data: 32 pictures with captions, and in slow tests a stand-in for ImageNet."""
-        images, texts = toy_pairs()
-        for i in range(32):
-            images[i].save(tmp_path / f"{i}.png")
-        lines = "".join(f"{i}.png,{texts[i][0]}\n" for i in range(32))
-        (tmp_path / "pairs.csv").write_text("image,caption\n" + lines)
-        return ["--train-data", str(tmp_path / "pairs.csv"), *self.OPTIONS]
-
-    @pytest.fixture
-    def imagenet(self, tmp_path):
-        """One picture of 2 x 2 pixels in each of 1,000 class folders."""
-        for i in range(1000):
-            folder = tmp_path / f"imagenet/val/n{10_000_000 + i}"
-            folder.mkdir(parents=True)
-            Image.new("RGB", (2, 2), (i % 256, i * 7 % 256, i * 31 % 256)).save(folder / "one.png")
-        return ["--imagenet-root", str(tmp_path / "imagenet")]
-
-    def test_other_captions_in_the_same_folder_are_another_training(self, data, tmp_path, capfd):
-        (tmp_path / "swapped.txt").write_text("".join(f"line {i}\n" for i in range(32)))
-        out = ["--output-dir", str(tmp_path / "out"), "--batch-size", "16"]
-        main([*data, *out])
-        first = (tmp_path / "out/history.csv").read_text()
-        with pytest.raises(
-            ValueError, match="last.pt is of another training, which differs in: captions; "
-        ):
-            main([*data, *out, "--captions", str(tmp_path / "swapped.txt")])
-        main(
-            [
-                *data,
-                "--output-dir",
-                str(tmp_path / "new"),
-                "--batch-size",
-                "16",
-                "--captions",
-                str(tmp_path / "swapped.txt"),
-            ]
-        )
-        assert (
-            (tmp_path / "out/history.csv").read_text()
-            == first
-            != (tmp_path / "new/history.csv").read_text()
-        )
-
-    @pytest.mark.slow
-    def test_two_processes_train_look_and_go_on(self, data, imagenet, tmp_path, monkeypatch):
-        whole, broken, moved = (tmp_path / name for name in ("whole", "broken", "moved"))
-        assert torchrun(*data, *imagenet, "--output-dir", whole, "--batch-size", 8) == [1, 2, 3]
-        history = pd.read_csv(whole / "history.csv")
-        assert history["epoch"].tolist() == [1, 2, 3] and history["loss"].notna().all()
-        assert np.allclose(scalars(whole)[list(history)], history, rtol=1e-6)
-        self.check_accuracy(imagenet[1], whole, history)
-
-        one_process = [*data, *imagenet, "--output-dir", str(broken), "--batch-size", "16"]
-        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-            patched.setattr(online, "plan_epoch", killed_before(1))
-            main(one_process)
-        shutil.copytree(broken, moved)
-        (moved / "last.pt").rename(moved / "kept.pt")
-        assert torchrun(*data, *imagenet, "--output-dir", broken, "--batch-size", 8) == [2, 3]
-        drawn = []
-        monkeypatch.setattr(
-            online, "plan_epoch", lambda *draw: drawn.append(draw[-1]) or plan_epoch(*draw)
-        )
-        main([*one_process, "--output-dir", str(moved), "--resume", str(moved / "kept.pt")])
-        assert drawn == [1, 2]
-        for folder in (broken, moved):
-            assert np.allclose(pd.read_csv(folder / "history.csv"), history, atol=1e-4)
-        main(one_process)
-        assert drawn == [1, 2]  # that one was finished
-
-    @pytest.mark.slow
-    @pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the processes to kill in /proc")
-    def test_two_processes_that_were_killed_go_on(self, data, tmp_path):
-        data = [*data, "--batch-size", "8", "--epochs", "6"]
-        whole, killed = tmp_path / "whole", tmp_path / "killed"
-        started = subprocess.run(
-            [*TORCHRUN, *data, "--output-dir", whole],
-            env=ONE_THREAD,
-            capture_output=True,
-            text=True,
-        )
-        assert started.returncode == 0, started.stderr
-        process = subprocess.Popen(
-            [*TORCHRUN, *data, "--output-dir", killed], env=ONE_THREAD, stderr=subprocess.DEVNULL
-        )
-        while not (killed / "last.pt").is_file():
-            assert process.poll() is None
-            time.sleep(0.005)
-        for one in [
-            process.pid,
-            *map(int, Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()),
-        ]:
-            os.kill(one, signal.SIGKILL)
-        process.wait()
-        left = torch.load(killed / "last.pt", weights_only=True)["history"]
-        assert 1 <= len(left) < 6
-        subprocess.run(
-            [*TORCHRUN, *data, "--output-dir", killed],
-            env=ONE_THREAD,
-            capture_output=True,
-            check=True,
-        )
-        history = pd.read_csv(killed / "history.csv")
-        assert history["epoch"].tolist() == [1, 2, 3, 4, 5, 6] and history.equals(
-            pd.read_csv(whole / "history.csv")
-        )
-
-    def check_accuracy(self, root, folder, history):
-        """The files of the best and last epoch, read back, have the accuracies that stand in the table."""
-        dataset, column = load_dataset("imagenet", root=root), history["accuracy_imagenet"]
-        assert column.equals(history["accuracy"].rename("accuracy_imagenet"))
-        for name, epoch in (("last", 2), ("best", column.idxmax())):
-            clip = load_model(folder / f"{name}.safetensors")
-            units, labels = embed_images(clip, dataset, folder / "store")
-            classes = class_embeddings(clip, dataset.classes, prompt_set("laclip"))
-            assert accuracy(units, classes, labels) == pytest.approx(column[epoch], abs=1e-9)
-
-
-def torchrun(*options):
-    """Run the command in two processes; the epochs of its log lines."""
-    done = subprocess.run(
-        [*TORCHRUN, *map(str, options)], env=ONE_THREAD, capture_output=True, text=True, timeout=900
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    lines = [line for line in done.stderr.splitlines() if " epoch epoch " in line]
-    assert all("  loss " in line and "accuracy_imagenet " in line for line in lines)
-    return [int(line.split(" epoch epoch ")[1].split()[0]) for line in lines]
-
-
 def test_wrong_input(tmp_path):
     images, texts = toy_pairs()
     with pytest.raises(ValueError, match="expected a multiple of 1 processes x 3 parts, got 16"):
@@ -589,75 +345,3 @@ def test_wrong_input(tmp_path):
         train(ToyClip(), images, texts[1:], tmp_path, SETTINGS)
     with pytest.raises(ValueError, match="batch_size: expected 1 .. 48"):
         train(ToyClip(), images, texts, tmp_path, Settings(batch_size=64))
-
-
-def test_the_paper_s_options_reach_the_training(tmp_path, monkeypatch):
-    for name in ("pairs.csv", "b.txt", "c.txt"):
-        (tmp_path / name).write_text(
-            "image,caption\n0.png,one\n1.png,two\n"
-            if name == "pairs.csv"
-            else f"{name} 1\n{name} 2\n"
-        )
-    for i in range(2):
-        Image.new("RGB", (8, 8)).save(tmp_path / f"{i}.png")
-    got = {}
-    monkeypatch.setattr(
-        online, "train", lambda *arguments, **options: got.update(options, arguments=arguments)
-    )
-    main(
-        [
-            "--train-data",
-            "pairs.csv",
-            "--root",
-            str(tmp_path),
-            "--output-dir",
-            str(tmp_path / "out"),
-            "--model",
-            "photos_clip",
-            *"--lr 2e-3 --wd 0.25 --warmup-epochs 3 --batch-size 32 --update-freq 4 --epochs 7 --resume kept.pt".split(),
-            *"--lr-start 1e-7 --lr-end 1e-4 --betas 0.8 0.9 --train-logit-scale --no-augmentation".split(),
-            *"--precision bf16 --workers 2 --seed 5 --device cpu".split(),
-            "--augmented-caption-filelist",
-            str(tmp_path / "b.txt"),
-            str(tmp_path / "c.txt"),
-        ]
-    )
-    clip, images, texts, folder, settings = got.pop("arguments")
-    assert (
-        clip.name == "photos_clip"
-        and images.names == ["0.png", "1.png"]
-        and folder == str(tmp_path / "out")
-    )
-    assert texts == [["one", "b.txt 1", "c.txt 1"], ["two", "b.txt 2", "c.txt 2"]]
-    assert settings == Settings(
-        epochs=7,
-        batch_size=128,
-        learning_rate=2e-3,
-        weight_decay=0.25,
-        betas=(0.8, 0.9),
-        warmup_epochs=3,
-        first_learning_rate=1e-7,
-        last_learning_rate=1e-4,
-        train_logit_scale=True,
-    )
-    assert got == dict(
-        seed=5,
-        update_freq=4,
-        augment=False,
-        precision="bf16",
-        workers=2,
-        evaluate=None,
-        resume="kept.pt",
-    )
-
-
-if __name__ == "__main__":  # one of the two processes that torchrun starts above
-    torch.distributed.init_process_group("gloo")
-    rank, (what, folder, options) = torch.distributed.get_rank(), sys.argv[1:]
-    if what == "train":
-        trained = in_one_way(Path(folder), **json.loads(options))
-        torch.save(list(trained[:2]), Path(folder, f"{rank}.pt"))
-    else:
-        own = Path(folder, str(rank), "last.pt")
-        in_one_way(own.parent, **PLAIN, resume=own if own.is_file() else None)
-    torch.distributed.destroy_process_group()

@@ -5,8 +5,7 @@ import pickle
 
 import pytest
 import torch
-from test_finetune import OPTIONS, make_clip, make_features
-from test_online import SETTINGS, ToyClip, toy_pairs
+from toy_training import OPTIONS, SETTINGS, ToyClip, make_clip, make_features, toy_pairs
 
 from featpurity.training import online
 from featpurity.training.cached import sweep_projections
@@ -74,11 +73,9 @@ def test_the_hostile_state_would_run_for_a_careless_reader(tmp_path):
 @pytest.mark.parametrize(
     "content", [[torch.ones(2)], {"weights": torch.ones(2)}, {"identity": "one"}]
 )
-def test_a_file_of_something_else_is_of_another_training(tmp_path, content):
+def test_a_file_of_something_else_is_no_state(tmp_path, content):
     torch.save(content, tmp_path / "last.pt")
-    with pytest.raises(
-        ValueError, match="last.pt is of another training, which differs in: seed; move it away"
-    ):
+    with pytest.raises(ValueError, match="last.pt is no state of an unfinished training; the weig"):
         read_state(tmp_path / "last.pt", IDENTITY, "cpu")
     assert read_state(tmp_path / "last.pt", IDENTITY, "cpu", overwrite=True) is None
 

@@ -1,7 +1,9 @@
 """Training from scratch, in miniature: it learns, resumes, and writes what open_clip reads."""
 
+import argparse
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import open_clip
@@ -9,11 +11,14 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from featpurity.captions.synthetic import make_captions, scene_facts
+from featpurity import load_model
+from featpurity.captions.synthetic import ATTRIBUTES, make_captions, scene_facts
+from featpurity.data.datasets import LabelledImages
 from featpurity.data.scenes import Scenes
-from featpurity.training import bundled
+from featpurity.training import bundled, model_card
 from featpurity.training.bpe import learn_merges, write_merges
-from featpurity.training.scratch import Recipe, normalise, train
+from featpurity.training.pretrain import add_arguments, run
+from featpurity.training.scratch import Recipe, augmented, normalise, train
 
 TINY = Recipe(
     image_size=32,
@@ -91,48 +96,110 @@ def test_equal_captions_make_an_equal_file(tmp_path):
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
-def test_a_pair_is_written_as_open_clip_reads_it(tmp_path, monkeypatch):
+TINY_MAKING = dict(recipe=replace(TINY, epochs=1, text=TINY.text | {"width": 16}))
+
+
+@pytest.fixture
+def small_world(monkeypatch):
+    """32 pictures to train on, twenty to test on."""
     monkeypatch.setattr(bundled, "N_SCENES", 32)
-    monkeypatch.setattr(bundled, "load_dataset", lambda name, root: first_scenes(name))
-    folders = bundled.make_pair("scenes", out=tmp_path, recipe=TINY, work=tmp_path / "work")
+    monkeypatch.setattr(model_card, "load_dataset", lambda name, root: first_scenes(name))
+
+
+def test_a_pair_is_written_as_open_clip_reads_it(tmp_path, small_world):
+    making = dict(out=tmp_path, work=tmp_path / "work", **TINY_MAKING)
+    folders = bundled.make_pairs("scenes", **making)
     assert [folder.name for folder in folders] == ["scenes_laclip", "scenes_clip"]
     for folder in folders:
-        assert sorted(file.name for file in folder.iterdir()) == [
-            "README.md",
-            "bpe.txt.gz",
-            "open_clip_config.json",
-            "open_clip_model.safetensors",
-        ]
+        names = ["README.md", "bpe.txt.gz", "open_clip_config.json", "open_clip_model.safetensors"]
+        assert sorted(file.name for file in folder.iterdir()) == names
         model, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{folder}")
         scene = Scenes(1, seed=4, size=32)[0]
         assert torch.allclose(preprocess(scene), normalise(np.array(scene)[None])[0], atol=1e-6)
         tokens = bundled.read_tokenizer(folder, 24)(["a red star", "a blue moon"])
         assert model.encode_text(tokens).shape == (2, 16)
         card = (folder / "README.md").read_text()
-        assert (
-            "license: mit" in card
-            and "scenes_position" in card
-            and "Purity was not looked at" in card
-        )
+        for words in ["license: mit", "scenes_position", "Purity was not looked at"]:
+            assert words in card
         config = json.loads((folder / "open_clip_config.json").read_text())
         assert config["preprocess_cfg"]["mean"] == [0.5] * 3
     assert not list((tmp_path / "work").iterdir())
 
 
+def test_pairs_of_several_seeds_differ_and_are_made_once(tmp_path, small_world, monkeypatch):
+    making = dict(out=tmp_path / "models", work=tmp_path / "work", **TINY_MAKING)
+    trained = []
+
+    def counted(recipe, *arguments, **options):
+        if len(trained) == 3:
+            raise KeyboardInterrupt
+        trained.append(recipe.seed)
+        return train(recipe, *arguments, **options)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(bundled, "train", counted)  # killed in the second half of the second pair
+        bundled.make_pairs("scenes", [1, 2], **making)
+    assert trained == [1, 1, 2]
+    first = (tmp_path / "models/scenes_clip_seed1/open_clip_model.safetensors").read_bytes()
+    folders = bundled.make_pairs("scenes", [1, 2], **making)
+    assert [folder.name for folder in folders] == [
+        f"scenes_{kind}_seed{seed}" for seed in (1, 2) for kind in ("laclip", "clip")
+    ]
+    assert (folders[1] / "open_clip_model.safetensors").read_bytes() == first
+    assert not list((tmp_path / "work").iterdir())
+    one, two = (load_model(f"local-dir:{folder}") for folder in folders[1::2])
+    assert not torch.allclose(one.image_neurons, two.image_neurons, atol=1e-3)
+
+    monkeypatch.setattr(bundled, "load_training", lambda *_: pytest.fail("all is made"))
+    assert bundled.make_pairs("scenes", [2, 1], **making) == [*folders[2:], *folders[:2]]
+    making["recipe"] = TINY
+    with pytest.raises(ValueError, match="scenes_laclip_seed1 was made with other settings"):
+        bundled.make_pairs("scenes", [1], **making)
+
+
+def test_the_command_asks_for_what_it_was_told(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        bundled, "make_pairs", lambda *asks, **more: asked.append((asks, more)) or [tmp_path]
+    )
+    assert pretrain("scenes", "--seeds", 1, 2, "--out", tmp_path, "--epochs", 3, "--device", "cpu")
+    (profile, seeds, _, out, recipe), more = asked[0]
+    assert (profile, seeds, out, recipe.epochs) == ("scenes", [1, 2], str(tmp_path), 3)
+    assert more == {"device": "cpu"}
+    pretrain()
+    assert [asks[0] for asks, _ in asked[1:]] == ["scenes", "photos"]
+    assert asked[1][0][3] == bundled.BUNDLED
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["scenery"], "unknown profile scenery; expected some of scenes, photos"),
+        (["scenes", "--seeds", 1, 2], "expected --out FOLDER"),
+        (["scenes", "--seeds", 1, 1, "--out", "x"], "different numbers of 0 or more"),
+    ],
+)
+def test_a_command_that_cannot_be_is_told(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        pretrain(*arguments)
+
+
+def pretrain(*arguments):
+    """Run the command in this process."""
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    return run(parser.parse_args(list(map(str, arguments))))
+
+
 def first_scenes(name):
     """Twenty test pictures in place of all."""
-    from featpurity.data.datasets import LabelledImages
-    from featpurity.data.scenes import ATTRIBUTES
-
     attribute = name.removeprefix("scenes_")
     scenes = Scenes(20, seed=1_000_001, size=32)
     labels = torch.from_numpy(scenes.attributes[:, list(ATTRIBUTES).index(attribute)].copy())
-    return LabelledImages(name, ATTRIBUTES[attribute], labels, scenes)
+    return LabelledImages(name, ATTRIBUTES[attribute], labels, scenes, scenes.key)
 
 
 def test_augmented_pictures_are_the_same_ones_moved(world):
-    from featpurity.training.scratch import augmented
-
     pixels = normalise(world[0][:40])
     moved = augmented(pixels, np.random.default_rng(0))
     assert moved.shape == pixels.shape and not torch.equal(moved, pixels)
@@ -141,12 +208,6 @@ def test_augmented_pictures_are_the_same_ones_moved(world):
     )
     assert centre.abs().median() < 0.5
     assert torch.equal(augmented(pixels, np.random.default_rng(0)), moved)
-
-
-def test_unknown_profile_is_refused(capsys):
-    with pytest.raises(SystemExit):
-        bundled.main(["scenery"])
-    assert "expected some of scenes, photos" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -172,7 +233,7 @@ def test_bundled_models_are_small_and_load(name):
 def test_bundled_models_do_as_well_as_their_cards_say(name, request):
     profile = name.split("_")[0]
     root = request.getfixturevalue("shared") / "data" if profile == "photos" else "data"
-    accuracy = bundled.measure(bundled.BUNDLED / name, profile, root)
+    accuracy = model_card.measure(bundled.BUNDLED / name, profile, root)
     card = dict(
         re.findall(
             r"^\| (\w+) \| ([01]\.\d+) \|$",
