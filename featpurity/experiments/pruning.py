@@ -10,8 +10,9 @@ from featpurity.experiments.inputs import Embedded, Inputs, has_silhouette
 from featpurity.metrics import intervals, pruning, purity, silhouette, zeroshot
 from featpurity.report import labels, results
 
-# The paper reads its figures at 450 of 512 neurons.
+# The paper reads its figures at 450 of 512 neurons, and draws them from 200 to 500.
 READ_AT = 450 / 512
+WINDOW = 200 / 512, 500 / 512
 
 
 @dataclass(frozen=True)
@@ -127,8 +128,8 @@ def silhouette_curves(one: Embedded, orders: Orders, kept) -> pd.DataFrame:
 def differences(one: Embedded, orders: Orders, n_bootstrap: int, model: str, dataset: str):
     """What the curves come to for one model and data set: (claim, model, dataset, value, draws).
 
-    The *area* is the mean difference of accuracy over all numbers of kept neurons; the others are
-    read where the paper reads its figures.
+    The *area* is the mean difference of accuracy over all numbers of kept neurons, the *window* that
+    over the paper's; the others are read where the paper reads its figures.
     """
     d = one.images.shape[1]
     k = round(READ_AT * d)
@@ -140,9 +141,14 @@ def differences(one: Embedded, orders: Orders, n_bootstrap: int, model: str, dat
     purest, least_pure = orders.purest_first, orders.least_pure_first
     high, low = right_with(purest), right_with(least_pure)
     random = torch.stack([right_with(order) for order in orders.random]).mean(0)
-    area = pruning.area_by_image(*one, purest) - pruning.area_by_image(*one, least_pure)
+
+    def area(window=None):
+        high, low = (pruning.area_by_image(*one, order, window) for order in (purest, least_pure))
+        return high - low
+
     by_image = {
-        "pruning_area": area,
+        "pruning_area": area(),
+        "pruning_window": area(tuple(max(1, round(share * d)) for share in WINDOW)),
         "pruning_450_high_low": high - low,
         "pruning_450_high_random": high - random,
     }

@@ -51,16 +51,32 @@ def pruning_curve(embeddings, class_embeddings, labels, order):
     return right_images.float() / len(labels)
 
 
-def area_by_image(embeddings, class_embeddings, labels, order):
-    """For each image the share of k in 1 .. d for which it is classified right: float tensor of shape (n,).
+def area_by_image(embeddings, class_embeddings, labels, order, window=None):
+    """For each image the share of some numbers k of kept neurons for which it is classified right.
 
-    Its mean over images is the area under `pruning_curve` (on a horizontal axis of length 1), so
-    its bootstrap over images gives the area's interval. Parameters as in `pruning_curve`.
+    Its mean over images is the mean of `pruning_curve` over these k, for all k the area under it
+    (on a horizontal axis of length 1), so its bootstrap over images gives the area's interval.
+
+    Parameters
+    ----------
+    embeddings, class_embeddings, labels, order
+        As in `pruning_curve`.
+    window : (int, int), optional
+        The first and the last k; 1 and d when left out.
+
+    Returns
+    -------
+    shares : float tensor of shape (n,)
     """
+    d = embeddings.shape[1]
+    first, last = window or (1, d)
+    if not 1 <= first <= last <= d:
+        raise ValueError(f"window: expected 1 <= first <= last <= {d}, got {window}")
     right_ks = torch.zeros(len(labels), dtype=torch.int64, device=embeddings.device)
-    for _, images, right in _right_predictions(embeddings, class_embeddings, labels, order):
-        right_ks[images] += right.sum(0)
-    return right_ks.float() / embeddings.shape[1]
+    for ks, images, right in _right_predictions(embeddings, class_embeddings, labels, order):
+        inside = slice(max(0, first - 1 - ks.start), max(0, last - ks.start))
+        right_ks[images] += right[inside].sum(0)
+    return right_ks.float() / (last - first + 1)
 
 
 def prune(embeddings, order, k):

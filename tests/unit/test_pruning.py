@@ -65,6 +65,19 @@ def test_area_by_image_has_the_curve_as_its_mean():
     )
 
 
+def test_area_over_a_window_is_the_mean_of_that_part_of_the_curve(monkeypatch):
+    monkeypatch.setattr("featpurity.metrics.pruning.KS_AT_ONCE", 5)  # windows end within blocks
+    embeddings, classes, labels = world()
+    order = torch.arange(11, -1, -1)
+    curve = pruning_curve(embeddings, classes, labels, order)
+    for first, last in [(1, 12), (3, 9), (6, 6), (11, 12)]:
+        area = area_by_image(embeddings, classes, labels, order, (first, last))
+        assert area.mean().item() == pytest.approx(curve[first - 1 : last].mean().item(), abs=1e-6)
+    for window in [(0, 3), (4, 3), (5, 13)]:
+        with pytest.raises(ValueError, match="window: expected 1 <= first <= last <= 12"):
+            area_by_image(embeddings, classes, labels, order, window)
+
+
 def test_prune_zeroes_all_but_the_first_k_of_the_order():
     assert prune(torch.ones(1, 4), torch.tensor([2, 0, 1, 3]), 2).tolist() == [[1, 0, 1, 0]]
     for k in (0, 5):

@@ -10,6 +10,7 @@ ACCURACY = "zero-shot accuracy (share of images)"
 SILHOUETTE = "cosine silhouette (-1 to 1)"
 NAMES = {
     "pruning_area": "accuracy, high minus low purity, mean over all numbers of neurons",
+    "pruning_window": "accuracy, high minus low purity, mean over 39 to 98 % of the neurons kept",
     "pruning_450_high_low": "accuracy, high minus low purity, 88 % of the neurons kept",
     "pruning_450_high_random": "accuracy, high purity minus random, 88 % of the neurons kept",
     "pruning_silhouette": "silhouette, high minus low purity, 88 % of the neurons kept",
