@@ -43,6 +43,7 @@ _HOME = {
     "metrics.intervals": ["bootstrap_means", "interval"],
     "captions.swap": ["swap_captions"],
     "training.cached": ["finetune_projections"],
+    "experiments.compare": ["compare"],
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 __all__ = sorted(_MODULE_OF)

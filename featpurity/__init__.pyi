@@ -16,6 +16,7 @@ from .captions.swap import swap_captions as swap_captions
 from .data.datasets import load_dataset as load_dataset
 from .data.pairs import load_pairs as load_pairs
 from .data.prompts import prompt_set as prompt_set
+from .experiments.compare import compare as compare
 from .features.extract import class_embeddings as class_embeddings
 from .features.extract import embed_images as embed_images
 from .features.extract import embed_texts as embed_texts

@@ -5,6 +5,7 @@ for every model, so that the difference of two models has an interval of its own
 """
 
 from dataclasses import dataclass
+from math import nan
 from typing import NamedTuple
 
 import pandas as pd
@@ -101,9 +102,9 @@ def accuracy_table(inputs: Inputs, samples: dict[tuple[str, str], Sample]) -> pd
             row["classes"] = len(dataset.classes)
             for measure in MEASURES:
                 known = measure in ends
-                row[measure] = samples[measure, name].values[i].item() if known else None
-                row[f"{measure}_low"] = ends[measure][0][i].item() if known else None
-                row[f"{measure}_high"] = ends[measure][1][i].item() if known else None
+                row[measure] = samples[measure, name].values[i].item() if known else nan
+                row[f"{measure}_low"] = ends[measure][0][i].item() if known else nan
+                row[f"{measure}_high"] = ends[measure][1][i].item() if known else nan
             one, many = inputs.embedded[model, name], len(dataset.classes) > 5
             row["accuracy_top5"] = zeroshot.accuracy(*one, top=5) if many else None
             rows.append(row)

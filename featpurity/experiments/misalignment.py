@@ -4,7 +4,6 @@ Each fine-tuned model is asked what experiment 1 asks, and every measure gets a 
 against the ratio of swapped captions, one a seed: their spread is the interval.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +12,7 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
+from featpurity.captions.swap import Run, read_swapped_pairs, swap_seed
 from featpurity.experiments.inputs import embed, has_silhouette
 from featpurity.metrics import intervals, purity, silhouette, zeroshot
 from featpurity.models.load import load_model
@@ -57,17 +57,13 @@ class Misaligned:
     neurons: dict[tuple[str, float], Neurons]
 
 
-def checkpoint(results_dir, kind: str, ratio: float, seed: int) -> Path:
-    """Where the fine-tuning of a run is kept."""
-    return Path(results_dir) / f"checkpoints/{kind}_Cs{100 * ratio:g}_seed{seed}.safetensors"
-
-
-def measure(checkpoints: dict[tuple, Path], data, prompts: str, **options) -> Misaligned:
+def measure(checkpoints: dict[Run, Path], data, prompts: str, **options) -> Misaligned:
     """Read every fine-tuned model back and measure it.
 
     Parameters
     ----------
-    checkpoints : dict of (kind, ratio, seed) to Path
+    checkpoints : dict of Run to Path
+        The fine-tuned projections of each kind, ratio and seed.
     data : dict of str to LabelledImages
     prompts : str
         A prompt set, see `featpurity.data.prompts`.
@@ -86,14 +82,16 @@ def measure(checkpoints: dict[tuple, Path], data, prompts: str, **options) -> Mi
             f"{missing[0]}: run the step that trains them, notebooks/steps/finetune.ipynb, first"
         )
     device, preprocess = options.pop("device", "auto"), options.pop("preprocess", "native")
-    rows, neurons, first = [], {}, next(iter(checkpoints))[2]
-    for (kind, ratio, seed), path in tqdm(checkpoints.items(), desc="checkpoints"):
+    rows, neurons, first = [], {}, next(iter(checkpoints)).seed
+    for run, path in tqdm(checkpoints.items(), desc="checkpoints"):
         clip = load_model(path, device, preprocess)
         both = Neurons(clip.image_neurons.cpu(), clip.text_neurons.cpu())
-        if seed == first:
-            neurons[kind, ratio] = both
-        row = dict(kind=kind, ratio=ratio, seed=seed)
-        rows += [row | one for one in measure_model(both, embed(clip, data, prompts, **options))]
+        if run.seed == first:
+            neurons[run.kind, run.ratio] = both
+        rows += [
+            run._asdict() | one
+            for one in measure_model(both, embed(clip, data, prompts, **options))
+        ]
     runs = pd.DataFrame(rows)
     means = runs.drop(columns="dataset").groupby(["kind", "ratio", "seed"]).mean().reset_index()
     return Misaligned(runs, means, changes(means), neurons)
@@ -128,24 +126,34 @@ def changes(means: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def swap_summaries(results_dir, name: str, ratios, kinds) -> pd.DataFrame:
-    """What the step that swaps captions wrote about them: a row a kind and ratio."""
-    files = [_swaps(results_dir, name, r, kind, "json") for kind in kinds for r in ratios]
-    summaries = [json.loads(file.read_text()) for file in files]
+def swap_summaries(source: Path, ratios, kinds, seed: int) -> pd.DataFrame:
+    """What the step that swaps captions wrote about those of one training seed.
+
+    Parameters
+    ----------
+    source : Path
+        The captions before swapping, with the swapped ones beside them.
+    """
+    summaries = [
+        read_swapped_pairs(source, kind, ratio, swap_seed(seed))[1]
+        for kind in kinds
+        for ratio in ratios
+    ]
     columns = ["kind", "ratio", "n", "achieved_ratio", "changed_texts", "mean_similarity"]
     return pd.DataFrame(summaries)[columns].sort_values(["kind", "ratio"])
 
 
-def swap_examples(results_dir, captioned, ratio: float, kinds, count: int = 3) -> pd.DataFrame:
-    """The first swaps of each kind at one ratio, with the captions before and after."""
-    captions, rows = captioned.best_captions, []
+def swap_examples(
+    source: Path, captions: list[str], ratio: float, kinds, seed: int, count: int = 3
+) -> pd.DataFrame:
+    """The first swaps of each kind that one training seed was trained with.
+
+    Columns image, kind, similarity, before and after, the picture's caption and the other one.
+    """
+    rows = []
     for kind in kinds:
-        file = _swaps(results_dir, captioned.name, ratio, kind, "csv")
-        for i, j, similarity in pd.read_csv(file).head(count).itertuples(index=False):
+        swapped, _ = read_swapped_pairs(source, kind, ratio, swap_seed(seed))
+        for i, j, similarity in swapped.head(count).itertuples(index=False):
             row = dict(image=int(i), kind=kind, similarity=similarity)
             rows.append(row | dict(before=captions[int(i)], after=captions[int(j)]))
     return pd.DataFrame(rows)
-
-
-def _swaps(results_dir, name, ratio, kind, suffix):
-    return Path(results_dir) / f"captions/{name}_Cs{100 * ratio:g}_{kind}_simple.{suffix}"

@@ -72,7 +72,11 @@ def orders_of(clip, n_random_orders: int = 32) -> Orders:
 
 
 def prune(
-    inputs: Inputs, n_random_orders: int = 32, kept: list[int] | None = None, n_bootstrap: int = 500
+    inputs: Inputs,
+    n_random_orders: int = 32,
+    kept: list[int] | None = None,
+    n_bootstrap: int = 500,
+    silhouettes: bool = True,
 ) -> Pruned:
     """Curves over the number of kept neurons for every model and data set, and their differences.
 
@@ -86,13 +90,16 @@ def prune(
         each model. The accuracy is measured for every number.
     n_bootstrap : int
         Draws of the images behind the intervals of the differences.
+    silhouettes : bool
+        Whether silhouettes are measured as well, which takes longest; the table is empty otherwise,
+        as it is where the silhouette is not defined.
     """
     orders = {model: orders_of(clip, n_random_orders) for model, clip in inputs.models.items()}
     accuracy, scores, found = [], [], []
     for (model, name), one in tqdm(inputs.embedded.items(), desc="pruning"):
         its = orders[model]
         accuracy.append(_named(accuracy_curves(one, its), model, name))
-        if has_silhouette(one.labels):
+        if silhouettes and has_silhouette(one.labels):
             grid = kept or pruning.paper_kept(inputs.models[model].d)
             scores.append(_named(silhouette_curves(one, its, grid), model, name))
         found += differences(one, its, n_bootstrap, model, name)

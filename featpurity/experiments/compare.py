@@ -1,0 +1,109 @@
+"""Models against one another on one's own pictures: experiments 1 and 2 in one call."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from featpurity.experiments import clip_vs_laclip, inputs, pruning
+from featpurity.report import heatmaps, labels
+from featpurity.report.chapters import clip_vs_laclip as compared
+from featpurity.report.chapters import pruning as pruned
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The tables of a comparison, and its figures.
+
+    Attributes
+    ----------
+    accuracy : DataFrame
+        A row a model and data set: accuracy and silhouette with their 95 % intervals. The
+        silhouette is NaN where it is not defined (one class, or one picture a class).
+    neurons : DataFrame
+        A row a model and tower: average and maximum |cos|, the error, and chance.
+    pruning : DataFrame
+        Accuracy for every number of kept neurons: columns model, dataset, strategy (high_purity,
+        low_purity, random, full), kept, accuracy, and for random accuracy_low and accuracy_high.
+    effects : DataFrame
+        The differences of each model from the first, and of high from low purity, with intervals.
+    notes : list of str
+        What limits a reading: an accuracy at chance, a silhouette that is not defined.
+    """
+
+    accuracy: pd.DataFrame
+    neurons: pd.DataFrame
+    pruning: pd.DataFrame
+    effects: pd.DataFrame
+    notes: list[str]
+    towers: dict[str, dict[str, heatmaps.Tower]]
+
+    def figures(self) -> dict:
+        """The chapters' figures as plotly figures, by what they show."""
+        found = {
+            "matrices": compared.matrices(self.towers),
+            "accuracy": compared.bars(self.accuracy),
+            "pruning": pruned.multiples(self.pruning),
+            "pruning at each number": pruned.at_each_number(self.pruning),
+        }
+        if len(self.towers) > 1:
+            found["differences"] = compared.gains(self.effects)
+        return found
+
+    def __repr__(self):
+        models, sets = list(self.towers), list(self.accuracy.dataset.unique())
+        return f"<Comparison of {', '.join(models)} on {', '.join(sets)}>"
+
+
+def compare(
+    models: dict[str, str] | list[str],
+    datasets: list[str],
+    prompts: str = "paper",
+    *,
+    n_random_orders: int = 32,
+    n_bootstrap: int = 500,
+    **options,
+) -> Compared:
+    """Compare models: accuracy, silhouette, purity, and accuracy when only some neurons are kept.
+
+    Parameters
+    ----------
+    models : dict of str to str, or list of str
+        What `featpurity.load_model` takes; the keys of a dict are what the tables call them. Each
+        is compared with the first.
+    datasets : list of str
+        What `featpurity.load_dataset` takes, "folder:photos" say.
+    prompts : str
+        A prompt set, see `featpurity.data.prompts`.
+    n_random_orders, n_bootstrap : int
+        Random choices of neurons, and draws of the images behind the intervals.
+    **options
+        ``store, data_root, class_names, unreadable, preprocess, precision, device`` of
+        `featpurity.experiments.inputs.load`.
+
+    Returns
+    -------
+    Compared
+
+    Raises
+    ------
+    ValueError, FileNotFoundError
+        For unknown names and missing files, before any model runs on pictures.
+
+    Examples
+    --------
+    >>> models = {"base": "ViT-B-32:base.pt", "tuned": "ViT-B-32:tuned.pt"}
+    >>> runs = compare(models, ["folder:photos"], prompts="paper")
+    >>> runs.neurons[["model", "tower", "avg_abs_cos"]]
+    """
+    if not models or not datasets:
+        raise ValueError("expected at least one model and one data set, got none")
+    loaded = inputs.load(models, datasets, prompts, **options)
+    first, *others = loaded.models
+    found = clip_vs_laclip.compare(loaded, [(first, other) for other in others], n_bootstrap)
+    curves = pruning.prune(loaded, n_random_orders, n_bootstrap=n_bootstrap, silhouettes=False)
+    called = labels.of_datasets(datasets)
+    shown, kept = found.renamed(None, called), curves.renamed(None, called)
+    notes = list(compared.warnings(shown.accuracy))
+    towers = {model: heatmaps.towers_of(clip) for model, clip in loaded.models.items()}
+    effects = pd.concat([shown.effects, kept.effects], ignore_index=True)
+    return Compared(shown.accuracy, shown.neurons, kept.accuracy, effects, notes, towers)

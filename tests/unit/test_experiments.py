@@ -1,0 +1,148 @@
+"""The experiments on small made-up embeddings: tables hold what the metrics say, effects the right sign."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import torch.nn.functional as F
+
+import featpurity
+from featpurity.experiments import clip_vs_laclip, compare, inputs, misalignment, pruning
+from featpurity.metrics import purity, silhouette, zeroshot
+from featpurity.report import labels
+
+D, CLASSES = 8, 3
+
+
+class Data:
+    """As much of a data set as the experiments ask for."""
+
+    def __init__(self, labels):
+        self.labels, self.classes = labels, [str(i) for i in range(int(labels.max()) + 1)]
+
+    def __len__(self):
+        return len(self.labels)
+
+
+def made_up(labels=None, seed=0):
+    """Two models and a data set of images that the second model sees with less noise."""
+    draw = torch.Generator().manual_seed(seed)
+    labels = torch.arange(30) % CLASSES if labels is None else torch.as_tensor(labels)
+    classes = F.normalize(torch.randn(int(labels.max()) + 1, D, generator=draw), dim=1)
+    noise = torch.randn(len(labels), D, generator=draw)
+    models, embedded = {}, {}
+    for name, share in [("noisy", 0.8), ("clean", 0.1)]:
+        images = F.normalize(classes[labels] + share * noise, dim=1)
+        neurons = torch.randn(2, D, 16, generator=draw)
+        models[name] = SimpleNamespace(d=D, image_neurons=neurons[0], text_neurons=neurons[1])
+        embedded[name, "made up"] = inputs.Embedded(images, classes, labels)
+    return inputs.Inputs(models, {"made up": Data(labels)}, embedded)
+
+
+def test_the_comparison_holds_what_the_metrics_say():
+    made = made_up()
+    found = clip_vs_laclip.compare(made, [("noisy", "clean")], n_bootstrap=20)
+    for row in found.accuracy.itertuples():
+        one = made.embedded[row.model, row.dataset]
+        assert row.accuracy == pytest.approx(zeroshot.accuracy(*one))
+        assert row.silhouette == pytest.approx(silhouette.silhouette(one.images, one.labels))
+        assert row.accuracy_low <= row.accuracy <= row.accuracy_high
+    mean = found.effects[found.effects.dataset == "mean"].set_index("claim").effect
+    by_model = found.accuracy.set_index("model").accuracy
+    assert mean.accuracy_laclip == pytest.approx(by_model.clean - by_model.noisy)
+    noisy, clean = (made.models[name].image_neurons for name in ("noisy", "clean"))
+    gain = purity.avg_abs_cos(noisy) - purity.avg_abs_cos(clean)
+    assert mean.purity_laclip_image == pytest.approx(gain)
+
+
+@pytest.mark.parametrize(
+    "labels", [[0] * 6, [0, 1, 2, 3]], ids=["one class", "one picture a class"]
+)
+def test_without_a_silhouette_the_accuracy_is_there(labels):
+    made = made_up(labels)
+    found = clip_vs_laclip.compare(made, [("noisy", "clean")], n_bootstrap=5)
+    assert found.accuracy.accuracy.notna().all() and found.accuracy.silhouette.isna().all()
+    assert not found.effects.claim.str.startswith("silhouette").any()
+    curves = pruning.prune(made, n_random_orders=2, n_bootstrap=5)
+    assert curves.silhouette.empty and len(curves.accuracy) == 2 * (3 * D + 1)
+
+
+def test_pruning_ends_at_the_full_accuracy_and_its_mean_is_over_the_data_sets():
+    made = made_up()
+    found = pruning.prune(made, n_random_orders=3, kept=[2, D], n_bootstrap=5)
+    pruning.check(made, found.accuracy)
+    area = found.effects[(found.effects.claim == "pruning_area")]
+    assert set(area.comparison) == {"noisy", "clean"} and set(area.dataset) == {"made up", "mean"}
+    curve = found.accuracy.set_index(["model", "strategy", "kept"]).accuracy["noisy"]
+    gap = (curve["high_purity"] - curve["low_purity"]).mean()
+    by_model = area[area.dataset == "mean"].set_index("comparison").effect
+    assert by_model["noisy"] == pytest.approx(gap, abs=1e-6)
+
+
+def test_changes_run_from_no_swaps_to_the_paper_s_largest_ratio():
+    ratios = np.array([0.0, 0.4, 0.8])
+    rows = [
+        pd.DataFrame(
+            dict(
+                kind="random",
+                ratio=ratios,
+                seed=seed,
+                image_avg_abs_cos=0.1 + (0.2 + 0.01 * seed) * ratios,
+                text_avg_abs_cos=0.1,
+                accuracy=0.9 - 0.5 * ratios,
+                silhouette=np.nan,
+            )
+        )
+        for seed in (0, 1)
+    ]
+    effects = misalignment.changes(pd.concat(rows)).set_index("claim")
+    assert effects.effect["misalignment_image"] == pytest.approx(0.8 * 0.205)
+    assert effects.effect["misalignment_accuracy"] == pytest.approx(0.8 * 0.5)
+    assert "misalignment_silhouette" not in effects.index
+
+
+def test_missing_checkpoints_say_what_to_run_first(tmp_path):
+    run = misalignment.Run("random", 0.8, 0)
+    with pytest.raises(FileNotFoundError, match="1 of 1 fine-tuned .*finetune.ipynb"):
+        misalignment.measure({run: tmp_path / "no.safetensors"}, {}, "paper")
+
+
+def test_examples_show_every_class_before_any_twice():
+    class Pictures:
+        classes, labels = ["a", "b", "c"], torch.tensor([0, 0, 0, 1, 2])
+
+        def __getitem__(self, i):
+            return f"picture {i}", int(self.labels[i])
+
+    pictures, titles = inputs.examples(Pictures(), count=4)
+    assert titles == ["a", "b", "c", "a"] and pictures[-1] == "picture 1"
+    assert len(inputs.examples(Pictures(), count=8)[0]) == 5
+
+
+def test_compare_is_public_and_its_figures_are_the_chapters(monkeypatch):
+    assert featpurity.compare is compare.compare
+    monkeypatch.setattr(inputs, "load", lambda *_, **__: made_up())
+    runs = featpurity.compare(["noisy", "clean"], ["made up"], n_random_orders=2, n_bootstrap=5)
+    assert set(runs.figures()) >= {"matrices", "accuracy", "pruning", "differences"}
+    kept = runs.pruning.query("strategy == 'high_purity' and kept == 5 and model == 'clean'")
+    assert kept.accuracy.between(0, 1).all() and len(kept) == 1
+    with pytest.raises(ValueError, match="at least one model"):
+        featpurity.compare([], ["made up"])
+
+
+def test_labels_are_short_told_apart_and_never_paths():
+    assert labels.of_datasets(["scenes_shape", "folder:/x/photos", "folder:/y/photos"]) == {
+        "scenes_shape": "shape",
+        "folder:/x/photos": "photos (1)",
+        "folder:/y/photos": "photos (2)",
+    }
+    assert labels.of_models(["a"], ["b"]) == {"a": "CLIP", "b": "LaCLIP"}
+    several = labels.of_models(["ViT-B-32:/x/base.pt", "a"], ["ViT-B-32:openai", "b"])
+    assert list(several.values()) == [
+        "CLIP (ViT-B-32 base)",
+        "CLIP (a)",
+        "LaCLIP (ViT-B-32 openai)",
+        "LaCLIP (b)",
+    ]
