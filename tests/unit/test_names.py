@@ -132,7 +132,7 @@ def test_a_record_says_what_a_name_stands_for(here, monkeypatch):
             found = names.resolve(name)
             told = [found.architecture, found.tag, found.label, found.d]
             assert (found.kind, told) == (kind, rest), name
-            assert file is None or found.file.samefile(file) or not file.exists()
+            assert (found.file and found.file.resolve()) == (file and file.resolve()), name
             same = names.resolve(found.absolute).file
             assert same == (found.file and found.file.absolute()) and found.missing is None
 
