@@ -10,6 +10,8 @@ from featpurity.data.catalog import (
     pairs_source,
     rewrites_source,
 )
+from featpurity.data.class_names import is_own_list, read_class_names
+from featpurity.data.prompts import prompt_set
 from featpurity.models.names import resolve
 from featpurity.profile import EXPERIMENTS, FILTER, LADDER, ONLINE, PAIRED
 
@@ -139,6 +141,16 @@ def _check_files(profile):
     """Folders of class folders and files of pairs say what is wrong with them; images are listed,
     not opened.
     """
+    for name in profile.datasets:
+        found = find(name, profile.data_root)
+        if found.several:
+            raise ValueError(
+                f"{name}: the chapters need one class a picture, but these show several"
+            )
+        if is_own_list(profile.prompts):
+            prompt_set(profile.prompts, name)
+        if is_own_list(profile.class_names) and found.listed:
+            read_class_names(profile.class_names, found.listed.folders, name)
     csv = profile.pairs not in GENERATED_PAIRS and set(PAIRED) & set(profile.chapters)
     if csv:
         from featpurity.data import pairs  # late: brings torch

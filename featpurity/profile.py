@@ -35,6 +35,7 @@ CHOICES = {
     "prompts": ["scenes", "paper", "laclip", "openai"],
     "kinds": ["similarity", "random"],
 }
+LISTED = ["class_names", "prompts"]  # may also name a file, see featpurity.data.class_names
 
 
 @dataclass(frozen=True)
@@ -243,7 +244,7 @@ def _check_values(profile):
     for key, known in CHOICES.items():
         values = getattr(profile, key)
         for value in values if isinstance(values, list) else [values]:
-            if value not in known:
+            if value not in known and not (key in LISTED and Path(value).suffix):
                 raise ValueError(
                     f"{key}: unknown {value!r}{_hint(value, known)}. Known: {', '.join(known)}"
                 )

@@ -7,12 +7,18 @@ line, or JSON.
 import json
 import re
 from functools import cache
+from pathlib import Path
 
 from featpurity.data.class_folders import in_order
 from featpurity.data.published import spaced
 from featpurity.files import located
 
 WORDNET = re.compile(r"n[0-9]{8}")  # a noun's number in WordNet, what ImageNet's folders are called
+
+
+def is_own_list(value):
+    """Whether a setting names a file of the user's: a `.txt` or a `.json`."""
+    return Path(value).suffix.lower() in {".json", ".txt"}
 
 
 def folder_words(folders):

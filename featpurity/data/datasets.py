@@ -13,7 +13,12 @@ import torch
 from featpurity.data import catalog
 from featpurity.data.catalog import CATALOG, find
 from featpurity.data.class_folders import CLASS_NAMES, counted
-from featpurity.data.class_names import folder_words, names_from_lines, read_class_names
+from featpurity.data.class_names import (
+    folder_words,
+    is_own_list,
+    names_from_lines,
+    read_class_names,
+)
 from featpurity.data.images import (
     ImageArrays,
     ImageFiles,
@@ -23,8 +28,6 @@ from featpurity.data.images import (
     without_unreadable,
 )
 from featpurity.files import check_choice, data_folder
-
-LISTS = {".json", ".txt"}  # suffixes of the user's own lists of class names
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,7 @@ def load_dataset(name, root=None, class_names="words", unreadable="raise", downl
         For an unknown name, a missing folder, a class without images, names that do not fit the
         folders.
     """
-    if Path(class_names).suffix.lower() not in LISTS:
+    if not is_own_list(class_names):
         check_choice("class_names", class_names, ["words", "raw"])
     check_choice("unreadable", unreadable, ["raise", "skip"])
     name, root = str(name), data_folder(root)
@@ -217,7 +220,7 @@ def _scenes(name):
 def _display_names(found, raw, wanted):
     """The class names as asked for: raw, as words, or from the user's file."""
     own = None
-    if Path(wanted).suffix.lower() in LISTS:
+    if is_own_list(wanted):
         own = read_class_names(wanted, raw, found.name)
     if own or wanted == "raw":
         return own or raw

@@ -1,6 +1,7 @@
-"""Prompt templates by name: sentences with "{}" where the class name goes."""
+"""Prompt templates by name, or from a file: sentences with "{}" where the class name goes."""
 
-import open_clip
+from featpurity.captions.synthetic import SCENE_TEMPLATES
+from featpurity.data.class_names import is_own_list, read_list
 
 PAPER = ["a photo of a {}"]
 
@@ -10,38 +11,73 @@ def prompt_set(name, dataset=None):
 
     Parameters
     ----------
-    name : {"paper", "laclip", "openai", "scenes"}
+    name : {"paper", "laclip", "openai", "scenes"}, or a path that ends in `.txt` or `.json`
         The paper's one sentence; the 7 that LaCLIP takes and the 80 of CLIP for ImageNet, both from
-        open_clip; or the ones of the generated pictures.
+        open_clip; the ones of the generated pictures; or a file: a text with one template a line,
+        JSON with a list of them, or JSON with an object, data set -> list. The class name goes to
+        "{}", in files also to "{c}".
     dataset : str, optional
         Needed for "scenes", whose templates differ by attribute: "scenes_shape", "scenes_colour",
-        ...
+        ..., and for a file that tells data sets apart.
 
     Returns
     -------
     templates : list of str
-        Each with exactly one "{}".
+        Each with "{}".
+
+    Raises
+    ------
+    ValueError, FileNotFoundError
+        For an unknown name, a data set that has no templates, a file without templates.
 
     References
     ----------
     Radford et al. (2021), section 3.1.4; Fan et al. (2023), Improving CLIP Training with Language
     Rewrites.
     """
+    if is_own_list(name):
+        return _own(name, dataset)
+    if name == "scenes":
+        return _scenes(dataset)
+    import open_clip  # late: takes seconds
+
     known = {
         "paper": PAPER,
         "laclip": open_clip.SIMPLE_IMAGENET_TEMPLATES,
         "openai": open_clip.OPENAI_IMAGENET_TEMPLATES,
     }
-    if name == "scenes":
-        return _scenes(dataset)
     if name not in known:
-        raise ValueError(f"prompts: expected one of {', '.join([*known, 'scenes'])}, got {name!r}")
+        expected = ", ".join([*known, "scenes"])
+        raise ValueError(
+            f"prompts: expected one of {expected}, or a file .txt or .json, got {name!r}"
+        )
     return [template if isinstance(template, str) else template("{}") for template in known[name]]
 
 
-def _scenes(dataset):
-    from featpurity.captions.synthetic import SCENE_TEMPLATES
+def _own(path, dataset):
+    """The templates of the user's file."""
+    content = read_list(path)
+    if isinstance(content, str):
+        content = [line.strip() for line in content.splitlines() if line.strip()]
+    if isinstance(content, dict):
+        if dataset not in content:
+            raise ValueError(
+                f"{path} has no templates for the data set {dataset!r}, but for "
+                f"{', '.join(content) or 'none'}"
+            )
+        content = content[dataset]
+    if not isinstance(content, list) or not content:
+        raise ValueError(f"{path}: expected a list of templates, got {content!r:.80}")
+    templates = [one.replace("{c}", "{}") if isinstance(one, str) else one for one in content]
+    for template in templates:
+        if not isinstance(template, str) or "{}" not in template:
+            raise ValueError(
+                f"{path}: expected sentences with '{{}}' for the class name, got {template!r}"
+            )
+    return templates
 
+
+def _scenes(dataset):
     attribute = str(dataset).removeprefix("scenes_")
     if attribute not in SCENE_TEMPLATES:
         expected = ", ".join(f"scenes_{known}" for known in SCENE_TEMPLATES)
@@ -52,14 +88,13 @@ def _scenes(dataset):
 
 
 def fill(classes, templates):
-    """Every template with every class name: n_classes x n_templates prompts, those of a class side
-    by side.
-    """
+    """Every template with every class name: n_classes x n_templates prompts, class by class."""
     if not classes:
         raise ValueError("classes: expected at least one class name, got none")
     without = [t for t in templates if "{}" not in t]
     if not templates or without:
         raise ValueError(
-            f"templates: expected sentences with '{{}}' for the class name, got {without or templates}"
+            "templates: expected sentences with '{}' for the class name, "
+            f"got {without or templates}"
         )
     return [template.replace("{}", name) for name in classes for template in templates]

@@ -105,7 +105,7 @@ def shapes():
 
 
 def sample(n, seed):
-    """Attribute indices of n pictures, each drawn evenly; the background is never the object's colour.
+    """Attribute indices of n pictures, each drawn evenly, no object in its background's colour.
 
     Parameters
     ----------

@@ -249,6 +249,23 @@ def test_a_file_of_pairs_is_read_before_anything_runs(folder, content, kind, mes
     )  # which asks for no pairs
 
 
+def test_own_lists_of_names_and_templates_are_read_before_anything_runs(folder):
+    (folder / "pictures/ant").mkdir(parents=True)
+    (folder / "pictures/ant/1.png").touch()
+    settings = {"datasets": [f"folder:{folder}/pictures"], "prompts": "prompts.json"}
+    settings["class_names"] = "names.txt"
+    with pytest.raises(FileNotFoundError, match="there is no file .*prompts.json"):
+        plan_module.check(load("mine", settings))
+    (folder / "prompts.json").write_text('["a {c}"]')
+    (folder / "names.txt").write_text("Ameise\nBiene\n")
+    with pytest.raises(ValueError, match="names.txt names 2 classes, but the data set has 1"):
+        plan_module.check(load("mine", settings))
+    (folder / "names.txt").write_text("Ameise\n")
+    plan_module.check(load("mine", settings))
+    with pytest.raises(ValueError, match="class_names: unknown 'names'"):
+        load("mine", settings | {"class_names": "names"})
+
+
 def test_a_folder_of_classes_is_listed_before_anything_runs(folder):
     (folder / "pictures/ant").mkdir(parents=True)
     settings = {"datasets": [f"folder:{folder}/pictures"], "prompts": "paper"}

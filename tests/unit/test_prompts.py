@@ -1,5 +1,7 @@
 """Prompt sets: the sentences themselves, from the sources they are said to come from."""
 
+import json
+
 import open_clip
 import pytest
 
@@ -35,7 +37,11 @@ def test_every_attribute_of_the_scenes_has_its_own(attribute):
 @pytest.mark.parametrize(
     "name, dataset, message",
     [
-        ("clip", None, "expected one of paper, laclip, openai, scenes, got 'clip'"),
+        (
+            "clip",
+            None,
+            "expected one of paper, laclip, openai, scenes, or a file .txt or .json, got 'clip'",
+        ),
         ("scenes", "cifar10", "got data set 'cifar10'"),
         ("scenes", None, "belong to the data sets scenes_shape"),
     ],
@@ -43,3 +49,34 @@ def test_every_attribute_of_the_scenes_has_its_own(attribute):
 def test_unknown(name, dataset, message):
     with pytest.raises(ValueError, match=message):
         prompt_set(name, dataset=dataset)
+
+
+class TestOwnFile:
+    @pytest.mark.parametrize(
+        "name, content",
+        [
+            ("mine.txt", "a photo of a {}.\n\n{}, a kind of bird\n"),
+            ("mine.json", ["a photo of a {}.", "{c}, a kind of bird"]),
+            ("mine.json", {"birds": ["a photo of a {c}.", "{c}, a kind of bird"], "cars": ["{}"]}),
+        ],
+    )
+    def test_templates(self, tmp_path, name, content):
+        text = content if isinstance(content, str) else json.dumps(content)
+        (tmp_path / name).write_text(text)
+        found = prompt_set(str(tmp_path / name), "birds")
+        assert found == ["a photo of a {}.", "{}, a kind of bird"]
+
+    @pytest.mark.parametrize(
+        "content, message",
+        [
+            ({"cars": ["{}"]}, "no templates for the data set 'birds', but for cars"),
+            (["a photo of a bird"], "expected sentences with '{}' for the class name"),
+            ([3], "expected sentences"),
+            ([], r"expected a list of templates, got \[\]"),
+            ({"birds": {"crow": ["a {}"]}}, "expected a list of templates"),
+        ],
+    )
+    def test_that_does_not_fit(self, tmp_path, content, message):
+        (tmp_path / "mine.json").write_text(json.dumps(content))
+        with pytest.raises(ValueError, match=message):
+            prompt_set(str(tmp_path / "mine.json"), "birds")
