@@ -1,7 +1,7 @@
-"""Pictures and captions from a published list of links, such as Conceptual Captions 3M, downloaded by img2dataset.
+"""Pictures and captions from a published list of links, such as Conceptual Captions 3M.
 
 Most such lists are years old, so many links are dead: these are counted by reason, not treated as
-errors. img2dataset takes the list in shards. A finished shard is never asked for again, so that a
+errors. img2dataset downloads, in shards. A finished shard is never asked for again, so that a
 killed download goes on where it was.
 
 img2dataset needs pandas below 3 (and Python below 3.13), hence an environment of its own.
@@ -23,8 +23,9 @@ from featpurity.data.images import ImageFiles
 from featpurity.files import file_digest, save_table, write_text
 
 INSTALL = (
-    "downloading from links needs img2dataset, an optional extra. It wants pandas below 3 and Python 3.11 or 3.12, so "
-    "give it a virtual environment of its own and there: pip install -e '.[cc3m]' papermill ipykernel"
+    "downloading from links needs img2dataset, an optional extra. It wants pandas below 3 and "
+    "Python 3.11 or 3.12, so give it a virtual environment of its own and there: "
+    "pip install -e '.[cc3m]' papermill ipykernel"
 )
 PICTURE = "picture"
 # What img2dataset's error messages are called in the counts; the first that is found in a message
@@ -37,7 +38,7 @@ REASONS = {
 }
 
 
-def read_links(tsv):
+def read_links(tsv: str | Path) -> pd.DataFrame:
     """Read a list of links without a header: one `caption TAB url` a line, in UTF-8.
 
     Parameters
@@ -94,9 +95,16 @@ def read_links(tsv):
 
 
 def fetch_pairs(
-    tsv, folder, n_pairs, image_size=256, timeout=10, processes=4, threads=64, shard_size=1000
-):
-    """Download the first `n_pairs` pictures of a list whose links still work, and write `pairs.csv`.
+    tsv: str | Path,
+    folder: str | Path,
+    n_pairs: int,
+    image_size: int = 256,
+    timeout: int = 10,
+    processes: int = 4,
+    threads: int = 64,
+    shard_size: int = 1000,
+) -> pd.DataFrame:
+    """Download the first `n_pairs` pictures of a list that still work, and write `pairs.csv`.
 
     Links are asked in the list's order, as many as it takes: how many are dead in the first shards
     tells how many more to ask. A link that failed is not asked again by a later call; to try all
@@ -210,12 +218,9 @@ def _download_enough(links, images, n_pairs, options):
         found = outcomes(images)
         pictures = int((found.reason == PICTURE).sum())
         if not pictures:
-            shutil.rmtree(
-                images
-            )  # or a later call, with a better network, would find all links asked
-            raise RuntimeError(
-                f"none of {len(found)} links gave a picture: {found.reason.value_counts().to_dict()}"
-            )
+            shutil.rmtree(images)  # else a call with a better network would find all links asked
+            why = found.reason.value_counts().to_dict()
+            raise RuntimeError(f"none of {len(found)} links gave a picture: {why}")
         if pictures >= n_pairs or shards == all_shards:
             return found
         shards += math.ceil((n_pairs - pictures) * len(found) / pictures / size)
@@ -259,7 +264,7 @@ def _finished(images):
     return {int(path.name.split("_")[0]) for path in images.glob("*_stats.json")}
 
 
-def outcomes(images):
+def outcomes(images: Path) -> pd.DataFrame:
     """What became of every link asked so far, as img2dataset wrote it down.
 
     Parameters
@@ -286,7 +291,7 @@ def outcomes(images):
     return found[["image", "caption", "reason"]]
 
 
-def reason(status, message):
+def reason(status: str, message: str | None) -> str:
     """What became of one link in a few words, from img2dataset's status and error message."""
     if status != "failed_to_download":
         return PICTURE if status == "success" else "not a readable picture"

@@ -9,12 +9,14 @@ import numpy as np
 import open_clip
 import pytest
 import torch
+from checkout import ROOT
 from safetensors import safe_open
 
 from featpurity import load_model
 from featpurity.captions.synthetic import ATTRIBUTES, make_captions, scene_facts
 from featpurity.data.datasets import LabelledImages
 from featpurity.data.scenes import Scenes
+from featpurity.profile import load
 from featpurity.training import bundled, model_card
 from featpurity.training.bpe import learn_merges, write_merges
 from featpurity.training.pretrain import add_arguments, run
@@ -155,6 +157,15 @@ def test_pairs_of_several_seeds_differ_and_are_made_once(tmp_path, small_world, 
     making["recipe"] = TINY
     with pytest.raises(ValueError, match="scenes_laclip_seed1 was made with other settings"):
         bundled.make_pairs("scenes", [1], **making)
+
+
+def test_the_profile_of_seeds_names_what_is_trained_for_it():
+    profile = ROOT / "profiles/seeds.yaml"
+    (line,) = (line for line in profile.read_text().splitlines() if "featpurity pretrain" in line)
+    seeds, out = line.split("--seeds ")[1].split(" --out ")
+    for folder in ("clip", "laclip"):
+        names = [f"{out}/scenes_{folder}_seed{seed}" for seed in seeds.split()]
+        assert getattr(load(profile), f"{folder}_models") == names and len(names) >= 5
 
 
 def test_the_command_asks_for_what_it_was_told(tmp_path, monkeypatch):
