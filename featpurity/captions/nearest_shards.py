@@ -8,6 +8,7 @@ there is one; several cards take several shards.
 """
 
 import json
+import shutil
 import zipfile
 from functools import partial
 from pathlib import Path
@@ -126,16 +127,16 @@ def fingerprint(captions: list[str]) -> str:
 
 def _finder(shard, device):
     """What finds neighbours on a device; shards that run side by side take the cards in turn."""
-    if device == "auto" or device.startswith("cuda"):
-        import torch  # late: the sparse product needs none
+    if device == "auto" and shutil.which("nvidia-smi"):  # else no card, and no torch to import
+        import torch
 
-        from featpurity.captions.nearest_blocks import similar_captions_by_blocks
-
-        if device == "auto" and torch.cuda.is_available():
+        if torch.cuda.is_available():
             device = f"cuda:{shard % torch.cuda.device_count()}"
-        if device != "auto":
-            return partial(similar_captions_by_blocks, device=device)
-    return similar_captions
+    if not device.startswith("cuda"):
+        return similar_captions
+    from featpurity.captions.nearest_blocks import similar_captions_by_blocks  # late: needs torch
+
+    return partial(similar_captions_by_blocks, device=device)
 
 
 def _path(folder, shard, n_shards):

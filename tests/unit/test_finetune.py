@@ -12,6 +12,7 @@ from toy_training import scalars, toy_pairs
 from two_processes import torchrun
 
 from featpurity import class_embeddings, embed_images, load_dataset, load_model
+from featpurity.data.class_names import imagenet_names
 from featpurity.data.prompts import prompt_set
 from featpurity.metrics.zeroshot import accuracy
 from featpurity.training import online
@@ -81,8 +82,8 @@ class TestCommand:
     @pytest.fixture
     def imagenet(self, tmp_path):
         """One picture of 2 x 2 pixels in each of 1,000 class folders."""
-        for i in range(1000):
-            folder = tmp_path / f"imagenet/val/n{10_000_000 + i}"
+        for i, number in enumerate(imagenet_names()):
+            folder = tmp_path / f"imagenet/val/{number}"
             folder.mkdir(parents=True)
             Image.new("RGB", (2, 2), (i % 256, i * 7 % 256, i * 31 % 256)).save(folder / "one.png")
         return ["--imagenet-root", str(tmp_path / "imagenet")]
