@@ -135,8 +135,8 @@ def silhouette_curves(one: Embedded, orders: Orders, kept) -> pd.DataFrame:
 def differences(one: Embedded, orders: Orders, n_bootstrap: int, model: str, dataset: str):
     """What the curves come to for one model and data set: (claim, model, dataset, value, draws).
 
-    The *area* is the mean difference of accuracy over all numbers of kept neurons, the *window* that
-    over the paper's; the others are read where the paper reads its figures.
+    The *area* is the mean difference of accuracy over all numbers of kept neurons, the *window*
+    that over the paper's; the others are read where the paper reads its figures.
     """
     d = one.images.shape[1]
     k = round(READ_AT * d)

@@ -21,7 +21,7 @@ MARKUP = re.compile(r"<(?!br\s*/?>|/?extra>)", re.IGNORECASE)
 
 
 class NotebookRenderer(MimetypeRenderer):
-    """A figure as JSON and as HTML without a network; a kernel's first one brings plotly's script."""
+    """A figure as JSON and as HTML without a network; a kernel's first brings plotly's script."""
 
     def __init__(self):
         self.script_is_there = False

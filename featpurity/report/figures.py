@@ -110,13 +110,13 @@ def forest(table, label, axis, caption, group=None, theirs=None):
         As in `effects_with_intervals`.
     axis : str
         Column that says what is on the horizontal axis, with its unit; a panel for each value.
-    theirs : str, optional
-        Column with values of others in the same quantity, drawn as open diamonds.
+    theirs : DataFrame, optional
+        Values of others in the same quantities, drawn as open diamonds: the columns of `label` and
+        `axis`, value, and name, what is said when one is pointed at.
     """
     shown = table.dropna(subset=["effect"])
     panels = dict(list(shown.groupby(axis, sort=False)))
-    counts = [part[label].nunique() for part in panels.values()]
-    heights = [70 + 34 * count for count in counts]
+    heights = [70 + _row_height(part[label]) * part[label].nunique() for part in panels.values()]
     gap = 60 / sum(heights) if len(heights) > 1 else 0
     figure = make_subplots(rows=len(panels), row_heights=heights, vertical_spacing=gap)
     colours = style.colours_of(shown[group]) if group else {"": BLUE}
@@ -126,22 +126,21 @@ def forest(table, label, axis, caption, group=None, theirs=None):
             _spread(figure, part.dropna(subset=["least"]), label, place)
         for name, points in part.groupby(group or (lambda _: ""), sort=False):
             _points(figure, points, label, str(name), colours[name], bool(group), place)
-        if theirs and part[theirs].notna().any():
-            mark = {"symbol": "diamond-open", "size": 10, "color": style.BLACK}
-            figure.add_scatter(
-                x=part[theirs],
-                y=part[label],
-                mode="markers",
-                name="the paper's",
-                marker=mark,
-                **place,
-            )
+        if theirs is not None and (theirs[axis] == title).any():
+            _theirs(figure, theirs[theirs[axis] == title], label, place)
         figure.add_vline(x=0, line={"color": GREY, "dash": "dash"}, **place)
         figure.update_xaxes(title=title, **place)
         order = list(dict.fromkeys(part[label]))[::-1]
         figure.update_yaxes(automargin=True, categoryorder="array", categoryarray=order, **place)
+        if _row_height(order) > 34:
+            figure.update_yaxes(tickfont={"size": 10}, **place)
     _each_once(figure)
     return style.finish(figure, caption, height=100 + sum(heights))
+
+
+def _row_height(labels):
+    """Pixels that the highest of some labels needs, in lines of a small letter."""
+    return max(34, 12 + 13 * max(str(label).count("<br>") + 1 for label in labels))
 
 
 def _points(figure, part, label, name, colour, legend, place):
@@ -175,6 +174,19 @@ def _spread(figure, part, label, place):
             hoverinfo="skip",
             **place,
         )
+
+
+def _theirs(figure, part, label, place):
+    figure.add_scatter(
+        x=part.value,
+        y=part[label],
+        mode="markers",
+        name="the paper's",
+        marker={"symbol": "diamond-open", "size": 10, "color": style.BLACK},
+        text=part["name"],
+        hovertemplate="%{y}<br>the paper's, %{text}: %{x:+.3f}<extra></extra>",
+        **place,
+    )
 
 
 def _each_once(figure):

@@ -1,4 +1,4 @@
-"""What a run leaves behind: tidy tables, a record of how they were made, and the verdict on each claim.
+"""What a run leaves behind: tidy tables, how they were made, and the verdict on each claim.
 
 Everything is written to a temporary name and renamed, so that a killed run leaves no half-written
 file.
@@ -75,7 +75,9 @@ def save_paper_accuracy(table, folder):
 
 
 def save_paper_curves(curves, folder, measure):
-    """One CSV a model and data set in the layout of the paper's experiment 2: `{dataset}_{model}_{measure}_vs_sam.csv`.
+    """One CSV a model and data set in the layout of the paper's experiment 2.
+
+    They are called `{dataset}_{model}_{measure}_vs_sam.csv`.
 
     Parameters
     ----------
@@ -140,6 +142,36 @@ def verdict(low, high, negligible=0.0):
 def load_claims():
     """The paper's claims, dicts in the order of the chapters; the file says what each key means."""
     return yaml.safe_load((files("featpurity") / "assets/claims.yaml").read_text(encoding="utf-8"))
+
+
+def read_effects(folder, chapters):
+    """The effects that some chapters wrote, as one table.
+
+    Parameters
+    ----------
+    folder : path
+        The results of a run.
+    chapters : list of str
+        Of those that claims are about each has to have run; the others have no effects.
+
+    Raises
+    ------
+    FileNotFoundError
+        When a chapter has not run yet; it says which.
+    """
+    experiments = {f"{claim['experiment']:02}" for claim in load_claims()}
+    found = []
+    for chapter in chapters:
+        if (number := chapter[:2]) in experiments:
+            path = Path(folder) / f"tables/{number}_effects.csv"
+            if not path.is_file():
+                raise FileNotFoundError(
+                    f"there is no {path}: run the chapter {chapter} first, with this results_dir"
+                )
+            found.append(pd.read_csv(path))
+    if not found:
+        raise ValueError(f"no claim is about any of the chapters {', '.join(chapters)}")
+    return pd.concat(found)
 
 
 def judge(effects):

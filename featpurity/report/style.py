@@ -28,6 +28,7 @@ COLOURS = {
     "holds": GREEN,
     "does not hold": ORANGE,
     "undecided": GREY,
+    "negligible": SKY,
 }
 STRATEGIES = {  # the name, with the paper's, the colour and the dash of a choice of neurons
     "high_purity": ("high purity (Min Sparse)", GREEN, "solid"),

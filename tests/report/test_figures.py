@@ -207,10 +207,10 @@ def test_a_forest_has_a_panel_for_each_quantity_and_the_paper_s_value_beside_our
             low=[0.0, 0.1, -4.0],
             high=[0.2, 0.3, -2.0],
             unit=["share", "share", "points"],
-            theirs=[0.4, None, None],
         )
     )
-    figure = figures.forest(table, "claim", "unit", "Forest.", theirs="theirs")
+    theirs = pd.DataFrame([dict(claim="a", unit="share", value=0.4, name="table 1")])
+    figure = figures.forest(table, "claim", "unit", "Forest.", theirs=theirs)
     titles = figure.layout.xaxis.title.text, figure.layout.xaxis2.title.text
     assert titles == ("share", "points")
     diamonds = [trace for trace in figure.data if trace.name == "the paper's"]

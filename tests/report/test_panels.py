@@ -23,7 +23,10 @@ class Pictures:
 def toys():
     pytest.importorskip("anywidget", reason="plotly's live figures need anywidget")
     generator = torch.Generator().manual_seed(0)
-    draw = lambda *shape: torch.randn(*shape, generator=generator)
+
+    def draw(*shape):
+        return torch.randn(*shape, generator=generator)
+
     clip = SimpleNamespace(d=6, image_neurons=draw(6, 9), text_neurons=draw(6, 7))
     return clip, F.normalize(draw(20, 6), dim=1), F.normalize(draw(2, 6), dim=1), Pictures()
 

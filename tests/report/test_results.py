@@ -167,3 +167,12 @@ def test_workspace_is_found_from_a_folder_below(tmp_path, monkeypatch):
     (tmp_path / "notebooks").mkdir()
     monkeypatch.chdir(tmp_path / "notebooks")
     assert files.workspace("results/demo") == tmp_path / "results/demo"
+
+
+def test_effects_are_read_of_chapters_that_ran_and_the_missing_one_is_named(tmp_path):
+    effects = pd.DataFrame([results.effect("accuracy_laclip", "a minus b", 0.1, 0.0, 0.2)])
+    files.save_table(effects, tmp_path / "tables/01_effects.csv")
+    read = results.read_effects(tmp_path, ["01_clip_vs_laclip", "04_data_quality_ladder"])
+    assert read.claim.tolist() == ["accuracy_laclip"]
+    with pytest.raises(FileNotFoundError, match="run the chapter 02_neuron_pruning first"):
+        results.read_effects(tmp_path, ["01_clip_vs_laclip", "02_neuron_pruning", "07_claims"])

@@ -1,0 +1,156 @@
+"""What the page of claims shows: verdicts, effects and what the paper published."""
+
+import textwrap
+from pathlib import Path
+
+import pandas as pd
+
+from featpurity.report import figures, published, results, tables, wording
+
+LINE = 56  # letters of a claim's statement on a line of the figure
+
+
+def answer(claims: pd.DataFrame) -> wording.Answer:
+    """How many claims hold, in one sentence."""
+    measured = claims[claims.verdict != "not measured"]
+    counts = measured.verdict.str.split(",").str[0].value_counts()
+    words = {  # for one, for several
+        "holds": ("holds", "hold"),
+        "does not hold": ("does not hold", "do not hold"),
+        "undecided": ("is left undecided", "are left undecided"),
+    }
+    parts = [
+        f"{counts[key]} {said[counts[key] > 1]}" for key, said in words.items() if key in counts
+    ]
+    small = measured.verdict.str.endswith("negligible").sum()
+    tail = f"; {small} of the effects are negligible in size" if small else ""
+    return wording.Answer(
+        f"of {len(measured)} effects that {measured.claim.nunique()} claims are about, "
+        f"{wording.listed(parts)}{tail}"
+    )
+
+
+def forest(claims: pd.DataFrame):
+    """All effects, by unit, with their verdicts and the paper's values in the same unit."""
+    measured = claims.dropna(subset=["effect"])
+    row = [
+        _wrapped(f"{one.experiment}: {one.statement} ({one.comparison})")
+        for one in measured.itertuples()
+    ]
+    measured = measured.assign(row=row, light=measured.verdict.map(_light))
+    of_claim = {one["id"]: one.get("published_effects") or {} for one in results.load_claims()}
+    theirs = [
+        dict(row=one.row, unit=one.unit, value=value, name=str(name))
+        for one in measured.itertuples()
+        for name, value in of_claim[one.claim].items()
+    ]
+    columns = ["row", "unit", "value", "name"]
+    caption = (
+        "The effect of each claim with its 95 % interval, positive when the claim is true; the "
+        "number before a claim is its chapter. A claim holds where its interval lies right of 0, "
+        "does not hold where it lies left of 0, and is undecided where it contains 0; negligible "
+        "means smaller than the claim's bound. Open diamonds are the paper's own values, for its "
+        "models and data."
+    )
+    return figures.forest(
+        measured,
+        "row",
+        "unit",
+        caption,
+        group="light",
+        theirs=pd.DataFrame(theirs, columns=columns),
+    )
+
+
+def verdicts_table(claims: pd.DataFrame) -> tables.Table:
+    """A row a claim and comparison, with the verdict and what the paper published."""
+    shown = claims.assign(interval=claims.apply(_interval, axis=1))
+    headings = {"experiment": "chapter", "statement": "claim", "comparison": "what is compared"}
+    headings |= {"verdict": "verdict", "interval": "effect (95 % interval)", "unit": "unit"}
+    headings |= {"published": "published by the paper, not measured here"}
+    return tables.show(shown, headings, cards=True)
+
+
+def rules_table() -> tables.Table:
+    """What each claim measures, over what its interval runs, and what is negligible."""
+    said = pd.DataFrame(results.load_claims())
+    bound = [f"{row.negligible:g}: {row.negligible_because}" for row in said.itertuples()]
+    headings = {"experiment": "chapter", "statement": "claim", "effect": "effect"}
+    headings |= {"interval": "interval", "bound": "negligible below"}
+    return tables.show(said.assign(bound=bound), headings, cards=True)
+
+
+def of_all_runs(folder: Path) -> tables.Table:
+    """The verdicts of every run whose results lie in a folder, a column a run."""
+    columns = {}
+    for file in sorted(Path(folder).glob("*/tables/claims.csv")):
+        claims = pd.read_csv(file)
+        by_claim = claims.groupby("statement", sort=False).verdict
+        columns[file.parts[-3]] = by_claim.agg(lambda said: "; ".join(dict.fromkeys(said)))
+    frame = pd.DataFrame(columns).fillna("not measured")
+    order = [claim["statement"] for claim in results.load_claims()]
+    frame = frame.reindex([statement for statement in order if statement in frame.index])
+    return tables.show(frame.rename_axis("claim").reset_index())
+
+
+def published_accuracy() -> tables.Table:
+    """The paper's zero-shot accuracy, in percent."""
+    return _by_model("accuracy", 1)
+
+
+def published_silhouette() -> tables.Table:
+    """The paper's cosine silhouette."""
+    return _by_model("silhouette", 3)
+
+
+def published_orders() -> tables.Table:
+    """How often one of the paper's pruning curves lies above another."""
+    found = published.published_orders()
+    headings = {"measure": "measure", "data_sets": "data sets", "compared": "first against second"}
+    headings |= {"above": "first above", "within": "within the reading error"}
+    headings |= {"below": "first below", "points": "points"}
+    return tables.show(found, headings)
+
+
+def published_gaps() -> tables.Table:
+    """High minus low purity in the paper's accuracy, mean over its numbers of neurons."""
+    curves = published.published_curves()
+    wide = curves[curves.measure == "accuracy"].pivot(
+        index=["dataset", "kept"], columns="strategy", values="value"
+    )
+    gaps = (wide.high_purity - wide.low_purity).groupby("dataset").mean().sort_values()
+    shown = gaps.rename("gap").reset_index()
+    headings = {"dataset": "data set", "gap": "high minus low purity (share of images)"}
+    return tables.show(shown, headings, digits="+.4f")
+
+
+def published_misalignment() -> tables.Table:
+    """The paper's models fine-tuned on random swaps, means over its data sets."""
+    third = published.load_published()["experiment_3"]
+    shown = pd.DataFrame({"ratio": third["ratio"]})
+    shown["cos"] = third["average_abs_cos"]["value"]
+    shown["accuracy"] = pd.DataFrame(third["accuracy"]).mean(axis=1)
+    shown["silhouette"] = pd.DataFrame(third["silhouette"]).mean(axis=1)
+    headings = {"ratio": "ratio", "cos": "average |cos|, text tower", "accuracy": "accuracy (%)"}
+    digits = {"ratio": 1, "cos": 3, "accuracy": 1, "silhouette": 3}
+    return tables.show(shown, headings | {"silhouette": "silhouette"}, digits)
+
+
+def _by_model(measure, digits):
+    first = published.load_published()["experiment_1"]
+    frame = pd.DataFrame(first[measure], index=first["datasets"]).T
+    return tables.show(frame.rename_axis("model").reset_index(), digits=digits)
+
+
+def _interval(row):
+    if pd.isna(row.effect):
+        return ""
+    return f"{row.effect:+.3f} ({row.low:+.3f} to {row.high:+.3f})"
+
+
+def _light(verdict):
+    return "negligible" if str(verdict).endswith("negligible") else str(verdict)
+
+
+def _wrapped(text):
+    return "<br>".join(textwrap.wrap(text, LINE))

@@ -1,0 +1,67 @@
+"""What chapters say: sentences from effects, verdicts beside the paper's values."""
+
+import pandas as pd
+
+from featpurity.report import results, wording
+from featpurity.report.chapters import claims, clip_vs_laclip, misalignment, pruning
+
+
+def effects(*rows):
+    columns = ["claim", "comparison", "effect", "low", "high", "dataset"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def test_an_answer_says_what_is_better_by_how_much():
+    found = effects(
+        ("accuracy_laclip", "LaCLIP minus CLIP", 0.124, 0.121, 0.128, "mean"),
+        ("silhouette_laclip", "LaCLIP minus CLIP", -0.05, -0.06, -0.04, "mean"),
+        ("purity_laclip_image", "CLIP minus LaCLIP", 0.002, -0.002, 0.006, "mean"),
+    )
+    said = clip_vs_laclip.answer(found)
+    assert "classifies better (+12.4 points of accuracy, 95 % interval +12.1 to +12.8)" in said
+    assert "separates the classes worse (-0.050 of silhouette, -0.060 to -0.040)" in said
+    assert "neither clearly purer nor less pure (-0.002 of average |cos|, -0.006 to +0.002)" in said
+
+
+def test_the_answer_on_pruning_names_the_ends_of_the_spread():
+    found = effects(
+        ("pruning_area", "CLIP", -0.14, -0.15, -0.13, "shape"),
+        ("pruning_area", "CLIP", 0.11, 0.10, 0.12, "background"),
+        ("pruning_area", "CLIP", -0.015, -0.02, -0.01, "mean"),
+    )
+    assert "from -14.0 (shape) to +11.0 (background)" in pruning.answer(found)
+    drawn = pruning.differences(found)
+    assert [trace.x for trace in drawn.data if trace.name == "range over the data sets"] == [
+        (-0.14, 0.11)
+    ]
+
+
+def test_the_answer_on_misalignment_undoes_the_signs_of_the_claims():
+    found = effects(
+        ("misalignment_image", "random swaps", 0.1, 0.09, 0.11, "mean"),
+        ("misalignment_accuracy", "random swaps", 0.08, 0.07, 0.09, "mean"),
+    )
+    said = misalignment.answer(found)
+    assert "+0.100 of average |cos|" in said and "-8.0 points of accuracy, -9.0 to -7.0" in said
+
+
+def test_an_answer_is_text_and_never_markup():
+    assert "<img" not in wording.Answer('<img src=x onerror="alert(1)">')._repr_html_()
+
+
+def test_claims_are_counted_and_drawn_beside_the_paper_s_values(tmp_path):
+    found = effects(
+        ("accuracy_laclip", "LaCLIP minus CLIP", 0.124, 0.121, 0.128, "mean"),
+        ("purity_laclip_text", "CLIP minus LaCLIP", 0.001, -0.001, 0.003, "mean"),
+    )
+    judged = results.judge(found)
+    said = claims.answer(judged)
+    assert "of 2 effects that 2 claims are about, 1 holds and 1 is left undecided" in said
+    figure = claims.forest(judged)
+    paper = next(trace for trace in figure.data if trace.name == "the paper's")
+    assert sorted(paper.x) == [0.011, 0.011, 0.073]
+    for run in ("demo", "photos"):
+        (tmp_path / run / "tables").mkdir(parents=True)
+        judged.to_csv(tmp_path / run / "tables/claims.csv", index=False)
+    both = claims.of_all_runs(tmp_path).frame
+    assert list(both) == ["claim", "demo", "photos"] and both.demo[0] == "holds"
