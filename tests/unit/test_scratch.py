@@ -164,7 +164,7 @@ def test_the_profile_of_seeds_names_what_is_trained_for_it():
     (line,) = (line for line in profile.read_text().splitlines() if "featpurity pretrain" in line)
     seeds, out = line.split("--seeds ")[1].split(" --out ")
     for folder in ("clip", "laclip"):
-        names = [f"{out}/scenes_{folder}_seed{seed}" for seed in seeds.split()]
+        names = [f"local-dir:{out}/scenes_{folder}_seed{seed}" for seed in seeds.split()]
         assert getattr(load(profile), f"{folder}_models") == names and len(names) >= 5
 
 
