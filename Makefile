@@ -2,13 +2,16 @@
 PROFILE ?= demo
 DATA_ROOT ?=
 CAPTIONS ?=
+ARGS ?=
 PYTHON ?= python3
+# Recipes read these as they were typed, from the environment, so that no value is ever part of a command.
+override PROFILE := $(value PROFILE)
+override DATA_ROOT := $(value DATA_ROOT)
+override CAPTIONS := $(value CAPTIONS)
+export PROFILE DATA_ROOT CAPTIONS
 VENV := .venv
 READY := $(VENV)/ready
 BIN := $(VENV)/bin
-SETTINGS := profile=$(PROFILE) $(if $(DATA_ROOT),data_root=$(DATA_ROOT))
-# One run at a time of each profile, held by a lock that ends with its owner, which Snakemake's own does not.
-LOCK := $(if $(shell command -v flock),flock --nonblock --conflict-exit-code 75 results/.$(basename $(notdir $(PROFILE))).lock)
 BROWSER := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 
 .DEFAULT_GOAL := help
@@ -18,13 +21,10 @@ help:  ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 12
 
 book: $(READY)  ## run a profile's notebooks and build its book: PROFILE=demo (default), photos, paper or a file
-	@mkdir -p results
-	@$(LOCK) $(BIN)/snakemake $(if $(LOCK),--nolock) --config $(SETTINGS) || { code=$$?; \
-	  test $$code -ne 75 || echo "Another run of $(PROFILE) is at work here: let it end first." >&2; exit $$code; }
-	@$(BIN)/featpurity page $(PROFILE)
+	@$(BIN)/python workflow/book.py "$$PROFILE" "$$DATA_ROOT" $(ARGS)
 
 plan: $(READY)  ## what `make book` would download and compute, and what is missing
-	@$(BIN)/snakemake --nolock --dry-run --quiet rules reason host --config $(SETTINGS)
+	@$(BIN)/python workflow/book.py "$$PROFILE" "$$DATA_ROOT" --dry-run --quiet rules host
 
 lint: $(READY)  ## layout and habits of the code, in seconds: ruff and import-linter
 	$(BIN)/ruff check .
@@ -37,15 +37,16 @@ test: lint browser  ## lint, the fast tests, then those that run notebooks, buil
 	@$(MAKE) --no-print-directory fetch-test
 
 bench: $(READY)  ## our code against the plain way, side by side (9 GB of memory): CAPTIONS=FILE for real captions
-	@for script in embeddings silhouette_and_pruning sweep "captions $(CAPTIONS)"; do set -- $$script; \
-	  echo "== $$1"; $(BIN)/python benchmarks/$$1.py $$2 || exit 1; done
+	@for script in embeddings silhouette_and_pruning sweep; do \
+	  echo "== $$script"; $(BIN)/python benchmarks/$$script.py || exit 1; done
+	@echo "== captions"; $(BIN)/python benchmarks/captions.py $${CAPTIONS:+"$$CAPTIONS"}
 
 pretrain: $(READY)  ## train the bundled small models again, from scratch (hours on two cores)
 	$(BIN)/python -m featpurity pretrain
 
-lab: $(READY)  ## open the notebooks in JupyterLab
+lab: $(READY)  ## open the notebooks in JupyterLab: ARGS='--no-browser --port 8899' for its own options
 	$(BIN)/pip install --quiet -e '.[lab]'
-	$(BIN)/jupyter lab notebooks
+	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS) notebooks
 
 clean:  ## remove results and stored features; the virtual environment and downloads stay
 	rm -rf results store .snakemake

@@ -1,96 +1,140 @@
-"""The command line: `featpurity plan PROFILE`, `featpurity check PROFILE`, `featpurity swap IN.txt
---ratio 0.3`.
-"""
+"""The command line: `featpurity COMMAND`, and `featpurity COMMAND --help` for each."""
 
 import argparse
+import os
 import sys
+from importlib import import_module
+from inspect import signature
 from pathlib import Path
 
-import yaml
+from featpurity import __version__, profile
+from featpurity.files import workspace
 
-from featpurity import profile
+ROOT_FILE = "_toc.yml"  # what a checkout has and an installed package has not
 
 
-def main(arguments=None):
-    """Run one command and return its exit status; an error of the input becomes one line on stderr
-    and status 2.
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command and return its exit status.
+
+    An error of the input becomes one line on stderr and status 2.
     """
+    arguments = sys.argv[1:] if arguments is None else arguments
     parser = argparse.ArgumentParser(
         prog="featpurity", description="Measure the feature purity of CLIP-style models."
     )
-    commands = parser.add_subparsers(dest="command", required=True)
-    for command, (act, about) in PROFILE_COMMANDS.items():
-        one = commands.add_parser(command, help=about, description=about)
-        one.add_argument(
-            "profile", nargs="?", default="demo", help="a name in profiles/ or a .yaml file"
-        )
-        one.add_argument(
-            "settings", nargs="*", metavar="KEY=VALUE", help="settings that win over the file's"
-        )
-        one.set_defaults(act=act)
-    about = "write captions again with a share of them swapped, and the list of swapped pairs"
-    swap = commands.add_parser("swap", help=about, description=about)
-    swap.add_argument(
-        "captions", help="text file with one caption a line, or a CSV with a column caption"
-    )
-    swap.add_argument("--ratio", type=float, nargs="+", required=True, help="shares in [0, 1]")
-    swap.add_argument("--kind", choices=["similarity", "random"], default="similarity")
-    swap.add_argument("--seed", type=int, default=42)
-    swap.add_argument(
-        "--top-k", type=int, default=10, help="most similar captions to choose from (default 10)"
-    )
-    swap.add_argument("--out-dir", help="folder to write to (default: beside the captions)")
-    swap.set_defaults(act=_swap)
-    chosen = parser.parse_args(arguments)
+    parser.add_argument("--version", action="version", version=f"featpurity {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    wanted = next((word for word in arguments if word in COMMANDS), None)
+    for name, (about, home) in COMMANDS.items():
+        one = commands.add_parser(name, help=about, description=about)
+        if name == wanted:  # the others stay unread: --help answers at once
+            add_arguments, run = home if isinstance(home, tuple) else _commands_of(home)
+            add_arguments(one)
+            one.set_defaults(run=run)
+    options = parser.parse_args(arguments)
     try:
-        print(chosen.act(chosen))
+        print(options.run(options))
     except (ValueError, OSError) as error:
         print(f"featpurity: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("featpurity: stopped; run it again to go on", file=sys.stderr)
+        return 130
     return 0
 
 
-def _profile(chosen):
-    settings = {}
-    for setting in chosen.settings:
-        key, equals, value = setting.partition("=")
-        if not equals:
-            raise ValueError(f"settings are KEY=VALUE, got {setting!r}")
-        settings[key] = yaml.safe_load(value)
-    return profile.load(chosen.profile, settings)
+def _commands_of(module):
+    module = import_module(f"featpurity.{module}")
+    return module.add_arguments, module.run
 
 
-def _check(chosen):
-    from featpurity.plan import check  # late: brings the catalogue of data sets
-
-    chosen = _profile(chosen)
-    check(chosen)
-    return f"profile {chosen.name} can run"
+def _profile_arguments(parser):
+    add = parser.add_argument
+    add("profile", nargs="?", default="demo", help="a name in profiles/ or a .yaml file")
+    add("settings", nargs="*", metavar="KEY=VALUE", help="settings that win over the file's")
 
 
-def _plan(chosen):
+def _embed_arguments(parser):
+    _profile_arguments(parser)
+    parser.add_argument("--models", nargs="+", help="some of the profile's models (default: all)")
+
+
+def _load(options):
+    """The profile that the options name; from here on paths are relative to the project's root."""
+    name, settings = options.profile, options.settings
+    if "=" in name and not Path(name).is_file():  # only settings were given
+        name, settings = "demo", [name, *settings]
+    if Path(name).suffix in {".yaml", ".yml"}:
+        name = Path(name).expanduser().resolve()
+    root = workspace(".")
+    if not (root / ROOT_FILE).is_file() and not isinstance(name, Path):
+        raise FileNotFoundError(
+            f"{Path.cwd()} lies in no checkout of featpurity, whose profiles, notebooks and "
+            "workflow this command needs: go into one, or name a .yaml file"
+        )
+    os.chdir(root)
+    return profile.load(name, dict(map(profile.setting, settings)))
+
+
+def _check(options):
+    from featpurity.check import check  # late: brings the catalogue of data sets
+
+    chosen = _load(options)
+    remarks = check(chosen)
+    return f"profile {chosen.name} can run" + "".join(f"; {remark}" for remark in remarks)
+
+
+def _plan(options):
     from featpurity.plan import plan  # late: brings the catalogue of data sets
 
-    return "\n".join(plan(_profile(chosen)))
+    return "\n".join(plan(_load(options)))
 
 
-def _page(chosen):
-    page = Path(_profile(chosen).results_dir, "book", "_build", "html", "index.html").resolve()
+def _page(options):
+    page = Path(_load(options).results_dir, "book", "_build", "html", "index.html").resolve()
     if not page.is_file():
         raise FileNotFoundError(f"{page} has not been built")
     return f"The book's first page: {page}"
 
 
-def _swap(chosen):
-    from featpurity.captions.swap import run  # late: brings pandas
+def _embed(options):
+    from featpurity.check import check  # late: brings the catalogue of data sets
+    from featpurity.features.precompute import open_all  # late: brings torch
 
-    return run(chosen)
+    chosen = _load(options)
+    check(chosen)
+    models = options.models or chosen.models
+    if strangers := sorted(set(models) - set(chosen.models)):
+        raise ValueError(
+            f"profile {chosen.name} names no {', '.join(strangers)}; its models: "
+            f"{', '.join(chosen.models)}"
+        )
+    known = signature(open_all).parameters.keys() - {"models", "datasets", "pairs"}
+    settings = {key: value for key, value in chosen.parameters().items() if key in known}
+    for first in range(0, len(models), chosen.models_per_job):
+        together = models[first : first + chosen.models_per_job]
+        open_all(together, chosen.datasets, **settings).embed_datasets()
+    if profile.MISALIGNMENT in chosen.chapters and chosen.finetune_model in models:
+        pairs = open_all([chosen.finetune_model], [], chosen.pairs, **settings)
+        pairs.embed_pairs(chosen.n_views if chosen.augmented else None)
+    return f"stored in {Path(chosen.store_dir).resolve()}"
 
 
-PROFILE_COMMANDS = {
-    "check": (_check, "say whether a profile can run"),
-    "plan": (_plan, "list what a profile would download and compute, and what is missing"),
-    "page": (_page, "print the first page of a profile's book"),
+COMMANDS = {  # what it does; how its options are read and it is run, or the module that says so
+    "check": ("say whether a profile can run", (_profile_arguments, _check)),
+    "plan": (
+        "list what a profile would download and compute, and what is missing",
+        (_profile_arguments, _plan),
+    ),
+    "page": ("print the first page of a profile's book", (_profile_arguments, _page)),
+    "embed": (
+        "fill the store of a profile (on 4 cards: torchrun --nproc_per_node=4 -m featpurity embed)",
+        (_embed_arguments, _embed),
+    ),
+    "swap": (
+        "write captions again with a share of them swapped, and the list of swapped pairs",
+        "captions.swap",
+    ),
 }
 if __name__ == "__main__":
     sys.exit(main())

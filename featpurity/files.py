@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+WRITTEN = "FEATPURITY_WRITTEN"  # environment: a file that is told each path that is written
+
 
 def workspace(path: str | Path) -> Path:
     """A path relative to the project's root (the nearest folder above that holds `_toc.yml`), else
@@ -100,9 +102,17 @@ def writing(path: str | Path) -> Iterator[BinaryIO]:
                 yield file
                 file.flush()
                 os.replace(file.name, path)
+                _tell(path)
             except BaseException:
                 Path(file.name).unlink(missing_ok=True)
                 raise
+
+
+def _tell(path):
+    """Whoever started this process may want to know what it writes: one line a file."""
+    if listed := os.environ.get(WRITTEN):
+        with open(listed, "a", encoding="utf-8") as lines:
+            lines.write(f"{path.absolute()}\n")
 
 
 def _draft(path):

@@ -7,27 +7,36 @@ said here, before a model is read or a picture opened.
 
 import difflib
 import math
+import re
 import types
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import InitVar, asdict, dataclass, field, fields
 from pathlib import Path
-from typing import get_args, get_origin
+from typing import Any, get_args, get_origin
 
 import yaml
 
 SCENES = ["shape", "colour", "background", "texture", "size", "position"]
-EXPERIMENTS = ["01_clip_vs_laclip", "02_neuron_pruning", "03_misalignment"]
-LADDER, FILTER, ONLINE = "04_data_quality_ladder", "05_caption_filter", "06_online_and_cached"
-CLAIMS, THEORY = "07_claims", "09_theory"
-JUDGED = [*EXPERIMENTS, FILTER, THEORY]  # what the claims are about
-PAIRED = [EXPERIMENTS[2], FILTER, ONLINE]  # train on image-caption pairs
-SEVERAL = {
-    "seeds": [EXPERIMENTS[2], FILTER, ONLINE],
-    "ratios": [EXPERIMENTS[2], ONLINE],
+COMPARISON = "01_clip_vs_laclip"
+PRUNING = "02_neuron_pruning"
+MISALIGNMENT = "03_misalignment"
+LADDER = "04_data_quality_ladder"
+FILTER = "05_caption_filter"
+ONLINE = "06_online_and_cached"
+CLAIMS = "07_claims"
+THEORY = "09_theory"
+CHAPTERS = [COMPARISON, PRUNING, MISALIGNMENT, LADDER, FILTER, ONLINE, THEORY, CLAIMS]
+COMPARING = [COMPARISON, PRUNING]  # read clip_models and laclip_models
+PAIRED = [MISALIGNMENT, FILTER, ONLINE]  # train on image-caption pairs
+JUDGED = [COMPARISON, PRUNING, MISALIGNMENT, FILTER, THEORY]  # what the claims are about
+SEVERAL = {  # for intervals and slopes
+    "seeds": PAIRED,
+    "ratios": [MISALIGNMENT, ONLINE],
     "spurious_features": [THEORY],
     "simulation_seeds": [THEORY],
-}  # for intervals and slopes
+}
 CHOICES = {
-    "chapters": [*EXPERIMENTS, LADDER, FILTER, ONLINE, THEORY, CLAIMS],
+    "chapters": CHAPTERS,
     "preprocess": ["native", "paper", "paper-bicubic"],
     "precision": ["fp32", "bf16", "fp16"],
     "class_names": ["words", "raw"],
@@ -36,6 +45,22 @@ CHOICES = {
     "kinds": ["similarity", "random"],
 }
 LISTED = ["class_names", "prompts"]  # may also name a file, see featpurity.data.class_names
+LOWEST = {
+    "n_pairs": 2,
+    "epochs": 1,
+    "batch_size": 2,
+    "n_random_orders": 2,
+    "online_pairs": 16,
+    "n_views": 1,
+    "n_bootstrap": 2,
+    "workers": 0,
+    "caption_shards": 1,
+    "embed_batch_size": 1,
+    "models_per_job": 1,
+}
+MAY_BE_EMPTY = ["clip_models", "laclip_models", "ladder_models", "rewrites"]
+FOLDERS = ["data_root", "results_dir", "store_dir"]
+LIVE = "results/live"  # where notebooks write that nobody runs for a profile
 
 
 @dataclass(frozen=True)
@@ -49,44 +74,32 @@ class Profile:
         data sets exist is asked of `featpurity.plan`.
     """
 
-    name: str = "demo"
-    chapters: list[str] = field(default_factory=lambda: [*EXPERIMENTS, CLAIMS])
+    name: str = "live"
+    chapters: list[str] = field(default_factory=lambda: [*COMPARING, MISALIGNMENT, CLAIMS])
     clip_models: list[str] = field(default_factory=lambda: ["scenes_clip"])
     laclip_models: list[str] = field(default_factory=lambda: ["scenes_laclip"])
-    datasets: list[str] = field(
-        default_factory=lambda: [f"scenes_{attribute}" for attribute in SCENES]
-    )
+    datasets: list[str] = field(default_factory=lambda: [f"scenes_{name}" for name in SCENES])
+    # Names of models and data sets as the book shows them, in place of the end of their paths.
+    labels: dict[str, str] = field(default_factory=dict)
     data_root: str | None = None  # folder of data sets; none is needed for generated pictures
-    class_names: str = (
-        "words"  # "raw": labels as the data sets spell them, as in the paper's experiment 2
-    )
+    class_names: str = "words"  # "raw": as data sets spell them, as in the paper's experiment 2
     unreadable: str = "raise"  # "skip": leave unreadable images out and count them
     prompts: str = "scenes"  # prompt set, see featpurity.data.prompts
     preprocess: str = "native"  # "paper": as the paper's scripts did
     pairs: str = "scenes"  # image-caption pairs of experiment 3: a name, or a CSV of image,caption
-    rewrites: list[str] = field(
-        default_factory=list
-    )  # text files of rewritten captions, one line a pair of the CSV
+    # Text files of rewritten captions, one line a pair of the CSV.
+    rewrites: list[str] = field(default_factory=list)
     n_pairs: int = 8000
     finetune_model: str = "scenes_laclip"
-    filter_model: str = (
-        "scenes_clip"  # the first model of the caption filter, trained on raw captions
-    )
-    # of the captioner of the filter: shares of facts taken for their spurious partner; the first is
-    # trained with
+    filter_model: str = "scenes_clip"  # of the caption filter, trained on raw captions
+    # Of the captioner of the filter: shares of facts taken for their spurious partner; the first is
+    # trained with.
     mistaken: list[float] = field(default_factory=lambda: [0.2, 0.0])
-    online_pairs: int = (
-        2000  # pairs of the chapter that trains online as well, the towers at work at every step
-    )
-    n_views: int = (
-        4  # stored crops of each picture, for cached training there and where `augmented`
-    )
-    augmented: bool = (
-        False  # experiment 3 trains on crops, as the paper's does, not on the pictures as they are
-    )
-    ladder_models: list[str] = field(
-        default_factory=list
-    )  # models that differ in the quality of their data
+    online_pairs: int = 2000  # pairs of the chapter that runs the towers at every step
+    n_views: int = 4  # stored crops of each picture, for cached training there and if `augmented`
+    augmented: bool = False  # experiment 3 trains on crops, as the paper's does
+    # Models that differ in the quality of their data.
+    ladder_models: list[str] = field(default_factory=list)
     ratios: list[float] = field(default_factory=lambda: [0.0, 0.1, 0.3, 0.5, 0.8])
     kinds: list[str] = field(default_factory=lambda: ["similarity", "random"])
     caption_shards: int = 1  # jobs that find the nearest captions; more for millions of pairs
@@ -99,9 +112,7 @@ class Profile:
     learning_rate: float = 1.0e-3
     weight_decay: float = 0.5
     n_random_orders: int = 32
-    kept: list[int] | None = (
-        None  # numbers of neurons for the silhouette; none: a grid from the model's d
-    )
+    kept: list[int] | None = None  # numbers of neurons for the silhouette; none: a grid up to d
     n_bootstrap: int = 500
     device: str = "auto"
     precision: str = "fp32"
@@ -109,28 +120,33 @@ class Profile:
     embed_batch_size: int = 256  # images a step of the towers
     models_per_job: int = 1  # models that share one decoding of the pictures, and with it one card
     workers: int = 0
-    results_dir: str = "results/demo"
+    results_dir: str = LIVE
     store_dir: str = "store"
+    file: InitVar[str | None] = None  # where these settings were read
 
-    def __post_init__(self):
+    def __post_init__(self, file):
+        object.__setattr__(self, "file", file)
         for one in fields(self):
-            object.__setattr__(self, one.name, _typed(one.name, getattr(self, one.name), one.type))
+            value = _typed(one.name, getattr(self, one.name), one.type)
+            if one.name in FOLDERS and value is not None:
+                value = str(Path(value).expanduser())
+            object.__setattr__(self, one.name, value)
         _check_values(self)
 
     @property
-    def models(self):
+    def models(self) -> list[str]:
         """Every model that the profile's chapters ask for, once."""
         return list(
             dict.fromkeys(model for chapter in self.chapters for model in self.models_of(chapter))
         )
 
-    def models_of(self, chapter):
+    def models_of(self, chapter: str) -> list[str]:
         """The models whose embeddings a chapter reads."""
         compared = [*self.clip_models, *self.laclip_models]
         return {
-            EXPERIMENTS[0]: compared,
-            EXPERIMENTS[1]: compared,
-            EXPERIMENTS[2]: [self.finetune_model],
+            COMPARISON: compared,
+            PRUNING: compared,
+            MISALIGNMENT: [self.finetune_model],
             LADDER: self.ladder_models,
             FILTER: [self.filter_model],
             ONLINE: [self.finetune_model],
@@ -138,12 +154,28 @@ class Profile:
             CLAIMS: [],
         }[chapter]
 
-    def parameters(self):
+    def parameters(self) -> dict[str, Any]:
         """All settings as plain values, ready for YAML."""
         return asdict(self)
 
 
-def load(profile="demo", overrides=None, folder="profiles"):
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML in which a key that stands twice is an error: its first value would be lost."""
+
+    def construct_mapping(self, node, deep=False):
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for i, key in enumerate(keys):
+            if key in keys[:i]:
+                line = node.value[i][0].start_mark.line + 1
+                raise yaml.YAMLError(f"line {line}: the key {key!r} stands there a second time")
+        return super().construct_mapping(node, deep)
+
+
+def load(
+    profile: str | Path = "demo",
+    overrides: Mapping[str, Any] | None = None,
+    folder: str | Path = "profiles",
+) -> Profile:
     """Read a profile by name (`profiles/NAME.yaml`) or by path, and check it.
 
     Parameters
@@ -152,29 +184,26 @@ def load(profile="demo", overrides=None, folder="profiles"):
         A name in `folder`, or a path that ends in `.yaml`.
     overrides : dict, optional
         Settings that win over the file's, as from `DATA_ROOT=...`.
+    folder : str or Path
 
     Returns
     -------
     profile : Profile
         `name` follows from the file, and unless said otherwise the results go to `results/NAME`.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is no such profile.
+    ValueError
+        For a file that is no YAML, an unknown or repeated key, or a value that cannot be right.
     """
-    path = Path(profile)
+    path = Path(profile).expanduser()
     path = path if path.suffix in {".yaml", ".yml"} else Path(folder) / f"{profile}.yaml"
-    if not path.is_file():
-        known = sorted(file.stem for file in Path(folder).glob("*.yaml"))
-        raise FileNotFoundError(
-            f"no profile {str(profile)!r}: there is no file {path}. Known: {', '.join(known)}"
-        )
-    try:
-        settings = yaml.safe_load(path.read_text()) or {}
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not valid YAML: {error}") from None
-    if not isinstance(settings, dict):
-        raise ValueError(f"{path} must hold `key: value` lines, not a {type(settings).__name__}")
     settings = {
         "name": path.stem,
         "results_dir": f"results/{path.stem}",
-        **settings,
+        **_read(path, profile),
         **(overrides or {}),
     }
     known = [one.name for one in fields(Profile)]
@@ -184,9 +213,48 @@ def load(profile="demo", overrides=None, folder="profiles"):
                 f"{path}: unknown key {key!r}{_hint(key, known)}. Known: {', '.join(known)}"
             )
     try:
-        return Profile(**settings)
+        return Profile(**settings, file=str(path.resolve()))
     except (ValueError, FileNotFoundError) as error:
         raise type(error)(f"{path}: {error}") from None
+
+
+def setting(text: str) -> tuple[str, Any]:
+    """`KEY=VALUE` of a command line as key and value: text where the setting is a text, else YAML.
+
+    Raises
+    ------
+    ValueError
+        Without `=`, or for a value that is no YAML.
+    """
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError(f"settings are KEY=VALUE, got {text!r}")
+    kinds = {one.name: one.type for one in fields(Profile)}
+    if kinds.get(key) is str or (kinds.get(key) == str | None and value not in {"", "null"}):
+        return key, value
+    try:
+        return key, yaml.load(value, _UniqueKeys)
+    except yaml.YAMLError:
+        raise ValueError(f"{key}: {value!r} is not valid YAML") from None
+
+
+def _read(path, profile):
+    """The settings that a profile's file holds."""
+    if not path.is_file():
+        known = sorted(file.stem for file in path.parent.glob("*.yaml"))
+        raise FileNotFoundError(
+            f"no profile {str(profile)!r}: there is no file {path}. "
+            f"Known: {', '.join(known) or 'none'}"
+        )
+    try:
+        settings = yaml.load(path.read_text(encoding="utf-8-sig"), _UniqueKeys)
+    except UnicodeDecodeError:
+        raise ValueError(f"{path}: expected text in UTF-8, it is in another encoding") from None
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(settings or {}, dict):
+        raise ValueError(f"{path} must hold `key: value` lines, not a {type(settings).__name__}")
+    return settings or {}
 
 
 def _hint(name, known):
@@ -204,43 +272,65 @@ def _typed(key, value, kind):
         if not isinstance(value, (list, tuple)):
             raise ValueError(f"{key} must be a list, got {value!r}")
         return [_typed(f"{key}[{i}]", item, get_args(kind)[0]) for i, item in enumerate(value)]
+    if get_origin(kind) is dict:
+        if not isinstance(value, dict):
+            raise ValueError(f"{key} must be `name: value` lines, got {value!r}")
+        named, held = get_args(kind)
+        return {
+            _typed(f"a key of {key}", name, named): _typed(f"{key}[{name!r}]", item, held)
+            for name, item in value.items()
+        }
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if not isinstance(value, kind) or (
-        isinstance(value, bool) and kind is not bool
-    ):  # in Python True is an int
-        advice = (
-            " (YAML reads 1e-3 as text: write 1.0e-3)"
-            if kind is float and isinstance(value, str)
-            else ""
-        )
+    if (
+        not isinstance(value, kind) or isinstance(value, bool) and kind is not bool
+    ):  # True is an int
+        advice = _advice(kind, value)
         raise ValueError(f"{key} must be of type {kind.__name__}, got {value!r}{advice}")
     return value
 
 
+def _advice(kind, value):
+    """What YAML reads otherwise than its writer meant."""
+    if kind is float and isinstance(value, str):
+        return " (YAML reads 1e-3 as text: write 1.0e-3)"
+    if kind is str and isinstance(value, (int, float)):
+        return " (YAML reads it as a number or a yes: write it in quotes)"
+    if kind is int and isinstance(value, str):
+        return " (write a number without quotes)"
+    return ""
+
+
 def _check_values(profile):
     """Ranges, choices, duplicates, lengths, and the folder of the data."""
-    for key in [
-        "chapters",
-        "clip_models",
-        "laclip_models",
-        "datasets",
-        "ratios",
-        "mistaken",
-        "kinds",
-        "seeds",
-        "spurious_features",
-        "simulation_seeds",
-        "kept",
-    ]:
-        values = getattr(profile, key)
-        if values is not None and (not values or len(set(values)) < len(values)):
-            raise ValueError(f"{key} must hold at least one value and none twice, got {values}")
-    if len(profile.clip_models) != len(profile.laclip_models):
+    _check_lists(profile)
+    _check_choices(profile)
+    _check_chapters(profile)
+    _check_numbers(profile)
+    if profile.data_root is not None and not Path(profile.data_root).is_dir():
+        raise FileNotFoundError(f"data_root: there is no folder {profile.data_root}")
+
+
+def _check_lists(profile):
+    for one in fields(profile):
+        values = getattr(profile, one.name)
+        if not isinstance(values, list):
+            continue
+        if len(set(values)) < len(values) or not values and one.name not in MAY_BE_EMPTY:
+            raise ValueError(
+                f"{one.name} must hold at least one value and none twice, got {values}"
+            )
+    clip, laclip = profile.clip_models, profile.laclip_models
+    if set(COMPARING) & set(profile.chapters) and not clip + laclip:
+        raise ValueError("clip_models and laclip_models are both empty: name one model at least")
+    if clip and laclip and len(clip) != len(laclip):
         raise ValueError(
-            "clip_models and laclip_models are compared pair by pair and must be of equal length, "
-            f"got {len(profile.clip_models)} and {len(profile.laclip_models)}"
+            "clip_models and laclip_models are compared pair by pair and must be of equal length "
+            f"(or one of them empty, where nothing is compared), got {len(clip)} and {len(laclip)}"
         )
+
+
+def _check_choices(profile):
     for key, known in CHOICES.items():
         values = getattr(profile, key)
         for value in values if isinstance(values, list) else [values]:
@@ -248,20 +338,25 @@ def _check_values(profile):
                 raise ValueError(
                     f"{key}: unknown {value!r}{_hint(value, known)}. Known: {', '.join(known)}"
                 )
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", profile.device):
+        raise ValueError(f"device must be auto, cpu, cuda, cuda:N or mps, got {profile.device!r}")
+
+
+def _check_chapters(profile):
+    """Each chapter has what it needs."""
     if CLAIMS in profile.chapters and not set(JUDGED) & set(profile.chapters):
         raise ValueError(f"{CLAIMS} judges {', '.join(JUDGED)}, but chapters names none of them")
     for key, chapters in SEVERAL.items():
         for chapter in chapters:
             if chapter in profile.chapters and len(getattr(profile, key)) < 2:
                 raise ValueError(f"{chapter} needs at least 2 {key}, got {getattr(profile, key)}")
-    if LADDER in profile.chapters and len(set(profile.ladder_models)) < 4:
+    if LADDER in profile.chapters and len(profile.ladder_models) < 4:
         raise ValueError(
             f"{LADDER} needs at least 4 different ladder_models, got {profile.ladder_models}"
         )
-    if profile.data_root is not None and not Path(profile.data_root).is_dir():
-        raise FileNotFoundError(f"data_root: there is no folder {profile.data_root}")
-    if profile.device != "auto" and profile.device.split(":")[0] not in {"cpu", "cuda", "mps"}:
-        raise ValueError(f"device must be auto, cpu, cuda, cuda:N or mps, got {profile.device!r}")
+
+
+def _check_numbers(profile):
     for key in ["ratios", "mistaken"]:
         if any(not 0 <= share <= 1 for share in getattr(profile, key)):
             raise ValueError(f"{key} are shares and lie in [0, 1], got {getattr(profile, key)}")
@@ -270,25 +365,13 @@ def _check_values(profile):
             "spurious_features are probabilities and lie in [0, 0.5], "
             f"got {profile.spurious_features}"
         )
-    lowest = {
-        "n_pairs": 2,
-        "epochs": 1,
-        "batch_size": 2,
-        "n_random_orders": 2,
-        "online_pairs": 16,
-        "n_views": 1,
-        "n_bootstrap": 2,
-        "workers": 0,
-        "caption_shards": 1,
-        "embed_batch_size": 1,
-        "models_per_job": 1,
-    }
-    for key, low in lowest.items():
+    for key, low in LOWEST.items():
         if getattr(profile, key) < low:
             raise ValueError(f"{key} must be at least {low}, got {getattr(profile, key)}")
     if profile.caption_shards > profile.n_pairs:
         raise ValueError(
-            f"caption_shards must be at most n_pairs, got {profile.caption_shards} for {profile.n_pairs}"
+            "caption_shards must be at most n_pairs, "
+            f"got {profile.caption_shards} for {profile.n_pairs}"
         )
     if min(profile.seeds + profile.simulation_seeds) < 0 or min(profile.kept or [1]) < 1:
         raise ValueError(

@@ -1,23 +1,26 @@
 """What a notebook depends on, so that the workflow runs it again when that changes and only then.
 
-A notebook's fingerprint covers its code cells and those modules of the package that they import,
-directly or through one another. Saving a notebook, its prose, its outputs, and comments in the
-package do not count.
+A notebook's fingerprint covers its code cells and those functions, classes and constants of the
+package that the cells come to use, directly or through one another. Saving a notebook, its prose
+and outputs, and the package's comments and docstrings do not count, and neither does code that no
+cell reaches.
 """
 
 import ast
 import hashlib
 import json
+from functools import cache
 from pathlib import Path
 
 import featpurity
 
 PACKAGE = Path(featpurity.__file__).parent
+DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 def code_cells(notebook, tag=None):
     """Sources of the code cells in order, or of those with a tag."""
-    cells = json.loads(Path(notebook).read_text())["cells"]
+    cells = json.loads(Path(notebook).read_text(encoding="utf-8"))["cells"]
     return [
         "".join(cell["source"])
         for cell in cells
@@ -26,58 +29,164 @@ def code_cells(notebook, tag=None):
 
 
 def declared_parameters(notebook):
-    """The parameters cell as a dict: name -> default value. Anything but flat literals there is a
-    ValueError.
+    """The parameters cell as a dict: name -> default value.
+
+    Anything but flat literals there is a ValueError.
     """
     parameters = {}
     for line in ast.parse("\n".join(code_cells(notebook, "parameters"))).body:
         if not (isinstance(line, ast.Assign) and isinstance(line.targets[0], ast.Name)):
             raise ValueError(
-                f"{notebook}: a parameters cell holds `name = literal` only, got {ast.unparse(line)!r}"
+                f"{notebook}: a parameters cell holds `name = literal` only, "
+                f"got {ast.unparse(line)!r}"
             )
         parameters[line.targets[0].id] = ast.literal_eval(line.value)
     return parameters
 
 
-def imported_modules(source):
-    """The package's modules that some Python source uses, as "room.module"; public names count as
-    their home.
-    """
-    names = set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "featpurity":
-            names |= {node.module, *(f"{node.module}.{one.name}" for one in node.names)}
-        elif isinstance(node, ast.Import):
-            names |= {one.name for one in node.names}
-        elif isinstance(
-            node, ast.Attribute
-        ):  # featpurity.load_model(...), featpurity.metrics.purity
-            names.add(ast.unparse(node))
-    below = {name.removeprefix("featpurity.") for name in names if name.startswith("featpurity.")}
-    homes = {featpurity._MODULE_OF.get(name, name) for name in below}
-    return {name for name in homes if module_file(name).is_file()}
-
-
-def module_file(name):
-    """Where the module "room.module" lies."""
-    return PACKAGE / f"{name.replace('.', '/')}.py"
-
-
 def fingerprint(notebook):
-    """Hexadecimal digest of a notebook's code, of the modules it comes to import and of the assets
-    these name.
-    """
+    """Hexadecimal digest of a notebook's code, of the code that it reaches and the assets named."""
     cells = code_cells(notebook)
-    modules, new = {}, imported_modules("\n".join(plain_python(cell) for cell in cells))
-    while new:
-        modules |= {name: module_file(name).read_text() for name in new}
-        new = set().union(*(imported_modules(modules[name]) for name in new)) - modules.keys()
-    parts = cells + [ast.dump(ast.parse(modules[name])) for name in sorted(modules)]
+    used = reached("\n".join(plain_python(cell) for cell in cells))
+    parts = [*cells, *(f"{module}: {ast.dump(node)}" for module, node in used)]
+    texts = {
+        one.value
+        for _, node in used
+        for one in ast.walk(node)
+        if isinstance(one, ast.Constant) and isinstance(one.value, str)
+    }
     for asset in sorted((PACKAGE / "assets").glob("*.*")):
-        parts += [asset.read_text() for source in modules.values() if asset.name in source]
+        parts += [asset.read_text(encoding="utf-8")] if asset.name in texts else []
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
 def plain_python(cell):
     """A cell without the lines that only IPython understands."""
     return "\n".join(line for line in cell.splitlines() if not line.lstrip().startswith(("%", "!")))
+
+
+def reached(source):
+    """Statements of the package that some Python source comes to use: (module, node), in order."""
+    found, asked, new = set(), set(), set(references(ast.parse(source), {}))
+    while new := new - asked:
+        module, name = new.pop()
+        asked.add((module, name))
+        for node in statements(module, name):
+            if (module, node) not in found:
+                found.add((module, node))
+                new |= set(references(node, scope(module)))
+    return sorted(found, key=lambda one: (one[0], ast.dump(one[1])))
+
+
+def statements(module, name):
+    """What stands for a name in a module: its definitions, and what runs whenever it is imported.
+
+    None stands for the module as a whole.
+    """
+    for node in parsed(module).body:
+        names = defined(node)
+        if name is None or not names or name in names:
+            yield node
+
+
+def defined(node):
+    """Names that a top-level statement defines; none for a statement that only runs."""
+    if isinstance(node, DEFINITIONS):
+        return {node.name}
+    if isinstance(node, (ast.Import, ast.ImportFrom)):
+        return {one.asname or one.name.split(".")[0] for one in node.names}
+    if isinstance(node, (ast.Assign, ast.AnnAssign)):
+        names = [one for one in ast.walk(node) if isinstance(one, ast.Name)]
+        return {one.id for one in names if isinstance(one.ctx, ast.Store)}
+    return set()
+
+
+def references(node, names):
+    """(module, name) of the package for each name that a piece of code mentions.
+
+    Parameters
+    ----------
+    node : ast.AST
+    names : dict
+        What the names around it stand for, as from `scope`.
+    """
+    names = names | imported(node)
+    based = {id(one.value) for one in ast.walk(node) if isinstance(one, ast.Attribute)}
+    for one in ast.walk(node):
+        if isinstance(one, ast.Attribute):
+            module, name = resolve(one, names)
+        elif isinstance(one, ast.Name) and id(one) not in based:
+            module, name = names.get(one.id, (None, None))
+        else:
+            continue
+        if module:  # the package's own door opens nothing by itself
+            yield module, name
+
+
+def resolve(node, names):
+    """What a dotted name stands for: (module, name), (module, None) for a module, (None, None)."""
+    if isinstance(node, ast.Name):
+        return names.get(node.id, (None, None))
+    if not isinstance(node, ast.Attribute):
+        return None, None
+    module, name = resolve(node.value, names)
+    return (module, name) if module is None or name else member(module, node.attr)
+
+
+def member(module, name):
+    """What `name` in a module or a folder of modules is."""
+    if module == "":
+        name = f"{featpurity._MODULE_OF[name]}.{name}" if name in featpurity._MODULE_OF else name
+        module, _, name = name.rpartition(".")
+    inside = f"{module}.{name}".lstrip(".")
+    return (inside, None) if module_file(inside) else (module, name)
+
+
+def imported(node):
+    """What the imports in a piece of code bring of the package: local name -> (module, name)."""
+    names = {}
+    for one in ast.walk(node):
+        if isinstance(one, ast.ImportFrom) and (one.module or "").split(".")[0] == "featpurity":
+            module = one.module.removeprefix("featpurity").lstrip(".")
+            names |= {part.asname or part.name: member(module, part.name) for part in one.names}
+        elif isinstance(one, ast.Import):
+            for part in one.names:
+                if part.name.split(".")[0] == "featpurity":
+                    whole = part.name.removeprefix("featpurity").lstrip(".") if part.asname else ""
+                    names[part.asname or "featpurity"] = (whole, None)
+    return names
+
+
+@cache
+def scope(module):
+    """What the names at the top of a module stand for."""
+    own = {name: (module, name) for node in parsed(module).body for name in defined(node)}
+    return own | imported(ast.Module(parsed(module).body, []))
+
+
+def module_file(name):
+    """Where the module or folder of modules "room.module" lies; None where there is none."""
+    path = PACKAGE / name.replace(".", "/")
+    files = [path.with_suffix(".py"), path / "__init__.py"]
+    return next((file for file in files if name and file.is_file()), None)
+
+
+@cache
+def parsed(module):
+    """A module's syntax tree without docstrings, with one name in each import."""
+    file = module_file(module)
+    tree = ast.parse(file.read_text(encoding="utf-8") if file else "")
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, *DEFINITIONS)) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:]
+    tree.body = [part for node in tree.body for part in one_by_one(node)]
+    return tree
+
+
+def one_by_one(node):
+    """A statement; of an import one for each name, so that another name beside it is no change."""
+    if isinstance(node, ast.ImportFrom):
+        return [ast.ImportFrom(node.module, [name], node.level) for name in node.names]
+    if isinstance(node, ast.Import):
+        return [ast.Import([name]) for name in node.names]
+    return [node]

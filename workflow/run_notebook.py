@@ -1,4 +1,4 @@
-"""Run one notebook: `run_notebook.py NOTEBOOK OUTPUT LOG PARAMETERS`, the parameters as one YAML string.
+"""Run one notebook: `run_notebook.py NOTEBOOK OUTPUT LOG PARAMETERS`, the parameters as YAML text.
 
 The notebook is written cell by cell to a draft beside its log and moved to OUTPUT only when its
 last cell is done, so that a failed run leaves a notebook with its traceback and never half a
@@ -14,7 +14,16 @@ from pathlib import Path
 
 import papermill
 import yaml
+from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.manager import AsyncKernelManager
+from nbclient.exceptions import DeadKernelError
 from traitlets.config import Config
+from written import note
+
+from featpurity.data.catalog import data_state
+from featpurity.files import WRITTEN, workspace
+
+SOCKET_NAME = 80  # bytes of a folder's name that leave room for a socket's: 108 are all
 
 
 class Shown:
@@ -34,24 +43,43 @@ class Shown:
         self.log.flush()
 
 
+class ThisPython(AsyncKernelManager):
+    """The kernel of this interpreter, whatever kernels are installed under the name python3."""
+
+    @property
+    def kernel_spec(self):
+        command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        return KernelSpec(argv=command, display_name="Python 3", language="python")
+
+
+def short_folder():
+    """A new folder whose sockets have names of a length that the system takes."""
+    usual = tempfile.gettempdir()
+    place = usual if len(os.fsencode(usual)) < SOCKET_NAME else "/tmp"
+    return tempfile.TemporaryDirectory(prefix="kernel", dir=place)
+
+
 def run(notebook, output, log, parameters):
-    """Execute `notebook` with this interpreter's own kernel; the cells' output goes to `log` as it
-    comes.
-    """
+    """Execute `notebook` with this interpreter; the cells' output goes to `log` as it comes."""
     draft = Path(log).with_suffix(".ipynb")
     draft.parent.mkdir(parents=True, exist_ok=True)
-    with open(log, "a") as lines, tempfile.TemporaryDirectory(prefix="kernel") as sockets:
-        # A killed workflow can leave its notebook running to the end: wait for it, then start
-        # afresh.
+    with open(log, "a") as lines, short_folder() as own:
+        # A killed workflow can leave its notebook running to the end: wait, then start afresh.
         fcntl.flock(lines, fcntl.LOCK_EX)
         lines.truncate(0)
+        failure(log).unlink(missing_ok=True)
         shown = Shown(lines, draft.stem)
+        written = Path(own, "written")
+        written.touch()
+        # Jupyter's own files beside the sockets: a home may be read-only.
+        os.environ |= {"JUPYTER_RUNTIME_DIR": own, "IPYTHONDIR": own, WRITTEN: str(written)}
         papermill.execute_notebook(
             notebook,
             draft,
             parameters=parameters,
             kernel_name="python3",
             language="python",
+            kernel_manager_class=ThisPython,
             progress_bar={
                 "file": shown,
                 "bar_format": "cell {n_fmt} of {total_fmt} [{elapsed}]\n",
@@ -60,20 +88,40 @@ def run(notebook, output, log, parameters):
             stdout_file=lines,
             stderr_file=shown,
             cwd=os.getcwd(),
-            # Sockets in a folder of its own: kernels that start together cannot take each other's
-            # TCP ports.
-            config=Config(KernelManager={"transport": "ipc", "ip": f"{sockets}/socket"}),
+            # Sockets in a folder of their own: kernels that start together cannot take each
+            # other's TCP ports.
+            config=Config(KernelManager={"transport": "ipc", "ip": f"{own}/socket"}),
         )
+        paths = written.read_text(encoding="utf-8").splitlines()
+        root = parameters.get("data_root")
+        data = {name: data_state(name, root) for name in parameters.get("datasets") or []}
+        note(draft, paths, workspace(parameters.get("results_dir", "results")), data)
         Path(output).parent.mkdir(parents=True, exist_ok=True)
         os.replace(draft, output)
 
 
-if __name__ == "__main__":
+def failure(log):
+    """The file that holds the one line on why a notebook failed."""
+    return Path(log).with_suffix(".failed")
+
+
+def main():
+    """Run it; when it fails, say why in one line, here and in a file beside the log."""
     notebook, output, log, parameters = sys.argv[1:]
     try:
         run(notebook, output, log, yaml.safe_load(parameters))
     except papermill.PapermillExecutionError as error:
-        draft = Path(log).with_suffix(".ipynb")
+        why = f"{error.ename}: {' '.join(error.evalue.split())}"
         with open(log, "a") as lines:
-            lines.write(f"{error}\nThe notebook as far as it came: {draft}\n")
-        sys.exit(f"{notebook} failed: see {draft}")
+            lines.write(f"{error}\n")
+    except DeadKernelError:
+        why = "its Python was killed; was the memory enough?"
+    else:
+        return
+    said = f"{notebook} failed: {why} (as far as it came: {Path(log).with_suffix('.ipynb')})"
+    failure(log).write_text(f"{said}\n", encoding="utf-8")
+    sys.exit(said)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,18 +1,17 @@
-"""Fill the store of a profile, on several cards: `torchrun --nproc_per_node=4 -m featpurity.features.precompute PROFILE [MODEL ...]`.
+"""Fill the store: the towers of some models run once over data sets and image-caption pairs.
 
-Each process takes its share of the shards of every data set, on its own card. The notebooks find
-all of it in the store afterwards and compute nothing again. Without torchrun, `python -m
-featpurity.features.precompute` does all in one process.
+The notebook `steps/embed` and the command `featpurity embed` both come here. Under torchrun each
+process takes its share of the shards, on its own card.
 """
 
-import argparse
 import os
-import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
+import pandas as pd
 from filelock import FileLock
 
-from featpurity import plan, profile
-from featpurity.data.datasets import load_dataset
+from featpurity.data.datasets import LabelledImages, left_out, load_dataset
 from featpurity.data.pairs import load_pairs
 from featpurity.features.crops import image_views
 from featpurity.features.extract import (
@@ -21,107 +20,120 @@ from featpurity.features.extract import (
     text_trunk_features,
 )
 from featpurity.files import workspace
+from featpurity.models.clip import ClipModel
 from featpurity.models.load import load_model
 
 
-def embed(profile, models=None):
-    """Run the towers of a profile's models over its data sets and pairs, as the notebook `steps/embed` does.
+@dataclass
+class Precompute:
+    """What is to be embedded, opened; see `open_all`.
+
+    Attributes
+    ----------
+    models : dict of str to ClipModel
+    datasets : dict of str to LabelledImages
+    pairs : CaptionedImages or None
+    """
+
+    models: dict[str, ClipModel]
+    datasets: dict[str, LabelledImages]
+    pairs: Sequence | None
+    stored: dict = field(repr=False)  # where features are kept, and how they are computed
+    decoding: dict = field(repr=False)
+
+    def sizes(self) -> pd.DataFrame:
+        """The models, their neurons and the widths of their trunks."""
+        rows = [
+            dict(
+                model=name,
+                neurons=clip.d,
+                image_trunk=clip.image_neurons.shape[1],
+                text_trunk=clip.text_neurons.shape[1],
+            )
+            for name, clip in self.models.items()
+        ]
+        return pd.DataFrame(rows)
+
+    def left_out(self) -> list[str]:
+        """A line for each data set of which unreadable pictures were skipped."""
+        return left_out([*self.datasets.values(), *filter(None, [self.pairs])])
+
+    def embed_datasets(self) -> pd.DataFrame:
+        """Image trunk features of every data set: each picture is decoded once for all models."""
+        rows = []
+        for name, dataset in self.datasets.items():
+            image_trunk_features_of(list(self.models.values()), dataset, **self.decoding)
+            rows.append(dict(dataset=name, images=len(dataset), classes=len(dataset.classes)))
+        return pd.DataFrame(rows)
+
+    def embed_pairs(self, n_views: int | None = None) -> pd.DataFrame:
+        """Trunk features of the pairs, of their captions and of their pictures as they are.
+
+        Parameters
+        ----------
+        n_views : int, optional
+            Stored random crops of each picture, in place of the picture as it is.
+        """
+        rows = []
+        for name, clip in self.models.items() if self.pairs else []:
+            if n_views:
+                image_views(clip, self.pairs, n_views, **self.decoding)
+            else:
+                image_trunk_features_of([clip], self.pairs, **self.decoding)
+            text_trunk_features(clip, self.pairs.best_captions, **self.stored)
+            rows.append(dict(model=name, pairs=len(self.pairs), crops=n_views or 0))
+        return pd.DataFrame(rows)
+
+
+def open_all(
+    models: Sequence[str],
+    datasets: Sequence[str],
+    pairs: str | None = None,
+    *,
+    store_dir: str,
+    data_root: str | None = None,
+    class_names: str = "words",
+    unreadable: str = "raise",
+    rewrites: Sequence[str] = (),
+    n_pairs: int | None = None,
+    preprocess: str = "native",
+    device: str = "auto",
+    precision: str = "fp32",
+    embed_batch_size: int = 256,
+    workers: int = 0,
+    compiled: bool = False,
+) -> Precompute:
+    """Load models and open data; every picture file is opened once before any model runs.
+
+    Under torchrun one process downloads what is missing and the others find it there.
 
     Parameters
     ----------
-    profile : Profile
-    models : list of str, optional
-        Some of the profile's models; all of them unless said.
+    models, datasets : list of str
+        What `load_model` and `load_dataset` take.
+    pairs : str, optional
+        What `load_pairs` takes.
+    store_dir : str
+        The folder of stored features, relative to the project's root.
+    **settings
+        The settings of a profile, by their names there.
 
     Raises
     ------
     ValueError, FileNotFoundError
-        For a model that the profile does not name, and as `featpurity.plan.check` and the
-        embeddings do.
-    TimeoutError
-        When another process stops writing its shards.
+        For names that nothing knows, files that are missing, unreadable pictures.
     """
-    plan.check(profile)
-    strangers = sorted(set(models or []) - set(profile.models))
-    if strangers:
-        raise ValueError(
-            f"profile {profile.name} names no {', '.join(strangers)}; its models: "
-            f"{', '.join(profile.models)}"
-        )
-    models, size = models or profile.models, profile.models_per_job
-    for first in range(0, len(models), size):
-        _embed_together(profile, models[first : first + size])
-
-
-def _embed_together(profile, models):
-    """One job's work: every data set decoded once for all the models, and the pairs for the model
-    to fine-tune.
-    """
-    device = (
-        "auto" if profile.device.startswith("cuda") else profile.device
-    )  # a process takes its own card
-    store = workspace(profile.store_dir)
+    store = workspace(store_dir)
     store.mkdir(parents=True, exist_ok=True)
-    alone = FileLock(
-        store / ".loading.lock"
-    )  # one process downloads what is missing, the others find it there
-    with alone:
-        clips = [load_model(name, device, profile.preprocess) for name in models]
-    settings = {
-        "store": store,
-        "precision": profile.precision,
-        "batch_size": profile.embed_batch_size,
-        "progress": os.environ.get("RANK", "0") == "0",
-    }
-    image_settings = settings | {"workers": profile.workers, "compiled": profile.compiled}
-    tuned = profile.finetune_model if profile.EXPERIMENTS[2] in profile.chapters else None
-    with alone:
-        data = [
-            load_dataset(name, profile.data_root, profile.class_names, profile.unreadable)
-            for name in profile.datasets
-        ]
-        if tuned in models:
-            pairs = load_pairs(
-                profile.pairs,
-                profile.data_root,
-                profile.n_pairs,
-                profile.rewrites,
-                profile.unreadable,
-            )
-        for one in [*data, *([pairs] if tuned in models else [])]:
-            refuse_unreadable(one, store)  # all of them before any model runs
-    for one in data:
-        image_trunk_features_of(clips, one, **image_settings)
-    if tuned in models:
-        clip = clips[models.index(tuned)]
-        if profile.augmented:
-            image_views(clip, pairs, profile.n_views, **image_settings)
-        else:
-            image_trunk_features_of([clip], pairs, **image_settings)
-        text_trunk_features(clip, pairs.best_captions, **settings)
-
-
-def main(arguments=None):
-    """Run the command; an error of the input becomes one line on stderr."""
-    parser = argparse.ArgumentParser(
-        prog="featpurity.features.precompute", description="Fill the store of a profile."
+    device = "auto" if device == "cuda" else device  # a process takes its own card
+    with FileLock(store / ".loading.lock"):
+        clips = {name: load_model(name, device, preprocess) for name in models}
+        data = {name: load_dataset(name, data_root, class_names, unreadable) for name in datasets}
+        captioned = load_pairs(pairs, data_root, n_pairs, rewrites, unreadable) if pairs else None
+        for one in [*data.values(), *filter(None, [captioned])]:
+            refuse_unreadable(one, store)
+    progress = os.environ.get("RANK", "0") == "0"
+    stored = dict(store=store, precision=precision, batch_size=embed_batch_size, progress=progress)
+    return Precompute(
+        clips, data, captioned, stored, stored | dict(workers=workers, compiled=compiled)
     )
-    parser.add_argument("profile", help="a name in profiles/ or a .yaml file")
-    parser.add_argument("models", nargs="*", help="some of its models (default: all)")
-    parser.add_argument(
-        "--data-root", help="the folder of data sets, where the profile does not say it"
-    )
-    chosen = parser.parse_args(arguments)
-    try:
-        embed(
-            profile.load(
-                chosen.profile, {"data_root": chosen.data_root} if chosen.data_root else {}
-            ),
-            chosen.models,
-        )
-    except (ValueError, OSError) as error:
-        sys.exit(f"featpurity.features.precompute: {error}")
-
-
-if __name__ == "__main__":
-    main()

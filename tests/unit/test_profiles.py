@@ -6,15 +6,17 @@ from pathlib import Path
 
 import pytest
 from checkout import ROOT
+from PIL import Image
 
+from featpurity import check as check_module
 from featpurity import files
-from featpurity import plan as plan_module
+from featpurity.check import check, own_results, sources_of
 from featpurity.cli import main
 from featpurity.data import catalog
 from featpurity.data.published import CIFAR10_CLASSES
 from featpurity.models import laclip, names
 from featpurity.plan import plan
-from featpurity.profile import Profile, load
+from featpurity.profile import Profile, load, setting
 
 
 @pytest.fixture
@@ -22,6 +24,7 @@ def folder(tmp_path, monkeypatch):
     """A folder of profiles, with files that stand for models."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "profiles").mkdir()
+    (tmp_path / "_toc.yml").touch()  # a checkout's
     for name in ["a.pt", "b.pt"]:
         (tmp_path / name).write_bytes(b"weights")
     (tmp_path / "profiles/mine.yaml").write_text(
@@ -32,11 +35,10 @@ def folder(tmp_path, monkeypatch):
 
 def test_the_demo_profile_is_the_defaults():
     demo = load("demo", folder=ROOT / "profiles")
-    assert demo == Profile(chapters=demo.chapters) and set(demo.chapters) == {
-        *Profile().chapters,
-        "05_caption_filter",
-        "09_theory",
-    }
+    own = dict(name="demo", chapters=demo.chapters, results_dir="results/demo")
+    assert demo == Profile(**own)
+    assert set(demo.chapters) == {*Profile().chapters, "05_caption_filter", "09_theory"}
+    assert Profile().results_dir == "results/live"  # apart from every profile's
 
 
 def test_a_profile_holds_what_differs_and_overrides_win(folder):
@@ -50,7 +52,7 @@ def test_a_profile_holds_what_differs_and_overrides_win(folder):
     assert isinstance(mine.learning_rate, float)
     assert load(folder / "profiles/mine.yaml") == load("mine")
     assert mine.models == ["a.pt", "b.pt"]
-    plan_module.check(mine)
+    check(mine)
 
 
 BAD_VALUES = {
@@ -65,7 +67,8 @@ BAD_VALUES = {
     "seeds": ([1, 1], "none twice"),
     "datasets": ([], "at least one value"),
     "kept": ([0, 4], "kept 1 or more"),
-    "clip_models": (["a.pt", "b.pt"], "equal length, got 2 and 1"),
+    "clip_models": (["a.pt", "b.pt"], "equal length .*, got 2 and 1"),
+    "labels": ({"a.pt": 1}, r"labels\['a.pt'\] must be of type str, got 1 .*in quotes"),
     "preprocess": ("papr", "did you mean 'paper'"),
     "precision": ("fp8", "Known: fp32"),
     "device": ("tpu", "got 'tpu'"),
@@ -89,6 +92,7 @@ def test_a_bad_value_is_told_with_its_key_and_file(folder, key):
         ("epochs: [", "not valid YAML"),
         ("- demo", "must hold `key: value` lines"),
         ("epochs: 1\nepochs2: 1", "unknown key"),
+        ("epochs: 3\nn_pairs: 9\nepochs: 5", "line 3: the key 'epochs' stands there a second time"),
     ],
 )
 def test_a_broken_file_is_told(folder, text, message):
@@ -136,9 +140,9 @@ def test_chapters_with_intervals_or_slopes_need_two_seeds_or_ratios(chapter, key
 def test_chapters_say_whether_pairs_are_needed(folder):
     for chapter in ["03_misalignment", "06_online_and_cached"]:
         with pytest.raises(FileNotFoundError, match="pairs.csv: there is no such file"):
-            plan_module.check(Profile(chapters=[chapter], pairs="pairs.csv"))
-        assert plan_module.sources_of(Profile(chapters=[chapter]))[2][0].what == "generated"
-    plan_module.check(Profile(chapters=["01_clip_vs_laclip"], pairs="pairs.csv"))
+            check(Profile(chapters=[chapter], pairs="pairs.csv"))
+        assert sources_of(Profile(chapters=[chapter]))[2][0].what == "generated"
+    check(Profile(chapters=["01_clip_vs_laclip"], pairs="pairs.csv"))
     assert "generated captions" in "\n".join(
         plan(Profile(chapters=["05_caption_filter"], pairs="photos"))
     )
@@ -150,7 +154,7 @@ def test_the_filter_needs_captions_whose_truth_is_known(folder):
     with pytest.raises(
         ValueError, match="05_caption_filter needs pairs .*: scenes or photos, got 'pairs.csv'"
     ):
-        plan_module.check(Profile(chapters=["05_caption_filter"], pairs="pairs.csv"))
+        check(Profile(chapters=["05_caption_filter"], pairs="pairs.csv"))
 
 
 def test_there_are_at_most_as_many_shards_as_captions(folder):
@@ -196,14 +200,14 @@ def test_a_missing_profile_or_folder_is_told(folder):
 )
 def test_a_name_that_nothing_knows_is_told(folder, settings, kind, message):
     with pytest.raises(kind, match=message):
-        plan_module.check(load("mine", settings))
+        check(load("mine", settings))
 
 
 def test_kept_must_lie_within_the_model(folder, monkeypatch):
     monkeypatch.setattr(names.ModelRecord, "d", 128)
-    plan_module.check(load("mine", {"kept": [1, 128]}))
+    check(load("mine", {"kept": [1, 128]}))
     with pytest.raises(ValueError, match="kept goes up to 129, but a.pt has 128 neurons"):
-        plan_module.check(load("mine", {"kept": [129]}))
+        check(load("mine", {"kept": [129]}))
 
 
 def test_pairs_are_looked_up_below_the_data_root(folder):
@@ -211,20 +215,14 @@ def test_pairs_are_looked_up_below_the_data_root(folder):
     (folder / "there/pairs.csv").write_text("image,caption\na.png,a dog\n")
     (folder / "there/a.png").touch()
     assert files.below("pairs.csv", "there") == Path("there/pairs.csv")
-    plan_module.check(load("mine", {"pairs": "pairs.csv", "data_root": "there"}))
+    check(load("mine", {"pairs": "pairs.csv", "data_root": "there"}))
     with pytest.raises(FileNotFoundError, match="new.txt: there is no such file"):
-        plan_module.check(
-            load("mine", {"pairs": "pairs.csv", "rewrites": ["new.txt"], "data_root": "there"})
-        )
+        check(load("mine", {"pairs": "pairs.csv", "rewrites": ["new.txt"], "data_root": "there"}))
     (folder / "there/new.txt").write_text("a dog\n")
-    plan_module.check(
-        load("mine", {"pairs": "pairs.csv", "rewrites": ["new.txt"], "data_root": "there"})
-    )
+    check(load("mine", {"pairs": "pairs.csv", "rewrites": ["new.txt"], "data_root": "there"}))
     (folder / "there/new.txt").write_text("a dog\nanother\n")
     with pytest.raises(ValueError, match="new.txt has 2 captions, but .*pairs.csv has 1 pairs"):
-        plan_module.check(
-            load("mine", {"pairs": "pairs.csv", "rewrites": ["new.txt"], "data_root": "there"})
-        )
+        check(load("mine", {"pairs": "pairs.csv", "rewrites": ["new.txt"], "data_root": "there"}))
 
 
 @pytest.mark.parametrize(
@@ -243,46 +241,133 @@ def test_pairs_are_looked_up_below_the_data_root(folder):
 def test_a_file_of_pairs_is_read_before_anything_runs(folder, content, kind, message):
     (folder / "pairs.csv").write_text(content)
     with pytest.raises(kind, match=message):
-        plan_module.check(load("mine", {"pairs": "pairs.csv"}))
-    plan_module.check(
+        check(load("mine", {"pairs": "pairs.csv"}))
+    check(
         load("mine", {"pairs": "pairs.csv", "chapters": ["01_clip_vs_laclip"]})
     )  # which asks for no pairs
 
 
+def pictures(folder, **classes):
+    """A folder of class folders with that many small pictures each, as the name of a data set."""
+    for name, n in classes.items():
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for i in range(n):
+            Image.new("RGB", (4, 4), (i, 0, 0)).save(folder / name / f"{i}.png")
+    return f"folder:{folder}"
+
+
+def on_folder(dataset, **settings):
+    settings = {"chapters": ["01_clip_vs_laclip"], "prompts": "paper"} | settings
+    return load("mine", {"datasets": [dataset]} | settings)
+
+
 def test_own_lists_of_names_and_templates_are_read_before_anything_runs(folder):
-    (folder / "pictures/ant").mkdir(parents=True)
-    (folder / "pictures/ant/1.png").touch()
-    settings = {"datasets": [f"folder:{folder}/pictures"], "prompts": "prompts.json"}
-    settings["class_names"] = "names.txt"
+    dataset = pictures(folder / "pictures", ant=2, bee=2)
+    settings = {"prompts": "prompts.json", "class_names": "names.txt"}
     with pytest.raises(FileNotFoundError, match="there is no file .*prompts.json"):
-        plan_module.check(load("mine", settings))
+        check(on_folder(dataset, **settings))
     (folder / "prompts.json").write_text('["a {c}"]')
+    (folder / "names.txt").write_text("Ameise\nBiene\nKatze\n")
+    with pytest.raises(ValueError, match="names.txt names 3 classes, but the data set has 2"):
+        check(on_folder(dataset, **settings))
     (folder / "names.txt").write_text("Ameise\nBiene\n")
-    with pytest.raises(ValueError, match="names.txt names 2 classes, but the data set has 1"):
-        plan_module.check(load("mine", settings))
-    (folder / "names.txt").write_text("Ameise\n")
-    plan_module.check(load("mine", settings))
+    check(on_folder(dataset, **settings))
     with pytest.raises(ValueError, match="class_names: unknown 'names'"):
-        load("mine", settings | {"class_names": "names"})
+        on_folder(dataset, class_names="names")
 
 
-def test_a_folder_of_classes_is_listed_before_anything_runs(folder):
-    (folder / "pictures/ant").mkdir(parents=True)
-    settings = {"datasets": [f"folder:{folder}/pictures"], "prompts": "paper"}
+def test_a_folder_of_classes_is_read_before_anything_runs(folder):
+    dataset = pictures(folder / "pictures", ant=0)
     with pytest.raises(ValueError, match="ant"):  # holds no picture
-        plan_module.check(load("mine", settings))
-    (folder / "pictures/ant/1.png").touch()
-    plan_module.check(load("mine", settings))
-    (folder / "pictures/classes.txt").write_text("ant\nbee\n")
-    with pytest.raises(ValueError, match="classes.txt names 2 classes, but the data set has 1"):
-        plan_module.check(load("mine", settings))
+        check(on_folder(dataset))
+    pictures(folder / "pictures", ant=2)
+    with pytest.raises(ValueError, match=r"folder:.*pictures: 1 class; .*at least 2 are needed"):
+        check(on_folder(dataset))
+    pictures(folder / "pictures", bee=2)
+    assert check(on_folder(dataset)) == []
+    assert "4 images, 2 classes (ant, bee)" in "\n".join(plan(on_folder(dataset)))
+    (folder / "pictures/bee/2.png").write_bytes(b"no picture")
+    with pytest.raises(ValueError, match=r"pictures: 1 of 5 images cannot be read.*\n.*2.png"):
+        check(on_folder(dataset))
+    assert check(on_folder(dataset, unreadable="skip")) == []
+
+
+def test_a_silhouette_that_is_not_defined_is_told(folder):
+    dataset = pictures(folder / "single", ant=1, bee=1, cat=1)
+    assert check(on_folder(dataset)) == [
+        f"{dataset}: one picture a class, so that its silhouette is not defined"
+    ]
+
+
+def test_a_broken_archive_is_told_with_its_name(folder):
+    (folder / "x.zip").write_bytes(b"PK\003\004broken")
+    with pytest.raises(ValueError, match="x.zip is not a whole zip archive"):
+        check(on_folder("folder:x.zip"))
+
+
+def test_a_batch_that_has_to_be_cut_is_told(folder):
+    few = load("mine", {"n_pairs": 795, "chapters": ["03_misalignment"]})
+    assert ["1,024 pairs are cut to 795" in remark for remark in check(few)] == [True]
+    assert check(load("mine", {"n_pairs": 1024, "chapters": ["03_misalignment"]})) == []
+
+
+def test_a_card_that_is_not_here_is_told(folder, monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    monkeypatch.setattr(check_module.shutil, "which", lambda name: None)
+    assert check(load("mine", {"device": "cuda:0"})) == []
+    with pytest.raises(ValueError, match="device: cuda:1, but PyTorch sees 1 such cards here"):
+        check(load("mine", {"device": "cuda:1"}))
+    monkeypatch.setattr(check_module.shutil, "which", lambda name: name)  # of a cluster's nodes
+    check(load("mine", {"device": "cuda:1"}))
+
+
+def test_two_profiles_do_not_share_results(folder):
+    own_results(load("mine"))
+    check(load("mine"))
+    (folder / "elsewhere").mkdir()
+    other = folder / "elsewhere/mine.yaml"
+    shutil.copy(folder / "profiles/mine.yaml", other)
+    with pytest.raises(ValueError, match="results/mine/ holds the run of another profile, .*mine"):
+        check(load(other))
+    check(load(other, {"results_dir": "results/other"}))
+    (folder / "profiles/mine.yaml").rename(folder / "profiles/renamed.yaml")
+    check(load(other))  # nobody claims it any more
+
+
+def test_a_single_model_is_a_profile(folder):
+    assert Profile(clip_models=[]).models == ["scenes_laclip"]
+    assert Profile(laclip_models=[], chapters=["02_neuron_pruning"]).models == ["scenes_clip"]
+    with pytest.raises(ValueError, match="both empty"):
+        Profile(clip_models=[], laclip_models=[])
+
+
+def test_folders_of_a_profile_may_lie_in_the_home(folder, monkeypatch):
+    monkeypatch.setenv("HOME", str(folder))
+    assert load("mine", {"results_dir": "~/r"}).results_dir == f"{folder}/r"
+    assert load("~/profiles/mine.yaml").name == "mine"
+
+
+def test_a_profile_in_another_encoding_is_told(folder):
+    (folder / "profiles/old.yaml").write_bytes("labels: {a.pt: größer}".encode("latin-1"))
+    with pytest.raises(ValueError, match="old.yaml: expected text in UTF-8"):
+        load("old")
+    (folder / "profiles/new.yaml").write_bytes("epochs: 3".encode("utf-8-sig"))
+    assert load("new").epochs == 3
+
+
+@pytest.mark.parametrize(
+    "text, value",
+    [("data_root=2024", "2024"), ("data_root=", None), ("epochs=3", 3), ("ratios=[0, 1]", [0, 1])],
+)
+def test_settings_of_a_command_line_keep_texts(text, value):
+    assert setting(text) == (text.partition("=")[0], value)
 
 
 @pytest.mark.parametrize("model", ["ViT-B-32-quickgelu:openai", "local-dir:small", "scenes_clip"])
 def test_kept_is_compared_with_every_model_whose_size_is_known(folder, model):
     shutil.copytree(names.BUNDLED / "scenes_clip", folder / "small")
     with pytest.raises(ValueError, match=rf"kept goes up to 5000, but {model} has \d+ neurons"):
-        plan_module.check(load("mine", {"clip_models": [model], "kept": [5000]}))
+        check(load("mine", {"clip_models": [model], "kept": [5000]}))
 
 
 @pytest.mark.parametrize(
@@ -292,7 +377,7 @@ def test_a_damaged_configuration_is_named(folder, content, fault):
     shutil.copytree(names.BUNDLED / "scenes_clip", folder / "small")
     (folder / "small/open_clip_config.json").write_text(content)
     with pytest.raises(ValueError, match=f"small/open_clip_config.json: {fault}"):
-        plan_module.check(load("mine", {"clip_models": ["local-dir:small"], "kept": [1]}))
+        check(load("mine", {"clip_models": ["local-dir:small"], "kept": [1]}))
 
 
 def test_the_plan_tells_downloads_computing_and_what_is_missing(folder, capsys):
@@ -352,7 +437,7 @@ def test_the_paper_s_profile_names_what_is_known_and_what_is_missing(folder, cap
         r"To download: at least [\d,]+ MB", said
     )
     with pytest.raises(FileNotFoundError, match="cc3m/pairs.csv"):
-        plan_module.check(paper)
+        check(paper)
 
 
 PROFILES = sorted((ROOT / "profiles").glob("*.yaml"))
@@ -361,7 +446,7 @@ PROFILES = sorted((ROOT / "profiles").glob("*.yaml"))
 def test_models_that_are_not_trained_yet_are_named(folder):
     seeds = load(ROOT / "profiles/seeds.yaml")
     with pytest.raises(FileNotFoundError, match="checkpoints/seeds/scenes_clip_seed1: expected a"):
-        plan_module.check(seeds)
+        check(seeds)
 
 
 @pytest.mark.parametrize(

@@ -1,37 +1,40 @@
 """The real Snakefile on tiny notebooks: what runs, what does not run again, what a failed or killed run leaves."""
 
+import fcntl
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from checkout import ROOT
 
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "--cores", "2", "--nolock"]
+BOOK = [sys.executable, "workflow/book.py", "demo", "--cores", "2"]  # as `make book` calls it
 NOTEBOOKS = {
     "steps/embed": "models = ['scenes_clip']\ndatasets = []\npairs = 'scenes'\nstore_dir = 'store'",
-    "steps/swap": "ratios = [0.0]\nrewrites = []\nresults_dir = 'results/demo'",
-    "steps/finetune": "learning_rate = 1.0e-3\nresults_dir = 'results/demo'",
-    "01_clip_vs_laclip": "n_bootstrap = 500",
+    "steps/swap": "ratios = [0.0]\nrewrites = []\nresults_dir = 'results/live'",
+    "steps/finetune": "learning_rate = 1.0e-3\nresults_dir = 'results/live'",
+    "01_clip_vs_laclip": "n_bootstrap = 500\nresults_dir = 'results/live'",
     "02_neuron_pruning": "n_random_orders = 32\nkept = None",
     "03_misalignment": "ratios = [0.0]",
     "05_caption_filter": "mistaken = [0.2]",
-    "07_claims": "results_dir = 'results/demo'",
+    "07_claims": "results_dir = 'results/live'",
 }
-# Each notebook notes that it ran, and with which parameters; some wait or fail when a file says so.
+# Each notebook notes that it ran, and with which parameters, and writes a table; some wait or fail when told so.
 BODY = """
-import json, pathlib, sys, time
+import json, pathlib, sys
+from featpurity.files import write_text
 given = {key: value for key, value in globals().items() if key in %r}
 name = %r + "".join(f" {model}" for model in given.get("models", [])) + (" pairs" if given.get("pairs") else "")
 if pathlib.Path("fail").exists() and name == pathlib.Path("fail").read_text():
     raise RuntimeError("told to fail")
-for _ in range(2400):
-    if pathlib.Path("wait").exists() and name == pathlib.Path("wait").read_text():
-        time.sleep(0.05)
+if pathlib.Path("wait").exists() and name == pathlib.Path("wait").read_text():
+    open("for ever").read()  # a pipe that nobody writes to
+if "results_dir" in given:
+    write_text(given["results_dir"] + f"/tables/{name.replace('/', ' ')}.csv", "a,b\\n")
 with open("ran.txt", "a") as lines:
     lines.write(json.dumps([name, sys.executable, given]) + "\\n")
 """
@@ -73,9 +76,9 @@ def build(folder):
     return folder
 
 
-def start(folder, *options, **popen):
+def start(folder, *options, command=SNAKEMAKE, **popen):
     return subprocess.Popen(
-        [*SNAKEMAKE, *options],
+        [*command, *options],
         cwd=folder,
         text=True,
         stdout=subprocess.PIPE,
@@ -84,10 +87,10 @@ def start(folder, *options, **popen):
     )
 
 
-def run(folder, *options):
+def run(folder, *options, command=SNAKEMAKE):
     """Run the workflow; the exit status, what it printed, and the notebooks that ran."""
     (folder / "ran.txt").unlink(missing_ok=True)
-    process = start(folder, *options)
+    process = start(folder, *options, command=command)
     said = process.communicate(timeout=300)[0]
     return process.returncode, said, ran(folder)
 
@@ -127,7 +130,7 @@ def test_every_notebook_runs_once_with_this_python_and_only_its_own_parameters(f
     assert notebooks["steps/embed b.pt"][1]["datasets"] == ["scenes_shape"]
     assert notebooks["steps/embed b.pt pairs"][1]["datasets"] == []
     assert (folder / "results/demo/book/_build/html/index.html").is_file()
-    assert (folder / "results/demo/notebooks/steps/embed_a_pt.ipynb").is_file()
+    assert (folder / "results/demo/notebooks/steps/embed_a.pt.ipynb").is_file()
 
 
 def test_nothing_changed_nothing_done(suite):
@@ -235,13 +238,18 @@ def test_changed_code_and_changed_weights_rerun_what_depends_on_them(suite):
 def test_a_failed_notebook_leaves_its_traceback_and_no_result(suite):
     shutil.rmtree(suite / "results")
     (suite / "fail").write_text("01_clip_vs_laclip")
-    status, said, notebooks = run(suite)
+    status, said, notebooks = run(suite, command=BOOK)
     assert status != 0 and "told to fail" in said
     assert (
         "02_neuron_pruning" in notebooks and "07_claims" not in notebooks
     )  # keep-going, but not past it
     assert not (suite / "results/demo/notebooks/01_clip_vs_laclip.ipynb").exists()
     assert "told to fail" in (suite / "results/demo/logs/01_clip_vs_laclip.ipynb").read_text()
+    last = said.strip().splitlines()[-1]
+    assert last == (
+        "notebooks/01_clip_vs_laclip.ipynb failed: RuntimeError: told to fail (as far as it came: "
+        "results/demo/logs/01_clip_vs_laclip.ipynb)"
+    )
     (suite / "fail").unlink()
     status, said, notebooks = run(suite)
     assert status == 0 and set(notebooks) == {"01_clip_vs_laclip", "07_claims"}, said
@@ -250,6 +258,7 @@ def test_a_failed_notebook_leaves_its_traceback_and_no_result(suite):
 def test_a_killed_run_resumes(suite):
     shutil.rmtree(suite / "results")
     (suite / "wait").write_text("steps/finetune")
+    os.mkfifo(suite / "for ever")
     (suite / "ran.txt").unlink()
     process = start(suite, start_new_session=True)
     # three embeddings, the swaps and three chapters; the fine-tuning waits, and all else waits for it
@@ -302,3 +311,46 @@ def test_a_bad_setting_is_told_before_anything_runs(suite, setting, message):
     status, said, notebooks = run(suite, "--config", setting)
     assert status != 0 and message in said and not notebooks
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("fault", ["was changed", "is gone"])
+def test_a_table_that_is_not_the_run_s_is_noticed(suite, fault):
+    table = suite / "results/demo/tables/01_clip_vs_laclip.csv"
+    table.touch()  # another time, the same content
+    assert "Nothing to be done" in run(suite)[1]
+    table.write_text("c,d\n") if fault == "was changed" else table.unlink()
+    told = f"01_clip_vs_laclip runs again: results/demo/tables/01_clip_vs_laclip.csv {fault}"
+    assert told in run(suite, "--dry-run")[1]
+    status, said, notebooks = run(suite)
+    assert status == 0 and told in said and set(notebooks) == {"01_clip_vs_laclip", "07_claims"}
+    assert table.read_text() == "a,b\n"
+    assert "Nothing to be done" in run(suite)[1]
+
+
+def test_a_second_run_of_one_folder_of_results_is_refused(suite):
+    with open(suite / "results/demo/.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        status, said, notebooks = run(suite, command=BOOK)
+    assert status == 75 and not notebooks
+    assert said == "Another run is at work in results/demo: let it end.\n"
+
+
+def test_an_interrupted_run_says_how_to_go_on(suite):
+    (suite / "wait").write_text("07_claims")
+    os.mkfifo(suite / "for ever")
+    (suite / "results/demo/tables/07_claims.csv").unlink()
+    process = start(suite, command=BOOK, start_new_session=True)
+    assert any("07_claims: cell" in line for line in process.stdout)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.communicate()[0].endswith("Stopped. Run the same again to go on from here.\n")
+    assert process.returncode == 130
+
+
+@pytest.mark.parametrize("name", ['it\'s a "profile" ; touch y', "2024", "007"])
+def test_profiles_and_folders_may_have_any_name(suite, name):
+    (suite / "profiles/demo.yaml").rename(suite / f"{name}.yaml")
+    (suite / name).mkdir()
+    command = [sys.executable, "workflow/book.py", f"{name}.yaml", name, "--dry-run"]
+    status, said, _ = run(suite, command=command)
+    assert status == 0 and f"results/{name}/" in said, said
+    assert not (suite / "y").exists()

@@ -1,0 +1,180 @@
+"""Can a profile run: its names, files, sizes and pictures, asked before anything heavy starts.
+
+What a profile can know of itself (types, ranges, choices) `featpurity.profile` has said already.
+"""
+
+import json
+import shutil
+from pathlib import Path
+
+from featpurity.data.catalog import GENERATED_PAIRS, SCENES, find, pairs_source, rewrites_source
+from featpurity.data.class_names import is_own_list, read_class_names
+from featpurity.data.prompts import prompt_set
+from featpurity.files import Source, workspace, write_text
+from featpurity.labels import labels_of
+from featpurity.models.names import ModelRecord, resolve
+from featpurity.profile import FILTER, LADDER, PAIRED, Profile
+
+OWNER = "profile.json"  # in a folder of results: the profile whose run it holds
+
+
+def check(profile: Profile) -> list[str]:
+    """Refuse what cannot run.
+
+    Parameters
+    ----------
+    profile : Profile
+
+    Returns
+    -------
+    remarks : list of str
+        What runs, but otherwise than one might think: a silhouette that is not defined, a batch
+        that is cut.
+
+    Raises
+    ------
+    ValueError
+        For names, files and sizes that cannot work, and for unreadable pictures.
+    FileNotFoundError
+        For what has to be put in place.
+    """
+    _check_pairs_of_filter(profile)
+    missing = [f"{one.name}: {one.missing}" for part in sources_of(profile) for one in part]
+    missing = [line for line in missing if not line.endswith(": None")]
+    if missing:
+        raise FileNotFoundError("; ".join(missing))
+    labels_of([*profile.models, *profile.datasets], profile.labels)  # no two alike
+    _check_device(profile.device)
+    _check_kept(profile)
+    _check_owner(profile)
+    if LADDER in profile.chapters:
+        from featpurity.metrics.rank_correlation import rungs  # late: brings numpy and pandas
+
+        rungs([resolve(name) for name in profile.ladder_models])
+    strangers = [name for name in profile.datasets if name not in SCENES]
+    if profile.prompts == "scenes" and strangers:
+        raise ValueError(
+            f"prompts 'scenes' know nothing of {', '.join(strangers)}: take paper, laclip or openai"
+        )
+    _check_lists_of_words(profile)
+    return [*_check_folders(profile), *_check_csv(profile)]
+
+
+def sources_of(profile: Profile) -> tuple[list[ModelRecord], list[Source], list[Source]]:
+    """What is known of a profile's models, data sets and pairs."""
+    root = profile.data_root
+    models = [resolve(name) for name in profile.models]
+    datasets = [find(name, root) for name in profile.datasets]
+    pairs = []
+    if set(PAIRED) & set(profile.chapters):
+        pairs.append(pairs_source(profile.pairs, root))
+        pairs += [rewrites_source(name, root) for name in profile.rewrites]
+    return models, datasets, pairs
+
+
+def own_results(profile: Profile) -> None:
+    """Note in the folder of results whose run it holds; `check` refuses other profiles there."""
+    if profile.file:
+        root, file = workspace("."), Path(profile.file)
+        shown = file.relative_to(root) if file.is_relative_to(root) else file  # a checkout may move
+        write_text(workspace(profile.results_dir) / OWNER, json.dumps({"profile": str(shown)}))
+
+
+def load_csv(profile: Profile):
+    """The profile's pairs from a CSV, None where they are generated or no chapter needs them."""
+    if profile.pairs in GENERATED_PAIRS or not set(PAIRED) & set(profile.chapters):
+        return None
+    from featpurity.data.pairs import load_pairs  # late: brings torch
+
+    return load_pairs(profile.pairs, profile.data_root, profile.n_pairs, profile.rewrites)
+
+
+def _check_pairs_of_filter(profile):
+    generated = profile.pairs in GENERATED_PAIRS
+    if FILTER in profile.chapters and not generated:
+        raise ValueError(
+            f"{FILTER} needs pairs whose right captions are known: "
+            f"{' or '.join(GENERATED_PAIRS)}, got {profile.pairs!r}"
+        )
+    if profile.rewrites and generated:
+        raise ValueError(
+            f"rewrites go with a CSV of pairs, but the captions of {profile.pairs!r} are generated"
+        )
+
+
+def _check_device(device):
+    """A card that is asked for by name has to be here, or on the nodes of a cluster."""
+    if device in {"auto", "cpu"} or shutil.which("sbatch"):
+        return
+    import torch  # late: takes seconds
+
+    kind, _, number = device.partition(":")
+    cards = torch.cuda.device_count() if kind == "cuda" else int(torch.backends.mps.is_available())
+    if int(number or 0) >= cards:
+        raise ValueError(f"device: {device}, but PyTorch sees {cards} such cards here; try auto")
+
+
+def _check_kept(profile):
+    for name in profile.models if profile.kept else []:
+        size = resolve(name).d
+        if size and max(profile.kept) > size:
+            raise ValueError(f"kept goes up to {max(profile.kept)}, but {name} has {size} neurons")
+
+
+def _check_owner(profile):
+    note = workspace(profile.results_dir) / OWNER
+    if not profile.file or not note.is_file():
+        return
+    owner = workspace(json.loads(note.read_text(encoding="utf-8"))["profile"])
+    if owner != Path(profile.file) and owner.is_file():
+        raise ValueError(
+            f"{profile.results_dir}/ holds the run of another profile, {owner}: "
+            f"give {profile.file} a results_dir of its own"
+        )
+
+
+def _check_lists_of_words(profile):
+    """Class names and prompts from files fit every data set; no picture shows several classes."""
+    for name in profile.datasets:
+        found = find(name, profile.data_root)
+        if found.several:
+            raise ValueError(f"{name}: chapters need one class a picture, but these show several")
+        if is_own_list(profile.prompts):
+            prompt_set(profile.prompts, name)
+        if is_own_list(profile.class_names) and found.listed:
+            read_class_names(profile.class_names, found.listed.folders, name)
+
+
+def _check_folders(profile):
+    """Folders of classes: listed, and each picture opened once (the store remembers them)."""
+    from featpurity.data.datasets import load_dataset  # late: brings torch
+    from featpurity.features.extract import refuse_unreadable
+
+    remarks = []
+    for name in profile.datasets:
+        if not name.startswith("folder:"):
+            continue
+        dataset = load_dataset(name, profile.data_root, profile.class_names)
+        used = len(set(dataset.labels.tolist()))
+        if used < 2:
+            raise ValueError(
+                f"{name}: {used} class; accuracy and silhouette compare classes, so that "
+                "at least 2 are needed"
+            )
+        if used == len(dataset):
+            remarks.append(f"{name}: one picture a class, so that its silhouette is not defined")
+        if profile.unreadable == "raise":
+            refuse_unreadable(dataset, workspace(profile.store_dir))
+    return remarks
+
+
+def _check_csv(profile):
+    """The pairs of a CSV, and the batches that can be made of them."""
+    pairs = load_csv(profile)
+    n_pairs = profile.n_pairs if pairs is None else len(pairs)
+    if not set(PAIRED) & set(profile.chapters) or n_pairs >= profile.batch_size:
+        return []
+    return [
+        f"batches of {profile.batch_size:,} pairs are cut to {n_pairs:,}, since there are no more: "
+        "every step sees all pairs, and seeds differ by their swaps alone"
+    ]

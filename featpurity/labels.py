@@ -1,0 +1,62 @@
+"""Short names for models and data sets, which pages, tables and file names show for paths."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import PurePath
+
+from featpurity.files import digest
+
+
+def labels_of(names: Iterable[str], given: Mapping[str, str] | None = None) -> dict[str, str]:
+    """A label for each name, no two alike.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Names of models or data sets, as `load_model` and `load_dataset` take them.
+    given : mapping, optional
+        Labels that were chosen, as in a profile's `labels`; they win.
+
+    Returns
+    -------
+    labels : dict
+        A name without a path is its own label. Of a path only the last part is shown, and as many
+        folders before it as tell it from others.
+
+    Raises
+    ------
+    ValueError
+        When one label was given to two of the names.
+    """
+    names, given = list(dict.fromkeys(names)), dict(given or {})
+    chosen = {name: given[name] for name in names if name in given}
+    parts = {name: _parts(name) for name in names if name not in given}
+    lengths = dict.fromkeys(parts, 1)
+    while True:
+        labels = chosen | {name: "/".join(parts[name][-lengths[name] :]) for name in parts}
+        alike = [name for name in names if list(labels.values()).count(labels[name]) > 1]
+        longer = [name for name in alike if lengths.get(name, 0) < len(parts.get(name, []))]
+        if not alike:
+            return {name: labels[name] for name in names}
+        if not longer:
+            raise ValueError(f"{' and '.join(alike)} share the label {labels[alike[0]]!r}")
+        for name in longer:
+            lengths[name] += 1
+
+
+def file_names(labels: Iterable[str]) -> dict[str, str]:
+    """Labels as parts of file names: none leads to another folder, and no two become one."""
+    plain = {label: re.sub(r"[^\w.+-]+", "_", label).lstrip(".") for label in labels}
+    shared = [name for name, n in Counter(map(str.casefold, plain.values())).items() if n > 1]
+    return {
+        label: f"{name}_{digest(label)[:8]}" if name.casefold() in ["", *shared] else name
+        for label, name in plain.items()
+    }
+
+
+def _parts(name: str) -> list[str]:
+    """The parts of the path in a name; of any other name the name itself."""
+    if "/" not in name:
+        return [name]
+    return [part for part in PurePath(name.rpartition(":")[2]).parts if part.strip("/")] or [name]
