@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from featpurity.captions.synthetic import ATTRIBUTES
-from featpurity.data import class_folders, class_names, published
+from featpurity.data import class_folders, class_names, published, webdataset
 from featpurity.data.class_folders import ClassFolders, list_class_folders, split_at_zip
 from featpurity.files import Source, below, data_folder, did_you_mean, digest, located, megabytes
 
@@ -70,11 +70,13 @@ class Found(Source):
 
     Attributes
     ----------
-    kind : {"generated", "class folders", "torchvision", "absent"}
+    kind : {"generated", "class folders", "torchvision", "webdataset", "absent"}
     where : Path or None
         The folder, the archive, or the root that holds torchvision's layout.
     images, classes : int or None
         None for a folder that is missing.
+    left_out : dict of str to int
+        How many pictures are not read, by suffix or by where they lie.
     listed : ClassFolders or None
         Its class folders, where it has them.
     several : bool
@@ -85,6 +87,7 @@ class Found(Source):
     where: Path | None = None
     images: int | None = None
     classes: int | None = None
+    left_out: dict[str, int] = field(default_factory=dict)
     listed: ClassFolders | None = field(default=None, repr=False)
     several: bool = False
 
@@ -247,7 +250,7 @@ CATALOG = {
 
 
 def names():
-    """Every name of a data set; besides, `folder:PATH` is any folder of class folders."""
+    """Every name of a data set; besides there are `folder:PATH` and `webdataset:PATH`."""
     return [*SCENES, *CATALOG]
 
 
@@ -257,8 +260,9 @@ def find(name, root=None, split="test"):
     Parameters
     ----------
     name : str
-        One of `names()`, or `folder:PATH`, where PATH is a folder of class folders, a zip archive
-        of them, or a folder inside an archive: `folder:photos.zip/val`.
+        One of `names()`; `folder:PATH`, where PATH is a folder of class folders, a zip archive of
+        them, or a folder inside an archive (`folder:photos.zip/val`); or `webdataset:PATH`, see
+        `featpurity.data.webdataset.shards_of`.
     root : str or Path, optional
         The folder of data sets; see `featpurity.files.data_folder`.
     split : {"test", "train"}
@@ -279,6 +283,8 @@ def find(name, root=None, split="test"):
         return Found(name, "generated", kind="generated", **size)
     if name.startswith(FOLDER):
         return _find_folder(name)
+    if name.startswith(webdataset.PREFIX):
+        return _find_shards(name, "cls")
     if name not in CATALOG:
         raise unknown(name)
     record = CATALOG[name]
@@ -320,6 +326,9 @@ def data_state(name, root=None):
         return str(error)
     if found.kind in {"generated", "absent"}:
         return found.kind
+    if found.kind == "webdataset":
+        listed = webdataset.read_classes(webdataset.shards_of(name))
+        return digest([_file_state(shard) for shard in webdataset.shards_of(name)], listed)
     if found.listed is None:
         folders = {Path(file).parts[0] for file in CATALOG[found.name].files}
         files = [file for folder in sorted(folders) for file in _all_files(found.where / folder)]
@@ -350,6 +359,34 @@ def _find_folder(name):
     return _from_class_folders(name, list_class_folders(source, inside))
 
 
+def _find_shards(name, text):
+    """Shards of webdataset with a text for each picture: its class's number or its caption."""
+    try:
+        shards = webdataset.shards_of(name)
+    except FileNotFoundError as error:
+        return Found(name, "webdataset's shards", missing=str(error))
+    images, texts, left_out = webdataset.read_samples(shards, text)
+    what = f"{len(images):,} {'images' if text == 'cls' else 'pairs'} in {len(shards)} shards"
+    classes = None
+    if text == "cls":
+        listed = webdataset.read_classes(shards)
+        labels = webdataset.labels_of(texts, shards, listed and len(listed))
+        classes = len(listed) if listed else max(labels) + 1
+        what += f", {classes} classes{_first(listed) if listed else ''}"
+    what += _left_out(left_out)
+    size = {"images": len(images), "classes": classes, "left_out": left_out}
+    return Found(name, what, kind="webdataset", where=images.source, **size)
+
+
+def _first(names):
+    """The first names of many, in brackets."""
+    return f" ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
+
+
+def _left_out(counts):
+    return f"; left out: {class_folders.counted(counts)}" if counts else ""
+
+
 def _from_class_folders(name, listed, record=None):
     """What the plan says of class folders: how many pictures, and how the first ones are called."""
     folders, shown = listed.folders, listed.folders
@@ -360,11 +397,9 @@ def _from_class_folders(name, listed, record=None):
             listed.class_names, folders, listed.where / class_folders.CLASS_NAMES
         )
         shown = [f"{folder}: {word}" for folder, word in zip(folders, words)]
-    first = ", ".join(shown[:3]) + (", ..." if len(shown) > 3 else "")
-    what = f"{len(listed.names):,} images, {len(folders)} classes ({first})"
-    if listed.left_out:
-        what += f"; left out: {class_folders.counted(listed.left_out)}"
-    size = {"images": len(listed.names), "classes": len(folders)}
+    what = f"{len(listed.names):,} images, {len(folders)} classes{_first(shown)}"
+    what += _left_out(listed.left_out)
+    size = {"images": len(listed.names), "classes": len(folders), "left_out": listed.left_out}
     return Found(name, what, kind="class folders", where=listed.where, listed=listed, **size)
 
 
@@ -414,6 +449,8 @@ def pairs_source(name, root=None):
     if name == "photos":
         photos = find("cifar10", root, "train")
         return Source(name, "CIFAR-10's training photos with generated captions", photos.megabytes)
+    if str(name).startswith(webdataset.PREFIX):
+        return _find_shards(str(name), "txt")
     return _file_source(name, "CSV", root)
 
 

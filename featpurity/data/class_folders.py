@@ -157,13 +157,14 @@ def counted(left_out):
     return ", ".join(f"{count} {what}" for what, count in left_out.items())
 
 
-def _passed_over(name):
+def passed_over(name):
+    """Whether a file or folder is hidden, or one that file managers and archivers leave behind."""
     return name.startswith(".") or name in NO_FOLDERS
 
 
 def _entries(folder):
     with os.scandir(folder) as entries:
-        return [entry for entry in entries if not _passed_over(entry.name)]
+        return [entry for entry in entries if not passed_over(entry.name)]
 
 
 def _in_folder(folder):
@@ -171,7 +172,7 @@ def _in_folder(folder):
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {folder}")
     listed = folder / CLASS_NAMES
-    class_names = _decoded(listed.read_bytes(), listed) if listed.is_file() else None
+    class_names = class_names_of(listed) if listed.is_file() else None
     folders = [entry.name for entry in _entries(folder) if entry.is_dir()]
     return folders, list(_files_below(folder, "", {os.path.realpath(folder)})), class_names
 
@@ -203,7 +204,7 @@ def _in_zip(source, inside):
     for name in listed:
         refuse_leading_outside(source, name)
     names = [name.removeprefix(prefix) for name in listed if name.startswith(prefix)]
-    names = [name for name in names if not any(map(_passed_over, name.split("/")))]
+    names = [name for name in names if not any(map(passed_over, name.split("/")))]
     folders = {name.split("/")[0] for name in names if "/" in name}
     return folders, [name for name in names if name and not name.endswith("/")], class_names
 
@@ -221,6 +222,11 @@ def _decoded(content, path):
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: expected UTF-8, got {error}") from None
+
+
+def class_names_of(path):
+    """The text of a list of class names, as UTF-8."""
+    return _decoded(Path(path).read_bytes(), path)
 
 
 def refuse_leading_outside(archive, name):

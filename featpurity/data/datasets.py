@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from featpurity.data import catalog
+from featpurity.data import catalog, webdataset
 from featpurity.data.catalog import CATALOG, find
 from featpurity.data.class_folders import CLASS_NAMES, counted
 from featpurity.data.class_names import (
@@ -91,8 +91,10 @@ def load_dataset(name, root=None, class_names="words", unreadable="raise", downl
     ----------
     name : str
         `scenes_ATTRIBUTE` (generated), another name of the catalogue
-        (`featpurity.data.catalog.names()`), or `folder:PATH` for any folder of class folders, or a
-        zip archive of them. A file `classes.txt` beside the class folders may hold display names.
+        (`featpurity.data.catalog.names()`), `folder:PATH` for any folder of class folders, or a zip
+        archive of them, or `webdataset:PATH` for shards with a `.cls` for each picture, see
+        `featpurity.data.webdataset`. A file `classes.txt` beside the class folders, or
+        `classnames.txt` beside the shards, may hold display names.
     root : str or Path, default "data" in the project's root
         The folder of data sets: each in torchvision's own layout, or as class folders in
         `root/NAME/test/CLASS/` or inside `root/NAME_test.zip` (CIFAR-10's also in
@@ -128,7 +130,7 @@ def load_dataset(name, root=None, class_names="words", unreadable="raise", downl
         _display_names(found, raw, class_names),
         torch.as_tensor(labels, dtype=torch.int64),
         images,
-        left_out=found.listed.left_out if found.listed else {},
+        left_out=found.left_out,
     )
     return without_unreadable(dataset) if unreadable == "skip" else dataset
 
@@ -175,6 +177,8 @@ def _read(found, split, download):
     """Pictures, raw class names and labels from where `find` found them."""
     if found.kind == "generated":
         return _scenes(found.name)
+    if found.kind == "webdataset":
+        return _read_shards(found.name)
     if found.listed:
         listed = found.listed
         return images_at(listed.source, listed.names), listed.folders, listed.labels
@@ -207,6 +211,15 @@ def _labels(data):
     return np.asarray(labels).tolist()
 
 
+def _read_shards(name):
+    """Pictures of webdataset's shards; without a list of class names these are numbers."""
+    shards = webdataset.shards_of(name)
+    images, texts, _ = webdataset.read_samples(shards, "cls")
+    classes = webdataset.read_classes(shards)
+    labels = webdataset.labels_of(texts, shards, classes and len(classes))
+    return images, classes or [str(number) for number in range(max(labels) + 1)], labels
+
+
 def _scenes(name):
     """The generated test pictures, the same for each attribute."""
     from featpurity.data import scenes
@@ -226,6 +239,11 @@ def _display_names(found, raw, wanted):
         return own or raw
     if found.name in CATALOG:
         return [CATALOG[found.name].words(one) for one in raw]
+    if found.kind == "webdataset" and not webdataset.read_classes(webdataset.shards_of(found.name)):
+        raise ValueError(
+            f"{found.name}: the classes have numbers only; put {webdataset.CLASS_NAMES[0]} beside "
+            "the shards, or set class_names to a file"
+        )
     if found.listed is None:
         return raw
     if found.listed.class_names is None:

@@ -22,7 +22,7 @@ from PIL import Image, UnidentifiedImageError
 from tqdm.auto import tqdm
 
 from featpurity.data.class_folders import is_zip
-from featpurity.data.digests import content_digests
+from featpurity.data.filecache import content_digests
 from featpurity.files import digest
 
 # Kinds that are decoded, whatever a file is called: no PostScript, for which Pillow starts

@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from featpurity.captions.files import read_captioned, read_captions
 from featpurity.captions.synthetic import make_captions, scene_facts
+from featpurity.data import webdataset
 from featpurity.data.datasets import read_known
 from featpurity.data.images import ImageFiles, rows_of, subset, without_unreadable
 from featpurity.data.scenes import Scenes
@@ -30,6 +31,7 @@ class CaptionedImages:
     images: Sequence
     skipped: tuple[str, ...] = ()
     facts: list[dict] | None = None
+    left_out: dict[str, int] = field(default_factory=dict)
 
     def __len__(self):
         return len(self.images)
@@ -75,6 +77,7 @@ def load_pairs(name, root=None, n_pairs=None, rewrites=(), unreadable="raise", d
         captions, or a CSV file with the columns image and caption, or with these two and no header;
         under another suffix too, and with tabs (see `featpurity.captions.files.read_table`).
         Its images are looked for beside it, in `images/` or `Images/` beside it, and in `root`.
+        Or `webdataset:PATH` for shards with a `.txt` for each picture.
     root : str or Path, default "data" in the project's root
     n_pairs : int, optional
         At most so many pairs: of `photos` a seeded draw, of a CSV file the first ones.
@@ -104,6 +107,8 @@ def load_pairs(name, root=None, n_pairs=None, rewrites=(), unreadable="raise", d
         )
     if str(name) in loaders:
         found = loaders[str(name)](data_folder(root), n_pairs, download)
+    elif str(name).startswith(webdataset.PREFIX):
+        found = from_shards(str(name), rewrites, n_pairs)
     else:
         found = from_table(name, data_folder(root), rewrites, n_pairs)
     return without_unreadable(found) if unreadable == "skip" else found
@@ -136,6 +141,15 @@ def photos(root, n_pairs=None, download=True):
 def _generated(name, images, facts):
     captions, rewrites = make_captions(facts, CAPTIONS_SEED, N_REWRITES)
     return CaptionedImages(name, captions, rewrites, images, facts=facts)
+
+
+def from_shards(name, rewrites=(), n_pairs=None):
+    """Pairs from webdataset's shards, which hold a `.txt` for each picture."""
+    if rewrites:
+        raise ValueError(f"rewrites go with a CSV of pairs, got {name}")
+    images, captions, left_out = webdataset.read_samples(webdataset.shards_of(name), "txt")
+    pairs = CaptionedImages(name, captions, [[] for _ in captions], images, left_out=left_out)
+    return pairs if n_pairs is None or n_pairs >= len(pairs) else pairs.subset(range(n_pairs))
 
 
 def from_table(path, root=None, rewrites=(), n_pairs=None):

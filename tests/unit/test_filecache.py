@@ -8,15 +8,15 @@ import pytest
 from PIL import Image
 
 from featpurity import load_dataset
-from featpurity.data import digests
-from featpurity.data.digests import NOT_A_FILE, content_digests
+from featpurity.data import filecache
+from featpurity.data.filecache import NOT_A_FILE, content_digests
 
 
 @pytest.fixture(autouse=True)
 def forgetful(monkeypatch, tmp_path):
     """Nothing is remembered in memory from before, and files may be as young as they like."""
-    monkeypatch.setattr(digests, "_remembered", {})
-    monkeypatch.setattr(digests, "UNSETTLED", -10)
+    monkeypatch.setattr(filecache, "_digests", {})
+    monkeypatch.setattr(filecache, "UNSETTLED", -10)
     monkeypatch.setenv("FEATPURITY_CACHE", str(tmp_path / "cache"))
 
 
@@ -31,9 +31,9 @@ def folder(tmp_path):
 @pytest.fixture
 def read(monkeypatch):
     """Which files were read."""
-    files, digest_of = [], digests._digest_of
+    files, digest_of = [], filecache._digest_of
     monkeypatch.setattr(
-        digests, "_digest_of", lambda at: (files.append(os.path.basename(at)), digest_of(at))[1]
+        filecache, "_digest_of", lambda at: (files.append(os.path.basename(at)), digest_of(at))[1]
     )
     return files
 
@@ -57,7 +57,7 @@ def test_only_changed_files_are_read_again(folder, read, monkeypatch, another_pr
     content_digests(folder, ["a", "deep/b"])
     assert sorted(read) == ["a", "b"]
     if another_process:
-        monkeypatch.setattr(digests, "_remembered", {})
+        monkeypatch.setattr(filecache, "_digests", {})
     (folder / "a").write_bytes(b"three")
     found = content_digests(folder, ["a", "deep/b"])
     assert read[2:] == ["a"] and found == {"a": sha(b"three"), "deep/b": sha(b"two")}
@@ -72,7 +72,7 @@ def test_a_change_that_keeps_size_and_time_is_seen(folder):
 
 
 def test_what_is_too_young_is_not_remembered(folder, read, monkeypatch):
-    monkeypatch.setattr(digests, "UNSETTLED", 3600)
+    monkeypatch.setattr(filecache, "UNSETTLED", 3600)
     content_digests(folder, ["a"])
     content_digests(folder, ["a"])
     assert read == ["a", "a"]
@@ -83,7 +83,7 @@ def test_a_damaged_memory_is_made_anew(folder, content, monkeypatch):
     content_digests(folder, ["a"])
     (file,) = (folder.parent / "cache/digests").iterdir()
     file.write_text(content)
-    monkeypatch.setattr(digests, "_remembered", {})
+    monkeypatch.setattr(filecache, "_digests", {})
     assert content_digests(folder, ["a"]) == {"a": sha(b"one")}
 
 

@@ -1,8 +1,8 @@
-"""Digests of files' contents, worked out once and remembered while a file stays as it is.
+"""What files hold, worked out once and remembered while a file stays as it is.
 
 That a file is as it was follows from its size, times and inode. What is remembered lies in the
-user's cache (`FEATPURITY_CACHE`, else `~/.cache/featpurity`), a file for each folder; where
-nothing can be written there, for as long as the process runs.
+user's cache (`FEATPURITY_CACHE`, else `~/.cache/featpurity`); digests also in memory, for where
+nothing can be written there.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ NOT_A_FILE = "not a file"  # stands for the digest of a link that leads nowhere,
 # so many seconds is not remembered.
 UNSETTLED = 2
 FIELDS = 5  # of a file: size, time of change, time of change of its status, inode, digest
-_remembered = {}  # folder: {name: fields}
+_digests = {}  # folder: {name: fields}
 
 
 def content_digests(folder, names):
@@ -36,7 +36,7 @@ def content_digests(folder, names):
         # The bar waits, because a small set is read sooner than a bar is.
         bar = tqdm(found, total=len(fresh), desc="reading files for their digests", delay=2)
         digests = dict(zip(fresh, bar))
-    settled = time.time_ns() - UNSETTLED * 10**9
+    settled = _settled()
     lasting = {
         name: [*facts[name], content]
         for name, content in digests.items()
@@ -45,28 +45,59 @@ def content_digests(folder, names):
     if lasting:
         known.update(lasting)
         with contextlib.suppress(OSError):  # a home that cannot be written
-            write_text(_place(folder), json.dumps(known))
+            write_text(_place("digests", folder), json.dumps(known))
     return {
         name: digests.get(name) or (known[name][-1] if facts[name] else NOT_A_FILE)
         for name in names
     }
 
 
+def remembered(kind, path, make):
+    """What `make` makes of a file, as JSON has it; made once while the file stays as it is.
+
+    Parameters
+    ----------
+    kind : str
+        What it is, for the name of the folder in the cache.
+    path : Path
+    make : callable
+        make(path) gives something of lists, dicts, texts and numbers.
+    """
+    path, facts = Path(os.path.realpath(path)), _facts(path)
+    place = _place(kind, str(path))
+    try:
+        kept = json.loads(place.read_text(encoding="utf-8"))
+        if kept["facts"] == facts:
+            return kept["made"]
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # none yet, or damaged
+    made = make(path)
+    if facts and max(facts[1:3]) < _settled():
+        with contextlib.suppress(OSError):
+            write_text(place, json.dumps({"facts": facts, "made": made}))
+    return made
+
+
 def _recall(folder):
-    if folder not in _remembered:
+    if folder not in _digests:
         try:
-            listed = json.loads(_place(folder).read_text(encoding="utf-8"))
+            listed = json.loads(_place("digests", folder).read_text(encoding="utf-8"))
             whole = all(isinstance(one, list) and len(one) == FIELDS for one in listed.values())
         except (OSError, ValueError, AttributeError):  # none yet, or damaged
             listed, whole = {}, True
-        _remembered[folder] = listed if whole else {}
-    return _remembered[folder]
+        _digests[folder] = listed if whole else {}
+    return _digests[folder]
 
 
-def _place(folder):
+def _settled():
+    """The time, in nanoseconds, before which a file's last change has to lie."""
+    return time.time_ns() - UNSETTLED * 10**9
+
+
+def _place(kind, path):
     home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     cache = Path(os.environ.get("FEATPURITY_CACHE") or f"{home}/featpurity").expanduser()
-    return cache / "digests" / f"{digest(folder)[:32]}.json"
+    return cache / kind / f"{digest(path)[:32]}.json"
 
 
 def _facts(path):

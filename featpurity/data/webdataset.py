@@ -1,0 +1,221 @@
+"""Pictures in webdataset's shards: tar archives that are read in place, never unpacked.
+
+A sample is the files of one shard that share a name up to the first dot: `0001.jpg` with `0001.cls`
+(the number of its class) or `0001.txt` (its caption). Shards are listed once; the list is
+remembered while a shard stays as it is.
+"""
+
+import io
+import re
+import tarfile
+from collections import Counter
+from functools import cached_property
+
+from featpurity.data.class_folders import (
+    OTHER_SUFFIXES,
+    SUFFIXES,
+    class_names_of,
+    passed_over,
+    refuse_leading_outside,
+)
+from featpurity.data.filecache import content_digests, remembered
+from featpurity.data.images import EncodedImages, refuse_large
+from featpurity.files import digest, located
+
+PREFIX = "webdataset:"
+TEXTS = ("cls", "txt")  # the files of a sample that are read with the list
+LONGEST_TEXT = 2**16  # bytes
+CLASS_NAMES = ["classnames.txt", "classes.txt"]  # beside the shards, or one folder above
+
+
+class ImageTars(EncodedImages):
+    """Pictures inside tar archives.
+
+    Parameters
+    ----------
+    source : Path
+        The folder of the archives.
+    names : list of str
+        ARCHIVE/MEMBER for each picture.
+    places : dict
+        Name -> (offset, size) in bytes of the picture in its archive.
+    """
+
+    def __init__(self, source, names, places):
+        super().__init__(source, names)
+        self.places = places
+
+    def _open(self, name):
+        offset, size = self.places[name]
+        refuse_large(size)
+        with open(self.source / name.split("/", 1)[0], "rb") as file:
+            file.seek(offset)
+            return io.BytesIO(file.read(size))
+
+    @cached_property
+    def key(self):
+        """Digest of the archives' content and the names."""
+        digests = content_digests(self.source, sorted({name.split("/")[0] for name in self.names}))
+        return digest((digests, self.names))
+
+    def subset(self, rows):
+        """The pictures at these rows."""
+        return ImageTars(self.source, [self.names[row] for row in rows], self.places)
+
+
+def shards_of(name):
+    """The shards that a name stands for, in the order of their numbers.
+
+    Parameters
+    ----------
+    name : str
+        `webdataset:PATH`, where PATH is a tar archive, a folder of them (or one that holds them in
+        `test/`), or a pattern such as `shards/{00000..00099}.tar`.
+
+    Returns
+    -------
+    shards : list of Path, all in one folder
+
+    Raises
+    ------
+    FileNotFoundError
+        When there are none, or one of the pattern is missing.
+    """
+    path = located(name.removeprefix(PREFIX))
+    span = re.fullmatch(r"(.*)\{(\d+)\.\.(\d+)\}(.*)", path.name)
+    if span:
+        before, first, last, after = span.groups()
+        numbers = range(int(first), int(last) + 1)
+        shards = [path.with_name(f"{before}{n:0{len(first)}d}{after}") for n in numbers]
+    elif path.is_dir():
+        shards = list(path.glob("*.tar")) or list((path / "test").glob("*.tar"))
+        shards = sorted(shards, key=lambda one: (len(one.name), one.name))  # 2.tar before 10.tar
+    else:
+        shards = [path]
+    missing = [shard for shard in shards if not shard.is_file()]
+    if missing or not shards:
+        raise FileNotFoundError(
+            f"there is no {missing[0]}" if missing else f"{path} holds no shards .tar"
+        )
+    return shards
+
+
+def read_samples(shards, text):
+    """The pictures of all samples, and a text of each.
+
+    Parameters
+    ----------
+    shards : list of Path
+    text : {"cls", "txt"}
+
+    Returns
+    -------
+    images : ImageTars
+    texts : list of str
+    left_out : dict of str to int
+        Samples whose picture is of a kind that is not read, by suffix.
+
+    Raises
+    ------
+    ValueError
+        For a damaged or compressed shard, a member that leads outside, a sample without the text.
+    """
+    names, places, texts, left_out = [], {}, [], Counter()
+    for shard in shards:
+        for sample, files in remembered("shards", shard, list_shard).items():
+            pictures = [one for one in files if f".{one.lower()}" in SUFFIXES]
+            if len(pictures) > 1:
+                raise ValueError(f"{shard}: the sample {sample} holds {len(pictures)} pictures")
+            if not pictures:
+                others = {f".{one.lower()}" for one in files}
+                left_out.update(others.intersection(OTHER_SUFFIXES))
+                continue
+            if text not in files:
+                raise ValueError(f"{shard}: the sample {sample} has no file .{text}")
+            name = f"{shard.name}/{sample}.{pictures[0]}"
+            names.append(name)
+            places[name] = tuple(files[pictures[0]])
+            texts.append(files[text])
+    if not names:
+        raise ValueError(f"{shards[0]}: no samples with a picture ({', '.join(SUFFIXES)})")
+    return ImageTars(shards[0].parent, names, places), texts, dict(left_out)
+
+
+def read_classes(shards):
+    """Class names beside the shards, one a line, numbered from 0; None without such a file."""
+    folders = [shards[0].parent, shards[0].parent.parent]
+    listed = [folder / name for folder in folders for name in CLASS_NAMES]
+    path = next((path for path in listed if path.is_file()), None)
+    return path and [line.strip() for line in class_names_of(path).splitlines() if line.strip()]
+
+
+def labels_of(texts, shards, n_classes=None):
+    """Class numbers from the texts of the `.cls` files; each in 0 .. n_classes - 1."""
+    where, labels = shards[0].parent, []
+    for text in texts:
+        if not re.fullmatch(r"\s*[0-9]{1,9}\s*", text):
+            raise ValueError(f"{where}: expected a class number in .cls, got {text!r:.60}")
+        labels.append(int(text))
+    if n_classes is not None and max(labels) >= n_classes:
+        raise ValueError(
+            f"{where}: class {max(labels)} has no name; there are {n_classes} class names"
+        )
+    return labels
+
+
+def list_shard(path):
+    """Where the files of each sample lie in a shard.
+
+    Returns
+    -------
+    samples : dict
+        Sample -> {suffix: (offset, size), or the text itself for `TEXTS`}.
+
+    Raises
+    ------
+    ValueError
+    """
+    samples, size = {}, path.stat().st_size
+    try:
+        with tarfile.open(path, "r:") as archive:
+            for member in archive:
+                refuse_leading_outside(path, member.name)
+                sample, dot, suffix = _split(member.name)
+                if not dot or not member.isreg() or member.issparse():
+                    continue
+                if member.offset_data + member.size > size:
+                    raise ValueError(f"{path} is cut off in {member.name}")
+                files = samples.setdefault(sample, {})
+                if suffix in files:
+                    raise ValueError(f"{path} holds {member.name} twice")
+                files[suffix] = (
+                    _text(archive, member, path)
+                    if suffix in TEXTS
+                    else (member.offset_data, member.size)
+                )
+            archive.fileobj.seek(archive.offset)
+            if archive.fileobj.read(512) != bytes(512):
+                raise ValueError(f"{path} is cut off: it lacks the mark of its end")
+    except tarfile.TarError as error:
+        raise ValueError(
+            f"{path} is not a whole, uncompressed tar archive: {error}".splitlines()[0]
+        ) from None
+    return samples
+
+
+def _split(name):
+    """A member's name as sample, dot, suffix; no dot for what is passed over."""
+    folder, slash, file = name.removeprefix("./").rpartition("/")
+    if any(map(passed_over, f"{folder}{slash}{file}".split("/"))):
+        return name, "", ""
+    stem, dot, suffix = file.partition(".")
+    return f"{folder}{slash}{stem}", dot, suffix
+
+
+def _text(archive, member, path):
+    if member.size > LONGEST_TEXT:
+        raise ValueError(f"{path}: {member.name} is too long for a text")
+    try:
+        return archive.extractfile(member).read().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: {member.name}: expected UTF-8, got {error}") from None
