@@ -135,6 +135,11 @@ COMMANDS = {  # what it does; how its options are read and it is run, or the mod
         "write captions again with a share of them swapped, and the list of swapped pairs",
         "captions.swap",
     ),
+    "finetune": (
+        "train the two projections with the towers at work, as the paper did",
+        "training.finetune",
+    ),
+    "pretrain": ("train the bundled small models again, from scratch", "training.pretrain"),
 }
 if __name__ == "__main__":
     sys.exit(main())

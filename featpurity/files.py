@@ -74,6 +74,15 @@ def check_choice(what: str, value: Any, known: Iterable[str]) -> None:
         raise ValueError(f"{what}: expected one of {', '.join(known)}, got {value!r}")
 
 
+def check_list(what: str, value: Any) -> None:
+    """Raise ValueError for a text where a list is meant: its letters would be taken one by one."""
+    if isinstance(value, str):
+        raise ValueError(
+            f"{what} must be a list, got {value!r} (papermill's -p gives text: write "
+            f"-y '{what}: [{value}]' for a list)"
+        )
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A hint after a wrong name: "did you mean 'x'?" where one is close, else "known: x, y"."""
     known = list(known)

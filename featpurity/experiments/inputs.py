@@ -9,6 +9,7 @@ import torch
 from featpurity.data.datasets import LabelledImages, load_dataset
 from featpurity.data.prompts import prompt_set
 from featpurity.features.extract import embed_classes, embed_images
+from featpurity.files import check_list
 from featpurity.models.clip import ClipModel
 from featpurity.models.load import load_model
 
@@ -80,6 +81,7 @@ def load(
     ValueError, FileNotFoundError
         For unknown names and missing files, before any tower runs.
     """
+    check_list("models", models)
     sources = models if isinstance(models, dict) else {name: name for name in models}
     loaded = {name: load_model(source, device, preprocess) for name, source in sources.items()}
     data = load_data(datasets, data_root, class_names, unreadable)
@@ -93,6 +95,7 @@ def load(
 
 def load_data(datasets, data_root=None, class_names="words", unreadable="raise"):
     """Data sets by name: dict of str to LabelledImages; see `featpurity.load_dataset`."""
+    check_list("datasets", datasets)
     return {name: load_dataset(name, data_root, class_names, unreadable) for name in datasets}
 
 

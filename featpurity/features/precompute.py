@@ -19,7 +19,7 @@ from featpurity.features.extract import (
     refuse_unreadable,
     text_trunk_features,
 )
-from featpurity.files import workspace
+from featpurity.files import check_list, workspace
 from featpurity.models.clip import ClipModel
 from featpurity.models.load import load_model
 
@@ -123,6 +123,8 @@ def open_all(
     ValueError, FileNotFoundError
         For names that nothing knows, files that are missing, unreadable pictures.
     """
+    check_list("models", models)
+    check_list("datasets", datasets)
     store = workspace(store_dir)
     store.mkdir(parents=True, exist_ok=True)
     device = "auto" if device == "cuda" else device  # a process takes its own card

@@ -29,23 +29,31 @@ PAPER_COLUMNS = {
 
 
 def save_record(path, **settings):
-    """Write how a run was made, as JSON: its settings, time, device, commit and the versions of
-    what it used.
+    """Write how a run was made, as JSON: its settings, time, device, commit, whether files differed
+    from that commit, and the versions of what it used.
     """
     packages = ("featpurity", "torch", "open_clip_torch", "numpy", "scikit-learn", "plotly")
-    commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=workspace(".")
-    )
+    commit, differing = _git("rev-parse", "HEAD"), _git("status", "--porcelain")
     record = {
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "settings": settings,
-        "commit": commit.stdout.strip() or None,
+        "commit": commit or None,
+        "as committed": differing == "" if commit else None,
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine(),
         "python": platform.python_version(),
         "versions": {name: version(name) for name in packages},
     }
     write_text(path, json.dumps(record, indent=1, default=str))
     return record
+
+
+def _git(*command):
+    """What git says of the project; "" where it says nothing, or is not there."""
+    try:
+        done = subprocess.run(["git", *command], capture_output=True, text=True, cwd=workspace("."))
+    except OSError:
+        return ""
+    return done.stdout.strip()
 
 
 def file_name(name):
@@ -158,9 +166,11 @@ def read_effects(folder, chapters):
     ------
     FileNotFoundError
         When a chapter has not run yet; it says which.
+    ValueError
+        When the records of two chapters disagree in a setting: their tables are of different runs.
     """
     experiments = {f"{claim['experiment']:02}" for claim in load_claims()}
-    found = []
+    found = {}
     for chapter in chapters:
         if (number := chapter[:2]) in experiments:
             path = Path(folder) / f"tables/{number}_effects.csv"
@@ -168,10 +178,29 @@ def read_effects(folder, chapters):
                 raise FileNotFoundError(
                     f"there is no {path}: run the chapter {chapter} first, with this results_dir"
                 )
-            found.append(pd.read_csv(path))
+            found[path] = pd.read_csv(path)
     if not found:
         raise ValueError(f"no claim is about any of the chapters {', '.join(chapters)}")
-    return pd.concat(found)
+    _check_one_run(found)
+    return pd.concat(found.values())
+
+
+def _check_one_run(tables):
+    """Records beside tables of effects agree in the settings that they share."""
+    seen = {}
+    for path in tables:
+        record = path.with_name(path.name.replace("_effects.csv", "_record.json"))
+        if not record.is_file():
+            raise FileNotFoundError(
+                f"there is no {record}, so that nobody knows of which run it is"
+            )
+        for key, value in json.loads(record.read_text(encoding="utf-8"))["settings"].items():
+            first, known = seen.setdefault(key, (path, value))
+            if value != known:
+                raise ValueError(
+                    f"{first} and {path} are of different runs: {key} is {known} in the one and "
+                    f"{value} in the other; run both chapters with the same settings"
+                )
 
 
 def judge(effects):

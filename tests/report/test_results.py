@@ -1,6 +1,7 @@
 """Tables, records and verdicts."""
 
 import json
+import subprocess
 
 import pandas as pd
 import pytest
@@ -169,10 +170,40 @@ def test_workspace_is_found_from_a_folder_below(tmp_path, monkeypatch):
     assert files.workspace("results/demo") == tmp_path / "results/demo"
 
 
-def test_effects_are_read_of_chapters_that_ran_and_the_missing_one_is_named(tmp_path):
+def ran(folder, number, **settings):
+    """Leave what a chapter leaves: one effect and the record of its settings."""
     effects = pd.DataFrame([results.effect("accuracy_laclip", "a minus b", 0.1, 0.0, 0.2)])
-    files.save_table(effects, tmp_path / "tables/01_effects.csv")
+    files.save_table(effects, folder / f"tables/{number}_effects.csv")
+    results.save_record(folder / f"tables/{number}_record.json", **settings)
+
+
+def test_effects_are_read_of_chapters_that_ran_and_the_missing_one_is_named(tmp_path):
+    ran(tmp_path, "01")
     read = results.read_effects(tmp_path, ["01_clip_vs_laclip", "04_data_quality_ladder"])
     assert read.claim.tolist() == ["accuracy_laclip"]
     with pytest.raises(FileNotFoundError, match="run the chapter 02_neuron_pruning first"):
         results.read_effects(tmp_path, ["01_clip_vs_laclip", "02_neuron_pruning", "07_claims"])
+
+
+def test_effects_of_two_runs_are_not_read_as_one(tmp_path):
+    both = ["01_clip_vs_laclip", "02_neuron_pruning"]
+    ran(tmp_path, "01", datasets=["dtd"], prompts="paper")
+    ran(tmp_path, "02", datasets=["dtd"], n_random_orders=3)
+    assert len(results.read_effects(tmp_path, both)) == 2
+    ran(tmp_path, "02", datasets=["pets"])
+    with pytest.raises(ValueError, match="are of different runs: datasets is .'dtd'. .* .'pets'."):
+        results.read_effects(tmp_path, both)
+    (tmp_path / "tables/02_record.json").unlink()
+    with pytest.raises(FileNotFoundError, match="02_record.json, so that nobody knows"):
+        results.read_effects(tmp_path, both)
+
+
+def test_the_record_says_whether_the_files_were_as_committed(tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "workspace", lambda path: tmp_path)
+    assert results.save_record(tmp_path / "run.json")["as committed"] is None
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a"]
+    for command in [["init", "-q"], ["add", "run.json"], ["commit", "-qm", "first"]]:
+        subprocess.run([*git, *command], cwd=tmp_path, check=True)
+    assert results.save_record(tmp_path.parent / "run.json")["as committed"] is True
+    (tmp_path / "run.json").write_text("{}")
+    assert results.save_record(tmp_path.parent / "run.json")["as committed"] is False
