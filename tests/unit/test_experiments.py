@@ -9,7 +9,15 @@ import torch
 import torch.nn.functional as F
 
 import featpurity
-from featpurity.experiments import clip_vs_laclip, compare, inputs, misalignment, pruning
+from featpurity.experiments import (
+    clip_vs_laclip,
+    compare,
+    inputs,
+    ladder,
+    misalignment,
+    online_and_cached,
+    pruning,
+)
 from featpurity.metrics import purity, silhouette, zeroshot
 from featpurity.report import labels
 
@@ -146,3 +154,37 @@ def test_labels_are_short_told_apart_and_never_paths():
         "LaCLIP (ViT-B-32 openai)",
         "LaCLIP (b)",
     ]
+
+
+def test_distances_of_cached_training_are_from_the_online_run_of_the_same_seed():
+    rows = [
+        dict(way=way, kind="random", ratio=ratio, seed=seed, epoch=1, loss=1.0, accuracy=accuracy)
+        for way, seed, values in [
+            (online_and_cached.ONLINE, 0, (0.9, 0.5)),
+            ("cached, no crops", 0, (0.8, 0.6)),
+            ("cached, no crops", 1, (0.9, 0.6)),
+        ]
+        for ratio, accuracy in zip((0.0, 0.8), values)
+    ]
+    curves = pd.DataFrame(rows).assign(image_avg_abs_cos=0.1, text_avg_abs_cos=0.1)
+    found = online_and_cached.distances(curves).set_index("measure").loc["accuracy"]
+    assert found["mean distance"] == pytest.approx(0.1)
+    assert found["effect online"] == pytest.approx(-0.4)
+    assert found["effect in this way"] == pytest.approx(-0.2)
+    assert found["between seeds"] == pytest.approx(np.sqrt(0.005) / 2)
+
+
+def test_the_ladder_correlates_purity_not_cosines():
+    models = pd.DataFrame(
+        dict(
+            group=["a"] * 4,
+            accuracy=[0.1, 0.2, 0.3, 0.4],
+            silhouette=[None] * 4,
+            image_times_chance=[2.0, 1.8, 1.4, 1.2],
+            text_times_chance=[1.0, 1.1, 1.2, 1.3],
+        )
+    )
+    found = ladder.correlations(models).set_index(["tower", "over"]).spearman
+    assert found["image", "within groups"] == pytest.approx(1)
+    assert found["text", "within groups"] == pytest.approx(-1)
+    assert set(ladder.by_group(models).group) == {"a"}

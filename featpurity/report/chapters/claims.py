@@ -20,7 +20,9 @@ def answer(claims: pd.DataFrame) -> wording.Answer:
         "undecided": ("is left undecided", "are left undecided"),
     }
     parts = [
-        f"{counts[key]} {said[counts[key] > 1]}" for key, said in words.items() if key in counts
+        f"{counts[key]} {said[int(counts[key] > 1)]}"
+        for key, said in words.items()
+        if key in counts
     ]
     small = measured.verdict.str.endswith("negligible").sum()
     tail = f"; {small} of the effects are negligible in size" if small else ""

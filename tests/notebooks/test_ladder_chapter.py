@@ -1,16 +1,13 @@
 """The chapter on the ladder, run on models that the test spoils with noise: from nothing to a built book."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
+from checkout import snakemake
 from ladder_models import NOISE, write_ladder, write_pictures
 
-ROOT = Path(__file__).resolve().parent.parent
 pytestmark = pytest.mark.slow
 
 
@@ -28,17 +25,7 @@ def results(tmp_path_factory):
         "store_dir": f"{folder}/store",
     }
     (folder / "tiny.yaml").write_text(yaml.safe_dump(settings))
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "--nolock",
-        "--config",
-        f"profile={folder}/tiny.yaml",
-    ]
-    done = subprocess.run(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=1500
-    )
+    done = snakemake(folder / "tiny.yaml")
     assert done.returncode == 0, done.stdout[-4000:]
     return folder / "results"
 

@@ -1,0 +1,128 @@
+"""A ladder of models that differ in the quality of their data: are purer ones better?"""
+
+from dataclasses import dataclass
+
+import pandas as pd
+import torch
+from tqdm.auto import tqdm
+
+from featpurity.experiments.clip_vs_laclip import neurons_table
+from featpurity.experiments.inputs import embed, has_silhouette
+from featpurity.metrics import intervals, rank_correlation, silhouette, zeroshot
+from featpurity.models.load import load_model
+from featpurity.models.names import resolve
+from featpurity.report import results
+
+FEWEST = 4  # models of a group that is ranked by itself
+TOWERS, MEASURES = ("image", "text"), ("accuracy", "silhouette")
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """The tables of the ladder.
+
+    Attributes
+    ----------
+    models : DataFrame
+        A row a model: its group and data, mean accuracy with its interval, mean silhouette, and
+        both towers' average |cos|, alone and as a multiple of chance.
+    by_dataset : DataFrame
+        A row a model and data set: accuracy and silhouette.
+    neurons : DataFrame
+        A row a model and tower.
+    correlations : DataFrame
+        A row a tower and measure, within groups (with a verdict) and over all models.
+    by_group : DataFrame
+        A row a tower and group of at least `FEWEST` models.
+    """
+
+    models: pd.DataFrame
+    by_dataset: pd.DataFrame
+    neurons: pd.DataFrame
+    correlations: pd.DataFrame
+    by_group: pd.DataFrame
+
+
+def rungs(models: list[str]) -> pd.DataFrame:
+    """Group and data of each model, from its name; see `featpurity.metrics.rank_correlation`."""
+    found = rank_correlation.rungs([resolve(model) for model in models])
+    return pd.DataFrame([dict(model=one.model, group=one.group, data=one.data) for one in found])
+
+
+def climb(models: list[str], data, prompts: str, n_bootstrap: int = 500, **options) -> Ladder:
+    """Measure the models one after the other, and rank them by purity, accuracy and silhouette.
+
+    Parameters
+    ----------
+    models : list of str
+        What `featpurity.load_model` takes.
+    data : dict of str to LabelledImages
+    prompts : str
+        A prompt set, see `featpurity.data.prompts`.
+    n_bootstrap : int
+        Draws of the images behind the accuracies' intervals.
+    **options
+        ``device, preprocess`` of `featpurity.load_model`; ``store, precision`` of
+        `featpurity.experiments.inputs.embed`.
+    """
+    device, preprocess = options.pop("device", "auto"), options.pop("preprocess", "native")
+    neurons, right, rows = [], {name: [] for name in data}, []
+    groups = rungs(models)
+    for rung in tqdm(groups.to_dict("records"), desc="models"):
+        clip = load_model(rung["model"], device, preprocess)
+        neurons.append(neurons_table({rung["model"]: clip}))
+        for name, one in embed(clip, data, prompts, **options).items():
+            right[name].append(zeroshot.right_predictions(*one))
+            about = dict(dataset=name, images=len(one.labels), classes=len(one.classifier))
+            about["accuracy"] = right[name][-1].float().mean().item()
+            known = has_silhouette(one.labels)
+            score = silhouette.silhouette(one.images, one.labels) if known else None
+            rows.append(rung | about | dict(silhouette=score))
+    by_dataset = pd.DataFrame(rows)
+    neurons = pd.concat(neurons, ignore_index=True).drop(columns="max_abs_cos")
+    neurons["times_chance"] = neurons.avg_abs_cos / neurons.chance
+    table = _models(groups, by_dataset, neurons, right, n_bootstrap)
+    return Ladder(table, by_dataset, neurons, correlations(table), by_group(table))
+
+
+def correlations(models: pd.DataFrame) -> pd.DataFrame:
+    """Rank correlation of purity with accuracy and silhouette, within groups and over all."""
+    rows = []
+    for tower in TOWERS:
+        for measure in MEASURES:
+            if models[measure].isna().any():  # the silhouette is not defined on any data set
+                continue
+            pure, value = -models[f"{tower}_times_chance"], models[measure]
+            for over, groups in {"within groups": models.group, "all models": None}.items():
+                found = rank_correlation.rank_correlation(pure, value, groups)
+                about = dict(tower=tower, measure=measure, over=over, **found)
+                if groups is not None:
+                    about["verdict"] = results.verdict(found["low"], found["high"])
+                rows.append(about)
+    return pd.DataFrame(rows)
+
+
+def by_group(models: pd.DataFrame) -> pd.DataFrame:
+    """The correlation of purity with accuracy in each group of at least `FEWEST` models."""
+    rows = [
+        dict(group=group, tower=tower)
+        | rank_correlation.rank_correlation(-part[f"{tower}_times_chance"], part.accuracy)
+        for group, part in models.groupby("group", sort=False)
+        if len(part) >= FEWEST
+        for tower in TOWERS
+    ]
+    columns = ["group", "tower", "models", "spearman", "low", "high", "kendall", "p"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _models(groups, by_dataset, neurons, right, n_bootstrap):
+    """A row a model; the same images are drawn for every model."""
+    hits = [torch.stack(of_models, 1).float() for of_models in right.values()]  # (n, models) each
+    draws = [intervals.bootstrap_means(one, n_bootstrap) for one in hits]
+    low, high = intervals.interval(torch.stack(draws).mean(0))  # (models,) each
+    measured = by_dataset.groupby("model", sort=False)[list(MEASURES)].mean()
+    models = groups.join(measured, on="model")
+    models = models.assign(accuracy_low=low.numpy(), accuracy_high=high.numpy())
+    wide = neurons.pivot(index="model", columns="tower", values=["avg_abs_cos", "times_chance"])
+    wide.columns = [f"{tower}_{measure}" for measure, tower in wide.columns]
+    return models.join(wide, on="model")
