@@ -7,6 +7,7 @@ boilerplate. A rewritten caption is a correct, complete sentence; several of the
 facts in different words and order.
 """
 
+from collections.abc import Iterable
 from random import Random
 
 import numpy as np
@@ -136,14 +137,14 @@ _OPENERS = [
 ]
 
 
-def scene_facts(row):
+def scene_facts(row: Iterable[int]) -> dict[str, str]:
     """Attribute -> class name for one row of `scenes.sample`."""
     return {
         attribute: names[i] for (attribute, names), i in zip(ATTRIBUTES.items(), row, strict=True)
     }
 
 
-def spurious_partner(attribute, name):
+def spurious_partner(attribute: str, name: str) -> str:
     """The other class name that stands in for `name` in a caption wrong about `attribute`.
 
     Scenes pair neighbours in the lists of `ATTRIBUTES` (circle and ring, red and orange); an odd
@@ -157,7 +158,7 @@ def spurious_partner(attribute, name):
     return names[i ^ 1] if i ^ 1 < len(names) else names[i - 1]
 
 
-def raw_caption(facts, rng, spurious=SPURIOUS):
+def raw_caption(facts: dict[str, str], rng: Random, spurious: float = SPURIOUS) -> str:
     """One caption like web alt-text: incomplete, sometimes wrong, with boilerplate.
 
     Parameters
@@ -181,7 +182,7 @@ def raw_caption(facts, rng, spurious=SPURIOUS):
     return " ".join(rng.sample(words, len(words)))
 
 
-def rewritten_captions(facts, rng, n=4):
+def rewritten_captions(facts: dict[str, str], rng: Random, n: int = 4) -> list[str]:
     """Several correct sentences about one picture.
 
     Parameters
@@ -199,7 +200,9 @@ def rewritten_captions(facts, rng, n=4):
     return [write(facts, rng) for _ in range(n)]
 
 
-def make_captions(all_facts, seed, n=4):
+def make_captions(
+    all_facts: list[dict[str, str]], seed: int, n: int = 4
+) -> tuple[list[str], list[list[str]]]:
     """Both kinds of captions for many pictures.
 
     Those of picture i depend on (seed, i) and its facts alone.
@@ -215,7 +218,7 @@ def make_captions(all_facts, seed, n=4):
     return captions, [rewritten_captions(facts, rng, n) for facts, rng in zip(all_facts, rngs)]
 
 
-def correct_raw(captions, all_facts, seed):
+def correct_raw(captions: list[str], all_facts: list[dict[str, str]], seed: int) -> np.ndarray:
     """Whether each raw caption of `make_captions` says nothing wrong: bool array of shape (n,).
 
     The same draws without spurious partners give each caption as it should have been.
@@ -226,7 +229,9 @@ def correct_raw(captions, all_facts, seed):
     return np.array(captions) == np.array(should_be)
 
 
-def recaptions(all_facts, seed, mistaken):
+def recaptions(
+    all_facts: list[dict[str, str]], seed: int, mistaken: float
+) -> tuple[list[str], np.ndarray]:
     """One full sentence a picture, from a captioner that mistakes some facts for their partners.
 
     Parameters

@@ -1,7 +1,7 @@
 """Image-caption pairs: a name or a table of captions becomes images with a caption each."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -57,7 +57,7 @@ class CaptionedImages:
         """Changes when a picture does; see `LabelledImages`."""
         return self.images.key
 
-    def subset(self, indices):
+    def subset(self, indices: Iterable[int]) -> "CaptionedImages":
         """The pairs at `indices`; see `LabelledImages`."""
         indices = rows_of(indices, len(self))
         captions = [self.captions[i] for i in indices]
@@ -67,7 +67,14 @@ class CaptionedImages:
         return replace(self, captions=captions, rewrites=rewrites, facts=facts, images=images)
 
 
-def load_pairs(name, root=None, n_pairs=None, rewrites=(), unreadable="raise", download=True):
+def load_pairs(
+    name: str | Path,
+    root: str | Path | None = None,
+    n_pairs: int | None = None,
+    rewrites: Sequence[str | Path] = (),
+    unreadable: str = "raise",
+    download: bool = True,
+) -> CaptionedImages:
     """Image-caption pairs by name, or from a table such as a CSV file.
 
     Parameters
@@ -129,9 +136,7 @@ def scenes(root=None, n_pairs=None, download=True):
 
 
 def photos(root, n_pairs=None, download=True):
-    """CIFAR-10's training photos, or a seeded draw of them, with captions generated from their
-    classes.
-    """
+    """CIFAR-10's training photos, or a seeded draw of them, with captions of their classes."""
     images, classes, labels = read_known("cifar10", root, "train", download)
     drawn = np.random.default_rng(SCENES_PAIRS["seed"]).permutation(len(images))[:n_pairs].tolist()
     facts = [{"class": classes[labels[i]]} for i in drawn]

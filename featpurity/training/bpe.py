@@ -1,9 +1,9 @@
-"""A small byte-pair vocabulary for open_clip's SimpleTokenizer, learnt from the captions
-themselves.
-"""
+"""A small byte-pair vocabulary for open_clip's SimpleTokenizer, learnt from the captions."""
 
 import gzip
 from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
 
 import regex
 from open_clip.tokenizer import bytes_to_unicode
@@ -13,7 +13,7 @@ from featpurity.files import writing
 _WORDS = regex.compile(r"\p{L}+")
 
 
-def learn_merges(texts, n_merges=2000):
+def learn_merges(texts: Iterable[str], n_merges: int = 2000) -> list[tuple[str, str]]:
     """The pairs that byte-pair encoding joins, in order, until every word is one token.
 
     Parameters
@@ -59,7 +59,7 @@ def _joined(word, pair):
     return tuple(joined)
 
 
-def write_merges(path, texts, n_merges=2000):
+def write_merges(path: str | Path, texts: Iterable[str], n_merges: int = 2000) -> None:
     """Learn merges; write them as the gzipped file that `SimpleTokenizer(bpe_path=...)` reads."""
     lines = ["#version: 0.2", *(" ".join(pair) for pair in learn_merges(texts, n_merges))]
     with writing(path) as file, gzip.GzipFile("", "wb", fileobj=file, mtime=0) as zipped:

@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from open_clip.tokenizer import SimpleTokenizer
 from PIL import Image
 from tqdm import tqdm
@@ -44,7 +45,9 @@ RECIPES = {
 }
 
 
-def load_training(profile, size, data_root):
+def load_training(
+    profile: str, size: int, data_root: str | Path | None
+) -> tuple[np.ndarray, list[dict]]:
     """Pictures as uint8 (n, size, size, 3), and each one's facts."""
     if profile == "scenes":
         images = Scenes(N_SCENES, seed=0, size=size)
@@ -154,12 +157,12 @@ def _make_pair(profile, folders, recipe, pictures, facts, data_root, work, devic
         checkpoint.unlink()
 
 
-def read_tokenizer(folder, context_length):
+def read_tokenizer(folder: str | Path, context_length: int) -> SimpleTokenizer:
     """The tokenizer that belongs to a bundled model."""
     return SimpleTokenizer(bpe_path=str(Path(folder) / "bpe.txt.gz"), context_length=context_length)
 
 
-def save_model(folder, recipe, model, vocab_size):
+def save_model(folder: str | Path, recipe: Recipe, model: torch.nn.Module, vocab_size: int) -> None:
     """Write configuration and float16 weights for `open_clip.create_model("local-dir:FOLDER")`."""
     config = {
         "model_cfg": recipe.model_config(vocab_size),

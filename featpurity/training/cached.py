@@ -5,6 +5,7 @@ Everything but the projections is frozen, so what enters them is computed once.
 """
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,13 +16,20 @@ from tqdm import tqdm
 
 from featpurity.files import digest
 from featpurity.metrics.purity import avg_abs_cos
+from featpurity.models.clip import ClipModel
 from featpurity.training.checkpoint import read_state, start_of, write_state
 from featpurity.training.settings import Settings, plan_epoch
 
 
 def finetune_projections(
-    clip, image_features, text_features, permutation=None, *, seed=0, **options
-):
+    clip: ClipModel,
+    image_features: torch.Tensor,
+    text_features: torch.Tensor,
+    permutation: np.ndarray | None = None,
+    *,
+    seed: int = 0,
+    **options,
+) -> tuple[torch.Tensor, torch.Tensor, pd.DataFrame]:
     """Train the two projections on stored trunk features with the symmetric contrastive loss.
 
     Parameters
@@ -70,7 +78,9 @@ LOGITS_AT_ONCE = {"cpu": 2**18, "cuda": 2**26}
 
 
 @torch.no_grad()
-def contrastive(image_units, text_units, scale):
+def contrastive(
+    image_units: torch.Tensor, text_units: torch.Tensor, scale: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Symmetric contrastive loss of many runs at once, with its gradients written out.
 
     The gradient of the logits is (row softmax + column softmax - 2 x identity) / (2 batch). Both
@@ -107,18 +117,18 @@ def contrastive(image_units, text_units, scale):
 
 
 def sweep_projections(
-    clip,
-    image_features,
-    text_features,
-    runs,
+    clip: ClipModel,
+    image_features: torch.Tensor,
+    text_features: torch.Tensor,
+    runs: Sequence[tuple[np.ndarray | None, int]],
     *,
-    evaluate=None,
-    device=None,
-    checkpoint=None,
-    overwrite=False,
-    progress=False,
+    evaluate: Callable | None = None,
+    device: str | torch.device | None = None,
+    checkpoint: str | Path | None = None,
+    overwrite: bool = False,
+    progress: bool = False,
     **settings,
-):
+) -> tuple[torch.Tensor, torch.Tensor, pd.DataFrame]:
     """Fine-tune the projections of one model in many ways, side by side.
 
     Parameters
@@ -165,17 +175,7 @@ def sweep_projections(
     images, texts = (
         features.to(device).flatten(0, -2) for features in (image_features, text_features)
     )
-    weights = [
-        neurons.detach().to(device, torch.float32).repeat(len(runs), 1, 1)
-        for neurons in (clip.image_neurons, clip.text_neurons)
-    ]
-    weights.append(torch.full((len(runs),), math.log(clip.logit_scale), device=device))
-    biases = [
-        0 if bias is None else bias.detach().to(device)
-        for bias in (clip.image_bias, clip.text_bias)
-    ]
-    for weight in weights:
-        weight.grad = torch.zeros_like(weight)
+    weights, biases = _start(clip, len(runs), device)
     optimiser = settings.optimiser(weights[:2], weights[2], fused=True)
     n_steps = settings.steps_per_epoch(n)
     rates = settings.learning_rates(n_steps)
@@ -189,44 +189,21 @@ def sweep_projections(
             "permutations": digest(*texts_of),
             **start_of(clip, history[0]),
         }
-        state = (
-            read_state(checkpoint, identity, device, overwrite)
-            if Path(checkpoint).is_file()
-            else None
-        )
-        if state:
+        known = Path(checkpoint).is_file()
+        if state := known and read_state(checkpoint, identity, device, overwrite):
             start, history = state["epoch"], state["history"]
             for weight, saved in zip(weights, state["weights"]):
                 weight.copy_(saved)
             optimiser.load_state_dict(state["optimiser"])
-    at_once = max(1, LOGITS_AT_ONCE.get(device.type, 2**26) // settings.batch_size**2)
 
     with tqdm(total=len(rates), initial=start * n_steps, unit="step", disable=not progress) as bar:
         for epoch in range(start, settings.epochs):
-            image_rows, text_rows = _epoch_rows(n, settings, runs, texts_of, epoch, images, texts)
+            rows = _epoch_rows(n, settings, runs, texts_of, epoch, images, texts)
             total = torch.zeros(len(runs), device=device)
             for step in range(n_steps):
-                losses = []
-                for first in range(0, len(runs), at_once):
-                    part = slice(first, first + at_once)
-                    losses.append(
-                        _gradients(
-                            [weight[part] for weight in weights],
-                            biases,
-                            images[image_rows[part, step]],
-                            texts[text_rows[part, step]],
-                            [weight.grad[part] for weight in weights],
-                        )
-                    )
-                losses = torch.cat(losses)
-                if not torch.isfinite(losses).all():
-                    run = int((~torch.isfinite(losses)).nonzero()[0])
-                    raise FloatingPointError(
-                        f"run {run}, epoch {epoch + 1}, step {step}: the loss is "
-                        f"{losses[run].item()}; the batch pairs image rows "
-                        f"{image_rows[run, step].tolist()} with text rows "
-                        f"{text_rows[run, step].tolist()}"
-                    )
+                batch = [part[:, step] for part in rows]
+                losses = _losses(weights, biases, images, texts, *batch)
+                _check_losses(losses, epoch, step, *batch)
                 if not settings.train_logit_scale:
                     weights[2].grad.zero_()
                 for group in optimiser.param_groups:
@@ -249,6 +226,51 @@ def sweep_projections(
     return weights[0].cpu(), weights[1].cpu(), pd.DataFrame(history)
 
 
+def _start(clip, n_runs, device):
+    """What trains, for all runs: both projections and the scale's logarithm; and the biases."""
+    weights = [
+        neurons.detach().to(device, torch.float32).repeat(n_runs, 1, 1)
+        for neurons in (clip.image_neurons, clip.text_neurons)
+    ]
+    weights.append(torch.full((n_runs,), math.log(clip.logit_scale), device=device))
+    for weight in weights:
+        weight.grad = torch.zeros_like(weight)
+    biases = [
+        0 if bias is None else bias.detach().to(device)
+        for bias in (clip.image_bias, clip.text_bias)
+    ]
+    return weights, biases
+
+
+def _losses(weights, biases, images, texts, image_rows, text_rows):
+    """Losses (n_runs,) of one step; rows are (n_runs, batch). Gradients are left at the weights."""
+    at_once = LOGITS_AT_ONCE.get(images.device.type, 2**26) // image_rows.shape[1] ** 2
+    losses = []
+    for first in range(0, len(image_rows), max(1, at_once)):
+        part = slice(first, first + max(1, at_once))
+        losses.append(
+            _gradients(
+                [weight[part] for weight in weights],
+                biases,
+                images[image_rows[part]],
+                texts[text_rows[part]],
+                [weight.grad[part] for weight in weights],
+            )
+        )
+    return torch.cat(losses)
+
+
+def _check_losses(losses, epoch, step, image_rows, text_rows):
+    """Raise FloatingPointError at the first run whose loss is not finite."""
+    if torch.isfinite(losses).all():
+        return
+    run = int((~torch.isfinite(losses)).nonzero()[0])
+    raise FloatingPointError(
+        f"run {run}, epoch {epoch + 1}, step {step}: the loss is {losses[run].item()}; the batch "
+        f"pairs image rows {image_rows[run].tolist()} with text rows {text_rows[run].tolist()}"
+    )
+
+
 @torch.no_grad()
 def _gradients(weights, biases, images, texts, gradients):
     """Losses of some runs on one batch each; their gradients are written into `gradients`."""
@@ -261,9 +283,8 @@ def _gradients(weights, biases, images, texts, gradients):
     units = [part.div_(norm) for part, norm in zip(embeddings, norms)]
     losses, *unit_gradients, scale_gradient = contrastive(*units, weights[2].exp())
     for part, unit, norm, gradient, out in zip(rows, units, norms, unit_gradients, gradients):
-        along = (gradient * unit).sum(
-            2, keepdim=True
-        )  # changing a vector's length changes no cosine
+        # Changing a vector's length changes no cosine.
+        along = (gradient * unit).sum(2, keepdim=True)
         out.copy_(
             torch.bmm(gradient.addcmul_(along, unit, value=-1).div_(norm).transpose(1, 2), part)
         )

@@ -4,13 +4,16 @@ A state names what it is of as a dict of facts, with digests in place of tensors
 can say what differs.
 """
 
+from pathlib import Path
+
 import torch
 
 from featpurity.files import digest, writing
+from featpurity.models.clip import ClipModel
 from featpurity.models.weights import read_file
 
 
-def start_of(clip, watched):
+def start_of(clip: ClipModel, watched: dict[str, float]) -> dict:
     """What a training starts from, and what it watches: in three digits, as machines differ."""
     return {
         "starting weights": digest(
@@ -20,13 +23,15 @@ def start_of(clip, watched):
     }
 
 
-def write_state(path, **state):
+def write_state(path: str | Path, **state) -> None:
     """Write what an unfinished training goes on from; whole or not at all."""
     with writing(path) as file:
         torch.save(state, file)
 
 
-def read_state(path, identity, device, overwrite=False):
+def read_state(
+    path: str | Path, identity: dict, device: str | torch.device, overwrite: bool = False
+) -> dict | None:
     """What `write_state` wrote, of the training with this `identity`.
 
     A damaged state, or one of another training, is a ValueError; with `overwrite` it is None.

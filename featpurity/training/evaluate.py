@@ -1,13 +1,21 @@
 """Zero-shot accuracy as a function of the neurons, for watching a training."""
 
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
 import torch
 import torch.nn.functional as F
 
-from featpurity.data.prompts import fill
+from featpurity.data.datasets import LabelledImages
+from featpurity.data.prompts import fill, prompt_set
+from featpurity.features.extract import image_trunk_features, text_trunk_features
 from featpurity.metrics.zeroshot import accuracy
+from featpurity.models.clip import ClipModel
 
 
-def zero_shot(clip, datasets, device=None):
+def zero_shot(
+    clip: ClipModel, datasets: dict[str, tuple], device: str | torch.device | None = None
+) -> Callable:
     """A function of the neurons that gives the zero-shot accuracy on some data sets.
 
     Parameters
@@ -30,11 +38,9 @@ def zero_shot(clip, datasets, device=None):
     moved = {}
 
     def move(tensor):  # a tensor that several data sets share stays one
-        return (
-            None
-            if tensor is None
-            else moved.setdefault(id(tensor), tensor.to(device or tensor.device))
-        )
+        if tensor is None:
+            return None
+        return moved.setdefault(id(tensor), tensor.to(device or tensor.device))
 
     image_bias, text_bias = move(clip.image_bias), move(clip.text_bias)
     datasets = {name: tuple(map(move, parts)) for name, parts in datasets.items()}
@@ -57,7 +63,14 @@ def zero_shot(clip, datasets, device=None):
     return evaluate
 
 
-def zero_shot_on(clip, datasets, prompts, store=None, workers=0, **options):
+def zero_shot_on(
+    clip: ClipModel,
+    datasets: Sequence[LabelledImages],
+    prompts: str,
+    store: str | Path | None = None,
+    workers: int = 0,
+    **options,
+) -> Callable:
     """`zero_shot` on labelled images, by trunk features that may come from the store.
 
     Parameters
@@ -74,18 +87,11 @@ def zero_shot_on(clip, datasets, prompts, store=None, workers=0, **options):
     -------
     evaluate : callable, see `zero_shot`; it computes on the model's device
     """
-    from featpurity.data.prompts import prompt_set
-    from featpurity.features.extract import (  # late: --help answers at once
-        image_trunk_features,
-        text_trunk_features,
-    )
-
     images, parts = {}, {}
     for dataset in datasets:
         templates = prompt_set(prompts, dataset=dataset.name)
-        texts = text_trunk_features(
-            clip, fill(dataset.classes, templates), store, **options
-        ).unflatten(0, (-1, len(templates)))
+        texts = text_trunk_features(clip, fill(dataset.classes, templates), store, **options)
+        texts = texts.unflatten(0, (-1, len(templates)))  # (classes, templates, width)
         if dataset.images_key not in images:
             images[dataset.images_key] = image_trunk_features(
                 clip, dataset, store, workers=workers, **options

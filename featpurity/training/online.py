@@ -10,6 +10,7 @@ because only what leaves the frozen trunks is kept.
 import json
 import logging
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -27,8 +28,10 @@ from featpurity.features.crops import Crop
 from featpurity.features.extract import PRECISIONS
 from featpurity.files import digest, save_table, write_text
 from featpurity.metrics.purity import avg_abs_cos
+from featpurity.models.clip import ClipModel
+from featpurity.models.projections import save_projections
 from featpurity.training.checkpoint import read_state, start_of, write_state
-from featpurity.training.settings import plan_epoch
+from featpurity.training.settings import Settings, plan_epoch
 
 log = logging.getLogger("featpurity")
 
@@ -78,22 +81,22 @@ class DrawnPairs(Dataset):
 
 
 def train(
-    clip,
-    images,
-    texts,
-    output_dir,
-    settings,
+    clip: ClipModel,
+    images: Sequence,
+    texts: list[list[str]],
+    output_dir: str | Path,
+    settings: Settings,
     *,
-    seed=0,
-    update_freq=1,
-    augment=True,
-    precision="fp32",
-    workers=0,
-    evaluate=None,
-    resume=None,
-    overwrite=False,
-    options=None,
-):
+    seed: int = 0,
+    update_freq: int = 1,
+    augment: bool = True,
+    precision: str = "fp32",
+    workers: int = 0,
+    evaluate: Callable | None = None,
+    resume: str | Path | None = None,
+    overwrite: bool = False,
+    options: dict | None = None,
+) -> tuple[torch.Tensor, torch.Tensor, pd.DataFrame]:
     """Train the projections on images and texts; in a process group every process calls this.
 
     Parameters
@@ -189,7 +192,7 @@ def train(
     for epoch in range(start, settings.epochs):
         plan = np.stack(plan_epoch(n, settings.batch_size, seed, epoch), axis=-1)
         mine = np.split(plan, world, axis=1)[rank]  # (n_steps, batch of this process, 3)
-        loader = iter(
+        parts = iter(
             DataLoader(
                 data,
                 batch_sampler=mine.reshape(-1, micro, 3).tolist(),
@@ -199,7 +202,7 @@ def train(
         )
         total = 0.0
         for step in range(n_steps):
-            trunks = [_trunks(clip, *next(loader), precision) for _ in range(update_freq)]
+            trunks = [_trunks(clip, *next(parts), precision) for _ in range(update_freq)]
             loss = loss_of(*model(*map(torch.cat, zip(*trunks))))
             if not torch.isfinite(loss):
                 raise FloatingPointError(
@@ -215,22 +218,22 @@ def train(
                 projections.log_scale.data.clamp_(0, math.log(100))
             total += loss.item()
         if record:
-            image_neurons, text_neurons = (neurons.detach() for neurons in projections.neurons)
-            history.append(
-                {
-                    "epoch": epoch + 1,
-                    "loss": total / n_steps,
-                    "learning_rate": group["lr"],
-                    "logit_scale": projections.log_scale.exp().item(),
-                    "image_avg_abs_cos": avg_abs_cos(image_neurons),
-                    "text_avg_abs_cos": avg_abs_cos(text_neurons),
-                    **_watched(projections, evaluate),
-                }
-            )
+            seen = {"epoch": epoch + 1, "loss": total / n_steps, "learning_rate": group["lr"]}
+            history.append(seen | _look(projections) | _watched(projections, evaluate))
             record.epoch(history, projections, optimiser)
     if record:
         record.board.close()
     return *(neurons.detach().cpu() for neurons in projections.neurons), pd.DataFrame(history)
+
+
+def _look(projections):
+    """What the history says of the projections."""
+    image_neurons, text_neurons = (neurons.detach() for neurons in projections.neurons)
+    return {
+        "logit_scale": projections.log_scale.exp().item(),
+        "image_avg_abs_cos": avg_abs_cos(image_neurons),
+        "text_avg_abs_cos": avg_abs_cos(text_neurons),
+    }
 
 
 def _watched(projections, evaluate):
@@ -272,8 +275,6 @@ class _Record:
         self.board = SummaryWriter(folder, purge_step=start + 1)  # hides what is trained again
 
     def epoch(self, history, projections, optimiser):
-        from featpurity.models.projections import save_projections
-
         last, table = history[-1], pd.DataFrame(history)
         log.info("%s", "  ".join(f"{name} {value:.5g}" for name, value in last.items()))
         for name, value in last.items():

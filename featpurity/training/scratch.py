@@ -47,7 +47,7 @@ class Recipe:
     )
     bf16: bool = True  # forward passes in bfloat16; weights and the loss stay float32
 
-    def model_config(self, vocab_size):
+    def model_config(self, vocab_size: int) -> dict:
         """The model's part of `open_clip_config.json`."""
         return {
             "embed_dim": self.d,
@@ -55,7 +55,7 @@ class Recipe:
             "text_cfg": {"vocab_size": vocab_size, **self.text},
         }
 
-    def optimiser(self, model):
+    def optimiser(self, model: torch.nn.Module) -> torch.optim.AdamW:
         """AdamW; a rate for each tower, no weight decay on biases, gains and the logit scale."""
         groups = []
         for image in (True, False):
@@ -69,14 +69,14 @@ class Recipe:
         return torch.optim.AdamW(groups, betas=(0.9, 0.98))
 
 
-def normalise(pictures, device="cpu"):
+def normalise(pictures: np.ndarray, device: str = "cpu") -> torch.Tensor:
     """uint8 (n, S, S, 3) -> float32 (n, 3, S, S) as the models expect it, on a device."""
     pixels = torch.as_tensor(pictures).to(device).permute(0, 3, 1, 2)  # channels last in memory
     mean, std = (torch.tensor(values, device=device).view(3, 1, 1) for values in (MEAN, STD))
     return (pixels.float() / 255 - mean) / std
 
 
-def augmented(pixels, rng):
+def augmented(pixels: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     """Mirror half of the pictures and move each by up to an eighth of its side; (n, 3, S, S)."""
     n, _, size, _ = pixels.shape
     reach = size // 8
@@ -88,7 +88,15 @@ def augmented(pixels, rng):
     return torch.stack(moved).contiguous(memory_format=torch.channels_last)
 
 
-def train(recipe, pictures, tokens, vocab_size, checkpoint=None, stop_after=None, device="cpu"):
+def train(
+    recipe: Recipe,
+    pictures: np.ndarray,
+    tokens: np.ndarray,
+    vocab_size: int,
+    checkpoint: str | Path | None = None,
+    stop_after: int | None = None,
+    device: str = "cpu",
+) -> tuple[open_clip.CLIP, list[dict]]:
     """Train one model; a killed training goes on after its last whole epoch and ends up the same.
 
     Parameters
