@@ -1,7 +1,7 @@
-"""Plotly figures of executed notebooks, made small enough to lie beside a page and be drawn without a network.
+"""Plotly figures of executed notebooks, made small enough to lie beside a page and need no network.
 
 A figure leaves the notebook as one JavaScript file that hands its JSON to
-`book/site/featpurity.js`: pages opened from a disk (`file://`) may run scripts, but may not fetch
+`book/site/figures.js`: pages opened from a disk (`file://`) may run scripts, but may not fetch
 JSON. Large arrays of floats are packed: 16-bit whole numbers over their own range, a symmetric
 matrix as its upper triangle, deflated, in base64. The largest error is the range / 131068.
 """
@@ -14,11 +14,24 @@ import zlib
 
 import numpy as np
 import plotly.io
+from figure_words import describe
 
-PLOTLY_MIME = "application/vnd.plotly.v1+json"
+from featpurity.report.display import as_text
+
 SMALLEST_PACKED = 4096  # entries; below that an array costs less than its description
 STEPS = 65534  # -32767 .. 32767; -32768 stands for NaN
 PLAIN_HEIGHT = 450  # plotly's own default, in pixels
+
+FIGURE = (
+    '<figure class="featpurity-figure" id="{anchor}" data-figure="{name}">'
+    '<div class="canvas"><div class="plot" role="application" aria-roledescription="chart" '
+    'tabindex="0" aria-label="Figure {number}: the arrow keys go through its values" '
+    'style="min-height: {height}px"></div></div>'
+    '<figcaption><a class="number" href="{page}#{anchor}">Figure {number}.</a> {caption}'
+    "</figcaption>"
+    '<details class="in-words"><summary>Figure {number} in words and numbers</summary>'
+    "<p>{words}</p></details></figure>"
+)
 
 
 def pack(array):
@@ -39,7 +52,8 @@ def pack(array):
     array = np.asarray(array, dtype=np.float64)
     if np.isinf(array).any():
         raise ValueError(
-            f"a figure's array of shape {array.shape} holds infinite values; expected finite ones or NaN"
+            f"a figure's array of shape {array.shape} holds infinite values; "
+            "expected finite ones or NaN"
         )
     low, high = (np.nanmin(array), np.nanmax(array)) if not np.isnan(array).all() else (0.0, 0.0)
     scale = float(high - low) / STEPS or 1.0
@@ -113,6 +127,7 @@ def figure_scripts(name, figure):
         File name without `.js`, and text: the figure under `name`, and a part for each large array
         of a hidden trace.
     """
+    figure = as_text(figure)
     layout = {key: value for key, value in figure.get("layout", {}).items() if key != "width"}
     if layout.get("template") in _built_in_templates():
         del layout["template"]  # 7 kB of defaults; the page has its own, for light and for dark
@@ -138,14 +153,28 @@ def _script(name, content):
     return f"featpurity.figure({json.dumps(name)}, {text});\n"
 
 
-def figure_html(name, figure):
-    """The light element that stands in the page where the figure will be drawn."""
-    words = html.escape(caption(figure))
+def figure_html(name, figure, number, page=""):
+    """The light element that stands in the page where the figure will be drawn.
+
+    Parameters
+    ----------
+    name : str
+        What `figure_scripts` called the figure.
+    figure : dict
+        A notebook output of the type `application/vnd.plotly.v1+json`.
+    number : str
+        Chapter and place in it, "3.2".
+    page : str
+        Where the figure's own page is, for a figure that is shown on another.
+    """
     height = int(figure.get("layout", {}).get("height") or PLAIN_HEIGHT)
-    label = words or "An interactive figure"
-    figcaption = f"<figcaption>{words}</figcaption>" if words else ""
-    return (
-        f'<figure class="featpurity-figure" data-figure="{html.escape(name)}">'
-        f'<div class="plot" role="group" tabindex="0" aria-label="{label}" style="min-height: {height}px"></div>'
-        f"{figcaption}<noscript>This figure is drawn with JavaScript, from files beside this page.</noscript></figure>"
+    anchor = f"figure-{number.replace('.', '-')}"
+    return FIGURE.format(
+        name=html.escape(name),
+        anchor=anchor,
+        page=html.escape(page),
+        number=html.escape(number),
+        height=height,
+        caption=html.escape(caption(figure)),
+        words=html.escape(describe(figure)),
     )

@@ -1,133 +1,36 @@
 """Turn executed notebooks into the offline book: `python workflow/stage_book.py results/demo`.
 
-1. `stage` copies the prose, the table of contents and the executed notebooks into a source folder
-of its own. On the
-   way it refuses saved errors (Sphinx would print them as if nothing had happened), takes out what
-   only a live kernel can answer, and moves each plotly figure into a small file beside the page
-   (`book_figures`).
-2. `build` runs `jupyter-book build -W --keep-going -n` on it.
+1. `stage` lays out a source folder: prose, table of contents, executed notebooks as pages
+   (`staged_notebook`), their figures as small files beside them (`book_figures`), the first page
+   and the page on data and models from the run (`front_page`, `data_page`).
+2. `build` runs `jupyter-book build -W --keep-going -n` on it, then adds a picture of each figure
+   (`static_pictures`) and finishes the pages (`finished_pages`).
 Both happen in `book.new`; only a build without a warning takes the place of `book`, so a failure
 leaves the last book.
 """
 
 import argparse
 import importlib.metadata
-import itertools
-import platform
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-import nbformat
-import plotly
+import data_page
+import finished_pages
+import front_page
+import plotly_script
+import run_record
+import staged_notebook
+import static_pictures
 import yaml
-from book_figures import PLOTLY_MIME, figure_html, figure_scripts
 
 ROOT = Path(__file__).resolve().parents[1]
-WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
-LIVE_ONLY = "live-only"
-NOT_RUN = """```{note}
-This chapter is not part of this run, so there is nothing to show: the setting `chapters` of its
-profile leaves it out.
-```"""
-SHOWN_PACKAGES = (
-    "torch",
-    "torchvision",
-    "open_clip_torch",
-    "scikit-learn",
-    "pandas",
-    "plotly",
-    "papermill",
-    "snakemake",
-    "jupyter-book",
-)
-
-
-def saved_faults(notebook):
-    """Sentences on what went wrong while the notebook ran: saved errors and cells that never ran."""
-    for number, cell in enumerate(notebook.cells):
-        if cell.cell_type != "code" or LIVE_ONLY in cell.metadata.get("tags", []):
-            continue
-        for output in cell.outputs:
-            if output.output_type == "error":
-                yield f"cell {number} stopped with {output.ename}: {output.evalue}"
-        if cell.source.strip() and cell.execution_count is None:
-            yield f"cell {number} never ran"
-
-
-def fold_settings(cells):
-    """Make one folded cell of a notebook's own settings and those that papermill put behind them."""
-    tagged = {
-        tag: cell
-        for cell in cells
-        for tag in cell.metadata.get("tags", [])
-        if tag.endswith("parameters")
-    }
-    own, run = tagged.get("parameters"), tagged.get("injected-parameters")
-    if own and run:
-        own.source += f"\n\n# Of this run:\n{run.source.removeprefix('# Parameters').strip()}"
-        cells = [cell for cell in cells if cell is not run]
-    for cell in filter(None, (own, run)):
-        cell.metadata["tags"].append("hide-input")
-        cell.metadata["mystnb"] = {"code_prompt_show": "Settings of this run"}
-    return cells
-
-
-def shown_outputs(cell, scripts, names):
-    """The outputs of a cell that a static page can show; each plotly figure takes a name and goes
-    to `scripts`.
-    """
-    for output in cell.outputs:
-        data = output.get("data", {})
-        if output.get("name") == "stderr" or WIDGET_MIME in data:
-            continue
-        if PLOTLY_MIME in data:
-            name = next(names)
-            scripts |= figure_scripts(name, data[PLOTLY_MIME])
-            output.data = nbformat.from_dict({"text/html": figure_html(name, data[PLOTLY_MIME])})
-        elif (
-            "text/html" in data
-        ):  # pandas' styled tables lack the class by which the page knows a table
-            output.data["text/html"] = data["text/html"].replace(
-                '<table id="T_', '<table class="dataframe" id="T_'
-            )
-        yield output
-
-
-def stage_notebook(path, target, figures_folder):
-    """Write one executed notebook as the book shows it, and its figures.
-
-    Raises
-    ------
-    ValueError
-        When the notebook holds saved errors or cells that never ran; the message names each.
-    """
-    notebook = nbformat.read(path, as_version=4)
-    faults = list(saved_faults(notebook))
-    if faults:
-        raise ValueError(f"{path} cannot become a page: " + "; ".join(faults))
-    kept = [cell for cell in notebook.cells if LIVE_ONLY not in cell.metadata.get("tags", [])]
-    notebook.cells = fold_settings(kept)
-    notebook.metadata.pop("widgets", None)
-    scripts, names = {}, (f"{path.stem}-{number}" for number in itertools.count(1))
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            cell.outputs = list(shown_outputs(cell, scripts, names))
-    for name, script in scripts.items():
-        (figures_folder / f"{name}.js").write_text(script, encoding="utf-8")
-    nbformat.write(notebook, target)
-
-
-def stage_absent(path, target):
-    """Write a page for a chapter that this run left out: its question, and that it was not run.
-
-    Pages that point to the chapter then lead somewhere in every book.
-    """
-    source = nbformat.read(path, as_version=4)
-    page = nbformat.v4.new_notebook(cells=source.cells[:1], metadata=source.metadata)
-    page.cells.append(nbformat.v4.new_markdown_cell(NOT_RUN))
-    nbformat.write(page, target)
+SITE = Path("book/site")
+NOT_IN_THIS_RUN = "Not in this run"
+# Where the book is published and where its source is, for those who publish one.
+ADDRESS, REPOSITORY = "FEATPURITY_SITE", "FEATPURITY_REPOSITORY"
 
 
 def chapters(node):
@@ -141,46 +44,16 @@ def chapters(node):
             yield from chapters(entry)
 
 
-def run_times(notebooks):
-    """A Markdown table of how long papermill took for each notebook of the run, steps included."""
-    rows = ["| notebook | started (UTC) | seconds |", "| --- | --- | ---: |"]
-    for path in sorted(notebooks.rglob("*.ipynb")):
-        record = nbformat.read(path, as_version=4).metadata.get("papermill", {})
-        started, seconds = (
-            str(record.get("start_time", ""))[:19].replace("T", " "),
-            record.get("duration"),
-        )
-        rows.append(
-            f"| `{path.relative_to(notebooks)}` | {started} | {f'{seconds:.1f}' if seconds else ''} |"
-        )
-    return "\n".join(rows)
-
-
-def settings(notebooks):
-    """A Markdown table of the settings that the chapters were run with."""
-    found = {}
-    for path in sorted(notebooks.glob("*.ipynb")):
-        found |= (
-            nbformat.read(path, as_version=4).metadata.get("papermill", {}).get("parameters", {})
-        )
-    return "\n".join(
-        [
-            "| setting | value |",
-            "| --- | --- |",
-            *(f"| `{key}` | `{found[key]}` |" for key in sorted(found)),
-        ]
-    )
-
-
-def versions():
-    """A Markdown table of the versions that this book was made with."""
-    rows = ["| package | version |", "| --- | --- |", f"| Python | {platform.python_version()} |"]
-    installed = {
-        dist.name.lower(): dist.version for dist in importlib.metadata.distributions() if dist.name
-    }
-    for name in SHOWN_PACKAGES:
-        rows.append(f"| {name} | {installed.get(name.lower(), 'not installed')} |")
-    return "\n".join(rows)
+def absent_last(toc, absent):
+    """The table of contents with the chapters that were not run in a part of their own, last."""
+    parts, left_out = [], []
+    for part in toc["parts"]:
+        left_out += [entry for entry in part["chapters"] if entry["file"] in absent]
+        kept = [entry for entry in part["chapters"] if entry["file"] not in absent]
+        parts.append(part | {"chapters": kept})
+    if left_out:
+        parts.append({"caption": NOT_IN_THIS_RUN, "chapters": left_out})
+    return toc | {"parts": [part for part in parts if part["chapters"]]}
 
 
 def stage(results, target, root=ROOT, run=None):
@@ -197,6 +70,11 @@ def stage(results, target, root=ROOT, run=None):
     run : list of str, optional
         Chapters of this run; the others become pages that say so. All of `_toc.yml` by default.
 
+    Returns
+    -------
+    absent : list of str
+        The chapters that were not run, as `_toc.yml` names them.
+
     Raises
     ------
     FileNotFoundError
@@ -207,6 +85,7 @@ def stage(results, target, root=ROOT, run=None):
     toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
     wanted = [name for name in chapters(toc) if name.startswith("notebooks/")]
     shown = wanted if run is None else [name for name in wanted if Path(name).name in run]
+    absent = [name for name in wanted if name not in shown]
     missing = [name for name in shown if not (results / f"{name}.ipynb").is_file()]
     if missing:
         raise FileNotFoundError(
@@ -214,32 +93,66 @@ def stage(results, target, root=ROOT, run=None):
         )
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(root / "book", target / "book")
-    for name in ("_config.yml", "_toc.yml"):
-        shutil.copy(root / name, target / name)
-    figures_folder = target / "book" / "site" / "figures"
-    for folder in (figures_folder, target / "notebooks"):
+    shutil.copy(root / "_config.yml", target)
+    toc_text = yaml.safe_dump(absent_last(toc, absent), sort_keys=False, allow_unicode=True)
+    (target / "_toc.yml").write_text(toc_text, encoding="utf-8")
+    site, figures, headlines = target / SITE, {}, []
+    for folder in (site / "figures", site / "notebooks", target / "notebooks"):
         folder.mkdir()
     for name in wanted:
-        if name in shown:
-            stage_notebook(results / f"{name}.ipynb", target / f"{name}.ipynb", figures_folder)
-        else:
-            stage_absent(root / f"{name}.ipynb", target / f"{name}.ipynb")
-    # Both scripts lie in installed packages, so they always fit and are never committed.
-    shutil.copy(
-        Path(plotly.__file__).parent / "package_data" / "plotly.min.js", figures_folder.parent
-    )
-    mathjax = next(
-        file
-        for file in importlib.metadata.files("sphinx-mathjax-offline")
-        if file.name == "tex-svg.js"
-    )
-    shutil.copy(mathjax.locate(), figures_folder.parent)
-    status = target / "book" / "how_it_was_made.md"
-    text = status.read_text(encoding="utf-8").replace("<!-- versions -->", versions())
-    text = text.replace("<!-- run times -->", run_times(results / "notebooks"))
-    status.write_text(
-        text.replace("<!-- settings -->", settings(results / "notebooks")), encoding="utf-8"
-    )
+        page = target / f"{name}.ipynb"
+        shutil.copy(root / f"{name}.ipynb", site / "notebooks")
+        if name in absent:
+            staged_notebook.stage_absent(root / f"{name}.ipynb", page)
+            continue
+        found, first = staged_notebook.stage(results / f"{name}.ipynb", page, site / "figures")
+        figures |= found
+        headlines += first
+    copy_scripts(site, figures)
+    record = run_record.read(results, [Path(name).name for name in shown])
+    fill(target / "book", parts_of(record, figures, headlines))
+    return absent
+
+
+def copy_scripts(site, figures):
+    """plotly and MathJax, which installed packages bring, so they always fit and are no commits."""
+    shutil.copy(plotly_script.script_for(figures.values()), site / "plotly.min.js")
+    package = importlib.metadata.files("sphinx-mathjax-offline")
+    shutil.copy(next(file for file in package if file.name == "tex-svg.js").locate(), site)
+
+
+def parts_of(run, figures, headlines):
+    """What the prose leaves to the run: by its mark in the pages, `<!-- mark -->`, HTML."""
+    places = {}
+    for name in [*figures, *headlines]:  # a headline figure replaces its chapter's first
+        chapter, _, place = name.rpartition("-")
+        number = staged_notebook.chapter_number(chapter)
+        if name in headlines or number not in places:
+            places[number] = f"../notebooks/{chapter}.html#figure-{number}-{place}"
+    repository = os.environ.get(REPOSITORY, "")
+    link = f'<a href="{repository}">this book\'s repository</a>' if repository else ""
+    return {
+        "this run": front_page.this_run(run),
+        "strip of verdicts": front_page.strip(run),
+        "verdicts": front_page.verdicts(run, places),
+        "headline figure": front_page.headline(figures, headlines),
+        "repository": f"<p>The code and the notebooks: {link}.</p>" if repository else "",
+        "pictures": data_page.pictures(run),
+        "captions": data_page.captions(run),
+        "models": data_page.models(run),
+        "run times": run_record.times_table(run),
+        "settings": run_record.settings_table(run),
+        "versions": run_record.versions_table(),
+    }
+
+
+def fill(folder, parts):
+    """Put the run's parts in the place of their marks, on every page of prose."""
+    for path in folder.glob("*.md"):
+        text = path.read_text(encoding="utf-8")
+        for mark, part in parts.items():
+            text = text.replace(f"<!-- {mark} -->", part)
+        path.write_text(text, encoding="utf-8")
 
 
 def build(results, root=ROOT, run=None):
@@ -251,21 +164,16 @@ def build(results, root=ROOT, run=None):
         When the build gives a warning or an error. The book that was there before stays.
     """
     fresh, book, old = (results / name for name in ("book.new", "book", "book.old"))
-    stage(results, fresh, root, run)
-    command = [
-        sys.executable,
-        "-c",
-        "from jupyter_book.cli.main import main; main()",
-        "build",
-        "-W",
-        "--keep-going",
-        "-n",
-        "--quiet",
-        str(fresh),
-    ]
+    absent = stage(results, fresh, root, run)
+    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build"]
+    command += ["-W", "--keep-going", "-n", "--quiet", str(fresh)]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:
         raise RuntimeError(f"the book was not built, its source is in {fresh}:\n{done.stdout}")
+    site = fresh / "_build" / "html"
+    static_pictures.add(site)
+    title = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))["title"]
+    finished_pages.finish(site, title, os.environ.get(ADDRESS, ""), absent)
     shutil.rmtree(old, ignore_errors=True)
     if book.exists():
         book.rename(old)

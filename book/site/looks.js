@@ -1,4 +1,4 @@
-// How the book's figures look: in light and in dark, on a wide screen and on a phone. Used by featpurity.js.
+// How the book's figures look: in light and in dark, on a wide screen and on a phone. Used by figures.js.
 // The colours are Okabe and Ito's, which colour-blind readers can tell apart, and lighter ones for dark ground.
 const featpurityLooks = (() => {
   "use strict";
@@ -7,12 +7,12 @@ const featpurityLooks = (() => {
     light: {
       colorway: ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#F0E442", "#7F7F7F"],
       diverging: [[0, "#00518a"], [0.25, "#7fb2d8"], [0.5, "#fbfbfb"], [0.75, "#eca472"], [1, "#a83d00"]],
-      grid: "#dfe3e8", panel: "#f1f4f7",
+      grid: "#dfe3e8",
     },
     dark: {
       colorway: ["#56B4E9", "#FF8F45", "#2CC298", "#E79BC6", "#A9CBFF", "#F2BC3D", "#F7EF7A", "#B8B8B8"],
       diverging: [[0, "#9fd3ff"], [0.25, "#2f76ad"], [0.5, "#16191d"], [0.75, "#b3571a"], [1, "#ffc296"]],
-      grid: "#3a4048", panel: "#23282e",
+      grid: "#3a4048",
     },
   };
 
@@ -53,11 +53,9 @@ const featpurityLooks = (() => {
     return {
       data: {
         bar, heatmap: heat, ...own.data,
-        table: [{ header: { fill: { color: look.panel }, line: { color: look.grid } },
-                  cells: { fill: { color: "rgba(0,0,0,0)" }, line: { color: look.grid } } }],
       },
       layout: {
-        margin: { l: 60, r: 24, t: 40, b: 50 }, hoverlabel: { align: "left" },
+        margin: { l: 60, r: 24, t: 40, b: 50 }, hoverlabel: { align: "left", namelength: -1 },
         legend: { orientation: "h", x: 0, yref: "container", y: 1, yanchor: "top" },
         ...own.layout,
         colorway: look.colorway, colorscale: { diverging: look.diverging },
@@ -70,17 +68,29 @@ const featpurityLooks = (() => {
 
   const narrow = 520; // pixels
 
-  // Long row labels break into lines, so that the rows keep their share of the width.
-  function breakLabels(width, data, layout) {
-    const letters = Math.max(14, Math.round(width / 18));
-    const lines = (label) => String(label).split(" ").reduce((done, word) => {
+  // A text in lines of at most so many letters.
+  function lines(text, letters) {
+    return String(text).split(" ").reduce((done, word) => {
       const last = done.length - 1;
       if (last >= 0 && done[last].length + word.length < letters) done[last] += ` ${word}`;
       else done.push(word);
       return done;
-    }, []);
-    for (const trace of data.filter(({ type, y }) => type !== "table" && Array.isArray(y) && typeof y[0] === "string")) {
-      trace.y = trace.y.map((label) => lines(label).join("<br>"));
+    }, []).join("<br>");
+  }
+
+  // Titles of axes that are longer than their axis would be cut.
+  function breakTitles(width, layout) {
+    for (const [key, axis] of Object.entries(layout)) {
+      const title = /^[xy]axis\d*$/.test(key) && axis.title?.text;
+      if (title) axis.title.text = lines(title, Math.round((key[0] === "x" ? width - 60 : 240) / 7));
+    }
+  }
+
+  // Long row labels break into lines, so that the rows keep their share of the width.
+  function breakLabels(width, data, layout) {
+    const letters = Math.max(14, Math.round(width / 18));
+    for (const trace of data.filter(({ y }) => Array.isArray(y) && typeof y[0] === "string")) {
+      trace.y = trace.y.map((label) => lines(label, letters));
       const rows = trace.y.reduce((sum, label) => sum + 0.7 + label.split("<br>").length, 0);
       layout.height = Math.max(layout.height ?? 0, Math.round(100 + 18 * rows));
     }
@@ -112,11 +122,23 @@ const featpurityLooks = (() => {
     });
   }
 
-  function fitWidth(plot, data, layout) {
+  // A swipe that starts on a figure scrolls the page, and a tap shows the values at that place.
+  function fitTouch(data, layout) {
+    const pictures = data.every(({ type }) => type === "image");
+    const lines = data.every(({ type = "scatter", mode = "lines" }) => type === "scatter" && mode.includes("lines"));
+    const touched = matchMedia("(pointer: coarse)").matches;
+    if (touched || pictures) layout.dragmode = false;
+    if (touched && lines) layout.hovermode ??= "x unified";
+  }
+
+  // Before a figure is drawn: its layout for the width and the pointer at hand.
+  function fit(plot, data, layout) {
+    fitTouch(data, layout);
     const width = plot.clientWidth;
     if (!layout.title?.text && !layout.annotations) layout.margin = { ...layout.margin, t: 24 }; // where menus were
     breakLabels(width, data, layout);
     if (width < narrow) {
+      breakTitles(width, layout);
       for (const trace of data.filter(({ type }) => type === "heatmap")) {
         trace.colorbar = { ...trace.colorbar, orientation: "h", y: -0.2, yanchor: "top", thickness: 10 };
       }
@@ -127,5 +149,5 @@ const featpurityLooks = (() => {
     if (layout.height) plot.style.minHeight = `${layout.height}px`;
   }
 
-  return { isDark, traceColours, template, fitWidth };
+  return { isDark, traceColours, template, fit };
 })();

@@ -1,7 +1,9 @@
-// Sorts a page's tables of results by the column whose header is clicked or pressed: upwards, downwards, as it was.
+// A page's tables of results: sorted by the column whose header is pressed (upwards, downwards, as it was), numbers
+// under one another, saved as CSV, and each row a card on a phone where the table is marked so.
 (() => {
   "use strict";
   const NUMBER = /^([+-]?(?:\d[\d,]*\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*%?\s*(?:\(|$)/i; // maybe a share, or an interval behind it
+  const LONG = 5; // rows; a longer table can be saved as a file
   const NEXT = { none: "ascending", ascending: "descending", descending: "none" };
   const words = new Intl.Collator("en", { numeric: true });
 
@@ -36,18 +38,59 @@
       heads.forEach((head) => head.removeAttribute("aria-sort"));
       if (way) heads[column].setAttribute("aria-sort", order);
     };
-    heads.forEach((head, column) => {
+    const buttons = heads.map((head, column) => {
       const button = document.createElement("button");
       button.type = "button";
       button.append(...head.childNodes);
       if (!button.textContent.trim()) button.setAttribute("aria-label", "row"); // the index of a data frame has no name
       button.addEventListener("click", () => sort(column));
       head.append(button);
+      return button;
     });
+    featpurityControls.oneStop(table.tHead, buttons);
+  }
+
+  const headsOf = (table) => [...table.tHead.rows[0].cells].map((head) => head.textContent.trim());
+
+  // Each cell knows its heading, for cards and for readers of numbers.
+  function label(table) {
+    const heads = headsOf(table);
+    for (const row of table.tBodies[0].rows) {
+      [...row.cells].forEach((cell, i) => {
+        cell.dataset.label = heads[i];
+        if (cell.tagName === "TD" && keyOf(cell).rank === 0) cell.classList.add("number");
+      });
+    }
+  }
+
+  function offerFile(table) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "csv";
+    button.textContent = "CSV";
+    button.title = "Save this table as a CSV file";
+    const heads = headsOf(table);
+    button.addEventListener("click", () => {
+      const rows = [...table.tBodies[0].rows].map((row) => [...row.cells].map((cell) => cell.textContent.trim()));
+      featpurityData.saveText("table.csv", featpurityData.csv({ columns: heads, rows }));
+    });
+    (table.closest(".pst-scrollable-table-container") ?? table).after(button);
+  }
+
+  // What scrolls sideways is reached by the keyboard.
+  function reachScrolling() {
+    for (const frame of document.querySelectorAll(".text_html, .pst-scrollable-table-container, .drawing-frame, pre")) {
+      if (frame.scrollWidth > frame.clientWidth + 1) frame.tabIndex = 0;
+    }
   }
 
   function start() {
-    [...document.querySelectorAll("table.dataframe")].filter(isPlain).forEach(makeSortable);
+    const tables = [...document.querySelectorAll("table.dataframe, table.verdicts")].filter(isPlain);
+    tables.forEach(label);
+    const results = tables.filter((table) => table.matches(".dataframe"));
+    results.filter((table) => table.tBodies[0].rows.length > LONG).forEach(offerFile);
+    results.forEach(makeSortable);
+    reachScrolling();
   }
 
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);

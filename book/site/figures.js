@@ -1,16 +1,18 @@
 // Draws the book's figures from files beside the page: no network, no kernel, from http and from file://.
 //
 // A page holds <figure class="featpurity-figure" data-figure="NAME"> elements. When one scrolls near the screen,
-// figures/NAME.js is run; it calls featpurity.figure(NAME, {data, layout, frames, later}), and plotly draws. Large arrays
-// of hidden traces come later, each by a file of its own, when a menu shows the trace. Menus and sliders of the layout
-// become plain HTML controls, which the keyboard reaches and a thumb can hit.
+// figures/NAME.js is run; it calls featpurity.figure(NAME, {data, layout, frames, later}), and plotly draws. Large
+// arrays of hidden traces come later, each by a file of its own, when a menu shows the trace.
 (() => {
   "use strict";
-  const { isDark, traceColours, template, fitWidth } = featpurityLooks;
+  const { isDark, traceColours, template, fit } = featpurityLooks;
+  const { addControls, addValues } = featpurityControls;
   const here = document.currentScript.src.replace(/[^/]*$/, "");
   const root = document.documentElement;
   const arrived = new Map(); // NAME -> the function that takes the figure
   const scripts = new Map(); // file -> promise, so that each file is loaded once
+  // plotly's own toolbar lies on the legend and offers to upload the chart; the page has buttons of its own.
+  const config = { displayModeBar: false, showSendToCloud: false, displaylogo: false, responsive: true };
 
   window.featpurity = { figure: (name, figure) => arrived.get(name)(figure) };
 
@@ -58,76 +60,48 @@
     return matrix;
   }
 
+  const DTYPES = { f8: Float64Array, f4: Float32Array, i4: Int32Array, u4: Uint32Array, i2: Int16Array, u2: Uint16Array,
+    i1: Int8Array, u1: Uint8Array };
+
+  // plotly's own packing of short arrays, undone so that the page's tables read what is drawn.
+  function unpackShort({ bdata, dtype, shape }) {
+    const bytes = Uint8Array.from(atob(bdata), (letter) => letter.charCodeAt(0));
+    const values = new DTYPES[dtype](bytes.buffer);
+    const [rows, columns, ...deeper] = String(shape ?? values.length).split(",").map(Number);
+    if (deeper.length) return { bdata, dtype, shape }; // the colours of a picture
+    if (!columns) return Array.from(values);
+    return Array.from({ length: rows }, (_, row) => Array.from(values.subarray(row * columns, (row + 1) * columns)));
+  }
+
   async function unpackAll(node) {
     if (node === null || typeof node !== "object") return node;
     if (typeof node.packed === "string") return unpack(node);
+    if (typeof node.bdata === "string") return unpackShort(node);
     for (const key of Object.keys(node)) node[key] = await unpackAll(node[key]);
     return node;
   }
 
-  // ---- controls ----
-
-  function element(tag, attributes = {}, ...children) {
-    const made = document.createElement(tag);
-    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-    made.append(...children);
-    return made;
-  }
+  // ---- changes ----
 
   const queues = new WeakMap(); // plot -> promise of its last change, so that changes come in the order of the clicks
 
-  function press(plot, { method = "restyle", args = [] }, later) {
-    if (method === "skip") return;
-    const change = (queues.get(plot) ?? Promise.resolve()).then(async () => {
-      const shown = args[0]?.visible ?? [];
-      for (const [i, visible] of [].concat(shown).entries()) {
-        if (visible === true) await complete(plot, later, args[1]?.[i] ?? i);
-      }
-      return Plotly[method](plot, ...structuredClone(args));
-    });
-    queues.set(plot, change.catch(console.error));
-  }
-
-  async function complete(plot, later, index) {
-    const missing = later[index] ?? {};
-    delete later[index];
-    for (const [key, name] of Object.entries(missing)) plot.data[index][key] = await unpack(await fetchFigure(name));
-  }
-
-  function menu(plot, later, { buttons = [], active = 0, type = "dropdown", name = "Show" }) {
-    const shown = buttons.filter((button) => button.visible !== false);
-    if (type === "buttons") {
-      const keys = shown.map((button) => element("button", { type: "button" }, button.label ?? ""));
-      keys.forEach((key, i) => key.addEventListener("click", () => press(plot, shown[i], later)));
-      return element("span", { role: "group", "aria-label": name }, name + " ", ...keys);
+  function changer(plot, later) {
+    async function complete(index) {
+      const missing = later[index] ?? {};
+      delete later[index];
+      for (const [key, name] of Object.entries(missing)) plot.data[index][key] = await unpack(await fetchFigure(name));
     }
-    const select = element("select", {}, ...shown.map((button) => element("option", {}, button.label ?? "")));
-    select.selectedIndex = Math.max(active, 0);
-    select.addEventListener("change", () => press(plot, shown[select.selectedIndex], later));
-    return element("label", {}, name + " ", select);
-  }
-
-  function slider(plot, later, { steps = [], active = 0, currentvalue = {}, name = "" }) {
-    const label = (currentvalue.prefix ?? name ?? "").trim() || "Step";
-    const range = element("input", { type: "range", min: 0, max: steps.length - 1, step: 1, value: active });
-    const output = element("output", {});
-    const show = () => {
-      output.value = steps[range.value].label ?? range.value;
-      range.setAttribute("aria-valuetext", output.value);
+    return ({ method = "restyle", args = [] }) => {
+      if (method === "skip") return;
+      const change = (queues.get(plot) ?? Promise.resolve()).then(async () => {
+        for (const [i, visible] of [].concat(args[0]?.visible ?? []).entries()) {
+          if (visible === true) await complete(args[1]?.[i] ?? i);
+        }
+        await Plotly[method](plot, ...structuredClone(args));
+        plot.dispatchEvent(new Event("changed"));
+      });
+      queues.set(plot, change.catch(console.error));
     };
-    range.addEventListener("input", () => { show(); press(plot, steps[range.value], later); });
-    show();
-    return element("label", {}, label + " ", range, output);
-  }
-
-  function addControls(plot, later, layout) {
-    const made = [
-      ...(layout.updatemenus ?? []).filter((entry) => entry.visible !== false).map((entry) => menu(plot, later, entry)),
-      ...(layout.sliders ?? []).filter((entry) => entry.steps?.length).map((entry) => slider(plot, later, entry)),
-    ];
-    delete layout.updatemenus;
-    delete layout.sliders;
-    if (made.length) plot.before(element("div", { class: "controls" }, ...made));
   }
 
   // ---- drawing ----
@@ -139,15 +113,17 @@
       await unpackAll(figure);
       const { data, layout, frames, later } = figure;
       const own = layout.template;
-      addControls(plot, later, layout);
-      fitWidth(plot, data, layout);
-      const config = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d"] };
+      const pictures = data.every(({ type }) => type === "image");
+      const first = structuredClone({ visible: data.map(({ visible = true }) => visible), layout, pictures });
+      addControls(host, changer(plot, later), layout, first);
+      fit(plot, data, layout);
       const named = data.map(({ line, marker, fillcolor, colorscale }) => structuredClone({ line, marker, fillcolor, colorscale }));
       await Plotly.newPlot(plot, data, { ...layout, template: template(own) }, config);
       if (frames.length) await Plotly.addFrames(plot, frames);
       const dress = () => Plotly.update(plot, traceColours(named), { template: template(own) });
       if (isDark()) await dress();
       new MutationObserver(dress).observe(root, { attributes: true, attributeFilter: ["data-theme"] });
+      addValues(host);
       host.dataset.state = "drawn";
     } catch (error) {
       host.dataset.state = "failed";
@@ -165,9 +141,9 @@
       }
     }, { rootMargin: "400px" });
     hosts.forEach((host) => watcher.observe(host));
-    // Paper does not scroll: draw what is left.
+    // Paper does not scroll: without a picture to print, draw what is left.
     window.addEventListener("beforeprint", () => hosts.forEach((host) => {
-      if (!host.dataset.state) { watcher.unobserve(host); draw(host); }
+      if (!host.dataset.state && !host.querySelector("img.still")) { watcher.unobserve(host); draw(host); }
     }));
   }
 

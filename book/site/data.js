@@ -1,0 +1,76 @@
+// What a figure shows, as rows of text: for the table below it, for the CSV file, and for who cannot see it.
+const featpurityData = (() => {
+  "use strict";
+  const MARKUP = /<\/?(?:br|extra)\s*\/?>/gi;
+  const LETTERS = { "&lt;": "<", "&gt;": ">", "&amp;": "&" };
+
+  // A label without plotly's markup: "a &lt; b<br>c" reads "a < b c".
+  function plain(label) {
+    return String(label ?? "").replace(MARKUP, " ").replace(/&(?:lt|gt|amp);/g, (name) => LETTERS[name]).trim();
+  }
+
+  const axisTitle = (plot, trace, letter, otherwise) => {
+    const name = (trace[`${letter}axis`] ?? letter).replace(letter, `${letter}axis`);
+    const axes = [name, `${letter}axis`, ...Object.keys(plot.layout).filter((key) => key.startsWith(`${letter}axis`))];
+    return plain(axes.map((key) => plot.layout[key]?.title?.text).find(Boolean)) || otherwise;
+  };
+
+  const isShown = ({ visible, hoverinfo }) => (visible ?? true) === true && hoverinfo !== "skip";
+
+  function matrixRows(trace) {
+    const [rows, columns] = [trace.y ?? [...trace.z.keys()], trace.x ?? [...trace.z[0].keys()]];
+    return trace.z.flatMap((line, i) => Array.from(line, (value, j) => [trace.name, rows[i], columns[j], value]));
+  }
+
+  function pointRows(trace, withErrors) {
+    const n = Math.max(trace.x?.length ?? 0, trace.y?.length ?? 0);
+    return Array.from({ length: n }, (_, i) => {
+      const row = [trace.name ?? "", trace.x?.[i] ?? i, trace.y?.[i] ?? i];
+      if (!withErrors) return row;
+      const [value, error] = trace.error_x?.array ? [row[1], trace.error_x] : [row[2], trace.error_y];
+      if (!error?.array) return [...row, "", ""];
+      return [...row, value - (error.arrayminus ?? error.array)[i], value + error.array[i]];
+    });
+  }
+
+  // The traces that are shown, as a header and rows: {columns, rows}.
+  function table(plot) {
+    const traces = plot.data.filter(isShown);
+    const matrices = traces.filter(({ type }) => type === "heatmap");
+    const points = traces.filter(({ type }) => type !== "heatmap" && type !== "image");
+    const one = matrices[0] ?? points[0];
+    if (!one) return { columns: [], rows: [] };
+    const [x, y] = [axisTitle(plot, one, "x", "x"), axisTitle(plot, one, "y", "y")];
+    if (matrices.length) {
+      const value = plain(one.colorbar?.title?.text ?? plot.layout.coloraxis?.colorbar?.title?.text) || "value";
+      return { columns: ["shown", y, x, value], rows: matrices.flatMap(matrixRows).map(texts) };
+    }
+    const withErrors = points.some(({ error_x, error_y }) => error_x?.array || error_y?.array);
+    const ends = withErrors ? ["interval from", "to"] : [];
+    return { columns: ["shown", x, y, ...ends], rows: points.flatMap((trace) => pointRows(trace, withErrors)).map(texts) };
+  }
+
+  function texts(row) {
+    return row.map((cell) => (typeof cell === "number" ? String(Number(cell.toPrecision(6))) : plain(cell)));
+  }
+
+  function csv({ columns, rows }) {
+    const quoted = (cell) => (/[",\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell);
+    return [columns, ...rows].map((row) => row.map(quoted).join(",")).join("\n") + "\n";
+  }
+
+  function save(name, address) {
+    const link = document.createElement("a");
+    link.href = address;
+    link.download = name;
+    link.click();
+  }
+
+  function saveText(name, text, type = "text/csv") {
+    const address = URL.createObjectURL(new Blob([text], { type }));
+    save(name, address);
+    setTimeout(() => URL.revokeObjectURL(address), 10000);
+  }
+
+  return { plain, table, csv, save, saveText };
+})();

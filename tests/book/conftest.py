@@ -1,0 +1,140 @@
+"""One browser and one built book for all tests of the pages."""
+
+import os
+import subprocess
+import sys
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import npm_file
+import pytest
+import sample_book
+import static_pictures
+from checkout import ROOT, snakemake
+
+AXE = "4.14.1"
+ADDRESS = "https://book.example/purity/"
+
+
+@pytest.fixture(scope="session")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    path = static_pictures.browser_path()
+    if path is None:
+        pytest.skip("no Chromium on this machine: install chromium to test the built pages")
+    with playwright.sync_playwright() as running:
+        chromium = running.chromium.launch(executable_path=path, args=static_pictures.FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def axe():
+    """The accessibility checker axe-core, as a script."""
+    path = npm_file.fetch("axe-core", AXE, "axe.min.js")
+    if path is None:
+        pytest.skip("axe-core is not here and npm did not bring it: accessibility is not tested")
+    return path.read_text("utf-8")
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory):
+    """The built book of made-up notebooks."""
+    results = sample_book.write_results(tmp_path_factory.mktemp("sample") / "results")
+    script = [sys.executable, ROOT / "workflow" / "stage_book.py", results]
+    environment = os.environ | {"FEATPURITY_SITE": ADDRESS, "FEATPURITY_REPOSITORY": ADDRESS}
+    subprocess.run([*script, "--chapters", *sample_book.RUN], check=True, env=environment)
+    return results / "book" / "_build" / "html"
+
+
+@pytest.fixture(scope="session")
+def demo():
+    """The demo profile's book; FEATPURITY_BOOK names another book's html folder."""
+    if "FEATPURITY_BOOK" in os.environ:
+        return Path(os.environ["FEATPURITY_BOOK"]).resolve()
+    done = snakemake("demo")
+    assert done.returncode == 0, done.stdout
+    return ROOT / "results" / "demo" / "book" / "_build" / "html"
+
+
+class QuietServer(ThreadingHTTPServer):
+    def handle_error(self, *_):
+        """A page that was closed while it read something: nothing to say."""
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def address():
+    """`address(scheme, book)`: where a book is read from; a server runs as long as the test."""
+    servers = []
+
+    def serve(scheme, book):
+        if scheme == "file":
+            return book.as_uri()
+        server = QuietServer(("127.0.0.1", 0), partial(QuietHandler, directory=book))
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_port}"
+
+    yield serve
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+class Visit:
+    """A page opened with every other address blocked: what it asked for and complained about."""
+
+    def __init__(self, context, base, book, name):
+        self.base, self.book, self.faults, self.files = base, book, [], set()
+        self.page = context.new_page()
+        on = self.page.on
+        on("console", lambda message: message.type == "error" and self.faults.append(message.text))
+        on("pageerror", lambda error: self.faults.append(str(error)))
+        on("requestfailed", lambda failed: self.faults.append(f"not loaded: {failed.url}"))
+        on("response", lambda got: got.status >= 400 and self.faults.append(f"lacks {got.url}"))
+        on("dialog", self.refuse)
+        self.page.route("**/*", self.admit)
+        self.page.goto(f"{base}/{name}")
+
+    def refuse(self, dialog):
+        self.faults.append(f"opens a dialog: {dialog.message}")
+        dialog.dismiss()
+
+    def admit(self, route):
+        url = route.request.url
+        if url.startswith(self.base + "/"):
+            self.files.add(self.book / unquote(urlsplit(url[len(self.base) + 1 :]).path))
+        elif not url.startswith(("data:", "blob:")):
+            self.faults.append(f"asks another host: {url}")
+            return route.abort()
+        route.continue_()
+
+    def weight(self):
+        """Bytes of all files that the page loaded."""
+        return sum(file.stat().st_size for file in self.files if file.is_file())
+
+    def draw_all(self):
+        """Scroll through the page until every figure is drawn; their names and states."""
+        return self.page.evaluate(static_pictures.DRAW_ALL)
+
+
+@pytest.fixture
+def visit(browser, address):
+    """`visit(book, page, scheme, **context)`: a page in a fresh context of the browser."""
+    contexts = []
+
+    def open_page(book, name, scheme="http", **options):
+        contexts.append(browser.new_context(**options))
+        return Visit(contexts[-1], address(scheme, book), book, name)
+
+    yield open_page
+    for context in contexts:
+        context.close()

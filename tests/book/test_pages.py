@@ -1,0 +1,386 @@
+"""Every built page in a real browser: nothing asked elsewhere, no error, figures that answer, for everybody.
+
+Two books are read: one of small sample notebooks, whose contents are known, and the demo profile's,
+which the workflow brings up to date first (minutes in a fresh clone, seconds afterwards).
+"""
+
+import csv
+import re
+
+import numpy as np
+import pytest
+import sample_book
+from finished_pages import broken_links
+from PIL import Image
+
+pytestmark = pytest.mark.slow
+HEAVIEST = 3e6  # bytes of a page with all it loads
+TAB_STOPS = 88
+WIDE, PHONE = {"width": 1400, "height": 900}, {"width": 390, "height": 844}
+# Choose every entry of each menu, the first one last, and see whether what is drawn changes.
+TRY_MENUS = """async () => {
+  const unmoved = [];
+  for (const select of document.querySelectorAll("figure.featpurity-figure select")) {
+    const host = select.closest("figure"), plot = host.querySelector(".plot");
+    const n = select.options.length;
+    for (let i = 1; i <= n; i++) {
+      const before = plot.querySelector("svg.main-svg").outerHTML;
+      const changed = new Promise((done) => plot.addEventListener("changed", done, { once: true }));
+      select.selectedIndex = i % n;
+      select.dispatchEvent(new Event("change"));
+      await changed;
+      if (plot.querySelector("svg.main-svg").outerHTML === before)
+        unmoved.push(`${host.dataset.figure}, ${select.options[i % n].text}`);
+    }
+  }
+  return unmoved;
+}"""
+SERIOUS = """async () => (await axe.run()).violations
+  .filter(({ impact }) => impact === "serious" || impact === "critical")
+  .map(({ id, nodes }) => `${id}: ${nodes[0].html.slice(0, 200)}`)"""
+COUNT_STOPS = """() => [...document.querySelectorAll(
+  "article :is(a[href], button, select, input, summary, [tabindex])")].filter((node) =>
+  node.tabIndex >= 0 && node.checkVisibility() && node.getClientRects().length).length"""
+FIRST = "notebooks/01_clip_vs_laclip.html"
+CURVES = "notebooks/02_neuron_pruning.html"
+PANELS = "notebooks/03_misalignment.html"
+TABLES = "notebooks/04_data_quality_ladder.html"
+
+
+def pages(book):
+    named = (path.relative_to(book).as_posix() for path in sorted(book.rglob("*.html")))
+    return [name for name in named if not name.startswith("_static/") and name != "index.html"]
+
+
+def faults_of(one, name, axe):
+    """What is wrong with an open page, in sentences."""
+    drawn = one.draw_all()
+    yield from one.faults
+    yield from (f"{figure['name']} was not drawn" for figure in drawn if not figure["drawn"])
+    if one.page.locator(".modebar-btn").count():
+        yield "plotly's own buttons are there, and one of them uploads the chart"
+    width = one.page.evaluate("document.documentElement.scrollWidth")
+    if width > one.page.viewport_size["width"]:
+        yield f"it is {width} pixels wide"
+    if one.weight() > HEAVIEST:
+        yield f"it weighs {one.weight():,} bytes with all that it loads"
+    stops = one.page.evaluate(COUNT_STOPS)
+    if stops > TAB_STOPS:
+        yield f"it has {stops} stops of the Tab key"
+    one.page.evaluate(axe)
+    yield from one.page.evaluate(SERIOUS)
+
+
+@pytest.mark.parametrize(
+    "which, scheme, size, look",
+    [
+        ("sample", "http", WIDE, "light"),
+        ("sample", "file", PHONE, "dark"),
+        ("demo", "http", WIDE, "light"),
+        ("demo", "file", WIDE, "dark"),
+        ("demo", "file", PHONE, "light"),
+        ("demo", "http", PHONE, "dark"),
+    ],
+    ids=lambda value: str(value.get("width")) if isinstance(value, dict) else None,
+)
+def test_every_page_is_whole_light_and_open_to_all(request, visit, axe, which, scheme, size, look):
+    book, faults = request.getfixturevalue(which), []
+    for name in pages(book):
+        one = visit(book, name, scheme, viewport=size, color_scheme=look)
+        faults += [f"{name}: {fault}" for fault in faults_of(one, name, axe)]
+        one.page.context.close()
+    assert not faults, "\n".join(faults)
+    assert len(pages(book)) >= 12
+
+
+@pytest.mark.parametrize("which", ["sample", "demo"])
+def test_every_menu_changes_what_is_drawn(request, visit, which):
+    book, unmoved = request.getfixturevalue(which), []
+    for name in pages(book):
+        if "data-figure=" in (book / name).read_text("utf-8"):
+            one = visit(book, name, viewport=WIDE)
+            one.draw_all()
+            unmoved += one.page.evaluate(TRY_MENUS)
+            assert not one.faults
+    assert not unmoved, "\n".join(unmoved)
+
+
+@pytest.mark.parametrize("which", ["sample", "demo"])
+def test_links_inside_the_book_lead_somewhere(request, which):
+    assert list(broken_links(request.getfixturevalue(which))) == []
+
+
+def test_hostile_words_are_text(sample, visit):
+    faults = []
+    for name in pages(sample):
+        one = visit(sample, name)
+        one.draw_all()
+        one.page.evaluate(
+            "document.querySelectorAll('details').forEach((one) => { one.open = true; })"
+        )
+        one.page.evaluate(TRY_MENUS)
+        faults += [f"{name}: {fault}" for fault in one.faults]
+        foreign = one.page.locator(
+            "a[href^='javascript'], :is([href], [src])[href*='elsewhere.example'], "
+            "[src*='elsewhere.example']"
+        )
+        assert foreign.count() == 0, name
+        shown = one.page.locator("body").inner_text()
+        told = name in (
+            FIRST,
+            CURVES,
+            PANELS,
+            "book/introduction.html",
+            "book/data_and_models.html",
+        )
+        assert not told or "<script>alert(2)</script>" in shown, name
+    assert not faults, "\n".join(faults)
+
+
+def test_labels_of_figures_are_text(sample, visit):
+    page = visit(sample, PANELS).page
+    page.evaluate("scrollTo(0, 0)")
+    page.locator("#figure-3-2").scroll_into_view_if_needed()
+    page.wait_for_selector("#figure-3-2[data-state=drawn]")
+    titles = page.locator("#figure-3-2 .annotation-text").all_text_contents()
+    assert titles[1] == sample_book.HOSTILE
+    assert page.locator("figure svg a").count() == 0
+
+
+def test_search_finds_pages(sample, visit):
+    one = visit(sample, "search.html?q=orthogonal", "file")
+    found = one.page.locator("#search-results a", has_text="What purity is")
+    found.first.wait_for()
+    assert not one.faults
+
+
+@pytest.fixture
+def heatmap_page(sample, visit):
+    one = visit(sample, FIRST, color_scheme="light", viewport={"width": 1200, "height": 900})
+    one.draw_all()
+    return one.page
+
+
+def test_browser_reads_the_packed_matrices(heatmap_page):
+    plot = "document.querySelector('.js-plotly-plot')"
+    for index in (0, 5):
+        heatmap_page.get_by_role("combobox").first.select_option(index=index)
+        heatmap_page.wait_for_function(f"{plot}.data[{index}].visible === true")
+        values = heatmap_page.evaluate(f"{plot}.data[{index}].z.map((row) => [...row])")
+        expected = sample_book.symmetric_matrix(index)
+        assert np.abs(np.array(values) - expected).max() < 8e-6
+
+
+def test_menu_answers_the_keyboard(heatmap_page):
+    visible = "document.querySelector('.js-plotly-plot').data.map((trace) => trace.visible)"
+    assert heatmap_page.evaluate(visible) == [True] + [False] * 5
+    select = heatmap_page.get_by_role("combobox").first
+    select.focus()
+    select.press("ArrowDown")
+    heatmap_page.wait_for_function(f"{visible}[1] === true")
+    assert heatmap_page.evaluate(visible) == [False, True] + [False] * 4
+
+
+@pytest.fixture
+def curves_page(sample, visit):
+    one = visit(sample, CURVES, viewport=WIDE, accept_downloads=True)
+    one.draw_all()
+    return one.page
+
+
+def test_slider_buttons_and_reset_answer(curves_page):
+    plot = "document.querySelector('.js-plotly-plot')"
+    slider = curves_page.get_by_role("slider")
+    assert slider.get_attribute("aria-valuetext") == "2"
+    slider.press("ArrowRight")
+    curves_page.wait_for_function(f"{plot}.data[0].line.width === 4")
+    curves_page.get_by_role("button", name="log", exact=True).click()
+    curves_page.wait_for_function(f"{plot}.layout.yaxis.type === 'log'")
+    whole = curves_page.evaluate(f"{plot}.layout.xaxis.range")
+    curves_page.evaluate(f"Plotly.relayout({plot}, {{'xaxis.range': [5, 6]}})")
+    curves_page.get_by_role("button", name="Reset").click()
+    curves_page.wait_for_function(f"{plot}.data[0].line.width === 2")
+    assert curves_page.evaluate(f"{plot}.layout.xaxis.range") == whole
+
+
+def test_arrow_keys_read_the_values_that_the_table_has(curves_page):
+    plot = curves_page.locator(".js-plotly-plot").first
+    plot.focus()
+    for key in ["ArrowDown", "ArrowUp", "ArrowRight", "ArrowRight"]:
+        plot.press(key)
+    said = curves_page.locator("figure .said").first
+    curves_page.wait_for_function(
+        "document.querySelector('figure .said').textContent.includes('high, (3')"
+    )
+    told = re.findall(r"\d[\d.]*", said.text_content())
+    curves_page.locator("details.in-words > summary").first.click()
+    row = curves_page.locator("details.in-words tbody tr", has_text="high").nth(2)
+    row.wait_for()
+    cells = row.locator("td").all_text_contents()
+    assert cells[:2] == ["high", "3"] and float(cells[2]) == pytest.approx(np.log(3) / 7, abs=1e-6)
+    assert told[0] == "3" and float(told[1]) == pytest.approx(float(cells[2]), rel=1e-3)
+
+
+def test_the_legend_answers_the_keyboard(curves_page):
+    plot = "document.querySelector('.js-plotly-plot')"
+    entries = curves_page.get_by_role("switch")
+    assert [entry.get_attribute("aria-label") for entry in entries.all()] == ["high", "low"]
+    entries.first.focus()
+    entries.first.press("ArrowRight")
+    curves_page.keyboard.press("Enter")
+    curves_page.wait_for_function(f"{plot}.data[1].visible === 'legendonly'")
+    assert entries.nth(1).get_attribute("aria-checked") == "false"
+
+
+def test_a_figure_is_saved_as_data_and_as_picture(curves_page, tmp_path):
+    for kind in ("CSV", "PNG", "SVG"):
+        with curves_page.expect_download() as download:
+            curves_page.get_by_role("button", name=kind).first.click()
+        download.value.save_as(tmp_path / kind)
+        assert download.value.suggested_filename == f"02_neuron_pruning-1.{kind.lower()}"
+    rows = list(csv.reader((tmp_path / "CSV").open()))
+    assert rows[0] == ["shown", "neurons kept", "accuracy"] and len(rows) == 1 + 2 * 512
+    assert float(rows[100][2]) == pytest.approx(np.log(100) / 7, rel=1e-5)
+    assert Image.open(tmp_path / "PNG").size[0] > 1000
+    assert (tmp_path / "SVG").read_text().startswith("<svg")
+
+
+def test_a_swipe_on_a_figure_scrolls_and_a_tap_tells_the_value(sample, visit):
+    one = visit(sample, CURVES, viewport=PHONE, has_touch=True, is_mobile=True)
+    one.draw_all()
+    page, plot = one.page, one.page.locator(".js-plotly-plot").first
+    plot.evaluate("(plot) => plot.scrollIntoView({ block: 'center' })")
+    box, before = plot.bounding_box(), page.evaluate("scrollY")
+    ranges = "document.querySelector('.js-plotly-plot').layout.yaxis.range"
+    at_first, middle = page.evaluate(ranges), (box["x"] + 150, box["y"] + 220)
+    finger = page.context.new_cdp_session(page)
+
+    def touch(kind, *points):
+        finger.send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": points})
+
+    touch("Start", {"x": middle[0], "y": middle[1]})
+    for step in range(1, 11):
+        touch("Move", {"x": middle[0], "y": middle[1] - 15 * step})
+    touch("End")
+    page.wait_for_function(f"scrollY > {before + 80}")
+    assert page.evaluate(ranges) == at_first
+    box = plot.bounding_box()
+    page.touchscreen.tap(box["x"] + 150, box["y"] + 220)
+    page.wait_for_selector(".hovertext, .hoverlayer .legend")
+
+
+@pytest.mark.parametrize("media", ["print", "without JavaScript"])
+def test_a_picture_of_each_figure_stands_on_paper_and_without_javascript(sample, visit, media):
+    one = visit(sample, PANELS, java_script_enabled=media == "print")
+    page = one.page
+    if media == "print":
+        page.emulate_media(media="print")
+        assert page.locator("figure .controls:visible, figure .plot:visible").count() == 0
+    stills = page.locator("figure img.still:visible")
+    assert stills.count() == 3
+    for still in stills.all():
+        still.scroll_into_view_if_needed()
+        source = (sample / "notebooks" / still.get_attribute("src")).resolve()
+        assert Image.open(source).size[0] > 900
+        if media == "print":
+            still.evaluate("(image) => image.decode()")
+
+
+def test_tables_sort_by_the_column_whose_header_is_pressed(sample, visit):
+    one = visit(sample, TABLES)
+    tables = one.page.locator("table.dataframe")
+    assert [tables.nth(i).locator("th, td").locator("button").count() for i in range(4)] == [
+        4,
+        0,
+        0,
+        1,
+    ]
+    table, original = tables.first, [0, 1, 2, 3]
+
+    def shown():
+        sorts = table.locator("thead tr > *").evaluate_all(
+            "heads => heads.map((head) => head.ariaSort)"
+        )
+        return [int(label) for label in table.locator("tbody th").all_text_contents()], sorts
+
+    assert shown() == (original, [None] * 4)
+    table.get_by_role("button", name="images").click()  # with commas; what is none stays below
+    assert shown() == ([1, 0, 2, 3], [None, None, "ascending", None])
+    table.get_by_role("button", name="images").click()
+    assert shown() == ([2, 0, 1, 3], [None, None, "descending", None])
+    table.get_by_role("button", name="images").click()
+    assert shown() == (original, [None] * 4)
+    table.get_by_role("button", name="effect").press("Enter")  # with an interval behind
+    assert shown() == ([1, 2, 0, 3], [None, None, None, "ascending"])
+    table.get_by_role("button", name="dataset").press("Space")  # words
+    assert shown() == ([1, 0, 2, 3], [None, "ascending", None, None])
+    table.get_by_role("button", name="row").click()
+    assert shown() == (original, ["ascending", None, None, None])
+    assert not one.faults
+
+
+def test_long_tables_are_folded_and_saved(sample, visit):
+    page = visit(sample, TABLES, accept_downloads=True).page
+    folded = page.locator("details", has_text="Table of 20 rows")
+    assert not folded.locator("table").is_visible()
+    folded.locator("summary").click()
+    with page.expect_download() as download:
+        folded.get_by_role("button", name="CSV").click()
+    rows = list(csv.reader(download.value.path().open()))
+    assert rows[0] == ["row", "word"] and rows[20] == ["19", sample_book.HOSTILE]
+
+
+def test_the_verdict_is_on_a_phones_screen(sample, visit):
+    page = visit(sample, "book/introduction.html", viewport=PHONE).page
+    for verdict in page.locator("table.verdicts .verdict b").all():
+        box = verdict.bounding_box()
+        assert 0 <= box["x"] and box["x"] + box["width"] <= PHONE["width"]
+
+
+def test_figures_follow_the_dark_switch(heatmap_page):
+    look = """() => { const plot = document.querySelector(".js-plotly-plot");
+        return [getComputedStyle(plot.querySelector(".xtick text")).fill,
+          JSON.stringify(plot.data[0].colorscale[5] ?? plot.data[0].colorscale[2])]; }"""
+    light, switch = (
+        heatmap_page.evaluate(look),
+        heatmap_page.locator(".theme-switch-button:visible").first,
+    )
+    for _ in range(3):  # the switch goes round light, dark and the system's choice
+        switch.click()
+        if heatmap_page.evaluate("document.documentElement.dataset.theme") == "dark":
+            break
+    heatmap_page.wait_for_function(f"({look})()[0] !== {light[0]!r}")
+    heatmap_page.wait_for_function(f"({look})()[1] !== {light[1]!r}")
+    visible = heatmap_page.evaluate(
+        "document.querySelector('.js-plotly-plot').data.map((trace) => trace.visible)"
+    )
+    assert visible == [True] + [False] * 5
+
+
+def test_a_shared_link_shows_a_title_a_sentence_and_a_picture(sample, visit):
+    page = visit(sample, PANELS).page
+    told = {
+        tag.get_attribute("property"): tag.get_attribute("content")
+        for tag in page.locator("meta[property^='og:']").all()
+    }
+    base = "https://book.example/purity/"
+    assert told["og:title"] == "A sample of misalignment"
+    assert told["og:image"] == f"{base}_static/pictures/03_misalignment-1.webp"
+    assert told["og:url"] == f"{base}{PANELS}"
+    assert len(page.locator("meta[name=description]").get_attribute("content")) > 20
+    assert f"<loc>{base}{PANELS}</loc>" in (sample / "sitemap.xml").read_text()
+
+
+def test_a_chapter_that_was_not_run_stands_apart(sample, visit):
+    page = visit(sample, "notebooks/05_caption_filter.html").page
+    assert "07_claims" in page.locator("a.right-next").get_attribute("href")
+    page = visit(sample, f"notebooks/{sample_book.ABSENT}.html").page
+    assert page.locator("a.left-prev, a.right-next").count() == 0
+    assert "not in this run" in page.locator("article").inner_text()
+    assert (
+        page.locator("article a.download")
+        .get_attribute("href")
+        .endswith(f"{sample_book.ABSENT}.ipynb")
+    )
+    page = visit(sample, "book/introduction.html").page
+    assert page.locator(".sd-card.not-in-this-run").count() == 1

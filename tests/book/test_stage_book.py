@@ -1,0 +1,285 @@
+"""The staging of the book: notebooks cleaned, faults refused, the last good book kept."""
+
+import json
+import subprocess
+
+import finished_pages
+import front_page
+import nbformat
+import npm_file
+import plotly_script
+import pytest
+import run_record
+import safe_html
+import sample_book
+import stage_book
+import static_pictures
+import yaml
+from bs4 import BeautifulSoup
+from checkout import ROOT
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
+from sample_book import ABSENT, CHAPTERS, HOSTILE, RUN
+from staged_notebook import fold_code, without_live
+
+
+@pytest.fixture(autouse=True)
+def without_npm(monkeypatch):
+    monkeypatch.setattr(npm_file, "fetch", lambda *_: None)
+
+
+@pytest.fixture
+def results(tmp_path):
+    return sample_book.write_results(tmp_path / "results")
+
+
+@pytest.fixture
+def staged(results, tmp_path):
+    """The staged source folder of the sample."""
+    stage_book.stage(results, tmp_path / "book", run=RUN)
+    return tmp_path / "book"
+
+
+def test_a_staged_notebook_shows_figures_and_nothing_that_needs_a_kernel(staged):
+    page = nbformat.read(staged / "notebooks" / f"{CHAPTERS[0]}.ipynb", as_version=4)
+    text = json.dumps(page)
+    assert "widget" not in text and "stderr" not in text and "slider()" not in text
+    assert "vnd.plotly" not in text and "measured " in text
+    assert "one neuron (live)" not in text  # a heading above nothing
+    code = [cell for cell in page.cells if cell.cell_type == "code"]
+    assert all("hide-input" in cell.metadata.tags for cell in code)
+    assert 'profile = "sample"' in code[0].source and 'profile = "test"' in code[0].source
+    assert code[1].source == "import nothing\n\nmeasure()"
+    assert 'data-figure=\\"01_clip_vs_laclip-1\\"' in text and "Figure 1.2." in text
+    site = staged / "book" / "site"
+    assert {path.name for path in (site / "figures").iterdir()} == {
+        *(f"01_clip_vs_laclip-1{part}.js" for part in ("", *(f"-z{i}" for i in range(1, 6)))),
+        "01_clip_vs_laclip-2.js",
+        "02_neuron_pruning-1.js",
+        *(f"03_misalignment-{number}.js" for number in (1, 2, 3)),
+    }
+    assert (site / "plotly.min.js").stat().st_size > 1e6
+    own = nbformat.read(site / "notebooks" / f"{CHAPTERS[0]}.ipynb", as_version=4)
+    assert own == nbformat.read(ROOT / "notebooks" / f"{CHAPTERS[0]}.ipynb", as_version=4)
+
+
+def test_the_run_is_told_on_its_pages(staged):
+    made = (staged / "book" / "how_it_was_made.md").read_text()
+    page = BeautifulSoup(made, "html.parser")
+    rows = [[cell.get_text() for cell in row.find_all("td")] for row in page.find_all("tr")]
+    assert ["steps/embed.ipynb", "2026-01-02 03:04:05", "1.5"] in rows
+    assert ["profile", "results"] in rows and ["data_root", "photos"] in rows
+    assert ["clip_models", HOSTILE] in rows
+    assert "/somebody" not in made
+    for path in (staged / "book").glob("*.md"):
+        assert "<!--" not in path.read_text(), path.name
+    shown = (staged / "book" / "data_and_models.md").read_text()
+    assert "64 pixels a side" in shown and "probability 0.4" in shown
+    assert shown.count("data:image/webp") == 6 and "Model card of scenes_laclip" in shown
+
+
+def test_the_first_page_tells_verdicts_once_a_claim(results):
+    run = run_record.read(results, RUN)
+    page = BeautifulSoup(front_page.verdicts(run, {"1": "x.html#figure-1-1"}), "html.parser")
+    rows = page.select("tbody tr")
+    assert len(rows) == 2  # a claim that nothing measured is not among them
+    cells = [cell.get_text(" ", strip=True) for cell in rows[0].find_all("td")]
+    assert cells[0] == "Better captions raise accuracy." and cells[2] == "+7.3"
+    assert "✔ holds +0.124 (+0.121 to +0.128)" in cells[1]
+    assert "✘ does not hold -0.200 (-0.300 to -0.100) other: accuracy" in cells[1]
+    assert rows[0].a["href"] == "x.html#figure-1-1" and rows[1].a is None
+    assert HOSTILE in rows[1].get_text()
+    strip = BeautifulSoup(front_page.strip(run), "html.parser")
+    assert [one.get_text() for one in strip.select(".count")] == [
+        "1 holds",
+        "1 does not hold",
+        "1 undecided",
+    ]
+
+
+@pytest.mark.parametrize("value, told", [(0.0004, "about 0"), (-0.0006, "-0.001"), (0, "+0.000")])
+def test_small_effects_are_told_as_small(value, told):
+    assert front_page.number(value) == told
+
+
+def test_the_headline_is_the_tagged_figure_else_a_matrix():
+    figures = {
+        "01_a-1": json.loads(sample_book.bars().to_json()),
+        "01_a-2": json.loads(sample_book.heatmaps(1).to_json()),
+        "03_c-1": json.loads(sample_book.curves().to_json()),
+    }
+    assert 'data-figure="01_a-2"' in front_page.headline(figures, [])
+    tagged = front_page.headline(figures, ["03_c-1"])
+    assert 'data-figure="03_c-1"' in tagged and "../notebooks/03_c.html#figure-3-1" in tagged
+    assert front_page.headline({}, []) == ""
+
+
+def test_code_that_shows_nothing_joins_the_code_behind_it():
+    output = [new_output("stream", text="x")]
+    cells = [
+        new_code_cell("a = 1", metadata={"tags": ["parameters"]}),
+        new_code_cell("b"),
+        new_code_cell("c", outputs=output),
+        new_code_cell("d"),
+        new_markdown_cell("words"),
+        new_code_cell("e"),
+    ]
+    assert [cell.source for cell in fold_code(cells)] == ["a = 1", "b\n\nc", "d", "words", "e"]
+
+
+def test_a_heading_above_live_cells_alone_goes_with_them():
+    live = new_code_cell("panel()", metadata={"tags": ["live-only"]})
+    cells = [new_markdown_cell("## Live"), live, new_markdown_cell("## Next"), new_code_cell("x")]
+    assert [cell.source for cell in without_live(cells)] == ["## Next", "x"]
+    cells = [new_markdown_cell("## Both"), live, new_code_cell("x")]
+    assert [cell.source for cell in without_live(cells)] == ["## Both", "x"]
+
+
+@pytest.mark.parametrize(
+    "given, kept",
+    [
+        ("<p onclick='a()'>x</p>", "<p>x</p>"),
+        ("<script>alert(1)</script>x", "x"),
+        ("<style>p {}</style>x<form><input></form>", "x"),
+        ('<a href="javascript:alert(1)">x</a>', "<a>x</a>"),
+        ('<a href="data:text/html,x">x</a>', "<a>x</a>"),
+        ('<a href="07_claims.ipynb#a">x</a>', '<a href="07_claims.html#a">x</a>'),
+        ('<img src="https://elsewhere.example/x.png">', '<img alt=""/>'),
+        ('<img src="x" onerror="alert(1)" alt="w">', '<img alt="w"/>'),
+        (
+            '<span style="background: url(//x); width: 3px">x</span>',
+            '<span style="width:3px">x</span>',
+        ),
+        ("<svg onload=alert(1)></svg><iframe src=x></iframe>x", "x"),
+        (
+            '<div data-neuron="7" class="c" id="i">x</div>',
+            '<div data-neuron="7" class="c" id="i">x</div>',
+        ),
+    ],
+)
+def test_html_that_runs_is_taken_out(given, kept):
+    assert safe_html.clean(given) == kept
+
+
+def test_html_in_markdown_is_text_and_tables_are_marked():
+    assert "&lt;img src=x&gt;" in safe_html.markdown("**said** <img src=x>")
+    table = safe_html.clean(
+        f"<table><thead><tr><th></th></tr></thead>{'<tr><td>1</td></tr>' * 13}</table>"
+    )
+    assert table.startswith("<details><summary>Table of 13 rows</summary><table")
+    assert 'class="dataframe"' in table and "<th>" not in table
+
+
+def spoilt(results, edit):
+    """Change the executed chapter 2."""
+    path = results / "notebooks" / f"{CHAPTERS[1]}.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    edit(notebook.cells)
+    nbformat.write(notebook, path)
+
+
+def test_saved_errors_and_cells_that_never_ran_are_refused(results, tmp_path):
+    def edit(cells):
+        error = {"ename": "ZeroDivisionError", "evalue": "by zero", "traceback": []}
+        cells[7].outputs = [new_output("error", **error)]
+        cells[8].execution_count = None
+        cells[4].execution_count = None  # live only: need not run
+
+    spoilt(results, edit)
+    told = "02_neuron_pruning.ipynb cannot .*cell 7 .*ZeroDivisionError: by zero; cell 8 never ran$"
+    with pytest.raises(ValueError, match=told):
+        stage_book.stage(results, tmp_path / "book", run=RUN)
+
+
+def test_a_chapter_that_was_not_run_is_named(results, tmp_path):
+    with pytest.raises(FileNotFoundError, match="lacks .*notebooks/06_online_and_cached"):
+        stage_book.stage(results, tmp_path / "book")
+
+
+def test_a_chapter_left_out_of_the_run_stands_last_and_says_so(staged):
+    absent = nbformat.read(staged / "notebooks" / f"{ABSENT}.ipynb", as_version=4)
+    text = "\n".join(cell.source for cell in absent.cells)
+    assert text.startswith("# ") and "not in this run" in text
+    assert "## What it would show" in text and f"{ABSENT}.ipynb" in text
+    last = yaml.safe_load((staged / "_toc.yml").read_text())["parts"][-1]
+    assert last["caption"] == "Not in this run"
+    assert [entry["file"] for entry in last["chapters"]] == [f"notebooks/{ABSENT}"]
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_only_a_good_build_replaces_the_last_book(results, monkeypatch, code):
+    (results / "book").mkdir()
+    (results / "book" / "last").write_text("the last book")
+    done = subprocess.CompletedProcess([], code, stdout="WARNING: a page without a title")
+    monkeypatch.setattr(stage_book.subprocess, "run", lambda *_, **__: done)
+    if code:
+        with pytest.raises(RuntimeError, match="WARNING: a page without a title"):
+            stage_book.build(results, run=RUN)
+    else:
+        index = results / "book" / "_build" / "html" / "index.html"
+        assert stage_book.build(results, run=RUN) == index
+    assert (results / "book" / "last").exists() == bool(code)
+    assert not (results / "book.old").exists()
+
+
+def test_without_a_browser_there_are_no_pictures_and_a_word(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(static_pictures, "BROWSERS", ())
+    (tmp_path / "a.html").write_text('<figure data-figure="x"></figure>')
+    assert static_pictures.add(tmp_path) == []
+    assert "no Chromium" in capsys.readouterr().out
+
+
+def test_the_small_script_serves_flat_figures_the_whole_one_others(monkeypatch, capsys, tmp_path):
+    flat, deep = {"data": [{"type": "bar"}, {}]}, {"data": [{"type": "scatter3d"}]}
+    assert plotly_script.script_for([flat]) == plotly_script.WHOLE
+    assert "npm did not bring" in capsys.readouterr().out
+    small = tmp_path / "small.js"
+    monkeypatch.setattr(npm_file, "fetch", lambda *_: small)
+    assert plotly_script.script_for([flat]) == small
+    assert plotly_script.script_for([flat, deep]) == plotly_script.WHOLE
+
+
+PAGE = """<html><head><script src="s/fontawesome.js?x"></script><script src="tex-svg.js"></script>
+</head><body><article><h1>Title#</h1><p>{words}</p>
+<span class="math">\\({formula}\\)</span></article></body></html>"""
+
+
+@pytest.mark.parametrize(
+    "formula, left", [("a_1^2", 0), (r"\\begin{aligned} a &= b \\end{aligned}", 1)]
+)
+def test_formulas_become_mathml_and_only_what_is_left_needs_mathjax(tmp_path, formula, left):
+    page = tmp_path / "page.html"
+    page.write_text(
+        PAGE.format(
+            words="A sentence that is long enough to tell what it is about.", formula=formula
+        )
+    )
+    finished_pages.finish(tmp_path, "Book", "https://book.example/")
+    made = BeautifulSoup(page.read_text(), "html.parser")
+    assert [tag["src"] for tag in made.find_all("script")] == ["tex-svg.js"] * left
+    assert len(made.find_all("math")) == 1 - left
+    assert made.find("meta", attrs={"property": "og:title"})["content"] == "Title"
+    assert "https://book.example/page.html" in (tmp_path / "sitemap.xml").read_text()
+
+
+def test_broken_links_are_found(tmp_path):
+    (tmp_path / "a.html").write_text(
+        '<a href="b.html#there">x</a><a href="b.html#not">y</a><a href="c.html">z</a>'
+    )
+    (tmp_path / "b.html").write_text('<p id="there">x</p><a href="https://elsewhere.example">w</a>')
+    assert list(finished_pages.broken_links(tmp_path)) == [
+        ("a.html", "b.html#not"),
+        ("a.html", "c.html"),
+    ]
+
+
+def test_table_of_contents_names_pages_that_exist():
+    names = list(stage_book.chapters(yaml.safe_load((ROOT / "_toc.yml").read_text())))
+    assert len(names) == len(set(names)) > 8
+    prose = {f"book/{path.stem}" for path in (ROOT / "book").glob("*.md")}
+    assert {name for name in names if name.startswith("book/")} == prose
+
+
+def test_the_page_holds_no_address_of_another_host():
+    for path in (ROOT / "book" / "site").iterdir():
+        text = path.read_text().replace("http://www.w3.org/2000/svg", "")
+        assert "http://" not in text and "https://" not in text, path.name

@@ -1,0 +1,168 @@
+"""The built pages, finished: lighter, described for who shares a link, the theme's faults mended.
+
+What Sphinx and the theme write is changed in six ways, each a function: formulas become MathML,
+which browsers draw by themselves, heavy scripts that a page does not need are left out, the head
+gets a description and a picture, chapters that were not run stand apart, labels that hide their own
+words are taken off, and a map of the site is written.
+"""
+
+import html
+import re
+from urllib.parse import urljoin
+
+from bs4 import BeautifulSoup
+from latex2mathml.converter import convert
+
+LONGEST_DESCRIPTION = 200  # letters; more is cut by who shows it
+UNUSED = ("*.map", "vendor/fontawesome/webfonts/*.ttf", "vendor/fontawesome/webfonts/fa-brands*")
+
+
+def finish(site, title, address="", absent=()):
+    """Finish every page of a built book.
+
+    Parameters
+    ----------
+    site : Path
+        The folder of the built pages.
+    title : str
+        The book's.
+    address : str
+        Where the book will be read, "https://host/folder/"; empty where it is not known. The map of
+        the site and the pictures of shared links need it.
+    absent : iterable of str
+        Chapters that were not run: "notebooks/04_data_quality_ladder".
+    """
+    absent = [f"{name.rpartition('/')[2]}.html" for name in absent]
+    pages = sorted(path for path in site.rglob("*.html") if "_static" not in path.parts)
+    for path in pages:
+        page = BeautifulSoup(path.read_text("utf-8"), "html.parser")
+        name = path.relative_to(site).as_posix()
+        draw_formulas(page)
+        leave_out_heavy(page)
+        describe(page, name, title, address)
+        stand_apart(page, path.name, absent)
+        mend(page)
+        path.write_text(str(page), "utf-8")
+    for pattern in UNUSED:
+        for path in (site / "_static").rglob(pattern):
+            path.unlink()
+    if address:
+        write_map(site, [path.relative_to(site).as_posix() for path in pages], address)
+
+
+def draw_formulas(page):
+    """Formulas as MathML; one that cannot be turned into it stays for MathJax."""
+    for formula in page.select(".math"):
+        text = formula.get_text().strip()
+        block = formula.name == "div"
+        latex = re.sub(r"^\\[(\[]|\\[)\]]$", "", text).strip()
+        try:
+            drawn = convert(latex, display="block" if block else "inline")
+        except Exception:  # the converter's own errors have no common name
+            continue
+        if "<mi>&</mi>" in drawn:  # an environment that the converter does not know
+            continue
+        formula.clear()
+        formula.append(BeautifulSoup(drawn, "html.parser"))
+        formula["class"] = ["formula"]
+
+
+def leave_out_heavy(page):
+    """Icons come from the theme's font, not a script; MathJax is for formulas that are left."""
+    formulas = page.select(".math")
+    for script in page.find_all("script", src=True):
+        file = script["src"].partition("?")[0].rpartition("/")[2]
+        if file == "fontawesome.js" or (file == "tex-svg.js" and not formulas):
+            script.decompose()
+    if not page.select("[class^='sd-'], [class*=' sd-']"):
+        for link in page.find_all("link", href=re.compile(r"sphinx-design\.min\.css")):
+            link.decompose()
+
+
+def describe(page, name, title, address):
+    """A description, and what a shared link shows: title, sentence, picture."""
+    article = page.find("article")
+    if page.head is None or article is None:
+        return
+    heading = article.find("h1")
+    first = next((p for p in article.find_all("p") if len(p.get_text(strip=True)) > 40), None)
+    sentence = " ".join(first.get_text(" ", strip=True).split()) if first else title
+    if len(sentence) > LONGEST_DESCRIPTION:
+        sentence = sentence[:LONGEST_DESCRIPTION].rpartition(" ")[0] + " ..."
+    named = heading.get_text(" ", strip=True).rstrip("#").strip() if heading else title
+    tags = {
+        "og:title": named,
+        "og:description": sentence,
+        "og:type": "article",
+        "og:site_name": title,
+    }
+    still = article.select_one("img.still")
+    if still:
+        tags["og:image"] = urljoin(urljoin(address, name), still["src"])
+    if address:
+        tags["og:url"] = urljoin(address, name)
+        page.head.append(page.new_tag("link", rel="canonical", href=tags["og:url"]))
+    page.head.append(page.new_tag("meta", attrs={"name": "description", "content": sentence}))
+    for key, value in tags.items():
+        page.head.append(page.new_tag("meta", attrs={"property": key, "content": value}))
+
+
+def stand_apart(page, name, absent):
+    """Chapters that were not run: grey in the contents and on cards, no page's next or previous."""
+    for link in page.select("nav a[href]"):
+        if link["href"].rpartition("/")[2] in absent or (link["href"] == "#" and name in absent):
+            link["class"] = [*link.get("class", []), "not-in-this-run"]
+    for link in page.select("a.left-prev[href], a.right-next[href]"):
+        if name in absent or link["href"].rpartition("/")[2] in absent:
+            link.decompose()
+    for link in page.select(".sd-card a.sd-stretched-link[href]"):
+        if link["href"].rpartition("/")[2] in absent:
+            card = link.find_parent(class_="sd-card")
+            card["class"] = [*card["class"], "not-in-this-run"]
+            note = page.new_tag("p", string="Not in this run.", attrs={"class": "sd-card-text"})
+            card.find(class_="sd-card-body").append(note)
+
+
+def mend(page):
+    """What the theme tells a screen reader wrongly: labels that differ from the words shown."""
+    for summary in page.select("details summary[aria-label]"):
+        del summary["aria-label"]
+    for button in page.select("button[aria-label]"):
+        if button.get_text(strip=True):
+            del button["aria-label"]
+    for cited in page.select("div[role='list'], div.citation[role]"):
+        del cited["role"]
+
+
+def write_map(site, names, address):
+    """`sitemap.xml` and `robots.txt`, from which search engines learn the pages."""
+    shown = [name for name in names if name not in ("genindex.html", "search.html")]
+    urls = "\n".join(
+        f"<url><loc>{html.escape(urljoin(address, name))}</loc></url>" for name in shown
+    )
+    text = (
+        f'<?xml version="1.0" encoding="utf-8"?>\n<urlset xmlns="{SITEMAP}">\n{urls}\n</urlset>\n'
+    )
+    (site / "sitemap.xml").write_text(text, "utf-8")
+    (site / "robots.txt").write_text(f"Sitemap: {urljoin(address, 'sitemap.xml')}\n", "utf-8")
+
+
+SITEMAP = "http://www.sitemaps.org/schemas/sitemap/0.9"
+
+
+def broken_links(site):
+    """Links inside the book that lead nowhere: (page, link) for each."""
+    anchors = {}
+    pages = {
+        path: BeautifulSoup(path.read_text("utf-8"), "html.parser") for path in site.rglob("*.html")
+    }
+    for path, page in pages.items():
+        anchors[path] = {tag["id"] for tag in page.find_all(id=True)}
+    for path, page in pages.items():
+        for link in page.find_all("a", href=True):
+            target, _, part = link["href"].partition("#")
+            if re.match(r"[a-z]+:", target):
+                continue
+            file = (path.parent / target.partition("?")[0]).resolve() if target else path
+            if not file.exists() or (part and file in anchors and part not in anchors[file]):
+                yield path.relative_to(site).as_posix(), link["href"]

@@ -1,0 +1,42 @@
+"""One file out of an npm package, fetched once into the checkout's cache and never committed."""
+
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from pathlib import Path
+
+CACHE = Path(__file__).resolve().parents[1] / ".cache"
+PATIENCE = 60  # seconds for npm
+
+
+def fetch(package, version, member, cache=CACHE):
+    """The file's path in the cache, or None where npm is missing or does not bring the package.
+
+    Parameters
+    ----------
+    package, version : str
+    member : str
+        The file's path inside the package.
+    cache : Path
+    """
+    path = Path(cache) / f"{package}-{version}{Path(member).suffix}"
+    if path.is_file():
+        return path
+    npm = shutil.which("npm")
+    if npm is None:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        command = [npm, "pack", "--silent", "--fetch-retries=0", f"{package}@{version}"]
+        try:
+            subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=PATIENCE)
+            [archive] = Path(folder).glob("*.tgz")
+            with tarfile.open(archive) as members:
+                content = members.extractfile(f"package/{member}").read()
+        except (subprocess.SubprocessError, OSError, ValueError, KeyError, tarfile.TarError):
+            return None
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".new")
+    unfinished.write_bytes(content)
+    unfinished.replace(path)
+    return path

@@ -1,0 +1,88 @@
+"""Outputs of notebooks as HTML that is safe on a page: tables, text, pictures, nothing that runs.
+
+A caption, a class or a file may be named anything. The package escapes such names where it writes a
+table; what comes from elsewhere (a styled data frame, a notebook of one's own) passes here all the
+same. Scripts, event handlers, styles and forms are taken out, and pictures and frames from other
+hosts with them.
+"""
+
+import re
+
+import nh3
+from bs4 import BeautifulSoup
+from markdown_it import MarkdownIt
+
+LONGEST = 12  # rows; a longer table is folded
+TEXT = "a abbr b br code div em figcaption figure h2 h3 h4 hr i img li ol p pre s small span"
+TEXT += " strong sub sup ul"
+TABLES = "table caption colgroup col thead tbody tfoot tr th td details summary"
+ATTRIBUTES = {
+    "*": {"class", "id", "title", "role", "aria-label", "aria-hidden", "hidden"},
+    "a": {"href"},
+    "img": {"src", "alt", "width", "height", "loading"},
+    "th": {"colspan", "rowspan", "scope"},
+    "td": {"colspan", "rowspan"},
+    "details": {"open"},
+    "ol": {"start"},
+}
+PICTURE = re.compile(r"data:image/(png|jpeg|webp|gif);base64,[A-Za-z0-9+/=\s]*")
+PAGE = re.compile(r"(?P<page>[\w./-]+)\.(?:ipynb|md)(?P<part>#[\w-]*)?")
+SAFE_STYLE = {
+    "background-position",
+    "background-size",
+    "width",
+    "height",
+    "grid-column",
+    "grid-row",
+}
+
+
+def _attribute(tag, name, value):
+    """An attribute as it stays: pictures lie in the page, links to notebooks lead to pages."""
+    if (tag, name) == ("img", "src"):
+        return value if PICTURE.fullmatch(value) else None
+    if (tag, name) == ("a", "href"):
+        page = PAGE.fullmatch(value)
+        value = f"{page['page']}.html{page['part'] or ''}" if page else value
+        return None if value.lower().startswith("data:") else value
+    return value
+
+
+def clean(html):
+    """HTML of an output with all but tables, text and pictures taken out, long tables folded."""
+    safe = nh3.clean(
+        html,
+        tags=set(TEXT.split()) | set(TABLES.split()),
+        attributes=ATTRIBUTES | {"div": {"style"}, "span": {"style"}},
+        attribute_filter=_attribute,
+        generic_attribute_prefixes={"data-"},
+        filter_style_properties=SAFE_STYLE,
+        url_schemes={"https", "http", "data"},
+        link_rel=None,
+    )
+    return tidy_tables(safe)
+
+
+def markdown(text):
+    """A Markdown output as safe HTML; HTML in it is text."""
+    reader = MarkdownIt("commonmark", {"html": False}).enable("table")
+    return clean(reader.render(text))
+
+
+def tidy_tables(html):
+    """Mark tables of results; no heading without words, long ones in an element that opens."""
+    if "<table" not in html and "<img" not in html:
+        return html
+    page = BeautifulSoup(html, "html.parser")
+    for picture in page.find_all("img", alt=False):
+        picture["alt"] = ""
+    for table in page.find_all("table"):
+        table["class"] = list(dict.fromkeys(["dataframe", *table.get("class", [])]))
+        for head in table.select("thead th"):
+            if not head.get_text(strip=True):
+                head.name = "td"
+        rows = len(table.find_all("tr")) - 1
+        if rows > LONGEST and not table.find_parent("details"):
+            details = table.wrap(page.new_tag("details"))
+            details.insert(0, page.new_tag("summary", string=f"Table of {rows} rows"))
+    return str(page)

@@ -1,0 +1,197 @@
+"""An executed notebook as the book shows it: code folded, nothing that needs a kernel.
+
+Saved errors are refused, since Sphinx would print them as if nothing had happened. Figures move to
+files beside the page (`book_figures`), other HTML passes `safe_html`.
+"""
+
+import itertools
+import re
+
+import nbformat
+import safe_html
+from book_figures import figure_html, figure_scripts
+
+from featpurity.report.display import PLOTLY_MIME
+
+WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
+SHOWN_MIMES = ("text/html", "text/markdown", "image/png", "image/jpeg", "text/latex", "text/plain")
+LIVE_ONLY = "live-only"
+WOULD_SHOW = (
+    "would-show"  # the tag of a markdown cell that says what a chapter shows, for runs without it
+)
+NOT_RUN = """```{note}
+This chapter is **not in this run**: the setting `chapters` of its profile leaves it out. Below is
+what it asks and what it would show.
+```"""
+DOWNLOAD = (
+    '<p class="notebook"><a class="download" href="../_static/notebooks/{name}" download>'
+    "Download this chapter as a notebook</a> It runs as it is, in the folder "
+    "<code>notebooks</code> of the repository.</p>"
+)
+
+
+def tags(cell):
+    """The tags of a notebook's cell."""
+    return cell.metadata.get("tags", [])
+
+
+def saved_faults(notebook):
+    """Sentences on what went wrong while the notebook ran: saved errors, cells that never ran."""
+    for number, cell in enumerate(notebook.cells):
+        if cell.cell_type != "code" or LIVE_ONLY in tags(cell):
+            continue
+        for output in cell.outputs:
+            if output.output_type == "error":
+                yield f"cell {number} stopped with {output.ename}: {output.evalue}"
+        if cell.source.strip() and cell.execution_count is None:
+            yield f"cell {number} never ran"
+
+
+def without_live(cells):
+    """The cells of a static page: those for a live kernel go, and headings above nothing else."""
+    kept = []
+    for cell, following in itertools.pairwise([*cells, None]):
+        if LIVE_ONLY not in tags(cell):
+            kept.append(cell)
+            continue
+        ends = following is None or following.source.startswith("#")
+        if ends and kept and kept[-1].source.startswith("## "):
+            kept.pop()
+    return kept
+
+
+def fold_settings(cells):
+    """Make one folded cell of a notebook's own settings and those that papermill put behind."""
+    tagged = {tag: cell for cell in cells for tag in tags(cell) if tag.endswith("parameters")}
+    own, run = tagged.get("parameters"), tagged.get("injected-parameters")
+    if own and run:
+        own.source += f"\n\n# Of this run:\n{run.source.removeprefix('# Parameters').strip()}"
+        cells = [cell for cell in cells if cell is not run]
+    for cell in filter(None, (own, run)):
+        cell.metadata["mystnb"] = {"code_prompt_show": "Settings of this run"}
+    return cells
+
+
+def fold_code(cells):
+    """Fold all code, and join cells that show nothing with the code that follows them."""
+    folded = []
+    for cell in cells:
+        before = folded[-1] if folded else None
+        if cell.cell_type != "code":
+            folded.append(cell)
+        elif before is not None and _joins(before):
+            before.source += f"\n\n{cell.source}"
+            before.outputs = cell.outputs
+        else:
+            cell.metadata["tags"] = [*tags(cell), "hide-input"]
+            prompt = {"code_prompt_show": "Show the code", "code_prompt_hide": "Hide the code"}
+            cell.metadata["mystnb"] = prompt | cell.metadata.get("mystnb", {})
+            folded.append(cell)
+    return folded
+
+
+def _joins(cell):
+    silent = cell.cell_type == "code" and not cell.outputs
+    return silent and not any(tag.endswith("parameters") for tag in tags(cell))
+
+
+def shown_outputs(cell, chapter, figures):
+    """The outputs of a cell that a static page can show.
+
+    Parameters
+    ----------
+    cell : code cell
+    chapter : str
+        The notebook's name without `.ipynb`; figures are named and numbered after it.
+    figures : dict of str to dict
+        Takes each plotly figure, by its new name.
+    """
+    for output in cell.outputs:
+        data = output.get("data", {})
+        if output.get("name") == "stderr" or WIDGET_MIME in data:
+            continue
+        if PLOTLY_MIME in data:
+            name = f"{chapter}-{len(figures) + 1}"
+            figures[name] = data[PLOTLY_MIME]
+            number = f"{chapter_number(chapter)}.{len(figures)}"
+            data = {"text/html": figure_html(name, data[PLOTLY_MIME], number)}
+        elif "text/html" in data:
+            data = {"text/html": safe_html.clean(data["text/html"])}
+        elif "text/markdown" in data:
+            data = {"text/html": safe_html.markdown(data["text/markdown"])}
+        elif data:
+            data = {mime: data[mime] for mime in SHOWN_MIMES if mime in data}
+        if data:
+            output.data = nbformat.from_dict(data)
+        yield output
+
+
+def chapter_number(name):
+    """The number that a notebook's name begins with: "3" for 03_misalignment."""
+    found = re.match(r"0*(\d+)_", name)
+    return found[1] if found else name
+
+
+def read(path):
+    """Read an executed notebook.
+
+    Raises
+    ------
+    ValueError
+        When it holds saved errors or cells that never ran; the message names each.
+    """
+    notebook = nbformat.read(path, as_version=4)
+    faults = list(saved_faults(notebook))
+    if faults:
+        raise ValueError(f"{path} cannot become a page: " + "; ".join(faults))
+    return notebook
+
+
+def stage(path, target, figures_folder):
+    """Write one executed notebook as a page of the book, and its figures' files.
+
+    Returns
+    -------
+    figures : dict of str to dict
+        The figures' names in their order, and plotly's JSON; those of a cell tagged `headline` have
+        `"headline": True` in `layout.meta`.
+
+    Raises
+    ------
+    ValueError
+        When the notebook holds saved errors or cells that never ran; the message names each.
+    """
+    notebook = read(path)
+    figures, headlines = {}, []
+    cells = fold_settings(without_live(notebook.cells))
+    for cell in cells:
+        if cell.cell_type == "code":
+            before = len(figures)
+            cell.outputs = list(shown_outputs(cell, path.stem, figures))
+            headlines += list(figures)[before:] if "headline" in tags(cell) else []
+    download = nbformat.v4.new_markdown_cell(DOWNLOAD.format(name=path.name))
+    notebook.cells = [*fold_code(cells), download]
+    notebook.metadata.pop("widgets", None)
+    for name, figure in figures.items():
+        for part, script in figure_scripts(name, figure).items():
+            (figures_folder / f"{part}.js").write_text(script, encoding="utf-8")
+    nbformat.write(notebook, target)
+    return figures, headlines
+
+
+def stage_absent(path, target):
+    """Write a page for a chapter that this run left out: its question, and what it would show.
+
+    Pages that point to the chapter then lead somewhere in every book.
+    """
+    source = nbformat.read(path, as_version=4)
+    page = nbformat.v4.new_notebook(cells=source.cells[:1], metadata=source.metadata)
+    said = [cell.source for cell in source.cells if WOULD_SHOW in tags(cell)]
+    headings = re.findall(r"^## (.+)$", "\n".join(cell.source for cell in source.cells), re.M)
+    steps = "\n".join(f"- {heading}" for heading in headings)
+    would = "\n\n".join(said) or f"Its steps:\n\n{steps}"
+    page.cells += [
+        nbformat.v4.new_markdown_cell(text)
+        for text in (NOT_RUN, f"## What it would show\n\n{would}", DOWNLOAD.format(name=path.name))
+    ]
+    nbformat.write(page, target)
