@@ -1,0 +1,167 @@
+"""The page "The data and the models of this run": what the pictures, captions and models are."""
+
+import base64
+import html
+import io
+import re
+
+import pandas as pd
+import safe_html
+from front_page import words
+from run_record import block
+
+from featpurity.captions.synthetic import ATTRIBUTES, MISSING, SPURIOUS, spurious_partner
+from featpurity.data.pairs import load_pairs
+from featpurity.data.scenes import Scenes
+from featpurity.models.names import BUNDLED
+from featpurity.report import labels, tables
+
+EXAMPLES = 6
+THUMBNAIL = 96  # pixels
+ROLES = {
+    "clip_models": "CLIP: read the raw captions",
+    "laclip_models": "LaCLIP: read the rewritten captions as well",
+    "ladder_models": "a rung of the ladder of data quality",
+    "finetune_model": "its projections are trained again in experiment 3",
+    "filter_model": "judges captions in chapter 5",
+}
+
+
+def pictures(run):
+    """HTML on the pictures that the models are tested with."""
+    parts = (
+        [_generated_world()]
+        if any(str(d).startswith(labels.GENERATED) for d in run.datasets)
+        else []
+    )
+    path = run.folder / "tables" / "01_accuracy_silhouette.csv"
+    if path.is_file():
+        table = pd.read_csv(path).drop_duplicates("dataset")
+        table["asks"] = [_asks(name) for name in table.dataset]
+        table["dataset"] = table.dataset.map(labels.of_datasets(table.dataset))
+        headings = {"dataset": "data set", "images": "test pictures", "classes": "classes"}
+        headings |= {"asks": "classes are"} if table.asks.any() else {}
+        parts.append(block(tables.show(table, headings)))
+    else:
+        parts.append(f"<p>The data sets of this run: {words(map(labels.short, run.datasets))}.</p>")
+    return "\n".join(parts)
+
+
+def _generated_world():
+    facts = "; ".join(
+        f"<b>{name}</b> ({len(kinds)}: {', '.join(kinds)})" for name, kinds in ATTRIBUTES.items()
+    )
+    size = Scenes(1, 0).size
+    return (
+        f"<p>The pictures are generated. Each is {size} pixels a side and shows one object on a "
+        f"background, drawn from six facts, each drawn evenly: {facts}. The texture is the "
+        "background's. Object and background never share a colour. Since every fact is known, each "
+        "is a classification task with certain labels: the data set <code>scenes_shape</code> asks "
+        "for the shape, and so on.</p>"
+    )
+
+
+def _asks(dataset):
+    """The classes of a data set of generated pictures; of another, nothing."""
+    _, generated, attribute = str(dataset).partition(labels.GENERATED)
+    return ", ".join(ATTRIBUTES.get(attribute, [])) if generated else ""
+
+
+def captions(run):
+    """HTML on the captions: how raw and rewritten ones differ, with examples and their pictures."""
+    pairs = run.settings.get("pairs")
+    parts = []
+    if pairs in ("scenes", "photos"):
+        fact, name = ("shape", "circle") if pairs == "scenes" else ("class", "cat")
+        parts.append(
+            "<p>Every picture has two kinds of captions. A <b>raw</b> caption is like the text "
+            "that stands beside a picture on the web: each fact is left out with probability "
+            f"{MISSING}, "
+            f"and each that is named is replaced by its <b>spurious partner</b> with probability "
+            f"{SPURIOUS}, the one other word that wrong captions use for it (for <i>{name}</i> "
+            f"it is <i>{spurious_partner(fact, name)}</i>). Words that say nothing about the "
+            "picture stand "
+            "between. A <b>rewritten</b> caption is a correct sentence about some of the facts.</p>"
+        )
+    return "\n".join([*parts, examples(run)])
+
+
+def examples(run):
+    """The first pairs of the run as pictures with their captions."""
+    settings = run.settings
+    if not settings.get("pairs"):
+        return ""
+    try:
+        pairs = load_pairs(
+            settings["pairs"],
+            settings.get("data_root"),
+            n_pairs=EXAMPLES,
+            rewrites=settings.get("rewrites") or (),
+            download=False,
+        )
+        return "".join(
+            ['<ul class="examples">', *(_example(pairs, i) for i in range(len(pairs))), "</ul>"]
+        )
+    except (OSError, ValueError):
+        return "<p>The pictures with their captions are not on this machine, so none is shown.</p>"
+
+
+def _example(pairs, i):
+    picture, caption = pairs[i]
+    rewrite = next(iter(pairs.rewrites[i]), None)
+    rewritten = f"<br><b>rewritten</b> {_line(rewrite)}" if rewrite else ""
+    return (
+        f'<li><img src="{thumbnail(picture)}" alt="" width="{THUMBNAIL}" loading="lazy">'
+        f"<span><b>raw</b> {_line(caption)}{rewritten}</span></li>"
+    )
+
+
+def _line(text):
+    return html.escape(" ".join(str(text).split()))
+
+
+def thumbnail(picture):
+    """A small copy of a picture as a data address."""
+    small = picture.convert("RGB")
+    small.thumbnail((2 * THUMBNAIL, 2 * THUMBNAIL))
+    file = io.BytesIO()
+    small.save(file, "WEBP", quality=80)
+    return f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def models(run):
+    """HTML on the models: what each is for, its number of neurons, and a bundled one's card."""
+    rows = pd.DataFrame(
+        {
+            "model": [labels.short(model) for model in run.models],
+            "role": ["; ".join(_roles(run, model)) for model in run.models],
+        }
+    )
+    path = run.folder / "tables" / "01_purity.csv"
+    if path.is_file():
+        neurons = pd.read_csv(path).groupby("model").neurons.first()
+        rows["neurons"] = (
+            pd.Series(run.models).map(neurons).astype("Int64").astype(str).replace("<NA>", "")
+        )
+    headings = {"model": "model", "role": "in this book", "neurons": "neurons a tower"}
+    shown = {key: heading for key, heading in headings.items() if key in rows}
+    return "\n".join([block(tables.show(rows, shown, fold=40)), *map(card, run.models)])
+
+
+def _roles(run, model):
+    for key, role in ROLES.items():
+        value = run.settings.get(key) or []
+        if model in ([value] if isinstance(value, str) else value):
+            yield role
+
+
+def card(model):
+    """The card of a bundled model, folded; nothing for another model."""
+    path = BUNDLED / str(model) / "README.md"
+    if not path.is_file():
+        return ""
+    text = re.sub(r"\A---.*?^---\n", "", path.read_text("utf-8"), flags=re.S | re.M)
+    text = re.sub(r"\A# .*\n", "", text)
+    lines = filter(None, (line.strip() for line in safe_html.markdown(text).splitlines()))
+    summary = f"<summary>Model card of {html.escape(str(model))}</summary>"
+    return f'<details class="model-card">{summary}{" ".join(lines)}</details>'

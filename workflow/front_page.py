@@ -1,0 +1,148 @@
+"""The first page's parts that come from the run: what it is, its verdicts, its headline figure."""
+
+import html
+
+import pandas as pd
+from book_figures import figure_html
+from staged_notebook import chapter_number
+
+from featpurity.models.names import BUNDLED
+from featpurity.report import labels, wording
+from featpurity.report.tables import MARKS
+
+CLAIMS_TABLE = "tables/claims.csv"
+
+
+def words(names):
+    """Names as a list to read: "a, b and c", escaped and in bold."""
+    return wording.listed([f"<b>{html.escape(str(name))}</b>" for name in names])
+
+
+def is_generated(run):
+    """Whether all the run's pictures are the generated ones."""
+    return all(str(name).startswith(labels.GENERATED) for name in run.datasets)
+
+
+def this_run(run):
+    """A paragraph of HTML: which run the book shows, and what its numbers are evidence of."""
+    bundled = all((BUNDLED / str(model)).is_dir() for model in run.models)
+    if is_generated(run):
+        data = (
+            "generated pictures, one object on a background, asked in turn for its "
+            f"{words(labels.of_datasets(run.datasets).values())}"
+        )
+    else:
+        data = f"the pictures of {words(labels.of_datasets(run.datasets).values())}"
+    models = words(map(labels.short, run.models))
+    small = "small models that were trained from scratch for this project, " if bundled else ""
+    evidence = (
+        "They show that the method runs and what it measures in a small world whose truth is "
+        "known; they are no evidence about models of other sizes and other data."
+        if bundled
+        else "They hold for these models and data."
+    )
+    return (
+        f'<p class="this-run">This book shows the run <b>{html.escape(run.name)}</b>: '
+        f'{small}{models}, on {data}. {evidence} <a href="data_and_models.html">The data and the '
+        "models of this run</a> says what they are.</p>"
+    )
+
+
+def read_claims(run):
+    """The run's judged effects, one a row; empty where it judged none."""
+    path = run.folder / CLAIMS_TABLE
+    if not path.is_file():
+        return pd.DataFrame({"effect": [], "verdict": []})
+    claims = pd.read_csv(path)
+    sides = (run.settings.get(key) or [] for key in ("clip_models", "laclip_models"))
+    return labels.renamed(claims[claims.effect.notna()], labels.of_models(*sides))
+
+
+def strip(run):
+    """How many effects hold, do not hold and are undecided, as a line of HTML."""
+    counts = read_claims(run).verdict.map(_light).value_counts()
+    parts = [
+        f'<span class="count light-{_light(name)}"><b>{counts[_light(name)]}</b> {name}</span>'
+        for name in MARKS
+        if _light(name) in counts
+    ]
+    return (
+        f'<p class="strip">{"".join(parts)}</p>' if parts else "<p>This run judged no claims.</p>"
+    )
+
+
+def verdicts(run, places):
+    """The claims with their verdicts, as one table of HTML.
+
+    Parameters
+    ----------
+    run : run_record.Run
+    places : dict of str to str
+        By a chapter's number, the address of the figure that shows its answer.
+    """
+    claims = read_claims(run)
+    if claims.empty:
+        return ""
+    rows = [
+        _row(statement, part, places) for statement, part in claims.groupby("statement", sort=False)
+    ]
+    heads = ("claim of the paper", "in this run: effect (95 % interval)", "the paper's own number")
+    head = "".join(f'<th scope="col">{text}</th>' for text in heads)
+    return (
+        f'<table class="verdicts cards"><thead><tr>{head}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table>"
+    )
+
+
+def _light(verdict):
+    """The class that colours a verdict: "holds", "does-not-hold", "undecided", "not-measured"."""
+    known = next((name for name in MARKS if str(verdict).startswith(name)), "undecided")
+    return known.replace(" ", "-")
+
+
+def _row(statement, part, places):
+    number = str(part.experiment.iloc[0])
+    claim = html.escape(statement)
+    if number in places:
+        claim = f'<a href="{html.escape(places[number])}">{claim}</a>'
+    effects = "".join(_effect(row, many=len(part) > 1) for row in part.itertuples())
+    published = html.escape(str(part.published.iloc[0]))
+    return f"<tr><td>{claim}</td><td>{effects}</td><td>{published}</td></tr>"
+
+
+def _effect(row, many):
+    known = next((name for name in MARKS if str(row.verdict).startswith(name)), "undecided")
+    about = html.escape(f"{row.comparison}: {row.unit}" if many else str(row.unit))
+    return (
+        f'<span class="verdict light-{_light(row.verdict)}"><b>{MARKS[known]} '
+        f"{html.escape(str(row.verdict))}</b> <span>{number(row.effect)} "
+        f"({number(row.low)} to {number(row.high)})</span> <small>{about}</small></span>"
+    )
+
+
+def number(value):
+    """A signed number with three digits behind the point, or in words where that would be zero."""
+    text = f"{value:+.3f}"
+    return text if float(text) or not value else "about 0"
+
+
+def headline(figures, headlines):
+    """The run's headline figure as HTML, or nothing: one that a cell's tag names, else a matrix.
+
+    Parameters
+    ----------
+    figures : dict of str to dict
+        All figures of the run, by name.
+    headlines : list of str
+        Names of those whose cells are tagged `headline`.
+    """
+    kinds = {
+        name: figure["data"][0].get("type") for name, figure in figures.items() if figure["data"]
+    }
+    matrices = [name for name, kind in kinds.items() if kind == "heatmap"]
+    chosen = next(iter([*headlines, *matrices]), None)
+    if chosen is None:
+        return ""
+    chapter, _, place = chosen.rpartition("-")
+    number_ = f"{chapter_number(chapter)}.{place}"
+    return figure_html(chosen, figures[chosen], number_, f"../notebooks/{chapter}.html")
