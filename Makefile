@@ -24,7 +24,7 @@ book: $(READY)  ## run a profile's notebooks and build its book: PROFILE=demo (d
 	@$(BIN)/python workflow/book.py "$$PROFILE" "$$DATA_ROOT" $(ARGS)
 
 plan: $(READY)  ## what `make book` would download and compute, and what is missing
-	@$(BIN)/python workflow/book.py "$$PROFILE" "$$DATA_ROOT" --dry-run --quiet rules host
+	@$(BIN)/python workflow/book.py "$$PROFILE" "$$DATA_ROOT" --plan $(ARGS)
 
 lint: $(READY)  ## layout and habits of the code, in seconds: ruff and import-linter
 	$(BIN)/ruff check .

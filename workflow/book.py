@@ -3,13 +3,25 @@
 import argparse
 import fcntl
 import json
+import re
 import subprocess
 import sys
+
+import slurm
 
 from featpurity.files import workspace, write_text
 from featpurity.profile import load
 
 BUSY = 75  # exit status: another run is at work
+JOB = re.compile(r"^Job \d+: (.*?)(?: \(log: .*\))?\nReason: (.*)$", re.M)  # of a dry run
+REASONS = {  # as Snakemake words them, and as a reader understands them
+    "Missing output files": "has not run, or its result is gone",
+    "Params have changed": "its settings or its code changed",
+    "Code has changed": "the workflow changed",
+    "Updated input files": "a file that it reads changed",
+    "Set of input files has changed": "it reads other files",
+    "Input files updated by another job": "what it reads is made again",
+}
 
 
 def main(arguments=None):
@@ -17,6 +29,7 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("profile", help="a name in profiles/ or a .yaml file")
     parser.add_argument("data_root", nargs="?", default="", help="folder of data sets")
+    parser.add_argument("--plan", action="store_true", help="only tell what a run would do")
     options, more = parser.parse_known_args(arguments)  # the others are Snakemake's
     settings = {"data_root": options.data_root} if options.data_root else {}
     try:
@@ -26,6 +39,8 @@ def main(arguments=None):
         return 2
     results = workspace(profile.results_dir)
     results.mkdir(parents=True, exist_ok=True)
+    if options.plan:
+        return plan(profile, settings, more)
     with open(results / ".lock", "w") as lock:
         try:  # the lock ends with its owner, which Snakemake's own does not
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -35,22 +50,53 @@ def main(arguments=None):
         return run(profile, settings, more)
 
 
-def run(profile, settings, options):
-    """Snakemake's run, and what it came to in one line."""
+def command_for(profile, settings, options):
+    """Snakemake's command line."""
     config = workspace(profile.results_dir) / ".settings.json"  # digits and quotes stay text in it
     write_text(config, json.dumps({"profile": profile.file, **settings}))
-    command = [sys.executable, "-m", "snakemake", "--nolock", *options, "--configfile", str(config)]
-    running = subprocess.Popen(command)
+    return [sys.executable, "-m", "snakemake", "--nolock", *options, "--configfile", str(config)]
+
+
+def plan(profile, settings, options):
+    """What a run would download and compute, and which jobs would run for what reason."""
+    command = command_for(profile, settings, ["--dry-run", "--quiet", "host", *options])
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    costs, _, jobs = done.stdout.partition("Assuming unrestricted shared filesystem usage")
+    print(costs.strip(), end="\n\nTo run\n")
+    print("\n".join(to_run(jobs)) or "  nothing: all is there and as it was")
+    return done.returncode
+
+
+def to_run(said):
+    """A line for each job of a dry run's output: what it is, and why it would run."""
+    for job, reason in JOB.findall(said):
+        known = (text for words, text in REASONS.items() if reason.startswith(words))
+        yield f"  {job}: {next(known, reason)}"
+
+
+def run(profile, settings, options):
+    """Snakemake's run, and what it came to in one line."""
+    on_cluster = slurm.is_asked_for(options)
+    if on_cluster:
+        options = [*options, *slurm.status_options()]
+        for partition, state in slurm.closed_partitions().items():
+            print(f"No node of partition {partition} takes jobs: {state}", file=sys.stderr)
+    command = command_for(profile, settings, options)
+    running = subprocess.Popen(command, stderr=subprocess.PIPE if on_cluster else None, text=True)
+    ended = []
     try:
+        for line in running.stderr or []:
+            print(line, end="", file=sys.stderr, flush=True)
+            ended += filter(None, [slurm.why_ended(line)])
         status = running.wait()
     except KeyboardInterrupt:
         running.wait()
         print("Stopped. Run the same again to go on from here.", file=sys.stderr)
         return 130
-    if status == 0 and "--dry-run" not in options:
+    if status == 0:
         page = workspace(profile.results_dir) / "book/_build/html/index.html"
         print(f"The book's first page: {page}")
-    for line in failures(profile) if status else []:
+    for line in [*ended, *failures(profile)] if status else []:
         print(line, file=sys.stderr)
     return status
 

@@ -350,7 +350,21 @@ def test_an_interrupted_run_says_how_to_go_on(suite):
 def test_profiles_and_folders_may_have_any_name(suite, name):
     (suite / "profiles/demo.yaml").rename(suite / f"{name}.yaml")
     (suite / name).mkdir()
-    command = [sys.executable, "workflow/book.py", f"{name}.yaml", name, "--dry-run"]
+    command = [sys.executable, "workflow/book.py", f"{name}.yaml", name, "--plan"]
     status, said, _ = run(suite, command=command)
     assert status == 0 and f"results/{name}/" in said, said
+    assert "  chapter 01_clip_vs_laclip: has not run, or its result is gone" in said
     assert not (suite / "y").exists()
+
+
+def test_the_plan_says_which_chapters_run_again_and_why(suite):
+    assert "To run\n  nothing" in run(suite, "--plan", command=BOOK)[1]
+    path = suite / "notebooks/01_clip_vs_laclip.ipynb"
+    path.write_text(path.read_text().replace("told to fail", "told so"))
+    status, said, notebooks = run(suite, "--plan", command=BOOK)
+    assert status == 0 and not notebooks
+    assert said.partition("To run\n")[2].splitlines() == [
+        "  chapter 01_clip_vs_laclip: its settings or its code changed",
+        "  chapter 07_claims: what it reads is made again",
+        "  building the book: what it reads is made again",
+    ]
