@@ -13,7 +13,7 @@ import torch
 from tqdm.auto import tqdm
 
 from featpurity.experiments.inputs import Inputs, has_silhouette
-from featpurity.metrics import intervals, purity, silhouette, zeroshot
+from featpurity.metrics import intervals, purity, silhouette, spectrum, zeroshot
 from featpurity.report import labels, results
 
 MEASURES = ("accuracy", "silhouette")
@@ -33,7 +33,8 @@ class Comparison:
     Attributes
     ----------
     accuracy : DataFrame
-        A row a model and data set: accuracy, silhouette and their 95 % intervals. Where the
+        A row a model and data set: accuracy, silhouette and their 95 % intervals, top-5 accuracy
+        (with more than 5 classes) and mean recall over the classes. Where the
         silhouette is not defined (one class, one picture a class) it is empty.
     neurons : DataFrame
         A row a model and tower: average and maximum |cos|, the error and chance.
@@ -107,6 +108,8 @@ def accuracy_table(inputs: Inputs, samples: dict[tuple[str, str], Sample]) -> pd
                 row[f"{measure}_high"] = ends[measure][1][i].item() if known else nan
             one, many = inputs.embedded[model, name], len(dataset.classes) > 5
             row["accuracy_top5"] = zeroshot.accuracy(*one, top=5) if many else None
+            right = zeroshot.right_predictions(*one)
+            row["mean_recall"] = zeroshot.mean_per_class_recall(right, one.labels).item()
             rows.append(row)
     return pd.DataFrame(rows)
 
@@ -135,7 +138,12 @@ def gains(samples, names, pairs):
 
 
 def neurons_table(models) -> pd.DataFrame:
-    """How pure each tower's neurons are: a row a model and tower."""
+    """How pure each tower's neurons are: a row a model and tower.
+
+    Beside the average |cos| stand what random directions give (chance), what the same neurons give
+    on average when the shared space is rotated (rotated), their effective rank, and the share of
+    their squared weights that lies along one direction (shared).
+    """
     rows = []
     for model, clip in models.items():
         towers = {"image": clip.image_neurons.cpu(), "text": clip.text_neurons.cpu()}
@@ -151,6 +159,9 @@ def neurons_table(models) -> pd.DataFrame:
                     error=purity.avg_abs_cos_error(neurons),
                     max_abs_cos=purity.max_abs_cos(neurons),
                     chance=purity.chance_level(width),
+                    rotated=purity.expected_abs_cos(neurons),
+                    effective_rank=spectrum.effective_rank(neurons),
+                    shared=spectrum.shared_component(neurons)[0],
                 )
             )
     return pd.DataFrame(rows)

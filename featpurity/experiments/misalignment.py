@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 
 from featpurity.captions.swap import Run, read_swapped_pairs, swap_seed
 from featpurity.experiments.inputs import embed, has_silhouette
-from featpurity.metrics import intervals, purity, silhouette, zeroshot
+from featpurity.metrics import intervals, purity, silhouette, spectrum, zeroshot
 from featpurity.models.load import load_model
 from featpurity.report import published, results
 from featpurity.report.chapters.misalignment import KINDS
@@ -98,14 +98,19 @@ def measure(checkpoints: dict[Run, Path], data, prompts: str, **options) -> Misa
 
 
 def measure_model(neurons: Neurons, embedded):
-    """Purity, accuracy and silhouette of one model: a row a data set."""
+    """Purity, accuracy, silhouette and spectrum of one model: a row a data set."""
     towers = dict(zip(("image", "text"), neurons))
     pure = {f"{tower}_avg_abs_cos": purity.avg_abs_cos(one) for tower, one in towers.items()}
     pure |= {f"{tower}_max_abs_cos": purity.max_abs_cos(one) for tower, one in towers.items()}
+    spectra = {}
+    for tower, one in towers.items():
+        spectra[f"{tower}_effective_rank"] = spectrum.effective_rank(one)
+        spectra[f"{tower}_shared"] = spectrum.shared_component(one)[0]
     for name, one in embedded.items():
         known = has_silhouette(one.labels)
         score = silhouette.silhouette(one.images, one.labels) if known else None
-        yield dict(dataset=name, **pure, accuracy=zeroshot.accuracy(*one), silhouette=score)
+        row = dict(dataset=name, **pure, accuracy=zeroshot.accuracy(*one), silhouette=score)
+        yield row | spectra
 
 
 def changes(means: pd.DataFrame) -> pd.DataFrame:

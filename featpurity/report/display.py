@@ -7,6 +7,7 @@ each figure in two forms: the JSON that JupyterLab and the book draw, and HTML f
 leaves only the line break of what a label may bring.
 """
 
+import itertools
 import json
 import re
 
@@ -24,20 +25,19 @@ class NotebookRenderer(MimetypeRenderer):
     """A figure as JSON and as HTML without a network; a kernel's first brings plotly's script."""
 
     def __init__(self):
-        self.script_is_there = False
+        self.shown = itertools.count()  # plotly shows with copies of a renderer: they share it
 
     def to_mimebundle(self, fig_dict):
         figure = as_text(json.loads(plotly.io.to_json(fig_dict, validate=False)))
         html = plotly.io.to_html(
             figure,
             config=CONFIG,
-            include_plotlyjs=not self.script_is_there,
+            include_plotlyjs=next(self.shown) == 0,
             include_mathjax=False,
             full_html=False,
             default_width="100%",
             validate=False,
         )
-        self.script_is_there = True
         return {PLOTLY_MIME: figure | {"config": CONFIG}, "text/html": html}
 
 

@@ -94,7 +94,8 @@ def accuracy_table(accuracy: pd.DataFrame) -> tables.Table:
             for value, low, high in columns.itertuples(index=False)
         ]
     headings = {"model": "model", "dataset": "data set", "images": "images", "classes": "classes"}
-    headings |= {"accuracy_text": "accuracy (95 % interval)", "accuracy_top5": "top-5 accuracy"}
+    headings |= {"accuracy_text": "accuracy (95 % interval)", "mean_recall": "mean recall"}
+    headings |= {"accuracy_top5": "top-5 accuracy"}
     headings |= {"silhouette_text": "silhouette (95 % interval)"}
     return tables.show(shown, headings)
 
@@ -119,8 +120,10 @@ def neurons_table(neurons: pd.DataFrame) -> tables.Table:
     d = neurons.neurons
     headings = {"model": "model", "tower": "tower", "neurons": "neurons", "width": "width"}
     headings |= {"avg_abs_cos": "average |cos|", "error": "its error", "chance": "chance"}
-    headings |= {"max_abs_cos": "maximum |cos|"}
-    return tables.show(neurons.assign(chance=neurons.chance * (d - 1) / d), headings, digits=4)
+    headings |= {"rotated": "after rotation", "effective_rank": "effective rank"}
+    headings |= {"shared": "share of one direction", "max_abs_cos": "maximum |cos|"}
+    digits = dict.fromkeys(headings, 4) | {"effective_rank": 1, "shared": ".1%"}
+    return tables.show(neurons.assign(chance=neurons.chance * (d - 1) / d), headings, digits)
 
 
 def histogram(towers, widths):

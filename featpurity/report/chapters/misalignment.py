@@ -80,12 +80,16 @@ def against_ratio(means: pd.DataFrame, chance: dict[str, float]):
         for which, name in [("avg", "average"), ("max", "maximum")]
         for tower in ("image", "text")
     }
+    panels |= {"image_effective_rank": "effective rank, image tower"}
+    panels |= {"image_shared": "share of one direction, image tower"}
     panels |= {"accuracy": MEASURES["accuracy"]}
     panels |= {"silhouette": "cosine silhouette"}
     caption = (
         "The fine-tuned models against the misalignment ratio: mean over seeds and their range; "
         "accuracy and silhouette are means over the data sets. Average |cos| above chance means "
-        "less pure than random directions."
+        "less pure than random directions. Where it rises with the share of squared weights along "
+        "one direction, the neurons have taken up that direction rather than mixed one another's "
+        "features."
     )
     table = means.assign(swaps=means.kind.map(KINDS))
     return figures.lines_with_bands(
