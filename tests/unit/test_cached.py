@@ -9,8 +9,9 @@ from toy_training import OPTIONS, WIDTH_IMAGE, WIDTH_TEXT, D, make_clip, make_fe
 
 from featpurity.files import digest
 from featpurity.training import cached
-from featpurity.training.cached import contrastive, finetune_projections, sweep_projections
+from featpurity.training.cached import finetune_projections, sweep_projections
 from featpurity.training.evaluate import zero_shot
+from featpurity.training.loss import contrastive
 from featpurity.training.settings import Settings, plan_epoch
 
 
