@@ -12,6 +12,8 @@ export PROFILE DATA_ROOT CAPTIONS
 VENV := .venv
 READY := $(VENV)/ready
 BIN := $(VENV)/bin
+# Two processes of one thread each use two cores better than one process of two; a file's tests share what they build.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
 BROWSER := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 
 .DEFAULT_GOAL := help
@@ -32,8 +34,8 @@ lint: $(READY)  ## layout and habits of the code, in seconds: ruff and import-li
 	$(BIN)/lint-imports
 
 test: lint browser  ## lint, the fast tests, then those that run notebooks, build books and drive a browser
-	$(BIN)/python -m pytest -q -m "not slow"
-	$(BIN)/python -m pytest -q -m slow
+	$(PYTEST) -m "not slow"
+	$(PYTEST) -m slow --dist loadfile
 	@$(MAKE) --no-print-directory fetch-test
 
 bench: $(READY)  ## our code against the plain way, side by side (9 GB of memory): CAPTIONS=FILE for real captions
