@@ -131,6 +131,7 @@ COMMANDS = {  # what it does; how its options are read and it is run, or the mod
         "fill the store of a profile (on 4 cards: torchrun --nproc_per_node=4 -m featpurity embed)",
         (_embed_arguments, _embed),
     ),
+    "merge": ("write one table over several profiles that have run", "report.merge"),
     "swap": (
         "write captions again with a share of them swapped, and the list of swapped pairs",
         "captions.swap",
