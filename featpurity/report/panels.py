@@ -1,19 +1,81 @@
-"""Panels for a live notebook: sliders and menus over what the other modules compute.
+"""Panels for a live notebook: sliders, menus and fields over what the other modules compute.
 
 Each function returns an ipywidgets box to be shown as a cell's value. They need a running kernel;
-the built book leaves their cells out.
+the built book leaves their cells out. What goes wrong while a control is moved is said in the
+panel. A neuron is known by its index, its place by purity counts from 1, the purest.
 """
 
+import functools
+import html
+import io
+
 import ipywidgets as widgets
+import numpy as np
 import plotly.graph_objects as go
 import torch
+import torch.nn.functional as F
+from PIL import Image
 
-from featpurity.metrics import pruning, purity, silhouette, zeroshot
+from featpurity.data.prompts import fill
+from featpurity.metrics import pruning as pruned
+from featpurity.metrics import purity, zeroshot
+from featpurity.metrics.silhouette import silhouette
+from featpurity.report import heatmaps, style
 
 STRATEGIES = ("high_purity", "low_purity", "random")
+PICTURE = 96  # pixels of a picture's longer side
 
 
-def pruning_panel(clip, embeddings, class_embeddings, dataset, seed=0):
+def heatmap(clip):
+    """A model's matrix of cosines: choose the tower and the order of the neurons.
+
+    Parameters
+    ----------
+    clip : ClipModel
+        Anything with `image_neurons` and `text_neurons` of shape (d, width).
+    """
+    towers = heatmaps.towers_of(clip)
+    orders = {name: one.orders() for name, one in towers.items()}
+    tower, order = _menu(towers, "tower"), _menu(orders["image"], "order")
+    figure, said = _matrix_figure(), widgets.HTML()
+
+    def update():
+        one, chosen = towers[tower.value], orders[tower.value][order.value]
+        _draw_matrix(figure, one, chosen)
+        said.value = one.title(f"{tower.value} tower")
+
+    return _panel([tower, order], [said, figure], update)
+
+
+def misalignment(models, means=None):
+    """Fine-tuned models' matrices of cosines: choose kind of swap, tower and ratio.
+
+    Parameters
+    ----------
+    models : dict of (kind, ratio) to ClipModel
+        Anything with `image_neurons` and `text_neurons`, as
+        `featpurity.experiments.misalignment.measure` returns them.
+    means : DataFrame, optional
+        Columns kind, ratio and accuracy, told beside the matrix.
+    """
+    towers = {run: heatmaps.towers_of(clip) for run, clip in models.items()}
+    kind = _menu({kind: None for kind, _ in models}, "swaps")
+    tower = _menu(["image", "text"], "tower")
+    ratio = widgets.SelectionSlider(options=sorted({r for _, r in models}), description="ratio")
+    figure, said = _matrix_figure(), widgets.HTML()
+
+    def update():
+        one = towers[kind.value, ratio.value][tower.value]
+        _draw_matrix(figure, one, one.orders()["by signed similarity"])
+        said.value = one.title(f"{tower.value} tower")
+        if means is not None:
+            here = means[(means.kind == kind.value) & (means.ratio == ratio.value)]
+            said.value += f"<br>accuracy {here.accuracy.mean():.3f}"
+
+    return _panel([kind, tower, ratio], [said, figure], update)
+
+
+def pruning(clip, embeddings, class_embeddings, dataset, seed=0):
     """Choose a strategy and a number of kept neurons; see accuracy and silhouette at once.
 
     Parameters
@@ -27,35 +89,31 @@ def pruning_panel(clip, embeddings, class_embeddings, dataset, seed=0):
     seed : int, default 0
         Of the one random order.
     """
+    _check(clip, embeddings)
     neurons = clip.image_neurons.cpu(), clip.text_neurons.cpu()
     orders = {
         "high_purity": purity.purity_order(*neurons),
         "low_purity": purity.low_purity_order(*neurons),
-        "random": pruning.random_orders(clip.d, 1, seed)[0],
+        "random": pruned.random_orders(clip.d, 1, seed)[0],
     }
-    strategy = widgets.Dropdown(options=STRATEGIES, description="strategy")
-    k = widgets.IntSlider(
-        value=clip.d, min=1, max=clip.d, description="kept", continuous_update=False
-    )
+    labels = torch.as_tensor(dataset.labels)
+    strategy, kept = _menu(STRATEGIES, "strategy"), _slider("kept", clip.d, 1, clip.d)
     said = widgets.HTML()
 
-    def update(_=None):
-        pruned = pruning.prune(embeddings, orders[strategy.value], k.value)
-        accuracy = zeroshot.accuracy(pruned, class_embeddings, dataset.labels)
-        score = silhouette.silhouette(pruned, dataset.labels)
+    def update():
+        chosen = orders[strategy.value][: kept.value]
+        images, classes = embeddings[:, chosen], class_embeddings[:, chosen]
+        accuracy = zeroshot.accuracy(images, classes, labels)
         said.value = (
-            f"{dataset.name}: {k.value} of {clip.d} neurons, accuracy <b>{accuracy:.3f}</b>, "
-            f"silhouette <b>{score:.3f}</b>"
+            f"{html.escape(dataset.name)}: {kept.value} of {clip.d} neurons, accuracy "
+            f"<b>{accuracy:.3f}</b>, silhouette <b>{_silhouette(images, labels)}</b>"
         )
 
-    for control in (strategy, k):
-        control.observe(update, "value")
-    update()
-    return widgets.VBox([strategy, k, said])
+    return _panel([strategy, kept], [said], update)
 
 
-def neuron_panel(clip, embeddings, dataset, shown=6):
-    """Choose a neuron; see its cosines with the others in both towers and the pictures that excite it most.
+def neuron(clip, embeddings, dataset, shown=6):
+    """Choose a neuron by its place; see its cosines with the others and its strongest pictures.
 
     Parameters
     ----------
@@ -66,37 +124,171 @@ def neuron_panel(clip, embeddings, dataset, shown=6):
     shown : int, default 6
         Pictures with the largest value of the neuron, at most n.
     """
-    towers = {
-        "image": purity.cosine_matrix(clip.image_neurons).cpu(),
-        "text": purity.cosine_matrix(clip.text_neurons).cpu(),
-    }
-    ranked = purity.purity_order(clip.image_neurons, clip.text_neurons).cpu()
-    rank = widgets.IntSlider(
-        value=0, min=0, max=clip.d - 1, description="purity rank", continuous_update=False
-    )
+    _check(clip, embeddings)
+    towers = heatmaps.towers_of(clip)
+    ranked = np.argsort(towers["image"].scores, kind="stable")
+    rank = _slider("purity rank", 1, 1, clip.d)
     cosines = go.FigureWidget([go.Bar(name=f"{tower} tower") for tower in towers])
-    cosines.update_layout(
-        template="plotly_white", height=320, xaxis_title="other neuron", yaxis_title="cosine"
-    )
+    axes = dict(xaxis_title="other neuron", yaxis_title="cosine")
+    cosines.update_layout(template="plotly_white", height=320, **axes)
     pictures, said = widgets.HBox(), widgets.HTML()
 
-    def update(_=None):
-        neuron = int(ranked[rank.value])
+    def update():
+        chosen = int(ranked[rank.value - 1])
         with cosines.batch_update():
-            for bar, matrix in zip(cosines.data, towers.values()):
-                bar.y = matrix[neuron].numpy()
-        strongest = torch.topk(embeddings[:, neuron], min(shown, len(embeddings))).indices.tolist()
-        pictures.children = [_picture(*dataset[i], dataset.classes) for i in strongest]
-        said.value = f"Neuron <b>{neuron}</b>, rank {rank.value} of {clip.d} (0 is the purest)"
+            for bar, one in zip(cosines.data, towers.values()):
+                bar.y = one.cosines[chosen]
+        strongest = torch.topk(embeddings[:, chosen], min(shown, len(embeddings))).indices
+        pictures.children = [_picture(*dataset[i], dataset.classes) for i in strongest.tolist()]
+        said.value = f"Neuron <b>{chosen}</b>, rank {rank.value} of {clip.d} (1 is the purest)"
 
-    rank.observe(update, "value")
-    update()
-    return widgets.VBox([rank, said, cosines, pictures])
+    return _panel([rank], [said, cosines, pictures], update)
 
 
-def _picture(image, label, classes, size=96):
-    """A picture with its class below."""
-    data = image.convert("RGB").resize((size, size))._repr_png_()
-    return widgets.VBox(
-        [widgets.Image(value=data, format="png"), widgets.Label(classes[int(label)])]
+def zero_shot(clip, classes=("cat", "dog"), template="a photo of a {}", image=None, shown=10):
+    """Type class names and a prompt, drop in a picture: its scores, and which neurons carry them.
+
+    Parameters
+    ----------
+    clip : ClipModel
+    classes : sequence of str
+        The names at first; the field takes others, with commas between.
+    template : str
+        The prompt at first, with "{}" for the class name.
+    image : PIL image, optional
+        The picture at first.
+    shown : int, default 10
+        Neurons that speak most for the best class against the second. They can be switched off.
+    """
+    names = widgets.Text(", ".join(classes), description="classes", continuous_update=False)
+    prompt = widgets.Text(template, description="prompt", continuous_update=False)
+    upload = widgets.FileUpload(accept="image/*", description="picture")
+    off = widgets.SelectMultiple(description="switched off", options=[])
+    scores = go.FigureWidget([go.Bar(orientation="h", marker={"color": style.BLUE})])
+    scores.update_layout(template="plotly_white", height=260, xaxis_title="cosine")
+    scores.update_yaxes(autorange="reversed", automargin=True)
+    preview, said = widgets.VBox(), widgets.HTML()
+    embedded = {"of": None, "unit": None}
+
+    @functools.lru_cache(maxsize=32)
+    def classifier(classes, template):
+        tokens = clip.tokenizer(fill(list(classes), [template]))
+        return F.normalize(clip.encode_text(tokens).float(), dim=1).cpu()
+
+    def picture():
+        given = upload.value[0].content if upload.value else None
+        if given is None and image is None:
+            return None
+        if embedded["unit"] is None or embedded["of"] != given:
+            opened = Image.open(io.BytesIO(given)) if given else image
+            opened = opened.convert("RGB")
+            batch = clip.preprocess(opened)[None]
+            embedded["unit"] = F.normalize(clip.encode_image(batch).float(), dim=1)[0].cpu()
+            embedded["of"], preview.children = given, [_thumbnail(opened)]
+        return embedded["unit"]
+
+    def update():
+        unit = picture()
+        if unit is None:
+            said.value = "Choose a picture."
+            return
+        chosen = tuple(name.strip() for name in names.value.split(",") if name.strip())
+        if len(chosen) < 2:
+            raise ValueError(f"expected two class names or more, got {len(chosen)}")
+        rows = classifier(chosen, prompt.value)
+        kept = torch.ones(clip.d)
+        kept[list(off.value)] = 0
+        cosines = rows @ (unit * kept)
+        order = cosines.argsort(descending=True)
+        with scores.batch_update():
+            scores.data[0].x = cosines[order].tolist()
+            scores.data[0].y = [chosen[i] for i in order]
+        best, second = order[:2].tolist()
+        carried = unit * (rows[best] - rows[second])
+        top = carried.topk(min(shown, clip.d)).indices.tolist()
+        switched = list(off.value)
+        numbers = [*switched, *(j for j in top if j not in switched)]
+        off.options = [(f"neuron {j}: {carried[j]:+.3f}", j) for j in numbers]
+        off.value = switched
+        said.value = (
+            f"Best: <b>{html.escape(chosen[best])}</b>. The neurons in the list speak most for it "
+            f"against {html.escape(chosen[second])}; those that are chosen there are switched off."
+        )
+
+    return _panel([names, prompt, upload, off], [preview, said, scores], update)
+
+
+def _panel(controls, outputs, update):
+    """A box of controls above outputs; an error of `update` is said at its end, and no more."""
+    wrong, busy = widgets.HTML(), []
+
+    def safely(_=None):
+        if busy:  # what `update` itself changes in a control calls for no update
+            return
+        busy.append(True)
+        try:
+            update()
+            wrong.value = ""
+        except Exception as error:  # whatever it is, the reader of the panel has to see it
+            wrong.value = f"<b>{type(error).__name__}</b>: {html.escape(str(error))}"
+        finally:
+            busy.clear()
+
+    for control in controls:
+        control.observe(safely, "value")
+    safely()
+    return widgets.VBox([*controls, *outputs, wrong])
+
+
+def _menu(options, description):
+    return widgets.Dropdown(options=list(options), description=description)
+
+
+def _slider(description, value, low, high):
+    return widgets.IntSlider(
+        value=value, min=low, max=high, description=description, continuous_update=False
     )
+
+
+def _matrix_figure():
+    figure = go.FigureWidget([go.Heatmap(colorscale="RdBu_r", colorbar={"title": "cosine"})])
+    figure.update_layout(template="plotly_white", height=520)
+    figure.update_xaxes(title="neuron", showticklabels=False, constrain="domain")
+    figure.update_yaxes(title="neuron", showticklabels=False, autorange="reversed", scaleanchor="x")
+    return figure
+
+
+def _draw_matrix(figure, tower, order):
+    ordered = tower.cosines[np.ix_(order, order)].astype(np.float32)
+    limit = float(np.quantile(np.abs(ordered), 0.999))
+    names = [f"{j}, rank {tower.ranks[j]}" for j in order]
+    with figure.batch_update():
+        figure.data[0].update(z=ordered, zmin=-limit, zmax=limit)
+        for axis in (figure.layout.xaxis, figure.layout.yaxis):
+            axis.update(tickmode="array", tickvals=list(range(len(order))), ticktext=names)
+
+
+def _silhouette(images, labels):
+    if 2 <= len(labels.unique()) < len(labels):
+        return f"{silhouette(images, labels):.3f}"
+    return "not defined"
+
+
+def _check(clip, embeddings):
+    if embeddings.ndim != 2 or embeddings.shape[1] != clip.d:
+        raise ValueError(
+            f"expected embeddings (n, {clip.d}) for a model of {clip.d} neurons, got "
+            f"{tuple(embeddings.shape)}"
+        )
+
+
+def _picture(image, label, classes):
+    """A picture with its class below."""
+    return widgets.VBox([_thumbnail(image), widgets.Label(classes[int(label)])])
+
+
+def _thumbnail(image):
+    small = image.convert("RGB")
+    small.thumbnail((PICTURE, PICTURE))
+    small = small.resize((PICTURE, round(PICTURE * small.height / small.width)))
+    return widgets.Image(value=small._repr_png_(), format="png")

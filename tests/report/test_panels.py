@@ -1,14 +1,17 @@
-"""The live panels answer their sliders."""
+"""The live panels answer their controls, and say what goes wrong."""
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
 
 from featpurity.metrics import zeroshot
-from featpurity.report import panels
+from featpurity.report import heatmaps, panels
+
+pytest.importorskip("anywidget", reason="plotly's live figures need anywidget")
 
 
 class Pictures:
@@ -16,34 +19,94 @@ class Pictures:
     labels = torch.tensor([0, 1] * 10)
 
     def __getitem__(self, i):
-        return Image.new("RGB", (4, 4)), int(self.labels[i])
+        return Image.new("RGB", (400, 300)), int(self.labels[i])
+
+
+class Clip(SimpleNamespace):
+    """A model whose text tower knows a class by the length of its prompt."""
+
+    d = 6
+
+    def tokenizer(self, texts):
+        return torch.tensor([len(text) for text in texts])
+
+    def encode_text(self, tokens):
+        return F.one_hot(tokens % self.d, self.d).float()
+
+    def preprocess(self, image):
+        return torch.ones(3)
+
+    def encode_image(self, batch):
+        return torch.tensor([[0.1, 0.9, 0.2, 0.0, 0.0, 0.3]])
 
 
 @pytest.fixture
 def toys():
-    pytest.importorskip("anywidget", reason="plotly's live figures need anywidget")
     generator = torch.Generator().manual_seed(0)
 
     def draw(*shape):
         return torch.randn(*shape, generator=generator)
 
-    clip = SimpleNamespace(d=6, image_neurons=draw(6, 9), text_neurons=draw(6, 7))
+    clip = Clip(image_neurons=draw(6, 9), text_neurons=draw(6, 7))
     return clip, F.normalize(draw(20, 6), dim=1), F.normalize(draw(2, 6), dim=1), Pictures()
 
 
-def test_pruning_panel_shows_the_accuracy_of_the_chosen_neurons(toys):
+def test_pruning_shows_the_accuracy_of_the_chosen_neurons(toys):
     clip, embeddings, classes, dataset = toys
-    strategy, kept, said = panels.pruning_panel(*toys).children
+    strategy, kept, said, wrong = panels.pruning(*toys).children
     full = zeroshot.accuracy(embeddings, classes, dataset.labels)
     assert f"<b>{full:.3f}</b>" in said.value and "6 of 6" in said.value
     kept.value, strategy.value = 2, "low_purity"
-    assert "2 of 6" in said.value
+    assert "2 of 6" in said.value and wrong.value == ""
+    with pytest.raises(ValueError, match=r"expected embeddings \(n, 6\)"):
+        panels.pruning(clip, embeddings[:, :5], classes, dataset)
 
 
-def test_neuron_panel_follows_the_slider(toys):
+def test_neuron_follows_the_slider_and_shows_thumbnails(toys):
     clip, embeddings, _, dataset = toys
-    rank, said, cosines, pictures = panels.neuron_panel(clip, embeddings, dataset, shown=3).children
+    rank, said, cosines, pictures, _ = panels.neuron(clip, embeddings, dataset, shown=3).children
     before = said.value, list(cosines.data[0].y)
     rank.value = 5
     assert said.value != before[0] and list(cosines.data[0].y) != before[1]
-    assert len(pictures.children) == 3 and pictures.children[0].children[1].value in dataset.classes
+    assert len(pictures.children) == 3 and len(pictures.children[0].children[0].value) < 10_000
+    assert pictures.children[0].children[1].value in dataset.classes
+
+
+def test_heatmap_orders_the_neurons_of_the_chosen_tower(toys):
+    tower, order, said, figure, _ = panels.heatmap(toys[0]).children
+    tower.value, order.value = "text", "purest first"
+    one = heatmaps.towers_of(toys[0])["text"]
+    purest = np.argsort(one.scores)
+    assert np.allclose(figure.data[0].z, one.cosines[np.ix_(purest, purest)])
+    assert "text tower" in said.value
+
+
+def test_misalignment_follows_the_ratio(toys):
+    generator = torch.Generator().manual_seed(1)
+    other = Clip(
+        image_neurons=torch.rand(6, 9, generator=generator),
+        text_neurons=torch.rand(6, 7, generator=generator),
+    )
+    models = {("random", 0.0): toys[0], ("random", 0.8): other}
+    kind, tower, ratio, said, figure, _ = panels.misalignment(models).children
+    before = said.value
+    ratio.value = 0.8
+    assert said.value != before and kind.value == "random" and tower.value == "image"
+
+
+def test_zero_shot_scores_classes_and_switches_neurons_off(toys):
+    picture = Image.new("RGB", (8, 8))
+    box = panels.zero_shot(toys[0], ["a", "bb"], "{}", picture)  # neurons 1 and 2
+    names, prompt, _, off, preview, said, scores, wrong = box.children
+    assert list(scores.data[0].y) == ["a", "bb"] and "<b>a</b>" in said.value
+    assert off.options[0][1] == 1 and len(preview.children) == 1
+    off.value = (1,)
+    assert list(scores.data[0].y) == ["bb", "a"] and off.value == (1,)
+    names.value = "only one"
+    assert "expected two class names" in wrong.value
+    names.value = "<b>x</b>, yy"
+    assert wrong.value == "" and "&lt;b&gt;" in said.value
+
+
+def test_zero_shot_without_a_picture_asks_for_one(toys):
+    assert "Choose a picture" in panels.zero_shot(toys[0]).children[5].value
