@@ -53,7 +53,7 @@ def swap_pairs(
     ------
     ValueError
         For captions that are no list of str or fewer than two, a ratio outside [0, 1], an unknown
-        kind, as many images as are no captions, and captions that share no word.
+        kind, images in another number, and captions that share no word.
     """
     _check(captions, kind, top_k, images)
     n, n_pairs = len(captions), count_pairs(len(captions), ratio)
@@ -123,7 +123,8 @@ def _walk(nearest, order, n_pairs, rng, top_k, image):
             near = lists[group[i]] = lists_of(np.sort(ranks)[None, ::-1], n).indices
         near = near[image[near] != image[i]][:top_k]
         if len(near) < top_k:  # the rest have similarity 0: the lowest unused indices
-            rest = np.flatnonzero(unused & (image != image[i]))[: 2 * top_k]
+            free = unused & (image != image[i]) if together else unused
+            rest = np.flatnonzero(free)[: 2 * top_k]
             near = np.concatenate([near, rest[~np.isin(rest, near)]])[:top_k]
         if len(near) == 0:
             break

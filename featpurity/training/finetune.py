@@ -103,26 +103,23 @@ def run(options: argparse.Namespace) -> str:
     from featpurity.training.online import train
 
     world, rank = (int(os.environ.get(name, n)) for name, n in [("WORLD_SIZE", 1), ("RANK", 0)])
+    device, precision = _device(options)
     settings, out = _settings(options, world), Path(options.output_dir).expanduser()
     pairs = load_pairs(options.train_data, root=options.root)
     texts = caption_choices(pairs, options.captions, options.augmented_caption_filelist)
     settings.steps_per_epoch(len(pairs))
     seen = options.imagenet_root and load_dataset("imagenet", root=options.imagenet_root)
-    on_card = torch.cuda.is_available() if options.device == "auto" else options.device == "cuda"
-    precision = options.precision or ("bf16" if on_card else "fp32")
-    device = torch.device(f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if on_card else "cpu")
+
     if world > 1:  # one process opens all pictures, the others wait
-        backend = "nccl" if on_card else "gloo"
+        backend = "nccl" if device.type == "cuda" else "gloo"
         torch.distributed.init_process_group(backend, timeout=timedelta(hours=2))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     warnings.filterwarnings("ignore", "torch.distributed.nn", FutureWarning)  # open_clip's loss
     clip = load_model(options.model, device, options.preprocess)
     if rank == 0:
         refuse_unreadable(pairs, out / "store")
-    evaluate = None
-    if seen:  # its images go through the tower once
-        towers = dict(workers=options.workers, precision=precision)
-        evaluate = zero_shot_on(clip, [seen], "laclip", out / "store", **towers)
+    towers = dict(workers=options.workers, precision=precision)
+    evaluate = zero_shot_on(clip, [seen], "laclip", out / "store", **towers) if seen else None
     own = out / "last.pt"
     *_, history = train(
         clip,
@@ -133,17 +130,14 @@ def run(options: argparse.Namespace) -> str:
         seed=options.seed,
         update_freq=options.update_freq,
         augment=not options.no_augmentation,
-        precision=precision,
-        workers=options.workers,
         evaluate=evaluate,
         resume=options.resume or (own if own.is_file() else None),
         options=kept_options(options) | {"processes": world},
+        **towers,
     )
     if world > 1:
         torch.distributed.destroy_process_group()
-    return (
-        f"{len(history)} epochs trained; the models are {out}/last.safetensors and best.safetensors"
-    )
+    return f"{len(history)} epochs trained: {out}/last.safetensors and best.safetensors"
 
 
 def check_names(options: argparse.Namespace) -> None:
@@ -183,6 +177,18 @@ def caption_choices(pairs, captions_file=None, rewritten_files=()) -> list[list[
             )
         choices = [[*texts, line] for texts, line in zip(choices, lines)]
     return choices
+
+
+def _device(options):
+    """The device of this process, and the precision of its towers."""
+    import torch
+
+    cards = torch.cuda.is_available()
+    if options.device == "cuda" and not cards:
+        raise ValueError("--device cuda: PyTorch sees no card here; try auto")
+    on_card = cards and options.device != "cpu"
+    device = torch.device(f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if on_card else "cpu")
+    return device, options.precision or ("bf16" if on_card else "fp32")
 
 
 def _settings(options, world):

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 from toy_training import scalars, toy_pairs
 from two_processes import torchrun
@@ -130,6 +131,7 @@ class TestCommand:
             ("--captions none.txt", "none.txt"),
             ("--captions short.txt", "short.txt: expected a line for each of 32 images, got 1"),
             ("--batch-size 64", r"batch_size: expected 1 .. 32"),
+            ("--device cuda", "--device cuda: PyTorch sees no card here; try auto"),
             ("--epochs 0", "expected positive epochs"),
             ("--batch-size 16 --imagenet-root nowhere", "nowhere"),
         ],
@@ -138,6 +140,7 @@ class TestCommand:
         self, data, tmp_path, monkeypatch, options, message
     ):
         monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
         (tmp_path / "short.txt").write_text("one\n")
         monkeypatch.setattr(Image, "open", lambda *_: pytest.fail("a picture was opened"))
         with pytest.raises((ValueError, FileNotFoundError), match=message):
