@@ -16,7 +16,6 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from featpurity.data.prompts import fill
 from featpurity.metrics import pruning as pruned
 from featpurity.metrics import purity, zeroshot
 from featpurity.metrics.silhouette import silhouette
@@ -172,7 +171,9 @@ def zero_shot(clip, classes=("cat", "dog"), template="a photo of a {}", image=No
 
     @functools.lru_cache(maxsize=32)
     def classifier(classes, template):
-        tokens = clip.tokenizer(fill(list(classes), [template]))
+        if "{}" not in template:
+            raise ValueError(f'prompt: expected "{{}}" for the class name, got {template!r}')
+        tokens = clip.tokenizer([template.replace("{}", name) for name in classes])
         return F.normalize(clip.encode_text(tokens).float(), dim=1).cpu()
 
     def picture():
