@@ -95,6 +95,9 @@ class Profile:
     # Of the captioner of the filter: shares of facts taken for their spurious partner; the first is
     # trained with.
     mistaken: list[float] = field(default_factory=lambda: [0.2, 0.0])
+    # Probabilities that a name in a raw caption is spurious; the claims are about the first, that
+    # of the captions with which the bundled models were trained.
+    spurious_captions: list[float] = field(default_factory=lambda: [0.2, 0.0, 0.4, 0.6])
     online_pairs: int = 2000  # pairs of the chapter that runs the towers at every step
     n_views: int = 4  # stored crops of each picture, for cached training there and if `augmented`
     augmented: bool = False  # experiment 3 trains on crops, as the paper's does
@@ -357,7 +360,7 @@ def _check_chapters(profile):
 
 
 def _check_numbers(profile):
-    for key in ["ratios", "mistaken"]:
+    for key in ["ratios", "mistaken", "spurious_captions"]:
         if any(not 0 <= share <= 1 for share in getattr(profile, key)):
             raise ValueError(f"{key} are shares and lie in [0, 1], got {getattr(profile, key)}")
     if any(not 0 <= probability <= 0.5 for probability in profile.spurious_features):

@@ -8,6 +8,7 @@ facts in different words and order.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from random import Random
 
 import numpy as np
@@ -158,6 +159,24 @@ def spurious_partner(attribute: str, name: str) -> str:
     return names[i ^ 1] if i ^ 1 < len(names) else names[i - 1]
 
 
+@dataclass(frozen=True)
+class Written:
+    """Captions of some pictures, and what they say.
+
+    Attributes
+    ----------
+    captions : list of n str
+    said : list of n dicts
+        The facts that each caption names, as it names them: attribute -> class name.
+    right : bool array of shape (n,)
+        Whether the caption names no fact wrongly.
+    """
+
+    captions: list[str]
+    said: list[dict[str, str]]
+    right: np.ndarray
+
+
 def raw_caption(facts: dict[str, str], rng: Random, spurious: float = SPURIOUS) -> str:
     """One caption like web alt-text: incomplete, sometimes wrong, with boilerplate.
 
@@ -173,13 +192,7 @@ def raw_caption(facts: dict[str, str], rng: Random, spurious: float = SPURIOUS) 
     -------
     caption : str
     """
-    words = rng.sample(BOILERPLATE, rng.randint(1, 3))
-    for attribute, name in facts.items():
-        missing, wrong = rng.random() < MISSING, rng.random() < spurious
-        if not missing:
-            name = spurious_partner(attribute, name) if wrong else name
-            words.append(f"{name} background" if attribute in ("background", "texture") else name)
-    return " ".join(rng.sample(words, len(words)))
+    return _raw(facts, rng, spurious)[0]
 
 
 def rewritten_captions(facts: dict[str, str], rng: Random, n: int = 4) -> list[str]:
@@ -196,8 +209,7 @@ def rewritten_captions(facts: dict[str, str], rng: Random, n: int = 4) -> list[s
     -------
     captions : list of n str
     """
-    write = _photo_sentence if "class" in facts else _scene_sentence
-    return [write(facts, rng) for _ in range(n)]
+    return [_sentence(facts, _chosen(facts, rng), rng) for _ in range(n)]
 
 
 def make_captions(
@@ -218,20 +230,33 @@ def make_captions(
     return captions, [rewritten_captions(facts, rng, n) for facts, rng in zip(all_facts, rngs)]
 
 
-def correct_raw(captions: list[str], all_facts: list[dict[str, str]], seed: int) -> np.ndarray:
-    """Whether each raw caption of `make_captions` says nothing wrong: bool array of shape (n,).
+def raw_captions(
+    all_facts: list[dict[str, str]], seed: int, spurious: float = SPURIOUS, boilerplate: bool = True
+) -> Written:
+    """The raw captions of `make_captions`, with any probability of a spurious partner.
 
-    The same draws without spurious partners give each caption as it should have been.
+    The probability changes names alone: what is left out, the boilerplate and the order stay.
+
+    Parameters
+    ----------
+    all_facts : list of n dicts
+    seed : int
+    spurious : float in [0, 1]
+    boilerplate : bool, default True
+        Whether the words that say nothing of the picture are there.
+
+    Returns
+    -------
+    Written
     """
-    should_be = [
-        raw_caption(facts, Random(f"{seed} {i}"), spurious=0) for i, facts in enumerate(all_facts)
+    written = [
+        _raw(facts, Random(f"{seed} {i}"), spurious, boilerplate)
+        for i, facts in enumerate(all_facts)
     ]
-    return np.array(captions) == np.array(should_be)
+    return _judged(written, all_facts)
 
 
-def recaptions(
-    all_facts: list[dict[str, str]], seed: int, mistaken: float
-) -> tuple[list[str], np.ndarray]:
+def recaptions(all_facts: list[dict[str, str]], seed: int, mistaken: float) -> Written:
     """One full sentence a picture, from a captioner that mistakes some facts for their partners.
 
     Parameters
@@ -244,29 +269,82 @@ def recaptions(
 
     Returns
     -------
-    captions : list of n str
-    correct : bool array of shape (n,)
-        Whether the sentence names no fact wrongly.
+    Written
     """
-    captions, should_be = [], []
+    written = []
     for i, facts in enumerate(all_facts):
-        rng, again = Random(f"recaption {seed} {i}"), Random(f"recaption {seed} {i}")
-        wrong = [rng.random() < mistaken for _ in facts]
-        seen = {
-            key: spurious_partner(key, name) if is_wrong else name
-            for (key, name), is_wrong in zip(facts.items(), wrong)
-        }
-        for _ in facts:
-            again.random()
-        captions += rewritten_captions(seen, rng, 1)
-        should_be += rewritten_captions(facts, again, 1)
-    return captions, np.array(captions) == np.array(should_be)
+        rng = Random(f"recaption {seed} {i}")
+        said = _chosen({key: _misread(key, facts[key], mistaken, rng) for key in facts}, rng)
+        written.append((_sentence(facts, said, rng), said))
+    return _judged(written, all_facts)
 
 
-def _photo_sentence(facts, rng):
-    article, _, truths = PHOTO_CLASSES[facts["class"]]
+def sentences(
+    all_said: list[dict[str, str]], all_facts: list[dict[str, str]], seed: int
+) -> Written:
+    """One sentence a picture that names the given facts and no others.
+
+    Parameters
+    ----------
+    all_said, all_facts : lists of n dicts
+        What to say, and what is true.
+    seed : int
+
+    Returns
+    -------
+    Written
+    """
+    written = []
+    for i, (facts, said) in enumerate(zip(all_facts, all_said, strict=True)):
+        written.append((_sentence(facts, said, Random(f"sentence {seed} {i}")), said))
+    return _judged(written, all_facts)
+
+
+def _raw(facts, rng, spurious, boilerplate=True):
+    """A raw caption and the facts that it names."""
+    words, said = rng.sample(BOILERPLATE, rng.randint(1, 3)), {}
+    for attribute, name in facts.items():
+        missing, wrong = rng.random() < MISSING, rng.random() < spurious
+        if not missing:
+            said[attribute] = spurious_partner(attribute, name) if wrong else name
+    for attribute, name in said.items():
+        words.append(f"{name} background" if attribute in ("background", "texture") else name)
+    words = rng.sample(words, len(words))
+    return " ".join(word for word in words if boilerplate or word not in BOILERPLATE), said
+
+
+def _misread(attribute, name, mistaken, rng):
+    return spurious_partner(attribute, name) if rng.random() < mistaken else name
+
+
+def _judged(written, all_facts):
+    """Pairs of a caption and what it says, beside what is true."""
+    captions, all_said = ([one[part] for one in written] for part in (0, 1))
+    right = [said.items() <= facts.items() for said, facts in zip(all_said, all_facts)]
+    return Written(captions, all_said, np.array(right, dtype=bool))
+
+
+def _chosen(facts, rng):
+    """The facts that a sentence names: a photo's class; of a scene some, mostly with its shape."""
+    if "class" in facts:
+        return facts
+    others = [attribute for attribute in facts if attribute != "shape"]
+    named = rng.sample(others, rng.randint(FEWEST_NAMED, MOST_NAMED))
+    named += ["shape"] if rng.random() < SHAPE_NAMED else []
+    return {attribute: name for attribute, name in facts.items() if attribute in named}
+
+
+def _sentence(facts, said, rng):
+    """A sentence about a picture that names the given facts of it and no others."""
+    return (_photo_sentence if "class" in facts else _scene_sentence)(said, rng)
+
+
+def _photo_sentence(said, rng):
+    if not said:
+        return "this is a photo."
+    article, _, truths = PHOTO_CLASSES[said["class"]]
     return rng.choice(_PHOTO_SENTENCES).format(
-        a=article, name=facts["class"], fact=rng.choice(truths)
+        a=article, name=said["class"], fact=rng.choice(truths)
     )
 
 
@@ -277,14 +355,9 @@ def _phrase(determiner, *words):
     return f"{'an' if determiner == 'a' and vowel else determiner} {phrase}"
 
 
-def _scene_sentence(facts, rng):
-    """A sentence that names the object's shape more often than not, and up to `MOST_NAMED` other
-    facts.
-    """
-    others = [attribute for attribute in facts if attribute != "shape"]
-    named = rng.sample(others, rng.randint(FEWEST_NAMED, MOST_NAMED))
-    named += ["shape"] if rng.random() < SHAPE_NAMED else []
-    fact = {attribute: name if attribute in named else "" for attribute, name in facts.items()}
+def _scene_sentence(said, rng):
+    """A sentence about a scene: without any fact, one about a shape or an object."""
+    fact = {attribute: said.get(attribute, "") for attribute in ATTRIBUTES}
     noun = fact["shape"] or rng.choice(["shape", "object"])
     thing = _phrase(rng.choice(["a", "the", "one"]), fact["size"], fact["colour"], noun)
     surface = rng.sample([fact["texture"], fact["background"]], 2)

@@ -11,12 +11,13 @@ from featpurity.captions.synthetic import (
     SCENE_TEMPLATES,
     SHAPE_NAMED,
     SPURIOUS,
-    correct_raw,
     make_captions,
     raw_caption,
+    raw_captions,
     recaptions,
     rewritten_captions,
     scene_facts,
+    sentences,
     spurious_partner,
 )
 from featpurity.data.scenes import ATTRIBUTES, sample
@@ -93,25 +94,59 @@ def test_rewritten_captions_of_photos_name_the_class_alone():
 
 
 def test_raw_captions_are_known_to_be_right_or_wrong():
-    captions, _ = make_captions(FACTS, seed=1, n=1)
-    right = correct_raw(captions, FACTS, seed=1)
-    assert right.mean() == pytest.approx(
+    raw = raw_captions(FACTS, seed=1)
+    assert raw.captions == make_captions(FACTS, seed=1, n=1)[0]
+    assert raw.right.mean() == pytest.approx(
         (1 - (1 - MISSING) * SPURIOUS) ** len(ATTRIBUTES), abs=0.03
     )
     for attribute in ("shape", "size", "position"):  # attributes whose names stand for nothing else
         says_partner = [
             spurious_partner(attribute, facts[attribute]) in named(caption, ATTRIBUTES[attribute])
-            for facts, caption in zip(FACTS, captions)
+            for facts, caption in zip(FACTS, raw.captions)
         ]
-        assert any(says_partner) and not right[says_partner].any()
-    assert not correct_raw(
-        captions, FACTS, seed=2
-    ).any()  # boilerplate and order give another seed away
+        assert any(says_partner) and not raw.right[says_partner].any()
+        assert all(
+            said[attribute] in caption
+            for said, caption in zip(raw.said, raw.captions)
+            if attribute in said
+        )
+
+
+def test_the_probability_of_a_spurious_name_changes_names_alone():
+    none, all_ = (raw_captions(FACTS[:500], 1, spurious) for spurious in (0.0, 1.0))
+    assert none.right.all() and all_.right.mean() < 0.02  # those that name nothing are right
+    assert [set(said) for said in none.said] == [set(said) for said in all_.said]
+    assert none.captions[0] != all_.captions[0]
+    assert len(none.captions[0].split()) == len(all_.captions[0].split())
+
+
+def test_captions_without_boilerplate_say_the_same():
+    full, bare = (raw_captions(FACTS[:500], 1, 0.2, boilerplate) for boilerplate in (True, False))
+    assert full.said == bare.said and full.right.tolist() == bare.right.tolist()
+    for caption, short, said in zip(full.captions, bare.captions, bare.said):
+        words = sum(len(name.split()) for name in said.values())
+        grounds = len({"background", "texture"} & set(said))
+        assert len(short.split()) == words + grounds < len(caption.split())
+        rest = iter(caption.split())
+        assert all(word in rest for word in short.split())  # in the same order
+
+
+def test_sentences_name_what_is_to_be_said_and_no_more():
+    raw = raw_captions(FACTS[:500], 1)
+    told = sentences(raw.said, FACTS[:500], seed=2)
+    assert told.said == raw.said and told.right.tolist() == raw.right.tolist()
+    for caption, said in zip(told.captions, raw.said):
+        found = said_about(caption)
+        assert {key: names[0] for key, names in found.items() if names} == said, caption
+    photos = sentences([{"class": "cat"}, {}], [{"class": "cat"}, {"class": "dog"}], seed=0)
+    assert named(photos.captions[0], PHOTO_CLASSES) == ["cat"]
+    assert named(photos.captions[1], PHOTO_CLASSES) == [] and photos.right.all()
 
 
 @pytest.mark.parametrize("mistaken", [0.0, 0.3, 1.0])
 def test_recaptions_are_known_to_be_right_or_wrong(mistaken):
-    captions, right = recaptions(FACTS, seed=3, mistaken=mistaken)
+    written = recaptions(FACTS, seed=3, mistaken=mistaken)
+    captions, right = written.captions, written.right
     agrees = [
         all(found in ([], [facts[attribute]]) for attribute, found in said_about(caption).items())
         for facts, caption in zip(FACTS, captions)
@@ -122,14 +157,15 @@ def test_recaptions_are_known_to_be_right_or_wrong(mistaken):
         for facts, caption in zip(FACTS, captions)
     ]
     assert sum(wrong_shape) / len(FACTS) == pytest.approx(SHAPE_NAMED * mistaken, abs=0.03)
-    assert recaptions(FACTS[:9], 3, mistaken)[0] == captions[:9]
+    assert recaptions(FACTS[:9], 3, mistaken).captions == captions[:9]
 
 
 def test_recaptions_of_photos_are_known_to_be_right_or_wrong():
     facts = [{"class": name} for name in PHOTO_CLASSES] * 50
-    captions, right = recaptions(facts, seed=0, mistaken=0.5)
-    assert right.tolist() == [one["class"] in caption for one, caption in zip(facts, captions)]
-    assert 0.4 < right.mean() < 0.6
+    written = recaptions(facts, seed=0, mistaken=0.5)
+    agrees = [one["class"] in caption for one, caption in zip(facts, written.captions)]
+    assert written.right.tolist() == agrees
+    assert 0.4 < written.right.mean() < 0.6
 
 
 def test_captions_depend_on_seed_and_place_alone():

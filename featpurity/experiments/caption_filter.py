@@ -1,0 +1,376 @@
+"""Experiment 5: give pictures new captions, keep those that fit better, train again.
+
+The truth about every caption is known, since all are written from the pictures' facts: raw ones
+with some probability of a spurious partner, new ones with some probability of a mistake. A first
+model keeps of a raw and a new caption the one with the larger cosine; its projections are then
+trained again on what was kept, and on other captions of the same pictures for comparison.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from tqdm.auto import tqdm
+
+from featpurity.captions.synthetic import Written, raw_captions, recaptions, sentences
+from featpurity.data.pairs import CAPTIONS_SEED, CaptionedImages
+from featpurity.features.extract import embed_texts, image_trunk_features, text_trunk_features
+from featpurity.metrics import intervals
+from featpurity.models.clip import ClipModel
+from featpurity.report import results
+from featpurity.training.cached import sweep_projections
+
+MEASURES = {"accuracy": 1, "image_avg_abs_cos": -1, "text_avg_abs_cos": -1}  # and their signs
+
+
+@dataclass(frozen=True)
+class Judge:
+    """The first model beside the pictures it judges captions of, and what is true of them."""
+
+    clip: ClipModel
+    facts: list[dict]
+    image_features: torch.Tensor  # (n, width_I)
+    options: dict  # of `featpurity.features.extract.text_trunk_features`
+
+    def fit(self, captions: list[str]) -> torch.Tensor:
+        """Cosine between each picture and its caption: float tensor of shape (n,)."""
+        device = self.clip.device
+        images = F.normalize(self.clip.project_image(self.image_features.to(device)), dim=1)
+        return (images.cpu() * embed_texts(self.clip, captions, **self.options)).sum(1)
+
+    def text_features(self, captions: list[str]) -> torch.Tensor:
+        """What enters the text projection: float tensor of shape (n, width_T)."""
+        return text_trunk_features(self.clip, captions, **self.options)
+
+
+@dataclass(frozen=True)
+class Level:
+    """The captions at one probability of a spurious partner and one of the captioner's mistakes."""
+
+    spurious: float
+    mistaken: float
+    raw: Written
+    new: Written
+    keeps_new: np.ndarray  # bool (n,): where the filter keeps the new caption
+
+    def sets(self) -> dict[str, Written]:
+        """What was there, what was written, what the filter kept, and the best it could keep."""
+        best = self.new.right | ~self.raw.right
+        return {
+            "raw": self.raw,
+            "recaptioned": self.new,
+            "filtered": _mixed(self.new, self.raw, self.keeps_new),
+            "best possible": _mixed(self.new, self.raw, best),
+        }
+
+
+@dataclass(frozen=True)
+class Filtered:
+    """The tables of experiment 5.
+
+    Attributes
+    ----------
+    shares, choices : DataFrame
+        See `wrong_shares` and `choices`.
+    history : DataFrame
+        See `train_again`.
+    gains : DataFrame
+        `gains` of filtered over raw captions, a row a measure and spurious.
+    steps : DataFrame
+        `gains` of each set of `steps` over the one before, a row a measure and step.
+    captions : DataFrame
+        `described` of the same sets, with the measures after training again, means over seeds.
+    effects : DataFrame
+        A row a claim, see `featpurity.report.results.effect`.
+    """
+
+    shares: pd.DataFrame
+    choices: pd.DataFrame
+    history: pd.DataFrame
+    gains: pd.DataFrame
+    steps: pd.DataFrame
+    captions: pd.DataFrame
+    effects: pd.DataFrame
+
+
+def judge(
+    clip: ClipModel, captioned: CaptionedImages, workers: int = 0, compiled: bool = False, **options
+) -> Judge:
+    """Let a model see the pictures once.
+
+    Parameters
+    ----------
+    clip : ClipModel
+    captioned : CaptionedImages
+        With facts: generated pictures, or photos with generated captions.
+    workers, compiled
+        See `featpurity.features.extract.image_trunk_features`.
+    **options
+        ``store, precision, batch_size``, of images and texts.
+
+    Returns
+    -------
+    Judge
+
+    Raises
+    ------
+    ValueError
+        When the truth about the pictures is not known.
+    """
+    if not captioned.facts:
+        raise ValueError(
+            f"the truth about {captioned.name!r} is not known: expected pairs scenes or photos"
+        )
+    features = image_trunk_features(clip, captioned, workers=workers, compiled=compiled, **options)
+    return Judge(clip, captioned.facts, features, options)
+
+
+def filter_captions(judge: Judge, spurious: list[float], mistaken: list[float]) -> list[Level]:
+    """Captions for every two probabilities, and which of each two the first model keeps."""
+    levels = []
+    new = {share: recaptions(judge.facts, CAPTIONS_SEED, share) for share in mistaken}
+    fit_new = {share: judge.fit(written.captions) for share, written in new.items()}
+    for probability in tqdm(spurious, desc="levels of spurious captions"):
+        raw = raw_captions(judge.facts, CAPTIONS_SEED, probability)
+        fit_raw = judge.fit(raw.captions)
+        for share in mistaken:
+            keeps_new = (fit_new[share] > fit_raw).numpy()
+            levels.append(Level(probability, share, raw, new[share], keeps_new))
+    return levels
+
+
+def wrong_shares(levels: list[Level], n_bootstrap: int = 500) -> pd.DataFrame:
+    """Share of wrong captions, with bootstrap intervals over pictures: a row a level and set."""
+    rows = []
+    for level in levels:
+        wrong = {name: ~written.right for name, written in level.sets().items()}
+        stacked = torch.as_tensor(np.stack(list(wrong.values()), axis=1))  # (n, 4)
+        low, high = intervals.interval(intervals.bootstrap_means(stacked, n_bootstrap))
+        for column, name in enumerate(wrong):
+            rows.append(
+                dict(
+                    spurious=level.spurious,
+                    mistaken=level.mistaken,
+                    captions=name,
+                    wrong=wrong[name].mean(),
+                    wrong_low=low[column].item(),
+                    wrong_high=high[column].item(),
+                )
+            )
+    return pd.DataFrame(rows)
+
+
+def choices(levels: list[Level]) -> pd.DataFrame:
+    """How often the filter keeps the new caption: of all, and where only one of the two is right.
+
+    A cell is NaN where there is no such picture.
+    """
+    rows = []
+    for level in levels:
+        only_new, only_raw = level.new.right & ~level.raw.right, level.raw.right & ~level.new.right
+        shares = [
+            level.keeps_new[chosen].mean() if chosen.any() else np.nan
+            for chosen in (np.ones_like(only_new), only_new, only_raw)
+        ]
+        names = ("keeps_new", "where_only_new_right", "where_only_raw_right")
+        rows.append(
+            dict(spurious=level.spurious, mistaken=level.mistaken) | dict(zip(names, shares))
+        )
+    return pd.DataFrame(rows)
+
+
+def steps(level: Level, facts: list[dict]) -> dict[str, Written]:
+    """From raw captions to the best possible ones, each set one change from the one before.
+
+    First the mistakes go, then the boilerplate, then the same facts are told in a sentence, then
+    other facts, then with the captioner's mistakes, and last right captions are chosen.
+    """
+    right = raw_captions(facts, CAPTIONS_SEED, spurious=0)
+    sets = level.sets()
+    return {
+        "raw": level.raw,
+        "raw, all right": right,
+        "the same without boilerplate": raw_captions(
+            facts, CAPTIONS_SEED, spurious=0, boilerplate=False
+        ),
+        "the same facts in sentences": sentences(right.said, facts, CAPTIONS_SEED),
+        "recaptioned, all right": recaptions(facts, CAPTIONS_SEED, mistaken=0),
+        "recaptioned": level.new,
+        "best possible": sets["best possible"],
+    }
+
+
+def described(sets: dict[str, Written], facts: list[dict]) -> pd.DataFrame:
+    """What sets of captions are like: a row each, with mean words, named facts and wrong ones."""
+    rows = []
+    for name, written in sets.items():
+        wrong = [len(said.items() - true.items()) for said, true in zip(written.said, facts)]
+        rows.append(
+            dict(
+                captions=name,
+                words=np.mean([len(caption.split()) for caption in written.captions]),
+                facts=np.mean([len(said) for said in written.said]),
+                wrong_facts=np.mean(wrong),
+                wrong=1 - written.right.mean(),
+            )
+        )
+    return pd.DataFrame(rows)
+
+
+def train_again(
+    judge: Judge,
+    sets: dict[tuple, Written],
+    seeds: list[int],
+    evaluate: Callable,
+    batch_size: int = 1024,
+    **settings,
+) -> pd.DataFrame:
+    """Train the first model's projections on several sets of captions of the same pictures.
+
+    Sets with the same captions are trained once.
+
+    Parameters
+    ----------
+    judge : Judge
+    sets : dict of (spurious, captions) to Written
+    seeds : list of int
+    evaluate : callable
+        See `featpurity.training.cached.sweep_projections`.
+    batch_size, **settings
+        Of `featpurity.training.settings.Settings`; a batch is at most all pictures.
+
+    Returns
+    -------
+    DataFrame
+        The history of every run: columns spurious, captions, seed, epoch, loss and what was
+        measured.
+    """
+    histories, trained = [], {}
+    settings["batch_size"] = min(batch_size, len(judge.facts))
+    for (spurious, name), written in tqdm(sets.items(), desc="sets of captions"):
+        key = tuple(written.captions)
+        if key not in trained:
+            *_, history = sweep_projections(
+                judge.clip,
+                judge.image_features,
+                judge.text_features(written.captions),
+                [(None, seed) for seed in seeds],
+                evaluate=evaluate,
+                device=judge.clip.device,
+                **settings,
+            )
+            history["seed"] = history.run.map(dict(enumerate(seeds)))
+            trained[key] = history.drop(columns="run")
+        histories.append(trained[key].assign(spurious=spurious, captions=name))
+    return pd.concat(histories, ignore_index=True)
+
+
+def gains(one: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
+    """What some captions bring over others, signed so that positive is better or purer.
+
+    Parameters
+    ----------
+    one, other : DataFrame
+        Rows of `train_again` of one set of captions each, after the same epoch: a row a seed.
+
+    Returns
+    -------
+    DataFrame
+        A row a measure: columns measure, effect, and low and high by Student's t over the seeds.
+    """
+    one, other = one.set_index("seed"), other.set_index("seed")
+    rows = []
+    for measure, sign in MEASURES.items():
+        gain = sign * (one[measure] - other[measure])
+        low, high = intervals.t_interval(gain)
+        rows.append(dict(measure=measure, effect=gain.mean(), low=low, high=high))
+    return pd.DataFrame(rows)
+
+
+def effects(level: Level, filtered: pd.DataFrame, n_bootstrap: int = 500) -> pd.DataFrame:
+    """The claims at one level: rows of `featpurity.report.results.effect`.
+
+    Parameters
+    ----------
+    level : Level
+    filtered : DataFrame
+        `gains` of its filtered captions over its raw ones.
+    n_bootstrap : int
+    """
+    claims = dict(zip(MEASURES, ("filter_accuracy", "filter_image", "filter_text")))
+    rows = [
+        results.effect(claims[row.measure], "filtered against raw", row.effect, row.low, row.high)
+        for row in filtered.itertuples()
+    ]
+    right = {name: torch.as_tensor(written.right) for name, written in level.sets().items()}
+    for claim, other in {"filter_correct": "recaptioned", "filter_wrong": "raw"}.items():
+        fewer = right["filtered"].float() - right[other].float()
+        ends = intervals.interval(intervals.bootstrap_means(fewer, n_bootstrap))
+        rows.append(results.effect(claim, f"filtered against {other}", fewer.mean(), *ends))
+    return pd.DataFrame(rows)
+
+
+def remedy(
+    judge: Judge,
+    levels: list[Level],
+    seeds: list[int],
+    evaluate: Callable,
+    n_bootstrap: int = 500,
+    **settings,
+) -> Filtered:
+    """Train again on raw and filtered captions at every level, and step by step at the first.
+
+    Parameters
+    ----------
+    judge : Judge
+    levels : list of Level
+        As `filter_captions` gives them. Trained is with the first level's share of mistakes; the
+        claims are about the first level.
+    seeds : list of int
+        At least two.
+    evaluate, **settings
+        See `train_again`.
+    n_bootstrap : int
+        Draws of the pictures behind the intervals of shares.
+    """
+    first = levels[0]
+    ladder = steps(first, judge.facts)
+    sets = {(first.spurious, name): written for name, written in ladder.items()}
+    for level in levels:
+        if level.mistaken == first.mistaken:
+            kept = {(level.spurious, name): one for name, one in level.sets().items()}
+            sets |= {key: kept[key] for key in kept if key[1] in ("raw", "filtered")}
+    history = train_again(judge, sets, seeds, evaluate, **settings)
+    last = history[history.epoch == history.epoch.max()]
+    runs = dict(list(last.groupby(["spurious", "captions"], sort=False)))
+    by_level = [
+        gains(runs[spurious, "filtered"], runs[spurious, "raw"]).assign(spurious=spurious)
+        for spurious in dict.fromkeys(level.spurious for level in levels)
+    ]
+    names = list(ladder)
+    by_step = [
+        gains(runs[first.spurious, now], runs[first.spurious, before]).assign(step=now)
+        for before, now in zip(names, names[1:])
+    ]
+    means = last[last.spurious == first.spurious].groupby("captions")[list(MEASURES)].mean()
+    return Filtered(
+        shares=wrong_shares(levels, n_bootstrap),
+        choices=choices(levels),
+        history=history,
+        gains=pd.concat(by_level, ignore_index=True),
+        steps=pd.concat(by_step, ignore_index=True),
+        captions=described(ladder, judge.facts).merge(means.reset_index(), on="captions"),
+        effects=effects(first, by_level[0], n_bootstrap),
+    )
+
+
+def _mixed(one: Written, other: Written, takes_one: np.ndarray) -> Written:
+    """Of every two captions the first where `takes_one`, else the second."""
+    return Written(
+        [a if first else b for a, b, first in zip(one.captions, other.captions, takes_one)],
+        [a if first else b for a, b, first in zip(one.said, other.said, takes_one)],
+        np.where(takes_one, one.right, other.right),
+    )

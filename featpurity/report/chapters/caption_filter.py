@@ -1,0 +1,125 @@
+"""What the chapter on the caption filter shows: tables of the experiment of that name in."""
+
+import pandas as pd
+
+from featpurity.report import figures, tables, wording
+
+WRONG = ("points", 100, 1)
+AXES = {
+    "accuracy": "zero-shot accuracy (share of images)",
+    "image_avg_abs_cos": "average |cos| of the image tower, purer is right",
+    "text_avg_abs_cos": "average |cos| of the text tower, purer is right",
+}
+PANELS = {
+    "accuracy": "zero-shot accuracy (share)",
+    "loss": "contrastive loss (nats)",
+    "image_avg_abs_cos": "average |cos|, image tower",
+    "text_avg_abs_cos": "average |cos|, text tower",
+}
+
+
+def answer(effects: pd.DataFrame) -> wording.Answer:
+    """The result of a run in one sentence, from its effects."""
+    told = {row.claim: row for row in effects.itertuples()}
+    against_raw = wording.with_interval(told["filter_wrong"], WRONG, -1, first=True)
+    against_new = wording.with_interval(told["filter_correct"], WRONG, -1)
+    accuracy = wording.with_interval(told["filter_accuracy"], wording.ACCURACY)
+    return wording.Answer(
+        f"the filter changes the share of wrong captions by {against_raw}, against the raw ones, "
+        f"and by {against_new}, against new ones throughout; training again on what it kept "
+        f"instead of the raw captions brings {accuracy}"
+    )
+
+
+def why_not_better(steps: pd.DataFrame) -> wording.Answer:
+    """Where accuracy is won and lost on the way from raw captions to the best possible ones."""
+    rows = steps[steps.measure == "accuracy"]
+    told = [f"{row.step} {100 * row.effect:+.1f}" for row in rows.itertuples()]
+    worst = rows.loc[rows.effect.idxmin()]
+    return wording.Answer(
+        f"accuracy changes step by step as follows, in points: {', '.join(told)}; together "
+        f"{100 * rows.effect.sum():+.1f}. The largest loss is at the step to “{worst.step}”"
+    )
+
+
+def wrong(shares: pd.DataFrame):
+    """Share of wrong captions at every level; a menu chooses the captioner's share of mistakes."""
+    wide, measures = None, {}
+    for mistaken, part in shares.groupby("mistaken", sort=False):
+        column = f"wrong_{mistaken:g}"
+        measures[column] = f"wrong captions (share), {mistaken:.0%} of the facts mistaken"
+        named = {"wrong": column, "wrong_low": f"{column}_low", "wrong_high": f"{column}_high"}
+        part = part.drop(columns="mistaken").rename(columns=named)
+        wide = part if wide is None else wide.merge(part, on=["spurious", "captions"])
+    wide = wide.sort_values("spurious", kind="stable")
+    wide = wide.assign(model=wide.captions, dataset=wide.spurious.map("{:.0%}".format))
+    caption = (
+        "Share of captions that name something wrongly, with 95 % bootstrap intervals over "
+        "pictures: before, after, and if the right one of the two had always been kept."
+    )
+    return figures.bars_with_intervals(
+        wide, measures, caption, "names in raw captions that are spurious"
+    )
+
+
+def examples(sets, count: int):
+    """The first captions of each of several sets, beside each other."""
+    return tables.show(pd.DataFrame({name: one.captions[:count] for name, one in sets.items()}))
+
+
+def choices(table: pd.DataFrame):
+    """How often the filter keeps the new caption."""
+    headings = {
+        "spurious": "spurious",
+        "mistaken": "mistaken",
+        "keeps_new": "new caption kept",
+        "where_only_new_right": "… where only the new one is right",
+        "where_only_raw_right": "… where only the raw one is right",
+    }
+    return tables.show(table.sort_values(["mistaken", "spurious"]), headings, ".1%")
+
+
+def training(history: pd.DataFrame):
+    """Epoch by epoch, on the captions of the first level."""
+    first = history[history.spurious == history.spurious.iloc[0]]
+    shown = first[first.captions.isin(["raw", "recaptioned", "filtered", "best possible"])]
+    caption = (
+        "Training again on four sets of captions for the same pictures: mean over seeds and their "
+        "range. Accuracy is the mean over the data sets. Epoch 0 is the first model."
+    )
+    return figures.lines_with_bands(shown, "epoch", PANELS, "captions", "epoch", caption)
+
+
+def gains(table: pd.DataFrame):
+    """What filtered captions bring over raw ones at every level."""
+    caption = (
+        "Training again on filtered instead of raw captions, with 95 % intervals over seeds; right "
+        "of 0 the filtered ones make the model better or its neurons purer."
+    )
+    shown = table.sort_values("spurious").assign(axis=table.measure.map(AXES))
+    shown["level"] = shown.spurious.map("{:.0%} of the names spurious".format)
+    return figures.forest(shown, "level", "axis", caption)
+
+
+def steps(table: pd.DataFrame):
+    """What each single change of the captions does."""
+    caption = (
+        "From raw captions to the best possible ones, one change at a time: what each set brings "
+        "over the one before, with 95 % intervals over seeds."
+    )
+    return figures.forest(table.assign(axis=table.measure.map(AXES)), "step", "axis", caption)
+
+
+def described(captions: pd.DataFrame):
+    """The sets of captions of the steps, what they are like and what training on them gives."""
+    headings = {
+        "captions": "captions",
+        "words": "words",
+        "facts": "facts named",
+        "wrong_facts": "of them wrong",
+        "wrong": "wrong captions (share)",
+        "accuracy": "accuracy after training",
+    }
+    return tables.show(
+        captions, headings, dict(words=1, facts=2, wrong_facts=2, wrong=2, accuracy=4)
+    )
