@@ -239,6 +239,8 @@ def _parse(name):
 
 def _weights_in(folder):
     """The file of weights in an open_clip folder."""
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: there is no such folder; expected {CONFIG} in it")
     if not (folder / CONFIG).is_file():
         raise FileNotFoundError(f"{folder}: expected a model, but it holds no {CONFIG}")
     found = sorted(path for path in folder.iterdir() if path.suffix.lower() in WEIGHTS)

@@ -445,7 +445,7 @@ PROFILES = sorted((ROOT / "profiles").glob("*.yaml"))
 
 def test_models_that_are_not_trained_yet_are_named(folder):
     seeds = load(ROOT / "profiles/seeds.yaml")
-    with pytest.raises(FileNotFoundError, match="checkpoints/seeds/scenes_clip_seed1: expected a"):
+    with pytest.raises(FileNotFoundError, match="checkpoints/seeds/scenes_clip_seed1: there is no "):
         check(seeds)
 
 
