@@ -1,0 +1,130 @@
+"""Pruning where purity has no say: in rotated bases, and by orders made from something else.
+
+An *area* is the mean accuracy over all numbers of kept neurons.
+"""
+
+import pandas as pd
+import torch
+from tqdm.auto import tqdm
+
+from featpurity.experiments.inputs import Embedded, Inputs
+from featpurity.metrics import intervals, pruning, purity, spectrum
+from featpurity.report import results
+
+GREEDY_IMAGES = 500  # that the greedy order sees
+ORDERS = {
+    "purity": "purest first",
+    "image_purity": "purest first, image tower alone",
+    "text_purity": "purest first, text tower alone",
+    "variance": "largest variance over images first",
+    "norm": "largest weights first",
+    "random": "random (mean)",
+    "greedy": "greedy, sees the labels",
+}
+
+
+def in_rotated_bases(inputs: Inputs, n_rotations: int = 20) -> pd.DataFrame:
+    """Area of purest first minus least pure first, in a model's own basis and in rotated ones.
+
+    Returns
+    -------
+    DataFrame
+        A row a model, data set and basis: basis 0 is the own one, 1 .. n_rotations are rotated;
+        `gain` is the difference of the areas.
+    """
+    rows = []
+    for model, clip in tqdm(inputs.models.items(), desc="rotated bases"):
+        turns = [torch.eye(clip.d), *spectrum.random_rotations(clip.d, n_rotations)]
+        for basis, turn in enumerate(turns):
+            neurons = turn @ clip.image_neurons.cpu(), turn @ clip.text_neurons.cpu()
+            ends = purity.purity_order(*neurons), purity.low_purity_order(*neurons)
+            for name in inputs.data:
+                one = rotated(inputs.embedded[model, name], turn)
+                first, last = (pruning.pruning_curve(*one, order).mean().item() for order in ends)
+                rows.append(dict(model=model, dataset=name, basis=basis, gain=first - last))
+    return pd.DataFrame(rows)
+
+
+def own_against_rotated(gains: pd.DataFrame) -> pd.DataFrame:
+    """The own basis beside the rotated ones, a row a model, data set and their mean."""
+    mean = gains.groupby(["model", "basis"], sort=False).gain.mean().reset_index()
+    rows = []
+    for (model, name), part in pd.concat([gains, mean.assign(dataset="mean")]).groupby(
+        ["model", "dataset"], sort=False
+    ):
+        turned = part[part.basis > 0].gain
+        own, average, spread = part[part.basis == 0].gain.item(), turned.mean(), turned.std()
+        row = dict(model=model, dataset=name, own=own, rotated=average, spread=spread)
+        rows.append(row | dict(z=(own - average) / spread if spread else float("nan")))
+    return pd.DataFrame(rows)
+
+
+def effects(compared: pd.DataFrame) -> list[dict]:
+    """The claim about pruning in the own basis, from `own_against_rotated`."""
+    return [
+        results.effect(
+            "own_basis_pruning",
+            row.model,
+            row.own - row.rotated,
+            row.own - row.rotated - 1.96 * row.spread,
+            row.own - row.rotated + 1.96 * row.spread,
+            dataset=row.dataset,
+        )
+        for row in compared.itertuples()
+    ]
+
+
+def orders_of(clip, one: Embedded) -> dict[str, torch.Tensor]:
+    """Orders of a model's neurons by name; all but the greedy one are made without labels."""
+    image, text = clip.image_neurons.cpu(), clip.text_neurons.cpu()
+    keys = {
+        "purity": purity.purity_scores(image, text),
+        "image_purity": purity.cosine_matrix(image).abs().sum(1),
+        "text_purity": purity.cosine_matrix(text).abs().sum(1),
+        "variance": -one.images.var(0),
+        "norm": -image.norm(dim=1) * text.norm(dim=1),
+    }
+    orders = {name: key.argsort(stable=True) for name, key in keys.items()}
+    some = torch.randperm(len(one.labels), generator=torch.Generator().manual_seed(0))
+    some = some[:GREEDY_IMAGES]
+    greedy = pruning.greedy_order(one.images[some], one.classifier, one.labels[some])
+    return orders | {"greedy": greedy}
+
+
+def areas(inputs: Inputs, n_random_orders: int = 32) -> pd.DataFrame:
+    """The area of every order, a row a model, data set and order.
+
+    Columns area and, for the order turned round, reversed; for random orders low and high, the ends
+    of the middle 95 %.
+    """
+    rows = []
+    for (model, name), one in tqdm(inputs.embedded.items(), desc="orders"):
+        clip = inputs.models[model]
+        about = dict(model=model, dataset=name)
+        for order, first in orders_of(clip, one).items():
+            both = [
+                pruning.pruning_curve(*one, way).mean().item() for way in (first, first.flip(0))
+            ]
+            rows.append(about | dict(order=order, area=both[0], reversed=both[1]))
+        drawn = torch.stack(
+            [
+                pruning.pruning_curve(*one, order).mean()
+                for order in pruning.random_orders(clip.d, n_random_orders)
+            ]
+        )
+        low, high = map(float, intervals.interval(drawn))
+        row = dict(order="random", area=drawn.mean().item(), low=low, high=high)
+        rows.append(about | row)
+    return pd.DataFrame(rows)
+
+
+def mean_areas(table: pd.DataFrame) -> pd.DataFrame:
+    """Means over the data sets, a row a model and order, in the order of `ORDERS`."""
+    means = table.groupby(["model", "order"])[["area", "reversed"]].mean()
+    wanted = [(model, order) for model in table.model.unique() for order in ORDERS]
+    return means.loc[wanted].reset_index()
+
+
+def rotated(one: Embedded, turn: torch.Tensor) -> Embedded:
+    """What a rotated model makes of a data set."""
+    return Embedded(one.images @ turn.T, one.classifier @ turn.T, one.labels)

@@ -1,0 +1,245 @@
+"""What does average |cos| measure? The model in rotated bases, and the spectrum of its neurons.
+
+A rotation of the shared space, applied to both projections, leaves every cosine between embeddings,
+and so the model, as it is; average |cos| is not left as it is.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+import torch
+from tqdm.auto import tqdm
+
+from featpurity.data.prompts import fill, prompt_set
+from featpurity.experiments.inputs import Embedded, Inputs, has_silhouette
+from featpurity.experiments.misalignment import checkpoint
+from featpurity.experiments.pruning_orders import rotated
+from featpurity.features.extract import image_trunk_features, text_trunk_features
+from featpurity.metrics import intervals, purity, silhouette, spectrum, zeroshot
+from featpurity.models.projections import read_projections
+from featpurity.report import published, results
+from featpurity.training.cached import sweep_projections
+
+TOWERS = ("image", "text")
+KIND = "random"  # swaps whose captions differ in what they say, for the training that is watched
+
+
+def neurons_of(clip) -> dict[str, torch.Tensor]:
+    """Both towers' neurons on the CPU, by the name of the tower."""
+    return {"image": clip.image_neurons.cpu(), "text": clip.text_neurons.cpu()}
+
+
+def invariance(inputs: Inputs, n_rotations: int = 20) -> pd.DataFrame:
+    """What rotations change, a row a model.
+
+    Columns accuracy and silhouette: their largest change over all rotations and data sets, computed
+    in double precision; image and text: the range of average |cos| over the rotations.
+    """
+    rows = []
+    for model, clip in tqdm(inputs.models.items(), desc="rotations"):
+        embedded = [
+            Embedded(one.images.double(), one.classifier.double(), one.labels)
+            for (its, _), one in inputs.embedded.items()
+            if its == model
+        ]
+        before = torch.tensor([_measure(one) for one in embedded], dtype=torch.float64)
+        change, ranges = torch.zeros(2, dtype=torch.float64), {tower: [] for tower in TOWERS}
+        for turn in spectrum.random_rotations(clip.d, n_rotations):
+            turned = [rotated(one, turn.double()) for one in embedded]
+            after = torch.tensor([_measure(one) for one in turned], dtype=torch.float64)
+            change = torch.maximum(change, (after - before).abs().amax(0))
+            for tower, neurons in neurons_of(clip).items():
+                ranges[tower].append(purity.avg_abs_cos(turn @ neurons))
+        row = dict(model=model, rotations=n_rotations)
+        row |= dict(accuracy=change[0].item(), silhouette=change[1].item())
+        for tower in TOWERS:
+            row |= {f"{tower}_low": min(ranges[tower]), f"{tower}_high": max(ranges[tower])}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def bases(models, n_rotations: int = 20) -> pd.DataFrame:
+    """Average |cos| in a tower's own basis and in others, a row a model and tower.
+
+    Columns own; expected, from the spectrum alone; rotated and spread, the mean and standard
+    deviation over random rotations; z = (own - rotated) / spread; singular, in the basis of the
+    singular vectors.
+    """
+    rows = []
+    for model, clip in models.items():
+        turns = list(spectrum.random_rotations(clip.d, n_rotations))
+        for tower, neurons in neurons_of(clip).items():
+            drawn = torch.tensor([purity.avg_abs_cos(turn @ neurons) for turn in turns])
+            own, mean, spread = purity.avg_abs_cos(neurons), drawn.mean().item(), drawn.std().item()
+            row = dict(model=model, tower=tower, own=own, rotated=mean, spread=spread)
+            row |= dict(z=(own - mean) / spread, expected=purity.expected_abs_cos(neurons))
+            rows.append(row | dict(singular=purity.avg_abs_cos(_in_singular_basis(neurons))))
+    return pd.DataFrame(rows)
+
+
+def basis_effects(table: pd.DataFrame) -> list[dict]:
+    """The claims about the own basis, from `bases`."""
+    return [
+        results.effect(
+            f"own_basis_{row.tower}",
+            row.model,
+            row.rotated - row.own,
+            row.rotated - row.own - 1.96 * row.spread,
+            row.rotated - row.own + 1.96 * row.spread,
+        )
+        for row in table.itertuples()
+    ]
+
+
+def mean_features(clip, data, prompts: str, **stored) -> dict[str, torch.Tensor]:
+    """Mean trunk feature of each tower: over all images, and over all prompts, of the data sets."""
+    pictures = {one.images_key: one for one in data.values()}
+    images = [image_trunk_features(clip, one, **stored) for one in pictures.values()]
+    texts = [
+        text_trunk_features(clip, fill(one.classes, prompt_set(prompts, dataset=name)), **stored)
+        for name, one in data.items()
+    ]
+    return {"image": torch.cat(images).mean(0), "text": torch.cat(texts).mean(0)}
+
+
+def shape(neurons: torch.Tensor, mean_feature: torch.Tensor) -> dict[str, float]:
+    """What the singular values of one tower say, and what its shared direction is.
+
+    Average |cos|; the same expected over rotations; effective rank and participation ratio; the
+    share of the first singular direction and its |cosine| with the mean trunk feature; average
+    |cos| without the one and without the other.
+    """
+    share, direction = spectrum.shared_component(neurons)
+    toward = torch.cosine_similarity(direction, mean_feature, dim=0).abs().item()
+    without = spectrum.without_direction(neurons, direction)
+    without_mean = spectrum.without_direction(neurons, mean_feature)
+    return dict(
+        avg_abs_cos=purity.avg_abs_cos(neurons),
+        expected=purity.expected_abs_cos(neurons),
+        effective_rank=spectrum.effective_rank(neurons),
+        participation_ratio=spectrum.participation_ratio(neurons),
+        share=share,
+        toward_mean=toward,
+        without_shared=purity.avg_abs_cos(without),
+        without_mean=purity.avg_abs_cos(without_mean),
+    )
+
+
+def spectra(models, means) -> pd.DataFrame:
+    """`shape` of every model and tower; `means` holds each model's `mean_features`."""
+    return pd.DataFrame(
+        dict(model=model, tower=tower, **shape(neurons, means[model][tower]))
+        for model, clip in models.items()
+        for tower, neurons in neurons_of(clip).items()
+    )
+
+
+def spectra_of_runs(clip, mean, results_dir: Path, kinds, ratios, seeds) -> pd.DataFrame:
+    """`shape` of the models that experiment 3's step fine-tuned from `clip`, both towers.
+
+    A row a kind, ratio, seed and tower.
+
+    Raises
+    ------
+    FileNotFoundError
+        When a run was not trained.
+    """
+    runs = [(kind, ratio, seed) for kind in kinds for ratio in ratios for seed in seeds]
+    rows = []
+    for kind, ratio, seed in tqdm(runs, desc="fine-tuned models"):
+        tuned = read_projections(checkpoint(results_dir, kind, ratio, seed), clip)
+        for tower, neurons in neurons_of(tuned).items():
+            about = dict(kind=kind, ratio=ratio, seed=seed, tower=tower)
+            rows.append(about | shape(neurons, mean[tower]))
+    return pd.DataFrame(rows)
+
+
+def rise_effects(runs: pd.DataFrame) -> list[dict]:
+    """The claims about the rise without the shared direction, from `spectra_of_runs`."""
+    rows, span = [], published.RATIOS[1] - published.RATIOS[0]
+    for (tower, kind), part in runs.groupby(["tower", "kind"], sort=False):
+        rises = [
+            span * intervals.slope(one.ratio, one.without_shared) for _, one in part.groupby("seed")
+        ]
+        ends = intervals.t_interval(rises)
+        mean = sum(rises) / len(rises)
+        rows.append(results.effect(f"unshared_rise_{tower}", f"{kind} swaps", mean, *ends))
+    return rows
+
+
+def watch(clip, image_features, text_features, swaps, mean, **settings) -> pd.DataFrame:
+    """Train projections again and look at their shape after each epoch.
+
+    Parameters
+    ----------
+    clip : ClipModel
+        The start.
+    image_features, text_features : float tensors of shape (n, width)
+        Trunk features of the pairs.
+    swaps : dict of float to int64 array of shape (n,)
+        By ratio, which caption each image is trained with.
+    mean : dict of str to tensor
+        See `mean_features`.
+    **settings
+        See `featpurity.training.cached.sweep_projections`.
+
+    Returns
+    -------
+    DataFrame
+        A row a ratio, tower and epoch: columns ratio, tower, epoch and those of `shape`.
+    """
+
+    def look(image_neurons, text_neurons):
+        towers = zip(TOWERS, (image_neurons.cpu(), text_neurons.cpu()))
+        return {
+            f"{tower}/{measure}": value
+            for tower, neurons in towers
+            for measure, value in shape(neurons, mean[tower]).items()
+        }
+
+    runs = [(torch.as_tensor(swapped), 0) for swapped in swaps.values()]
+    device = clip.device
+    *_, history = sweep_projections(
+        clip, image_features, text_features, runs, evaluate=look, device=device, **settings
+    )
+    ratios, rows = list(swaps), []
+    for row in history.to_dict("records"):
+        for tower in TOWERS:
+            of_tower = {
+                name.removeprefix(f"{tower}/"): value
+                for name, value in row.items()
+                if name.startswith(f"{tower}/")
+            }
+            about = dict(ratio=ratios[row["run"]], tower=tower, epoch=row["epoch"])
+            rows.append(about | of_tower)
+    return pd.DataFrame(rows)
+
+
+def summary(table: pd.DataFrame, runs: pd.DataFrame) -> str:
+    """The answer of this run in one sentence, from `bases` and `spectra_of_runs`."""
+    furthest = table.loc[table.z.abs().idxmax()]
+    rank = runs.groupby("tower")[["avg_abs_cos", "effective_rank"]].corr("spearman")
+    image = rank.loc[("image", "avg_abs_cos"), "effective_rank"]
+    ends = runs[runs.tower == "image"].groupby("ratio")[["avg_abs_cos", "without_shared"]].mean()
+    rise = ends.iloc[-1] - ends.iloc[0]
+    return (
+        "A rotation of the shared space changes no prediction, yet average |cos| changes with it; "
+        "what the spectrum alone predicts is within "
+        f"{(table.rotated / table.own - 1).abs().max():.0%} of every own value (furthest from it, "
+        f"in standard deviations over rotations: {furthest.model}, {furthest.tower} tower, "
+        f"z = {furthest.z:+.1f}). Over the fine-tuned models the image tower's |cos| ranks against "
+        f"effective rank with a correlation of {image:+.2f}; with swapped captions it changes by "
+        f"{rise.avg_abs_cos:+.3f}, and without its first singular direction by "
+        f"{rise.without_shared:+.3f}."
+    )
+
+
+def _measure(one):
+    known = has_silhouette(one.labels)
+    score = silhouette.silhouette(one.images, one.labels) if known else 0.0
+    return zeroshot.accuracy(*one), score
+
+
+def _in_singular_basis(neurons):
+    left, values, _ = torch.linalg.svd(neurons.double(), full_matrices=False)
+    return (left.T @ neurons.double())[values > 1e-6 * values[0]]

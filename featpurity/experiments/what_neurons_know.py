@@ -1,0 +1,95 @@
+"""Do purer neurons know more? Each neuron against the labels, and against another model's eyes."""
+
+import pandas as pd
+import torch
+from tqdm.auto import tqdm
+
+from featpurity.experiments.inputs import Inputs
+from featpurity.features.extract import image_trunk_features
+from featpurity.metrics import purity, rank_correlation, selectivity, spectrum
+from featpurity.report import results
+
+MEASURES = {"information": "mutual information (nats)", "monosemanticity": "monosemanticity score"}
+
+
+def neurons_table(inputs: Inputs, n_rotations: int = 5, **stored) -> pd.DataFrame:
+    """A row a neuron, in each model's own basis and in some rotated ones.
+
+    Parameters
+    ----------
+    inputs : Inputs
+    n_rotations : int
+        Rotated bases, for comparison.
+    **stored
+        ``store, precision`` of `featpurity.features.extract.image_trunk_features`.
+
+    Returns
+    -------
+    DataFrame
+        Columns model, basis ("own" or "rotated"), neuron, purity (minus the score), information
+        (nats, with the data set that the neuron knows best), knows (that data set) and
+        monosemanticity, whose likeness of images is that of the next model's trunk features.
+    """
+    rows = []
+    for model, clip in tqdm(inputs.models.items(), desc="what neurons know"):
+        views = likeness(inputs, model, **stored)
+        turns = spectrum.random_rotations(clip.d, n_rotations)
+        for basis, turn in [("own", torch.eye(clip.d)), *(("rotated", turn) for turn in turns)]:
+            scores = purity.purity_scores(
+                turn @ clip.image_neurons.cpu(), turn @ clip.text_neurons.cpu()
+            )
+            known, alike = _measure(inputs, model, turn, views)
+            best, which = known.max(0)
+            about = dict(model=model, basis=basis, neuron=range(clip.d), purity=-scores)
+            about |= dict(information=best, knows=[list(inputs.data)[i] for i in which])
+            rows.append(pd.DataFrame(about | dict(monosemanticity=alike)))
+    return pd.concat(rows, ignore_index=True)
+
+
+def likeness(inputs: Inputs, model: str, **stored) -> dict[str, torch.Tensor]:
+    """How another encoder sees the pictures: trunk features by the name of a data set.
+
+    It is the next model of the run, the first after the last, the same where there is but one. Data
+    sets of the same pictures count once.
+    """
+    names = list(inputs.models)
+    other = inputs.models[names[(names.index(model) + 1) % len(names)]]
+    first = {one.images_key: name for name, one in reversed(inputs.data.items())}
+    return {
+        name: image_trunk_features(other, inputs.data[name], progress=False, **stored)
+        for name in first.values()
+    }
+
+
+def correlations(neurons: pd.DataFrame) -> pd.DataFrame:
+    """Rank correlation of purity with both measures in each model's own basis, 95 % intervals."""
+    rows = []
+    for model, part in neurons[neurons.basis == "own"].groupby("model", sort=False):
+        for measure in MEASURES:
+            found = rank_correlation.rank_correlation(part.purity, part[measure])
+            rows.append(dict(model=model, measure=measure, **found))
+    return pd.DataFrame(rows)[["model", "measure", "spearman", "low", "high", "p"]]
+
+
+def own_and_rotated(neurons: pd.DataFrame) -> pd.DataFrame:
+    """Mean and largest of both measures over the neurons, in the own basis and in rotated ones."""
+    return neurons.groupby(["model", "basis"], sort=False)[list(MEASURES)].agg(["mean", "max"])
+
+
+def effects(found: pd.DataFrame) -> list[dict]:
+    """The claim about selectivity, a row a model, from `correlations`."""
+    return [
+        results.effect("purity_selectivity", row.model, row.spearman, row.low, row.high)
+        for row in found[found.measure == "information"].itertuples()
+    ]
+
+
+def _measure(inputs, model, turn, views):
+    """(data sets, d) mutual information, and the mean monosemanticity (d,) over the pictures."""
+    activations = {name: inputs.embedded[model, name].images @ turn.T for name in inputs.data}
+    known = [
+        selectivity.mutual_information(values, inputs.data[name].labels)
+        for name, values in activations.items()
+    ]
+    alike = [selectivity.monosemanticity(activations[name], view) for name, view in views.items()]
+    return torch.stack(known), torch.stack(alike).mean(0)

@@ -1,0 +1,79 @@
+"""What a single neuron knows: of the labels of images, and of their likeness.
+
+References
+----------
+Miller (1955), Note on the bias of information estimates.
+Pach, Karthik, Bouniot, Belongie & Akata (NeurIPS 2025), Sparse Autoencoders Learn Monosemantic
+Features in Vision-Language Models (the monosemanticity score).
+"""
+
+import torch
+import torch.nn.functional as F
+
+from featpurity.metrics.inputs import check_embeddings
+
+BINS = 16
+
+
+def mutual_information(activations, labels, bins=BINS):
+    """Mutual information of each neuron with the labels.
+
+    Parameters
+    ----------
+    activations : float tensor or array of shape (n, d)
+        A neuron a column: the coordinates of image embeddings.
+    labels : int64 tensor or array of shape (n,)
+    bins : int, default 16
+        Each neuron's values are cut into so many bins of equally many images; equal values fall
+        into bins by their order.
+
+    Returns
+    -------
+    information : float64 tensor of shape (d,)
+        In nats, at most the labels' entropy. Less Miller's correction for counting in cells,
+        (bins - 1) (classes - 1) / 2n, so that it is 0 in the mean for a neuron that knows nothing,
+        and can come out slightly below.
+    """
+    activations, labels = check_embeddings(activations, labels)
+    n, d = activations.shape
+    if not 2 <= bins <= n:
+        raise ValueError(f"bins: expected 2 .. {n}, the number of images, got {bins}")
+    _, groups = labels.unique(return_inverse=True)
+    n_classes = int(groups.max()) + 1
+    order = torch.argsort(activations, dim=0, stable=True)
+    places = order.argsort(0)  # (n, d), 0 .. n-1 in each column
+    neuron = torch.arange(d, device=activations.device)
+    cells = ((neuron * bins + places * bins // n) * n_classes + groups[:, None]).flatten()
+    joint = torch.bincount(cells, minlength=d * bins * n_classes).view(d, bins, n_classes)
+    joint = joint.double() / n
+    apart = joint.sum(2, keepdim=True) * joint.sum(1, keepdim=True)
+    information = torch.xlogy(joint, joint / apart).nan_to_num(0).sum((1, 2))
+    return information - (bins - 1) * (n_classes - 1) / (2 * n)
+
+
+def monosemanticity(activations, images):
+    """Monosemanticity score: how alike those images are that a neuron answers to.
+
+    The mean cosine of two images, weighted by the product of the neuron's activations on them, each
+    scaled so that the neuron's smallest is 0 and its largest 1.
+
+    Parameters
+    ----------
+    activations : float tensor or array of shape (n, d)
+    images : float tensor or array of shape (n, width)
+        The same images by another encoder, of any length: their cosines say what is alike.
+
+    Returns
+    -------
+    scores : float64 tensor of shape (d,)
+        In [-1, 1]. Compare with the mean cosine of any two images, which a neuron that answers to
+        all of them has. A neuron with at most one value above its smallest has none: NaN.
+    """
+    activations, _ = check_embeddings(activations, torch.zeros(len(activations), dtype=torch.int64))
+    images, _ = check_embeddings(images, torch.zeros(len(activations), dtype=torch.int64))
+    low, high = activations.double().aminmax(dim=0)
+    scaled = (activations - low) / (high - low)  # (n, d)
+    unit = F.normalize(images.double(), dim=1).to(scaled)
+    alone = scaled.square()  # each image with itself, which does not count
+    alike = (scaled.T @ unit).square().sum(1) - (alone * unit.square().sum(1)[:, None]).sum(0)
+    return alike / (scaled.sum(0).square() - alone.sum(0))
