@@ -2,7 +2,7 @@
 
 from featpurity.check import sources_of
 from featpurity.data.catalog import SCENES, find
-from featpurity.profile import FILTER, MISALIGNMENT, ONLINE, Profile
+from featpurity.profile import FILTER, FINETUNED, MISALIGNMENT, ONLINE, Profile
 
 WIDTH = 768  # of the trunk features of a ViT-B: what sizes are told for
 
@@ -41,7 +41,7 @@ def plan(profile: Profile) -> list[str]:
 
 
 def _training(profile):
-    if MISALIGNMENT not in profile.chapters:
+    if not set(FINETUNED) & set(profile.chapters):
         return []
     kinds, ratios, seeds = len(profile.kinds), len(profile.ratios), len(profile.seeds)
     return [

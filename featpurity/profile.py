@@ -24,14 +24,16 @@ LADDER = "04_data_quality_ladder"
 FILTER = "05_caption_filter"
 ONLINE = "06_online_and_cached"
 CLAIMS = "07_claims"
+MEANING = "08_what_cos_measures"
 THEORY = "09_theory"
-CHAPTERS = [COMPARISON, PRUNING, MISALIGNMENT, LADDER, FILTER, ONLINE, THEORY, CLAIMS]
-COMPARING = [COMPARISON, PRUNING]  # read clip_models and laclip_models
-PAIRED = [MISALIGNMENT, FILTER, ONLINE]  # train on image-caption pairs
-JUDGED = [COMPARISON, PRUNING, MISALIGNMENT, FILTER, THEORY]  # what the claims are about
+CHAPTERS = [COMPARISON, PRUNING, MISALIGNMENT, MEANING, LADDER, FILTER, ONLINE, THEORY, CLAIMS]
+COMPARING = [COMPARISON, PRUNING, MEANING]  # read clip_models and laclip_models
+FINETUNED = [MISALIGNMENT, MEANING]  # read what the step that fine-tunes has trained
+PAIRED = [*FINETUNED, FILTER, ONLINE]  # train on image-caption pairs
+JUDGED = [COMPARISON, PRUNING, MISALIGNMENT, MEANING, FILTER, THEORY]  # what the claims are about
 SEVERAL = {  # for intervals and slopes
     "seeds": PAIRED,
-    "ratios": [MISALIGNMENT, ONLINE],
+    "ratios": [*FINETUNED, ONLINE],
     "spurious_features": [THEORY],
     "simulation_seeds": [THEORY],
 }
@@ -50,6 +52,7 @@ LOWEST = {
     "epochs": 1,
     "batch_size": 2,
     "n_random_orders": 2,
+    "n_rotations": 2,
     "online_pairs": 16,
     "n_views": 1,
     "n_bootstrap": 2,
@@ -75,7 +78,7 @@ class Profile:
     """
 
     name: str = "live"
-    chapters: list[str] = field(default_factory=lambda: [*COMPARING, MISALIGNMENT, CLAIMS])
+    chapters: list[str] = field(default_factory=lambda: [COMPARISON, PRUNING, MISALIGNMENT, CLAIMS])
     clip_models: list[str] = field(default_factory=lambda: ["scenes_clip"])
     laclip_models: list[str] = field(default_factory=lambda: ["scenes_laclip"])
     datasets: list[str] = field(default_factory=lambda: [f"scenes_{name}" for name in SCENES])
@@ -115,6 +118,7 @@ class Profile:
     learning_rate: float = 1.0e-3
     weight_decay: float = 0.5
     n_random_orders: int = 32
+    n_rotations: int = 20  # of the shared space, for what average |cos| measures
     kept: list[int] | None = None  # numbers of neurons for the silhouette; none: a grid up to d
     n_bootstrap: int = 500
     device: str = "auto"
@@ -150,6 +154,7 @@ class Profile:
             COMPARISON: compared,
             PRUNING: compared,
             MISALIGNMENT: [self.finetune_model],
+            MEANING: [*compared, self.finetune_model],
             LADDER: self.ladder_models,
             FILTER: [self.filter_model],
             ONLINE: [self.finetune_model],

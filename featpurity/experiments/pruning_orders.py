@@ -10,17 +10,9 @@ from tqdm.auto import tqdm
 from featpurity.experiments.inputs import Embedded, Inputs
 from featpurity.metrics import intervals, pruning, purity, spectrum
 from featpurity.report import results
+from featpurity.report.chapters.what_cos_measures import ORDERS
 
 GREEDY_IMAGES = 500  # that the greedy order sees
-ORDERS = {
-    "purity": "purest first",
-    "image_purity": "purest first, image tower alone",
-    "text_purity": "purest first, text tower alone",
-    "variance": "largest variance over images first",
-    "norm": "largest weights first",
-    "random": "random (mean)",
-    "greedy": "greedy, sees the labels",
-}
 
 
 def in_rotated_bases(inputs: Inputs, n_rotations: int = 20) -> pd.DataFrame:

@@ -10,10 +10,12 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
+from featpurity.captions.swap import Run, read_swaps, swap_seed
 from featpurity.data.prompts import fill, prompt_set
 from featpurity.experiments.inputs import Embedded, Inputs, has_silhouette
 from featpurity.experiments.misalignment import checkpoint
 from featpurity.experiments.pruning_orders import rotated
+from featpurity.features.crops import image_views
 from featpurity.features.extract import image_trunk_features, text_trunk_features
 from featpurity.metrics import intervals, purity, silhouette, spectrum, zeroshot
 from featpurity.models.projections import read_projections
@@ -21,7 +23,16 @@ from featpurity.report import published, results
 from featpurity.training.cached import sweep_projections
 
 TOWERS = ("image", "text")
-KIND = "random"  # swaps whose captions differ in what they say, for the training that is watched
+SHAPE = (
+    "avg_abs_cos",
+    "expected",
+    "effective_rank",
+    "participation_ratio",
+    "share",
+    "toward_mean",
+    "without_shared",
+    "without_mean",
+)
 
 
 def neurons_of(clip) -> dict[str, torch.Tensor]:
@@ -113,16 +124,17 @@ def shape(neurons: torch.Tensor, mean_feature: torch.Tensor) -> dict[str, float]
     toward = torch.cosine_similarity(direction, mean_feature, dim=0).abs().item()
     without = spectrum.without_direction(neurons, direction)
     without_mean = spectrum.without_direction(neurons, mean_feature)
-    return dict(
-        avg_abs_cos=purity.avg_abs_cos(neurons),
-        expected=purity.expected_abs_cos(neurons),
-        effective_rank=spectrum.effective_rank(neurons),
-        participation_ratio=spectrum.participation_ratio(neurons),
-        share=share,
-        toward_mean=toward,
-        without_shared=purity.avg_abs_cos(without),
-        without_mean=purity.avg_abs_cos(without_mean),
+    values = (
+        purity.avg_abs_cos(neurons),
+        purity.expected_abs_cos(neurons),
+        spectrum.effective_rank(neurons),
+        spectrum.participation_ratio(neurons),
+        share,
+        toward,
+        purity.avg_abs_cos(without),
+        purity.avg_abs_cos(without_mean),
     )
+    return dict(zip(SHAPE, values))
 
 
 def spectra(models, means) -> pd.DataFrame:
@@ -167,17 +179,27 @@ def rise_effects(runs: pd.DataFrame) -> list[dict]:
     return rows
 
 
-def watch(clip, image_features, text_features, swaps, mean, **settings) -> pd.DataFrame:
+def pair_features(clip, captioned, augmented: bool, n_views: int, **stored):
+    """Trunk features of image-caption pairs, as the step that fine-tunes takes them."""
+    if augmented:
+        images = image_views(clip, captioned, n_views, **stored)
+    else:
+        images = image_trunk_features(clip, captioned, **stored)
+    return images, text_trunk_features(clip, captioned.best_captions, **stored)
+
+
+def watch(clip, features, source, runs: list[Run], mean, **settings) -> pd.DataFrame:
     """Train projections again and look at their shape after each epoch.
 
     Parameters
     ----------
     clip : ClipModel
         The start.
-    image_features, text_features : float tensors of shape (n, width)
-        Trunk features of the pairs.
-    swaps : dict of float to int64 array of shape (n,)
-        By ratio, which caption each image is trained with.
+    features : (tensor, tensor)
+        See `pair_features`.
+    source : Path
+        The captions, beside which the swaps were written.
+    runs : list of Run
     mean : dict of str to tensor
         See `mean_features`.
     **settings
@@ -186,7 +208,7 @@ def watch(clip, image_features, text_features, swaps, mean, **settings) -> pd.Da
     Returns
     -------
     DataFrame
-        A row a ratio, tower and epoch: columns ratio, tower, epoch and those of `shape`.
+        A row a run, tower and epoch: columns kind, ratio, seed, tower, epoch and those of `shape`.
     """
 
     def look(image_neurons, text_neurons):
@@ -197,41 +219,17 @@ def watch(clip, image_features, text_features, swaps, mean, **settings) -> pd.Da
             for measure, value in shape(neurons, mean[tower]).items()
         }
 
-    runs = [(torch.as_tensor(swapped), 0) for swapped in swaps.values()]
-    device = clip.device
+    swapped = [read_swaps(source, run.kind, run.ratio, swap_seed(run.seed)) for run in runs]
+    pairings = [(torch.as_tensor(swap), run.seed) for swap, run in zip(swapped, runs)]
     *_, history = sweep_projections(
-        clip, image_features, text_features, runs, evaluate=look, device=device, **settings
+        clip, *features, pairings, evaluate=look, device=clip.device, **settings
     )
-    ratios, rows = list(swaps), []
-    for row in history.to_dict("records"):
+    rows = []
+    for seen in history.to_dict("records"):
         for tower in TOWERS:
-            of_tower = {
-                name.removeprefix(f"{tower}/"): value
-                for name, value in row.items()
-                if name.startswith(f"{tower}/")
-            }
-            about = dict(ratio=ratios[row["run"]], tower=tower, epoch=row["epoch"])
-            rows.append(about | of_tower)
+            row = dict(**runs[seen["run"]]._asdict(), tower=tower, epoch=seen["epoch"])
+            rows.append(row | {name: seen[f"{tower}/{name}"] for name in SHAPE})
     return pd.DataFrame(rows)
-
-
-def summary(table: pd.DataFrame, runs: pd.DataFrame) -> str:
-    """The answer of this run in one sentence, from `bases` and `spectra_of_runs`."""
-    furthest = table.loc[table.z.abs().idxmax()]
-    rank = runs.groupby("tower")[["avg_abs_cos", "effective_rank"]].corr("spearman")
-    image = rank.loc[("image", "avg_abs_cos"), "effective_rank"]
-    ends = runs[runs.tower == "image"].groupby("ratio")[["avg_abs_cos", "without_shared"]].mean()
-    rise = ends.iloc[-1] - ends.iloc[0]
-    return (
-        "A rotation of the shared space changes no prediction, yet average |cos| changes with it; "
-        "what the spectrum alone predicts is within "
-        f"{(table.rotated / table.own - 1).abs().max():.0%} of every own value (furthest from it, "
-        f"in standard deviations over rotations: {furthest.model}, {furthest.tower} tower, "
-        f"z = {furthest.z:+.1f}). Over the fine-tuned models the image tower's |cos| ranks against "
-        f"effective rank with a correlation of {image:+.2f}; with swapped captions it changes by "
-        f"{rise.avg_abs_cos:+.3f}, and without its first singular direction by "
-        f"{rise.without_shared:+.3f}."
-    )
 
 
 def _measure(one):

@@ -8,8 +8,7 @@ from featpurity.experiments.inputs import Inputs
 from featpurity.features.extract import image_trunk_features
 from featpurity.metrics import purity, rank_correlation, selectivity, spectrum
 from featpurity.report import results
-
-MEASURES = {"information": "mutual information (nats)", "monosemanticity": "monosemanticity score"}
+from featpurity.report.chapters.what_cos_measures import MEASURES
 
 
 def neurons_table(inputs: Inputs, n_rotations: int = 5, **stored) -> pd.DataFrame:

@@ -40,10 +40,11 @@ def mutual_information(activations, labels, bins=BINS):
         raise ValueError(f"bins: expected 2 .. {n}, the number of images, got {bins}")
     _, groups = labels.unique(return_inverse=True)
     n_classes = int(groups.max()) + 1
-    order = torch.argsort(activations, dim=0, stable=True)
-    places = order.argsort(0)  # (n, d), 0 .. n-1 in each column
-    neuron = torch.arange(d, device=activations.device)
-    cells = ((neuron * bins + places * bins // n) * n_classes + groups[:, None]).flatten()
+    order = torch.argsort(activations.T.contiguous(), dim=1, stable=True)  # (d, n)
+    # The images of a neuron in order: the first n / bins of them are in its first bin, and so on.
+    place = torch.arange(n, device=order.device) * bins // n
+    neuron = torch.arange(d, device=order.device)[:, None]
+    cells = ((neuron * bins + place) * n_classes + groups[order]).flatten()
     joint = torch.bincount(cells, minlength=d * bins * n_classes).view(d, bins, n_classes)
     joint = joint.double() / n
     apart = joint.sum(2, keepdim=True) * joint.sum(1, keepdim=True)

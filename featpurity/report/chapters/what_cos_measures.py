@@ -1,0 +1,246 @@
+"""What the chapter on the meaning of average |cos| shows: tables of its three experiments in."""
+
+import pandas as pd
+from plotly.subplots import make_subplots
+
+from featpurity.report import figures, style, tables, wording
+from featpurity.report.chapters.misalignment import KINDS
+
+SHAPE = {
+    "avg_abs_cos": "average |cos|",
+    "expected": "average |cos| expected of the spectrum",
+    "without_shared": "average |cos| without the shared direction",
+    "share": "share of the shared direction",
+    "toward_mean": "its |cosine| with the mean trunk feature",
+    "participation_ratio": "participation ratio (directions)",
+}
+RANKS = {
+    "participation_ratio": "participation ratio",
+    "effective_rank": "effective rank (Roy and Vetterli)",
+}
+ORDERS = {
+    "purity": "purest first",
+    "image_purity": "purest first, image tower alone",
+    "text_purity": "purest first, text tower alone",
+    "variance": "largest variance over images first",
+    "norm": "largest weights first",
+    "random": "random (mean)",
+    "greedy": "greedy, sees the labels",
+}
+MEASURES = {"information": "mutual information (nats)", "monosemanticity": "monosemanticity score"}
+
+
+def answer(bases: pd.DataFrame, runs: pd.DataFrame, gains: pd.DataFrame) -> wording.Answer:
+    """The result of a run in one sentence.
+
+    Parameters
+    ----------
+    bases, runs, gains : DataFrame
+        From `what_cos_measures.bases` and `spectra_of_runs` and from
+        `pruning_orders.own_against_rotated`.
+    """
+    off = (bases.expected / bases.own - 1).abs().max()
+    image = runs[(runs.tower == "image") & (runs.kind == runs.kind.iloc[-1])]
+    ends = image.groupby("ratio")[["avg_abs_cos", "expected", "without_shared"]].mean()
+    rise = ends.iloc[-1] - ends.iloc[0]
+    mean = gains[gains.dataset == "mean"]
+    return wording.Answer(
+        "average |cos| of each model's own basis lies between "
+        f"{bases.z.min():+.1f} and {bases.z.max():+.1f} standard deviations from that of random "
+        f"rotations, and what the singular values alone make expect is off by {off:.0%} at most; "
+        f"with {KINDS[image.kind.iloc[0]]} the image tower's changes by {rise.avg_abs_cos:+.3f}, "
+        f"that of rotations of the same neurons by {rise.expected:+.3f}, and without the neurons' "
+        f"shared direction it changes by {rise.without_shared:+.3f}; purest first against least "
+        f"pure first differs from rotated bases by {mean.z.min():+.1f} to {mean.z.max():+.1f} "
+        "standard deviations"
+    )
+
+
+def invariance_table(invariance: pd.DataFrame) -> tables.Table:
+    """What rotations change."""
+    headings = {"model": "model", "rotations": "rotations", "accuracy": "change of accuracy"}
+    headings |= {"silhouette": "change of silhouette"}
+    shown = invariance.copy()
+    for tower in ("image", "text"):
+        ends = zip(shown[f"{tower}_low"], shown[f"{tower}_high"])
+        shown[tower] = [f"{low:.4f} to {high:.4f}" for low, high in ends]
+        headings |= {tower: f"average |cos|, {tower} tower"}
+    return tables.show(shown, headings, {"accuracy": ".1e", "silhouette": ".1e"})
+
+
+def bases_table(bases: pd.DataFrame) -> tables.Table:
+    """Own and other bases, a row a model and tower."""
+    headings = {"model": "model", "tower": "tower", "own": "own basis", "rotated": "rotated, mean"}
+    headings |= {"spread": "standard deviation", "z": "z", "expected": "expected of the spectrum"}
+    headings |= {"singular": "basis of singular vectors"}
+    return tables.show(bases, headings, dict.fromkeys(headings, 4) | {"z": "+.1f"})
+
+
+def own_bases(effects: pd.DataFrame):
+    """How much purer each tower is in its own basis than in rotated ones."""
+    axis = "average |cos|, rotated minus own basis"
+    table = effects.assign(tower=effects.claim.str.removeprefix("own_basis_") + " tower")
+    caption = (
+        "Mean average |cos| over random rotations of the shared space minus that of the model's "
+        "own basis; the bar is 1.96 standard deviations of a rotation either way. Right of 0 the "
+        "own basis is purer; a bar over 0 says that it could be any basis."
+    )
+    return figures.effects_with_intervals(table, "tower", axis, caption, group="comparison")
+
+
+def against_rank(spectra: pd.DataFrame, runs: pd.DataFrame):
+    """Average |cos| of all models of the run, against the number of directions they use.
+
+    Parameters
+    ----------
+    spectra, runs : DataFrame
+        From `what_cos_measures.spectra` and `spectra_of_runs`.
+    """
+    tuned = runs.assign(
+        who=runs.kind.map(KINDS), name=runs.ratio.map("ratio {:g}".format) + ", " + runs.tower
+    )
+    models = spectra.assign(who=spectra.model, name=spectra.model + ", " + spectra.tower)
+    points = pd.concat([models, tuned])
+    points = points.melt(["who", "name", "tower", "avg_abs_cos"], list(RANKS), "rank", "directions")
+    points["rank"] = points["rank"].map(RANKS)
+    points["tower"] += " tower"
+    points = points.assign(avg_abs_cos_low=points.avg_abs_cos, avg_abs_cos_high=points.avg_abs_cos)
+    axes = "effective number of directions", "average |cos|"
+    caption = (
+        "A point a model and tower: those of the run and all that experiment 3 fine-tuned. The "
+        "participation ratio counts the directions of large singular values, the effective rank "
+        "all of them."
+    )
+    return figures.scatter_panels(
+        points, "directions", "avg_abs_cos", "who", "tower", "rank", axes, caption
+    )
+
+
+def over_ratios(runs: pd.DataFrame):
+    """The shape of the fine-tuned towers against the ratio."""
+    caption = (
+        "The fine-tuned models against the share of captions swapped: mean over seeds and their "
+        "range. Where average |cos| lies above what the spectrum makes expect, the own basis is "
+        "less pure than rotated ones. The shared direction is each run's first right singular "
+        "vector."
+    )
+    table = runs.assign(who=runs.tower + " tower, " + runs.kind.map(KINDS))
+    axis = "share of captions swapped"
+    return figures.lines_with_bands(table, "ratio", SHAPE, "who", axis, caption)
+
+
+def over_time(watched: pd.DataFrame):
+    """The same after each epoch, for the runs that were trained again."""
+    caption = (
+        "During fine-tuning, for the smallest and the largest ratio of one kind of swap and one "
+        "seed. Epoch 0 is the model before."
+    )
+    who = watched.tower + " tower, ratio " + watched.ratio.map("{:g}".format)
+    return figures.lines_with_bands(
+        watched.assign(who=who), "epoch", SHAPE, "who", "epoch", caption
+    )
+
+
+def rises(effects: pd.DataFrame):
+    """How much |cos| changes without the shared direction."""
+    axis = "change of average |cos| without the shared direction, ratio 0 to 0.8"
+    table = effects.assign(tower=effects.claim.str.removeprefix("unshared_rise_") + " tower")
+    caption = (
+        "Change of average |cos| along a straight line through all ratios after each run's first "
+        "singular direction is taken out, with 95 % intervals over seeds."
+    )
+    return figures.effects_with_intervals(table, "tower", axis, caption, group="comparison")
+
+
+def pruning_gains(effects: pd.DataFrame):
+    """Purest first minus least pure first: own basis minus rotated ones, by data set."""
+    axis = "difference of areas (accuracy), own minus rotated bases"
+    caption = (
+        "How much more purest first gains over least pure first in a model's own basis than in "
+        "rotated ones, in accuracy averaged over all numbers of kept neurons; the bar is 1.96 "
+        "standard deviations of a rotation either way."
+    )
+    return figures.effects_with_intervals(effects, "dataset", axis, caption, group="comparison")
+
+
+def gains_table(gains: pd.DataFrame) -> tables.Table:
+    """The gains of purest first in both kinds of bases."""
+    headings = {"model": "model", "dataset": "data set", "own": "own basis"}
+    headings |= {"rotated": "rotated, mean", "spread": "standard deviation", "z": "z"}
+    digits = dict.fromkeys(["own", "rotated"], "+.3f") | {"spread": 3, "z": "+.1f"}
+    return tables.show(gains, headings, digits)
+
+
+def orders(areas: pd.DataFrame):
+    """The area of every order and of its reverse, a panel a model.
+
+    Parameters
+    ----------
+    areas : DataFrame
+        Means over the data sets, from `pruning_orders.mean_areas`.
+    """
+    models = list(areas.model.unique())
+    figure = make_subplots(
+        cols=len(models), subplot_titles=models, shared_yaxes=True, horizontal_spacing=0.04
+    )
+    ways = {
+        "area": ("this order", style.GREEN, "circle"),
+        "reversed": ("turned round", style.PURPLE, "x"),
+    }
+    for column, model in enumerate(models, 1):
+        part = areas[areas.model == model]
+        for way, (name, colour, symbol) in ways.items():
+            figure.add_scatter(
+                x=part[way],
+                y=part.order.map(ORDERS),
+                mode="markers",
+                name=name,
+                legendgroup=name,
+                showlegend=column == 1,
+                marker={"color": colour, "size": 10, "symbol": symbol},
+                row=1,
+                col=column,
+            )
+    figure.update_xaxes(title="mean accuracy (share)")
+    figure.update_yaxes(autorange="reversed", automargin=True)
+    caption = (
+        "Accuracy averaged over all numbers of kept neurons and over the data sets, for orders "
+        "made from purity, from other things, at random, and with the labels in view (the ceiling)."
+    )
+    return style.finish(figure, caption, height=420)
+
+
+def neurons(table: pd.DataFrame, measure: str):
+    """What each neuron knows against its purity, a panel a model.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From `what_neurons_know.neurons_table`.
+    measure : {"information", "monosemanticity"}
+    """
+    own = table[table.basis == "own"]
+    own = own.assign(name="neuron " + own.neuron.astype(str), own="own basis")
+    own = own.assign(**{f"{measure}_low": own[measure], f"{measure}_high": own[measure]})
+    caption = (
+        f"Each neuron's {MEASURES[measure]} against its purity, which is minus the sum of its "
+        "|cos| with the others over both towers: purer neurons stand to the right. The colour is "
+        "the data set of which it knows most."
+    )
+    axes = "purity (minus the score)", MEASURES[measure]
+    return figures.scatter_panels(own, "purity", measure, "knows", "own", "model", axes, caption)
+
+
+def correlations_table(correlations: pd.DataFrame) -> tables.Table:
+    """Rank correlations of purity with what neurons know."""
+    shown = correlations.assign(measure=correlations.measure.map(MEASURES))
+    headings = {"model": "model", "measure": "measure", "spearman": "rank correlation with purity"}
+    headings |= {"low": "95 % from", "high": "to", "p": "p"}
+    return tables.show(shown, headings, dict.fromkeys(["spearman", "low", "high"], "+.2f"))
+
+
+def known_table(compared: pd.DataFrame) -> tables.Table:
+    """What neurons know in the own basis and in rotated ones."""
+    shown = compared.copy()
+    shown.columns = [f"{MEASURES[measure]}, {which}" for measure, which in shown.columns]
+    return tables.show(shown.reset_index(), digits=3)
