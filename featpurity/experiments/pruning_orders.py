@@ -12,7 +12,7 @@ from featpurity.metrics import intervals, pruning, purity, spectrum
 from featpurity.report import results
 from featpurity.report.chapters.what_cos_measures import ORDERS
 
-GREEDY_IMAGES = 500  # that the greedy order sees
+GREEDY_IMAGES = 300  # that the greedy order sees
 
 
 def in_rotated_bases(inputs: Inputs, n_rotations: int = 20) -> pd.DataFrame:

@@ -10,17 +10,15 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-from featpurity.captions.swap import Run, read_swaps, swap_seed
+from featpurity.captions.swap import Run
 from featpurity.data.prompts import fill, prompt_set
 from featpurity.experiments.inputs import Embedded, Inputs, has_silhouette
-from featpurity.experiments.misalignment import checkpoint
 from featpurity.experiments.pruning_orders import rotated
 from featpurity.features.crops import image_views
 from featpurity.features.extract import image_trunk_features, text_trunk_features
 from featpurity.metrics import intervals, purity, silhouette, spectrum, zeroshot
 from featpurity.models.projections import read_projections
 from featpurity.report import published, results
-from featpurity.training.cached import sweep_projections
 
 TOWERS = ("image", "text")
 SHAPE = (
@@ -146,7 +144,7 @@ def spectra(models, means) -> pd.DataFrame:
     )
 
 
-def spectra_of_runs(clip, mean, results_dir: Path, kinds, ratios, seeds) -> pd.DataFrame:
+def spectra_of_runs(clip, checkpoints: dict[Run, Path], mean) -> pd.DataFrame:
     """`shape` of the models that experiment 3's step fine-tuned from `clip`, both towers.
 
     A row a kind, ratio, seed and tower.
@@ -156,13 +154,11 @@ def spectra_of_runs(clip, mean, results_dir: Path, kinds, ratios, seeds) -> pd.D
     FileNotFoundError
         When a run was not trained.
     """
-    runs = [(kind, ratio, seed) for kind in kinds for ratio in ratios for seed in seeds]
     rows = []
-    for kind, ratio, seed in tqdm(runs, desc="fine-tuned models"):
-        tuned = read_projections(checkpoint(results_dir, kind, ratio, seed), clip)
+    for run, path in tqdm(checkpoints.items(), desc="fine-tuned models"):
+        tuned = read_projections(path, clip)
         for tower, neurons in neurons_of(tuned).items():
-            about = dict(kind=kind, ratio=ratio, seed=seed, tower=tower)
-            rows.append(about | shape(neurons, mean[tower]))
+            rows.append(run._asdict() | dict(tower=tower) | shape(neurons, mean[tower]))
     return pd.DataFrame(rows)
 
 
@@ -188,28 +184,8 @@ def pair_features(clip, captioned, augmented: bool, n_views: int, **stored):
     return images, text_trunk_features(clip, captioned.best_captions, **stored)
 
 
-def watch(clip, features, source, runs: list[Run], mean, **settings) -> pd.DataFrame:
-    """Train projections again and look at their shape after each epoch.
-
-    Parameters
-    ----------
-    clip : ClipModel
-        The start.
-    features : (tensor, tensor)
-        See `pair_features`.
-    source : Path
-        The captions, beside which the swaps were written.
-    runs : list of Run
-    mean : dict of str to tensor
-        See `mean_features`.
-    **settings
-        See `featpurity.training.cached.sweep_projections`.
-
-    Returns
-    -------
-    DataFrame
-        A row a run, tower and epoch: columns kind, ratio, seed, tower, epoch and those of `shape`.
-    """
+def watcher(mean: dict[str, torch.Tensor]):
+    """For `evaluate` of a training: the `shape` of both towers as columns "tower/measure"."""
 
     def look(image_neurons, text_neurons):
         towers = zip(TOWERS, (image_neurons.cpu(), text_neurons.cpu()))
@@ -219,15 +195,23 @@ def watch(clip, features, source, runs: list[Run], mean, **settings) -> pd.DataF
             for measure, value in shape(neurons, mean[tower]).items()
         }
 
-    swapped = [read_swaps(source, run.kind, run.ratio, swap_seed(run.seed)) for run in runs]
-    pairings = [(torch.as_tensor(swap), run.seed) for swap, run in zip(swapped, runs)]
-    *_, history = sweep_projections(
-        clip, *features, pairings, evaluate=look, device=clip.device, **settings
-    )
+    return look
+
+
+def over_epochs(history: pd.DataFrame, runs: list[Run]) -> pd.DataFrame:
+    """What a `watcher` saw: a row a run, tower and epoch.
+
+    Parameters
+    ----------
+    history : DataFrame
+        From `featpurity.training.cached.sweep_projections`.
+    runs : list of Run
+        The sweep's, in their order.
+    """
     rows = []
     for seen in history.to_dict("records"):
         for tower in TOWERS:
-            row = dict(**runs[seen["run"]]._asdict(), tower=tower, epoch=seen["epoch"])
+            row = runs[seen["run"]]._asdict() | dict(tower=tower, epoch=seen["epoch"])
             rows.append(row | {name: seen[f"{tower}/{name}"] for name in SHAPE})
     return pd.DataFrame(rows)
 

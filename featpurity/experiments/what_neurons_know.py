@@ -10,6 +10,8 @@ from featpurity.metrics import purity, rank_correlation, selectivity, spectrum
 from featpurity.report import results
 from featpurity.report.chapters.what_cos_measures import MEASURES
 
+BASES = ("own", "rotated")
+
 
 def neurons_table(inputs: Inputs, n_rotations: int = 5, **stored) -> pd.DataFrame:
     """A row a neuron, in each model's own basis and in some rotated ones.
@@ -25,21 +27,22 @@ def neurons_table(inputs: Inputs, n_rotations: int = 5, **stored) -> pd.DataFram
     Returns
     -------
     DataFrame
-        Columns model, basis ("own" or "rotated"), neuron, purity (minus the score), information
-        (nats, with the data set that the neuron knows best), knows (that data set) and
-        monosemanticity, whose likeness of images is that of the next model's trunk features.
+        Columns model, basis ("own" or "rotated"), turn (its number), neuron, purity (minus the
+        score), information (nats, with the data set that the neuron knows best), knows (that data
+        set) and monosemanticity, whose likeness of images is `likeness`.
     """
     rows = []
     for model, clip in tqdm(inputs.models.items(), desc="what neurons know"):
         views = likeness(inputs, model, **stored)
         turns = spectrum.random_rotations(clip.d, n_rotations)
-        for basis, turn in [("own", torch.eye(clip.d)), *(("rotated", turn) for turn in turns)]:
+        for number, turn in enumerate([torch.eye(clip.d), *turns]):
             scores = purity.purity_scores(
                 turn @ clip.image_neurons.cpu(), turn @ clip.text_neurons.cpu()
             )
             known, alike = _measure(inputs, model, turn, views)
             best, which = known.max(0)
-            about = dict(model=model, basis=basis, neuron=range(clip.d), purity=-scores)
+            about = dict(model=model, basis=BASES[number > 0], turn=number, neuron=range(clip.d))
+            about |= dict(purity=-scores)
             about |= dict(information=best, knows=[list(inputs.data)[i] for i in which])
             rows.append(pd.DataFrame(about | dict(monosemanticity=alike)))
     return pd.concat(rows, ignore_index=True)
@@ -71,8 +74,12 @@ def correlations(neurons: pd.DataFrame) -> pd.DataFrame:
 
 
 def own_and_rotated(neurons: pd.DataFrame) -> pd.DataFrame:
-    """Mean and largest of both measures over the neurons, in the own basis and in rotated ones."""
-    return neurons.groupby(["model", "basis"], sort=False)[list(MEASURES)].agg(["mean", "max"])
+    """Mean and largest of both measures over the neurons, in the own basis and in rotated ones.
+
+    Those of rotated bases are means over the bases.
+    """
+    bases = neurons.groupby(["model", "basis", "turn"], sort=False)[list(MEASURES)]
+    return bases.agg(["mean", "max"]).groupby(["model", "basis"], sort=False).mean()
 
 
 def effects(found: pd.DataFrame) -> list[dict]:

@@ -37,7 +37,8 @@ def test_the_demo_profile_is_the_defaults():
     demo = load("demo", folder=ROOT / "profiles")
     own = dict(name="demo", chapters=demo.chapters, results_dir="results/demo")
     assert demo == Profile(**own)
-    assert set(demo.chapters) == {*Profile().chapters, "05_caption_filter", "09_theory"}
+    more = {"05_caption_filter", "08_what_cos_measures", "09_theory"}
+    assert set(demo.chapters) == {*Profile().chapters, *more}
     assert Profile().results_dir == "results/live"  # apart from every profile's
 
 
@@ -127,6 +128,7 @@ def test_chapters_say_which_models_are_needed():
         ("05_caption_filter", "seeds"),
         ("06_online_and_cached", "ratios"),
         ("06_online_and_cached", "seeds"),
+        ("08_what_cos_measures", "seeds"),
         ("09_theory", "spurious_features"),
         ("09_theory", "simulation_seeds"),
     ],

@@ -1,0 +1,136 @@
+"""Rotations, spectra and orders, on models of a few neurons whose answers are known."""
+
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+import torch
+import torch.nn.functional as F
+
+from featpurity.experiments import pruning_orders, what_cos_measures, what_neurons_know
+from featpurity.experiments.inputs import Embedded, Inputs
+from featpurity.metrics import pruning, purity, spectrum, zeroshot
+from featpurity.report.chapters import what_cos_measures as show
+
+
+def inputs(n=120, d=8, n_classes=4):
+    """One model of d neurons on one data set of noisy classes."""
+    generator = torch.Generator().manual_seed(0)
+    clip = SimpleNamespace(
+        d=d,
+        image_neurons=torch.randn(d, 12, generator=generator),
+        text_neurons=torch.randn(d, 10, generator=generator),
+    )
+    classifier = F.normalize(torch.randn(n_classes, d, generator=generator), dim=1)
+    labels = torch.randint(n_classes, (n,), generator=generator)
+    images = F.normalize(classifier[labels] + 0.5 * torch.randn(n, d, generator=generator), dim=1)
+    data = SimpleNamespace(labels=labels, images_key="pictures")
+    return Inputs(
+        {"tiny": clip}, {"toy": data}, {("tiny", "toy"): Embedded(images, classifier, labels)}
+    )
+
+
+def test_twenty_rotations_change_no_accuracy_and_no_silhouette():
+    found = what_cos_measures.invariance(inputs(), 20)
+    assert (found[["accuracy", "silhouette"]] < 1e-6).all(axis=None)
+    assert (found.image_high - found.image_low > 1e-3).all()
+    assert "0.0e+00" in show.invariance_table(found).markup
+
+
+def test_the_own_basis_is_set_against_rotations():
+    loaded = inputs()
+    loaded.models["tiny"].image_neurons = torch.eye(8, 12)  # no basis is purer than this one
+    found = what_cos_measures.bases(loaded.models, 30).set_index("tower")
+    assert found.own["image"] == 0 and found.singular["text"] == pytest.approx(0, abs=1e-6)
+    turns = spectrum.random_rotations(8, 30)
+    drawn = [purity.avg_abs_cos(turn @ loaded.models["tiny"].text_neurons) for turn in turns]
+    assert found.rotated["text"] == pytest.approx(sum(drawn) / 30, abs=1e-6)
+    assert found.rotated["text"] == pytest.approx(found.expected["text"], rel=0.05)
+    effects = pd.DataFrame(what_cos_measures.basis_effects(found.reset_index()))
+    assert effects.claim.tolist() == ["own_basis_image", "own_basis_text"]
+    text = effects.iloc[1]
+    assert text.effect == pytest.approx(found.rotated["text"] - found.own["text"])
+    assert text.high - text.effect == pytest.approx(1.96 * found.spread["text"])
+
+
+def test_a_direction_that_all_neurons_share_is_seen_and_taken_out():
+    mean = torch.randn(12, generator=torch.Generator().manual_seed(1))
+    neurons = inputs().models["tiny"].image_neurons + 3 * mean
+    found = what_cos_measures.shape(neurons, mean)
+    assert found["toward_mean"] > 0.95 and found["share"] > 0.8
+    assert found["avg_abs_cos"] > 0.7 > 0.4 > found["without_mean"]
+    assert found["without_shared"] < 0.4 and found["participation_ratio"] < 1.5
+
+
+def test_rises_are_slopes_over_the_paper_s_range_with_an_interval_over_seeds():
+    rows = [
+        dict(
+            tower=tower,
+            kind="random",
+            ratio=ratio,
+            seed=seed,
+            without_shared=0.1 + ratio / 10 + seed * ratio / 100,
+        )
+        for tower in ("image", "text")
+        for seed in (0, 1)
+        for ratio in (0.0, 0.4, 0.8)
+    ]
+    effects = pd.DataFrame(what_cos_measures.rise_effects(pd.DataFrame(rows)))
+    assert effects.claim.tolist() == ["unshared_rise_image", "unshared_rise_text"]
+    assert effects.effect.tolist() == pytest.approx([0.8 * 0.105] * 2)
+    assert (effects.low < effects.effect).all() and (effects.high > effects.effect).all()
+
+
+def test_pruning_in_rotated_bases_is_pruning_of_a_rotated_model():
+    loaded = inputs()
+    gains = pruning_orders.in_rotated_bases(loaded, 3)
+    clip, one = loaded.models["tiny"], loaded.embedded["tiny", "toy"]
+    turn = list(spectrum.random_rotations(8, 3))[1]
+    neurons = turn @ clip.image_neurons, turn @ clip.text_neurons
+    turned = one.images @ turn.T, one.classifier @ turn.T, one.labels
+    ends = purity.purity_order(*neurons), purity.low_purity_order(*neurons)
+    first, last = (pruning.pruning_curve(*turned, order).mean().item() for order in ends)
+    assert gains[gains.basis == 2].gain.item() == pytest.approx(first - last, abs=1e-6)
+    compared = pruning_orders.own_against_rotated(gains)
+    assert compared.dataset.tolist() == ["toy", "mean"]
+    assert compared.own[0] == gains.gain[0] and compared.spread[0] == gains.gain[1:].std()
+
+
+def test_the_greedy_order_is_a_ceiling_and_starts_with_the_best_neuron():
+    loaded = inputs()
+    areas = pruning_orders.areas(loaded, 5)
+    assert set(areas.order) == set(show.ORDERS)
+    assert areas[areas.order == "greedy"].area.item() == areas.area.max()
+    assert pruning_orders.mean_areas(areas).order.tolist() == list(show.ORDERS)
+    one = loaded.embedded["tiny", "toy"]
+    order = pruning.greedy_order(*one)
+    assert sorted(order.tolist()) == list(range(8))
+    alone = [
+        zeroshot.accuracy(
+            pruning.prune(one.images, torch.tensor([j]), 1)
+            if j == 0
+            else one.images * F.one_hot(torch.tensor(j), 8),
+            one.classifier,
+            one.labels,
+        )
+        for j in range(8)
+    ]
+    assert alone[order[0]] == pytest.approx(max(alone))
+
+
+def test_neurons_know_what_they_are_made_to_know(monkeypatch):
+    loaded = inputs(n=400)
+    one = loaded.embedded["tiny", "toy"]
+    one.images[:, 3] = one.labels  # this neuron alone tells all four classes apart
+    monkeypatch.setattr(
+        what_neurons_know, "image_trunk_features", lambda clip, data, **_: one.images
+    )
+    neurons = what_neurons_know.neurons_table(loaded, n_rotations=2)
+    assert len(neurons) == 3 * 8 and set(neurons.knows) == {"toy"}
+    assert neurons[neurons.basis == "own"].information.idxmax() == 3
+    known = what_neurons_know.correlations(neurons)
+    (effect,) = what_neurons_know.effects(known)
+    assert effect["claim"] == "purity_selectivity" and -1 <= effect["low"] < effect["high"] <= 1
+    compared = what_neurons_know.own_and_rotated(neurons)
+    assert compared.loc[("tiny", "own"), ("information", "max")] == neurons.information[3]
+    assert "rotated" in show.known_table(compared).markup
