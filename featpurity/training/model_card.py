@@ -75,11 +75,13 @@ def write_card(
     accuracy : dict
         From `measure`.
     """
+    bundled = folder.name == f"{profile}_{kind}"
     rows = {**accuracy, "mean": sum(accuracy.values()) / len(accuracy)}
     card = CARD.read_text(encoding="utf-8").format(
         name=folder.name,
         method={"clip": "CLIP", "laclip": "LaCLIP"}[kind],
-        profile=profile,
+        command=f"pretrain {profile}" + ("" if bundled else f" --seeds {recipe.seed} --out FOLDER"),
+        source=folder.name if bundled else "local-dir:PATH",
         data=DATA[profile].format(n=n_pictures),
         captions=CAPTIONS[kind].format(rewrites=n_rewrites),
         missing=MISSING,

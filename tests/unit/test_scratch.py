@@ -149,6 +149,9 @@ def test_pairs_of_several_seeds_differ_and_are_made_once(tmp_path, small_world, 
     ]
     assert (folders[1] / "open_clip_model.safetensors").read_bytes() == first
     assert not list((tmp_path / "work").iterdir())
+    card = (folders[0] / "README.md").read_text()
+    assert "`featpurity pretrain scenes --seeds 1 --out FOLDER`, seed 1" in card
+    assert 'load_model("local-dir:PATH")' in card
     one, two = (load_model(f"local-dir:{folder}") for folder in folders[1::2])
     assert not torch.allclose(one.image_neurons, two.image_neurons, atol=1e-3)
 
