@@ -7,9 +7,17 @@ import json
 import shutil
 from pathlib import Path
 
-from featpurity.data.catalog import GENERATED_PAIRS, SCENES, find, pairs_source, rewrites_source
+from featpurity.data.catalog import (
+    FOLDER,
+    GENERATED_PAIRS,
+    SCENES,
+    find,
+    pairs_source,
+    rewrites_source,
+)
 from featpurity.data.class_names import is_own_list, read_class_names
 from featpurity.data.prompts import prompt_set
+from featpurity.data.webdataset import PREFIX
 from featpurity.files import Source, workspace, write_text
 from featpurity.labels import labels_of
 from featpurity.models.names import ModelRecord, resolve
@@ -146,13 +154,13 @@ def _check_lists_of_words(profile):
 
 
 def _check_folders(profile):
-    """Folders of classes: listed, and each picture opened once (the store remembers them)."""
+    """Class folders and shards: listed, and each picture opened once (the store remembers)."""
     from featpurity.data.datasets import load_dataset  # late: brings torch
     from featpurity.features.extract import refuse_unreadable
 
     remarks = []
     for name in profile.datasets:
-        if not name.startswith("folder:"):
+        if not name.startswith((FOLDER, PREFIX)):
             continue
         dataset = load_dataset(name, profile.data_root, profile.class_names)
         used = len(set(dataset.labels.tolist()))

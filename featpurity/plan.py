@@ -75,13 +75,6 @@ def _images(profile):
     return {key: find(name, profile.data_root).images or 0 for key, name in named.items()}
 
 
-def _to_download(sources):
-    megabytes = sum(one.megabytes or 0 for one in sources)
-    bound = "at least" if any(one.at_least for one in sources) else "about"
-    unknown = any(one.megabytes is None for one in sources)
-    return f"To download: {bound} {megabytes:,.0f} MB{' and files of unknown size' * unknown}"
-
-
 def _to_do(source):
     if source.missing or source.megabytes == 0:
         return ""

@@ -249,12 +249,12 @@ CATALOG = {
 }
 
 
-def names():
+def names() -> list[str]:
     """Every name of a data set; besides there are `folder:PATH` and `webdataset:PATH`."""
     return [*SCENES, *CATALOG]
 
 
-def find(name, root=None, split="test"):
+def find(name: str, root: str | Path | None = None, split: str = "test") -> Found:
     """Where a data set lies, without opening a picture.
 
     Parameters
@@ -305,7 +305,7 @@ def find(name, root=None, split="test"):
     return Found(name, what, record.megabytes, missing, where=root, **size)
 
 
-def data_state(name, root=None):
+def data_state(name: str, root: str | Path | None = None) -> str:
     """A text that changes when pictures of a data set are changed, added or removed.
 
     It follows from the names, sizes and times of the files, none of which is opened.
@@ -340,7 +340,7 @@ def data_state(name, root=None):
     return digest((pictures, listed.class_names))
 
 
-def unknown(name):
+def unknown(name: str) -> ValueError:
     """The ValueError for a name that no data set has, with what may have been meant."""
     plain = {re.sub(r"[\W_]", "", one): one for one in names()}
     meant = plain.get(re.sub(r"[\W_]", "", name.lower()))  # CIFAR-10, food-101
@@ -442,7 +442,7 @@ def _file_state(path):
     return str(path), status.st_size, status.st_mtime_ns
 
 
-def pairs_source(name, root=None):
+def pairs_source(name: str, root: str | Path | None = None) -> Source:
     """The source of image-caption pairs: a built-in name or a CSV."""
     if name == "scenes":
         return Source(name, "generated")
@@ -454,7 +454,7 @@ def pairs_source(name, root=None):
     return _file_source(name, "CSV", root)
 
 
-def rewrites_source(name, root=None):
+def rewrites_source(name: str, root: str | Path | None = None) -> Source:
     """The source of a file of rewritten captions."""
     return _file_source(name, "rewritten captions", root)
 

@@ -9,6 +9,7 @@ import os
 import re
 import zipfile
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -56,24 +57,24 @@ class ClassFolders:
     class_names: str | None
 
     @property
-    def where(self):
+    def where(self) -> Path:
         """The folder that holds the class folders, as it is called in messages."""
         return self.source / self.inside
 
 
-def is_zip(path):
+def is_zip(path: str | Path) -> bool:
     """Whether a path names a zip archive, by its suffix."""
     return Path(path).suffix.lower() == ".zip"
 
 
-def split_at_zip(path):
+def split_at_zip(path: str | Path) -> tuple[Path, str]:
     """A path as (folder or zip archive, path inside the archive): `a/b.zip/train` is both."""
     path = Path(path)
     archive = next((at for at in (path, *path.parents) if is_zip(at) and at.is_file()), None)
     return (archive, path.relative_to(archive).as_posix().strip(".")) if archive else (path, "")
 
 
-def list_class_folders(source, inside=""):
+def list_class_folders(source: str | Path, inside: str = "") -> ClassFolders:
     """The classes and pictures of a tree with one folder a class.
 
     Parameters
@@ -126,7 +127,7 @@ def list_class_folders(source, inside=""):
     return ClassFolders(source, inside, folders, names, labels, dict(left_out), class_names)
 
 
-def holds_class_folders(source, inside="", pattern=""):
+def holds_class_folders(source: str | Path, inside: str = "", pattern: str = "") -> bool:
     """Whether a folder or archive is there and holds a folder whose name matches `pattern`.
 
     An archive that cannot be read counts, so that whoever reads it says what is wrong with it.
@@ -145,19 +146,19 @@ def holds_class_folders(source, inside="", pattern=""):
     return any(re.match(pattern, folder) for folder in folders)
 
 
-def in_order(folders):
+def in_order(folders: Iterable[str]) -> list[str]:
     """Names of folders sorted; where all are numbers, by their value: 2 comes before 10."""
     folders = list(folders)
     numbers = all(re.fullmatch("[0-9]+", folder) for folder in folders)
     return sorted(folders, key=lambda folder: (int(folder) if numbers else 0, folder))
 
 
-def counted(left_out):
+def counted(left_out: dict[str, int]) -> str:
     """What was left out, in words: "2 .gif, 1 outside class folders"."""
     return ", ".join(f"{count} {what}" for what, count in left_out.items())
 
 
-def passed_over(name):
+def passed_over(name: str) -> bool:
     """Whether a file or folder is hidden, or one that file managers and archivers leave behind."""
     return name.startswith(".") or name in NO_FOLDERS
 
@@ -224,12 +225,12 @@ def _decoded(content, path):
         raise ValueError(f"{path}: expected UTF-8, got {error}") from None
 
 
-def class_names_of(path):
+def class_names_of(path: str | Path) -> str:
     """The text of a list of class names, as UTF-8."""
     return _decoded(Path(path).read_bytes(), path)
 
 
-def refuse_leading_outside(archive, name):
+def refuse_leading_outside(archive: Path, name: str) -> None:
     """ValueError for a member of an archive whose name is absolute or climbs out of it."""
     parts = name.replace("\\", "/").split("/")
     if name.startswith(("/", "\\")) or ".." in parts or re.match(r"[A-Za-z]:[\\/]", name):

@@ -16,12 +16,12 @@ from featpurity.files import located
 WORDNET = re.compile(r"n[0-9]{8}")  # a noun's number in WordNet, what ImageNet's folders are called
 
 
-def is_own_list(value):
+def is_own_list(value: str) -> bool:
     """Whether a setting names a file of the user's: a `.txt` or a `.json`."""
     return Path(value).suffix.lower() in {".json", ".txt"}
 
 
-def folder_words(folders):
+def folder_words(folders: list[str]) -> list[str]:
     """Names of class folders as words; numbers of ImageNet's classes as their names.
 
     Raises
@@ -43,7 +43,7 @@ def folder_words(folders):
     return words
 
 
-def imagenet_word(folder):
+def imagenet_word(folder: str) -> str:
     """The name of an ImageNet class, by its WordNet number or its place among the 1,000."""
     names = imagenet_names()
     if folder.isdecimal() and int(folder) < len(names):
@@ -54,7 +54,7 @@ def imagenet_word(folder):
 
 
 @cache
-def imagenet_names():
+def imagenet_names() -> dict[str, str]:
     """WordNet number -> name as open_clip has it, for ImageNet's 1,000 classes in their order."""
     import open_clip  # late: takes seconds
     from timm.data import ImageNetInfo
@@ -62,7 +62,7 @@ def imagenet_names():
     return dict(zip(ImageNetInfo("imagenet-1k").label_names(), open_clip.IMAGENET_CLASSNAMES))
 
 
-def names_from_lines(text, folders, where):
+def names_from_lines(text: str, folders: list[str], where: str | Path) -> list[str]:
     """Display names from a list with one a line, in the order of `folders`.
 
     Parameters
@@ -86,7 +86,7 @@ def names_from_lines(text, folders, where):
     return _in_turn(lines, folders, where)
 
 
-def read_class_names(path, folders, dataset):
+def read_class_names(path: str | Path, folders: list[str], dataset: str) -> list[str] | None:
     """Display names from a file that the user names: a text as in `names_from_lines`, or JSON.
 
     Parameters
@@ -120,7 +120,7 @@ def read_class_names(path, folders, dataset):
     return _in_turn(content, folders, path)
 
 
-def read_list(path):
+def read_list(path: str | Path) -> str | list | dict:
     """What a file of names or templates holds: the text of a `.txt`, the content of a `.json`.
 
     Raises

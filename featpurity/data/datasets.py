@@ -3,12 +3,16 @@
 Splits are the paper's: the test split where there is one, all of Caltech-101, EuroSAT and SUN397.
 """
 
-from collections.abc import Sequence
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
 from featpurity.data import catalog, webdataset
 from featpurity.data.catalog import CATALOG, find
@@ -56,19 +60,19 @@ class LabelledImages:
     skipped: tuple[str, ...] = ()
     left_out: dict[str, int] = field(default_factory=dict)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, i):
+    def __getitem__(self, i: int) -> tuple[Image.Image, int | torch.Tensor]:
         label = self.labels[i]
         return self.images[i], label if label.ndim else int(label)
 
     @property
-    def images_key(self):
+    def images_key(self) -> str:
         """Changes when a picture does; data sets that share it share their stored features."""
         return self.images.key
 
-    def subset(self, indices):
+    def subset(self, indices: Any) -> LabelledImages:
         """The images at `indices`, with the classes as they are.
 
         Parameters
@@ -84,7 +88,13 @@ class LabelledImages:
         return replace(self, labels=self.labels[rows], images=subset(self.images, rows))
 
 
-def load_dataset(name, root=None, class_names="words", unreadable="raise", download=True):
+def load_dataset(
+    name: str,
+    root: str | Path | None = None,
+    class_names: str = "words",
+    unreadable: str = "raise",
+    download: bool = True,
+) -> LabelledImages:
     """Labelled images by name.
 
     Parameters
@@ -135,7 +145,7 @@ def load_dataset(name, root=None, class_names="words", unreadable="raise", downl
     return without_unreadable(dataset) if unreadable == "skip" else dataset
 
 
-def left_out(datasets):
+def left_out(datasets: Iterable) -> list[str]:
     """A line for each data set, or set of pairs, that leaves pictures out: how many and which."""
     lines = []
     for one in datasets:
@@ -147,7 +157,9 @@ def left_out(datasets):
     return lines
 
 
-def read_known(name, root, split="test", download=True):
+def read_known(
+    name: str, root: str | Path | None, split: str = "test", download: bool = True
+) -> tuple[Sequence, list[str], list]:
     """Pictures, raw class names and labels of a data set of the catalogue, or of `folder:PATH`.
 
     Class folders come first, then torchvision's layout, which is downloaded where it is missing

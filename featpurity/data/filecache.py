@@ -10,8 +10,10 @@ import json
 import os
 import stat
 import time
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from tqdm.auto import tqdm
 
@@ -25,7 +27,7 @@ FIELDS = 5  # of a file: size, time of change, time of change of its status, ino
 _digests = {}  # folder: {name: fields}
 
 
-def content_digests(folder, names):
+def content_digests(folder: str | Path, names: Iterable[str]) -> dict[str, str]:
     """SHA-256 of files below a folder: {name: digest}, `NOT_A_FILE` for what is no regular file."""
     folder, names = os.path.realpath(folder), list(dict.fromkeys(names))
     known = _recall(folder)
@@ -52,7 +54,7 @@ def content_digests(folder, names):
     }
 
 
-def remembered(kind, path, make):
+def remembered(kind: str, path: Path, make: Callable[[Path], Any]) -> Any:
     """What `make` makes of a file, as JSON has it; made once while the file stays as it is.
 
     Parameters

@@ -6,16 +6,20 @@ black. An orientation in the EXIF data is not applied, because neither torchvisi
 training of CLIP models applies it, and published numbers are for pictures as they are stored.
 """
 
+from __future__ import annotations
+
 import io
 import os
 import stat
 import threading
 import zipfile
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -44,13 +48,13 @@ class EncodedImages(ABC):
     names : list of str
     """
 
-    def __init__(self, source, names):
+    def __init__(self, source: str | Path, names: Iterable[str]):
         self.source, self.names = Path(source), list(names)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.names)
 
-    def __getitem__(self, i):
+    def __getitem__(self, i: int) -> Image.Image:
         name = self.names[i]
         try:
             with self._open(name) as file:
@@ -66,14 +70,14 @@ class EncodedImages(ABC):
 
     @property
     @abstractmethod
-    def key(self):
+    def key(self) -> str:
         """Digest of the names and of what the pictures hold."""
 
     @abstractmethod
-    def subset(self, rows):
+    def subset(self, rows: list[int]) -> EncodedImages:
         """The pictures at these rows."""
 
-    def unreadable(self, threads=None):
+    def unreadable(self, threads: int | None = None) -> dict[str, str]:
         """Names of the pictures that do not decode, in order: {name: fault}. Each is opened."""
         names = list(dict.fromkeys(self.names))
         threads = threads or min(8, os.cpu_count() or 1)
@@ -102,18 +106,18 @@ class ImageFiles(EncodedImages):
         return open(path, "rb")
 
     @cached_property
-    def key(self):
+    def key(self) -> str:
         digests = content_digests(self.source, self.names)
         return digest([(name, digests[name]) for name in self.names])
 
-    def subset(self, rows):
+    def subset(self, rows: list[int]) -> ImageFiles:
         return ImageFiles(self.source, [self.names[row] for row in rows])
 
 
 class ImageZip(EncodedImages):
     """Pictures inside a zip archive; `names` are its members."""
 
-    def __init__(self, source, names):
+    def __init__(self, source: str | Path, names: Iterable[str]):
         super().__init__(source, names)
         self._archive, self._lock = (None, None), threading.Lock()
 
@@ -135,29 +139,29 @@ class ImageZip(EncodedImages):
         self.__init__(**state)
 
     @cached_property
-    def key(self):
+    def key(self) -> str:
         with zipfile.ZipFile(self.source) as archive:
             facts = {one.filename: (one.CRC, one.file_size) for one in archive.infolist()}
         return digest([(name, facts[name]) for name in self.names])
 
-    def subset(self, rows):
+    def subset(self, rows: list[int]) -> ImageZip:
         return ImageZip(self.source, [self.names[row] for row in rows])
 
 
 class ImageArrays:
     """Pictures in memory, as uint8 of shape (n, height, width, 3)."""
 
-    def __init__(self, pixels):
+    def __init__(self, pixels: np.ndarray):
         self.pixels = np.ascontiguousarray(pixels)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.pixels)
 
-    def __getitem__(self, i):
+    def __getitem__(self, i: int) -> Image.Image:
         return Image.fromarray(self.pixels[i])
 
     @cached_property
-    def key(self):
+    def key(self) -> str:
         """Digest of the pixels."""
         return digest(repr(self.pixels.shape).encode(), self.pixels.data)
 
@@ -165,32 +169,32 @@ class ImageArrays:
 class ChosenImages:
     """Some rows of any sequence of pictures."""
 
-    def __init__(self, images, rows):
+    def __init__(self, images: Sequence, rows: list[int]):
         self.images, self.rows = images, rows
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, i):
+    def __getitem__(self, i: int) -> Image.Image:
         return self.images[self.rows[i]]
 
     @property
-    def key(self):
+    def key(self) -> str:
         """Digest of the whole sequence's key and the rows."""
         return digest((self.images.key, self.rows))
 
 
-def images_at(source, names):
+def images_at(source: Path, names: list[str]) -> EncodedImages:
     """The pictures called `names` in a folder or a zip archive."""
     return (ImageZip if is_zip(source) else ImageFiles)(source, names)
 
 
-def subset(images, rows):
+def subset(images: Sequence, rows: list[int]) -> Sequence:
     """The pictures of any sequence at a list of rows."""
     return images.subset(rows) if hasattr(images, "subset") else ChosenImages(images, rows)
 
 
-def rows_of(chosen, n):
+def rows_of(chosen: Any, n: int) -> list[int]:
     """Rows as a list of int, each in 0 .. n - 1, from any of the ways to choose among n rows.
 
     Parameters
@@ -224,7 +228,7 @@ def rows_of(chosen, n):
     return np.where(rows < 0, rows + n, rows).tolist()
 
 
-def without_unreadable(dataset):
+def without_unreadable(dataset: Any) -> Any:
     """A data set, or pairs, without the pictures that do not decode; they are its `skipped`."""
     if not isinstance(dataset.images, EncodedImages):
         return dataset
@@ -235,7 +239,7 @@ def without_unreadable(dataset):
     return replace(dataset.subset(readable), skipped=tuple(broken)) if broken else dataset
 
 
-def refuse_large(size):
+def refuse_large(size: int) -> None:
     """ValueError for a member of an archive that would fill the memory when read."""
     if size > LARGEST_FILE:
         raise ValueError(
@@ -243,7 +247,7 @@ def refuse_large(size):
         )
 
 
-def decode(file, checking=False):
+def decode(file: BinaryIO, checking: bool = False) -> Image.Image:
     """A picture from a binary file, as PIL RGB.
 
     Parameters

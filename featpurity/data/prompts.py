@@ -6,7 +6,7 @@ from featpurity.data.class_names import is_own_list, read_list
 PAPER = ["a photo of a {}"]
 
 
-def prompt_set(name, dataset=None):
+def prompt_set(name: str, dataset: str | None = None) -> list[str]:
     """The templates of a prompt set.
 
     Parameters
@@ -87,7 +87,7 @@ def _scenes(dataset):
     return list(SCENE_TEMPLATES[attribute])
 
 
-def fill(classes, templates):
+def fill(classes: list[str], templates: list[str]) -> list[str]:
     """Every template with every class name: n_classes x n_templates prompts, class by class."""
     if not classes:
         raise ValueError("classes: expected at least one class name, got none")

@@ -1,8 +1,18 @@
 """How torchvision's data sets are opened, and how their classes read in a sentence."""
 
+from __future__ import annotations
+
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree
+
+if TYPE_CHECKING:
+    from torchvision.datasets import VisionDataset
+
+    Open = Callable[[Path, str, bool], VisionDataset]
+    Content = tuple[list, list, list[str]]
 
 CIFAR10_CLASSES = "airplane automobile bird cat deer dog frog horse ship truck".split()
 # Caltech-101's folder names that do not read as words once the underscores are spaces.
@@ -74,42 +84,42 @@ GTSRB_SIGNS = [
 ]
 
 
-def spaced(name):
+def spaced(name: str) -> str:
     """A folder's name as words: "car_side" becomes "car side", "_background_" stays."""
     return re.sub(r"(?<=[^_])_+(?=[^_])", " ", name).strip()
 
 
-def caltech_words(name):
+def caltech_words(name: str) -> str:
     """ "Faces_easy" becomes "centered face"; others are spaced."""
     return CALTECH_WORDS.get(name, spaced(name))
 
 
-def pet_words(name):
+def pet_words(name: str) -> str:
     """Torchvision's names are so already, those of class folders are not."""
     return spaced(name).title()
 
 
-def camel_words(name):
+def camel_words(name: str) -> str:
     """ "SeaLake" becomes "sea lake"."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
 
 
-def sun_words(name):
+def sun_words(name: str) -> str:
     """ "apartment_building/outdoor" becomes "outdoor apartment building"."""
     return spaced(" ".join(reversed(name.split("/"))))
 
 
-def digit(name):
+def digit(name: str) -> str:
     """ "0 - zero" becomes "0"."""
     return name.split(" - ")[0]
 
 
-def gtsrb_words(name):
+def gtsrb_words(name: str) -> str:
     """The sign of a number."""
     return GTSRB_SIGNS[int(name)]
 
 
-def voc_words(name):
+def voc_words(name: str) -> str:
     """ "tvmonitor" becomes "tv monitor"."""
     return VOC_WORDS.get(name, name)
 
@@ -121,58 +131,56 @@ def _kind(name):
     return getattr(datasets, name)
 
 
-def by_split(kind, **options):
+def by_split(kind: str) -> Open:
     """Data sets that take `split`."""
-    return lambda root, split, download: _kind(kind)(
-        root, split=split, download=download, **options
-    )
+    return lambda root, split, download: _kind(kind)(root, split=split, download=download)
 
 
-def by_train(kind):
+def by_train(kind: str) -> Open:
     """Data sets that take `train`."""
     return lambda root, split, download: _kind(kind)(
         root, train=split == "train", download=download
     )
 
 
-def undivided(kind):
+def undivided(kind: str) -> Open:
     """Data sets without splits."""
     return lambda root, split, download: _kind(kind)(root, download=download)
 
 
-def voc_2007(root, split, download):
+def voc_2007(root: Path, split: str, download: bool) -> VisionDataset:
     """Pascal VOC's challenge of 2007."""
     return _kind("VOCDetection")(root, year="2007", image_set=split, download=download)
 
 
 # content(torchvision's object) -> (image files, labels, raw class names).
-def listed(data):
+def listed(data: VisionDataset) -> Content:
     """Of the data sets that keep two lists."""
     return data._image_files, data._labels, data.classes
 
 
-def pets(data):
+def pets(data: VisionDataset) -> Content:
     """Oxford-IIIT Pet's."""
     return data._images, data._labels, data.classes
 
 
-def eurosat(data):
+def eurosat(data: VisionDataset) -> Content:
     """EuroSAT's."""
     return [file for file, _ in data.samples], data.targets, data.classes
 
 
-def cars(data):
+def cars(data: VisionDataset) -> Content:
     """Stanford Cars'."""
     return [file for file, _ in data._samples], [label for _, label in data._samples], data.classes
 
 
-def gtsrb(data):
+def gtsrb(data: VisionDataset) -> Content:
     """GTSRB's, whose classes have numbers."""
     signs = [str(number) for number in range(len(GTSRB_SIGNS))]
     return [file for file, _ in data._samples], [label for _, label in data._samples], signs
 
 
-def caltech(data):
+def caltech(data: VisionDataset) -> Content:
     """Caltech-101's."""
     folder = Path(data.root) / "101_ObjectCategories"
     files = [
@@ -182,13 +190,13 @@ def caltech(data):
     return files, data.y, data.categories
 
 
-def sun(data):
+def sun(data: VisionDataset) -> Content:
     """Sorted, because torchvision lists the files in the order in which the disk has them."""
     pairs = sorted(zip(map(str, data._image_files), data._labels))
     return [file for file, _ in pairs], [label for _, label in pairs], data.classes
 
 
-def voc(data):
+def voc(data: VisionDataset) -> Content:
     """Labels of 0 or 1 a class: whether an object of it is marked, difficult ones counted too."""
     labels = []
     for file in data.annotations:

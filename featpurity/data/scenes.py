@@ -5,6 +5,7 @@ data set with certain labels, and captions can be made right or wrong on purpose
 background never share a colour.
 """
 
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -63,7 +64,7 @@ def _heart():
 
 
 @cache
-def shapes():
+def shapes() -> dict[str, tuple[list, list]]:
     """The sixteen shapes: name -> (polygons that are filled, polygons that are cut out)."""
     return {
         "circle": ([_round()], []),
@@ -104,7 +105,7 @@ def shapes():
     }
 
 
-def sample(n, seed):
+def sample(n: int, seed: int) -> np.ndarray:
     """Attribute indices of n pictures, each drawn evenly, no object in its background's colour.
 
     Parameters
@@ -148,7 +149,9 @@ def _texture(name, side):
     return Image.fromarray(second.astype(np.uint8) * 255)
 
 
-def render(row, size=64, rng=None):
+def render(
+    row: Sequence[int], size: int = 64, rng: np.random.Generator | None = None
+) -> Image.Image:
     """Draw one picture.
 
     Parameters
@@ -211,15 +214,15 @@ class Scenes:
         Fingerprint of all pictures: renderer version, n, seed and size.
     """
 
-    def __init__(self, n, seed, size=64):
+    def __init__(self, n: int, seed: int, size: int = 64):
         self.seed, self.size = seed, size
         self.attributes = sample(n, seed)
         self.key = digest(f"{RENDERER} n={n} seed={seed} size={size}".encode())
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.attributes)
 
-    def __getitem__(self, i):
+    def __getitem__(self, i: int) -> Image.Image:
         if not 0 <= i < len(self):
             raise IndexError(f"picture {i} of {len(self)}")
         return render(self.attributes[i], self.size, np.random.default_rng([self.seed, i, 2]))

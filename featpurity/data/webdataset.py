@@ -5,11 +5,14 @@ A sample is the files of one shard that share a name up to the first dot: `0001.
 remembered while a shard stays as it is.
 """
 
+from __future__ import annotations
+
 import io
 import re
 import tarfile
 from collections import Counter
 from functools import cached_property
+from pathlib import Path
 
 from featpurity.data.class_folders import (
     OTHER_SUFFIXES,
@@ -41,7 +44,7 @@ class ImageTars(EncodedImages):
         Name -> (offset, size) in bytes of the picture in its archive.
     """
 
-    def __init__(self, source, names, places):
+    def __init__(self, source: Path, names: list[str], places: dict[str, tuple[int, int]]):
         super().__init__(source, names)
         self.places = places
 
@@ -53,17 +56,17 @@ class ImageTars(EncodedImages):
             return io.BytesIO(file.read(size))
 
     @cached_property
-    def key(self):
+    def key(self) -> str:
         """Digest of the archives' content and the names."""
         digests = content_digests(self.source, sorted({name.split("/")[0] for name in self.names}))
         return digest((digests, self.names))
 
-    def subset(self, rows):
+    def subset(self, rows: list[int]) -> ImageTars:
         """The pictures at these rows."""
         return ImageTars(self.source, [self.names[row] for row in rows], self.places)
 
 
-def shards_of(name):
+def shards_of(name: str) -> list[Path]:
     """The shards that a name stands for, in the order of their numbers.
 
     Parameters
@@ -100,7 +103,7 @@ def shards_of(name):
     return shards
 
 
-def read_samples(shards, text):
+def read_samples(shards: list[Path], text: str) -> tuple[ImageTars, list[str], dict[str, int]]:
     """The pictures of all samples, and a text of each.
 
     Parameters
@@ -141,7 +144,7 @@ def read_samples(shards, text):
     return ImageTars(shards[0].parent, names, places), texts, dict(left_out)
 
 
-def read_classes(shards):
+def read_classes(shards: list[Path]) -> list[str] | None:
     """Class names beside the shards, one a line, numbered from 0; None without such a file."""
     folders = [shards[0].parent, shards[0].parent.parent]
     listed = [folder / name for folder in folders for name in CLASS_NAMES]
@@ -149,7 +152,7 @@ def read_classes(shards):
     return path and [line.strip() for line in class_names_of(path).splitlines() if line.strip()]
 
 
-def labels_of(texts, shards, n_classes=None):
+def labels_of(texts: list[str], shards: list[Path], n_classes: int | None = None) -> list[int]:
     """Class numbers from the texts of the `.cls` files; each in 0 .. n_classes - 1."""
     where, labels = shards[0].parent, []
     for text in texts:
@@ -163,7 +166,7 @@ def labels_of(texts, shards, n_classes=None):
     return labels
 
 
-def list_shard(path):
+def list_shard(path: Path) -> dict[str, dict]:
     """Where the files of each sample lie in a shard.
 
     Returns
