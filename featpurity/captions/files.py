@@ -60,7 +60,7 @@ def read_table(path: str | Path) -> pd.DataFrame:
         quotation mark that is never closed or does not end its field, and a cell that has swallowed
         further rows.
     """
-    lines = io.StringIO(_read_text(path), newline="").readlines()  # breaks at \n, \r, \r\n alone
+    lines = io.StringIO(read_text(path), newline="").readlines()  # breaks at \n, \r, \r\n alone
     delimiter = _delimiter(path, lines)
     if delimiter is None:
         return pd.DataFrame({"caption": [line.rstrip("\r\n") for line in lines]}, dtype=str)
@@ -82,7 +82,8 @@ def read_table(path: str | Path) -> pd.DataFrame:
     return table
 
 
-def _read_text(path):
+def read_text(path: str | Path) -> str:
+    """A file of UTF-8, with or without a byte order mark; ValueError where it is anything else."""
     raw = Path(path).read_bytes()
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise ValueError(f"{path} is in UTF-16; {EXPECTED}")

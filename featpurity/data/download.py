@@ -8,6 +8,7 @@ img2dataset needs pandas below 3 (and Python below 3.13), hence an environment o
 """
 
 import csv
+import io
 import json
 import math
 import os
@@ -19,6 +20,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from featpurity.captions.files import read_text
 from featpurity.data.images import ImageFiles
 from featpurity.files import file_digest, save_table, write_text
 
@@ -59,25 +61,24 @@ def read_links(tsv: str | Path) -> pd.DataFrame:
         web address.
     """
     tsv = Path(tsv).expanduser()
-    expected = "expected lines of a caption, a tab and a web address, in UTF-8"
+    expected = "expected lines of a caption, a tab and a web address"
     if not tsv.is_file():
         raise FileNotFoundError(f"there is no list of links {tsv}; {expected}")
     try:
         # Captions may hold quotation marks, which mean nothing in this format.
         links = pd.read_csv(
-            tsv,
+            io.StringIO(read_text(tsv)),
             sep="\t",
             header=None,
             dtype=str,
             keep_default_na=False,
             skip_blank_lines=False,
             quoting=csv.QUOTE_NONE,
-            encoding="utf-8-sig",
         ).fillna("")
     except pd.errors.EmptyDataError:
         raise ValueError(f"{tsv} is empty; {expected}") from None
-    except (UnicodeDecodeError, pd.errors.ParserError) as error:
-        raise ValueError(f"{tsv}: {error}; {expected}") from None
+    except pd.errors.ParserError as error:
+        raise ValueError(f"{tsv}: {str(error).strip()}; {expected}") from None
     if links.shape[1] != 2:
         raise ValueError(f"{tsv}, line 1: got {links.shape[1]} columns; {expected}")
     links.columns = ["caption", "url"]
