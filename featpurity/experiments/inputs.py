@@ -10,6 +10,7 @@ from featpurity.data.datasets import LabelledImages, load_dataset
 from featpurity.data.prompts import prompt_set
 from featpurity.features.extract import embed_classes, embed_images
 from featpurity.files import check_list
+from featpurity.labels import labels_of
 from featpurity.models.clip import ClipModel
 from featpurity.models.load import load_model
 
@@ -51,6 +52,7 @@ def load(
     prompts: str = "paper",
     *,
     store=None,
+    labels: dict[str, str] | None = None,
     data_root=None,
     class_names: str = "words",
     unreadable: str = "raise",
@@ -70,6 +72,9 @@ def load(
         A prompt set, see `featpurity.data.prompts`.
     store : str or Path, optional
         Where trunk features are kept, so that no tower runs twice on the same picture.
+    labels : dict of str to str, optional
+        What to call models and data sets; of a path the last part is its label where none is
+        given, see `featpurity.labels.labels_of`.
     data_root, class_names, unreadable
         See `featpurity.load_dataset`.
     preprocess, device
@@ -82,9 +87,10 @@ def load(
         For unknown names and missing files, before any tower runs.
     """
     check_list("models", models)
-    sources = models if isinstance(models, dict) else {name: name for name in models}
+    named = models if isinstance(models, dict) else labels_of(models, labels)
+    sources = named if isinstance(models, dict) else {one: name for name, one in named.items()}
     loaded = {name: load_model(source, device, preprocess) for name, source in sources.items()}
-    data = load_data(datasets, data_root, class_names, unreadable)
+    data = load_data(datasets, data_root, class_names, unreadable, labels)
     embedded = {
         (model, name): one
         for model, clip in loaded.items()
@@ -93,10 +99,13 @@ def load(
     return Inputs(loaded, data, embedded)
 
 
-def load_data(datasets, data_root=None, class_names="words", unreadable="raise"):
-    """Data sets by name: dict of str to LabelledImages; see `featpurity.load_dataset`."""
+def load_data(datasets, data_root=None, class_names="words", unreadable="raise", labels=None):
+    """Data sets by label: dict of str to LabelledImages; see `featpurity.load_dataset`."""
     check_list("datasets", datasets)
-    return {name: load_dataset(name, data_root, class_names, unreadable) for name in datasets}
+    return {
+        label: load_dataset(name, data_root, class_names, unreadable)
+        for name, label in labels_of(datasets, labels).items()
+    }
 
 
 def embed(clip, data, prompts, store=None, precision="fp32"):
@@ -104,7 +113,7 @@ def embed(clip, data, prompts, store=None, precision="fp32"):
     embedded = {}
     for name, dataset in data.items():
         images, labels = embed_images(clip, dataset, store=store, precision=precision)
-        templates = prompt_set(prompts, dataset=name)
+        templates = prompt_set(prompts, dataset=dataset.name)
         classifier = embed_classes(
             clip, dataset.classes, templates, store=store, precision=precision
         )

@@ -1,53 +1,60 @@
-"""What readers see in the place of names: CLIP, LaCLIP, shape; never a path of a disk."""
+"""What readers see: CLIP, LaCLIP, shape, where the tables have scenes_clip, scenes_shape.
 
-from collections import Counter
-from pathlib import PurePath
+Tables know models and data sets by the labels of `featpurity.labels`, which hold no path; here each
+of these gets the word for its role in the run.
+"""
 
-KINDS = {"laclip", "hf-hub", "local-dir", "folder"}  # what may stand before a colon in a name
+from collections.abc import Iterable, Mapping
+
+from featpurity.labels import labels_of
+
 GENERATED = "scenes_"
 
 
 def short(name) -> str:
-    """A name without the kind before its colon, the folders and the suffix of its file."""
-    kind, colon, rest = str(name).partition(":")
-    if colon and kind not in KINDS:  # an architecture, with a file or a tag
-        return f"{kind} {short(rest)}"
-    last = PurePath(rest if colon else kind).name
-    return (
-        last.rsplit(".", 1)[0] if last.endswith((".pt", ".pth", ".safetensors", ".csv")) else last
-    )
+    """The label of one name alone; see `featpurity.labels.labels_of`."""
+    return _plain(labels_of([str(name)])[str(name)])
 
 
-def of_datasets(names) -> dict[str, str]:
-    """Labels of data sets by name; `scenes_shape` is "shape"."""
-    return _told_apart({name: short(name).removeprefix(GENERATED) for name in names})
+def of_datasets(names: Iterable[str], given: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What readers call data sets, by what the tables call them; `scenes_shape` is "shape".
+
+    Parameters
+    ----------
+    names : iterable of str
+    given : mapping, optional
+        Labels that were chosen, as in a profile's `labels`; they win.
+    """
+    found, given = labels_of(names, given), given or {}
+    return {
+        label: label if name in given else _plain(label).removeprefix(GENERATED)
+        for name, label in found.items()
+    }
 
 
-def of_models(clip_models, laclip_models=()) -> dict[str, str]:
-    """Labels of models by name: CLIP and LaCLIP for one pair; of several, each with its short name.
+def of_models(clip_models, laclip_models=(), given=None) -> dict[str, str]:
+    """What readers call models, by what the tables call them: of one pair CLIP and LaCLIP.
 
     Parameters
     ----------
     clip_models, laclip_models : list of str
-        Models that are compared pair by pair. Models of one list alone go by their short names.
+        Models that are compared pair by pair; of several pairs the role stands before each label.
+        Models of one list alone go by their own labels.
+    given : mapping, optional
+        As in `of_datasets`.
     """
-    if not laclip_models:
-        return _told_apart({name: short(name) for name in clip_models})
-    if len(clip_models) == len(laclip_models) == 1:
-        return {clip_models[0]: "CLIP", laclip_models[0]: "LaCLIP"}
-    roles = {name: f"CLIP ({short(name)})" for name in clip_models}
-    roles |= {name: f"LaCLIP ({short(name)})" for name in laclip_models if name not in roles}
-    return _told_apart(roles)
+    given = given or {}
+    found = labels_of([*clip_models, *laclip_models], given)
+    one_pair, roles = len(clip_models) == len(laclip_models) == 1, {}
+    for role, names in (("CLIP", clip_models), ("LaCLIP", laclip_models if laclip_models else ())):
+        for name in names:
+            own = found[name] if not laclip_models else f"{role} ({_plain(found[name])})"
+            roles.setdefault(found[name], given.get(name) or (role if one_pair else own))
+    return roles
 
 
-def _told_apart(labels):
-    """Labels that several names share get numbers."""
-    counts, seen = Counter(labels.values()), Counter()
-    for name, label in labels.items():
-        if counts[label] > 1:
-            seen[label] += 1
-            labels[name] = f"{label} ({seen[label]})"
-    return labels
+def _plain(label):
+    return label.removeprefix("folder:")
 
 
 def renamed(table, models=None, datasets=None):

@@ -6,7 +6,6 @@ file.
 
 import json
 import platform
-import re
 import subprocess
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -18,6 +17,7 @@ import torch
 import yaml
 
 from featpurity.files import save_table, workspace, write_text
+from featpurity.labels import file_names
 
 STRATEGIES = ("high_purity", "low_purity", "random", "full")
 PAPER_COLUMNS = {
@@ -56,13 +56,6 @@ def _git(*command):
     return done.stdout.strip()
 
 
-def file_name(name):
-    """A model's or data set's name as part of a file name: paths and addresses lead to no other
-    folder.
-    """
-    return re.sub(r"[^\w.-]+", "_", name).strip("_.")
-
-
 def save_paper_accuracy(table, folder):
     """One CSV a model and data set in the layout of the paper's experiment 1.
 
@@ -73,9 +66,10 @@ def save_paper_accuracy(table, folder):
     folder : path
         Files go to `{model}_full{d}_results/{dataset}_full_feature_acc_ss.csv` below it.
     """
+    models, datasets = file_names(table.model.unique()), file_names(table.dataset.unique())
     for row in table.itertuples():
         frame = pd.DataFrame({"Accuracy": [row.accuracy], "Silhouette Score": [row.silhouette]})
-        model, dataset = file_name(row.model), file_name(row.dataset)
+        model, dataset = models[row.model], datasets[row.dataset]
         save_table(
             frame,
             Path(folder) / f"{model}_full{row.neurons}_results/{dataset}_full_feature_acc_ss.csv",
@@ -94,6 +88,7 @@ def save_paper_curves(curves, folder, measure):
         number kept.
     measure : "accuracy" or "silhouette"
     """
+    models, datasets = file_names(curves.model.unique()), file_names(curves.dataset.unique())
     for (model, dataset), part in curves.groupby(["model", "dataset"], sort=False):
         wide = part.pivot(index="kept", columns="strategy", values=measure)
         wide["full"] = part.loc[part.strategy == "full", measure].item()
@@ -101,7 +96,7 @@ def save_paper_curves(curves, folder, measure):
             columns=PAPER_COLUMNS
         )
         wide.insert(0, "Model", model)
-        named = f"{file_name(dataset)}_{file_name(model)}_{measure}_vs_sam.csv"
+        named = f"{datasets[dataset]}_{models[model]}_{measure}_vs_sam.csv"
         save_table(wide.rename_axis("sam").reset_index(), Path(folder) / named)
 
 

@@ -89,26 +89,12 @@ def test_judge_uses_only_the_mean_over_data_sets_and_lists_what_is_missing():
         results.effect("accuracy", "a, b", 0.1, 0.05, 0.15)
 
 
-def test_a_model_s_path_names_a_file_in_the_results_and_no_other(tmp_path):
-    table = pd.DataFrame(
-        [
-            dict(
-                model="/x/clip.pt",
-                dataset="folder:/y/pets",
-                neurons=512,
-                accuracy=0.5,
-                silhouette=0.1,
-            )
-        ]
-    )
-    results.save_paper_accuracy(table, tmp_path)
+def test_a_name_leads_to_no_other_folder(tmp_path):
+    row = dict(model="../clip", dataset="hf-hub:a/b", neurons=512, accuracy=0.5, silhouette=0.1)
+    results.save_paper_accuracy(pd.DataFrame([row]), tmp_path)
     assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.csv")] == [
-        "x_clip.pt_full512_results/folder_y_pets_full_feature_acc_ss.csv"
+        "_clip_full512_results/hf-hub_a_b_full_feature_acc_ss.csv"
     ]
-    assert (
-        results.file_name("ViT-B-32:openai") == "ViT-B-32_openai"
-        and results.file_name("hf-hub:a/b") == "hf-hub_a_b"
-    )
 
 
 def test_t_interval_is_the_textbook_one():
