@@ -281,8 +281,9 @@ GOOD = b"a dog\thttp://example.org/1.jpg\n"
         (b"caption\turl\n", "has a header and no links"),
         (
             GOOD + "caf\u00e9\thttp://example.org/2.jpg\n".encode("latin-1"),
-            "can't decode byte 0xe9",
+            "line 2: byte 0xe9 is not UTF-8",
         ),
+        (b"a d\0g\thttp://example.org/1.jpg\n", "line 1: a NUL byte"),
         (b"http://example.org/1.jpg\n", "line 1: got 1 columns"),
         (b"a\tdog\thttp://example.org/1.jpg\n", "line 1: got 3 columns"),
         (GOOD + b"a\tcat\thttp://example.org/2.jpg\n", "Expected 2 fields in line 2, saw 3"),
