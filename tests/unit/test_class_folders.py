@@ -1,11 +1,11 @@
 """Class folders as they lie on real disks: links, leftovers, other kinds of files, archives, one folder too high."""
 
 import os
-import zipfile
 
 import pytest
 from torchvision.datasets import ImageFolder
 from torchvision.datasets.folder import IMG_EXTENSIONS
+from trees import touch, zipped
 
 from featpurity import load_dataset
 from featpurity.data import catalog
@@ -16,20 +16,6 @@ from featpurity.data.class_folders import (
     split_at_zip,
 )
 from featpurity.data.datasets import left_out
-
-
-def touch(folder, *names):
-    """Empty files, which are listed but never opened."""
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).touch()
-
-
-def zipped(path, names, content=b""):
-    with zipfile.ZipFile(path, "w") as archive:
-        for name in names:
-            archive.writestr(name, content)
-    return path
 
 
 def as_image_folder_has_it(folder):
@@ -99,17 +85,6 @@ def test_pictures_of_kinds_that_are_not_read_are_counted(tmp_path):
         load_dataset(f"folder:{tmp_path}")
 
 
-def test_the_plan_s_record_names_the_first_classes(tmp_path):
-    touch(tmp_path, *(f"class{i}/{j}.png" for i in range(5) for j in range(2)))
-    found = catalog.find(f"folder:{tmp_path}")
-    assert (found.images, found.classes, found.kind) == (10, 5, "class folders")
-    assert found.what == "10 images, 5 classes (class0, class1, class2, ...)"
-    (tmp_path / "classes.txt").write_text(
-        "class0\tAmeise\nclass1\tb\nclass2\tc\nclass3\td\nclass4\te\n"
-    )
-    assert "(class0: Ameise, class1: b, class2: c, ...)" in catalog.find(f"folder:{tmp_path}").what
-
-
 class TestOneFolderTooHigh:
     @pytest.mark.parametrize(
         "outer", [("train", "val"), ("test",), ("Testing", "Training"), ("photos",)]
@@ -163,68 +138,3 @@ class TestZips:
         path = zipped(tmp_path / "p.zip", ["a/b/1.jpg"])
         assert split_at_zip(path / "a/b") == (path, "a/b")
         assert split_at_zip(path) == (path, "") and split_at_zip(tmp_path) == (tmp_path, "")
-
-
-class TestEmptyIsNotHere:
-    @pytest.mark.parametrize("name", ["food101", "cifar10", "imagenet"])
-    def test_folders_and_archives(self, name, tmp_path):
-        (tmp_path / name / "test").mkdir(parents=True)
-        (tmp_path / f"{name}_test.zip").touch()
-        assert catalog.find(name, tmp_path).kind == "absent"
-        zipped(tmp_path / f"{name}_test.zip", [])
-        assert catalog.find(name, tmp_path).kind == "absent"
-
-    def test_a_damaged_archive_is_named(self, tmp_path):
-        (tmp_path / "food101_test.zip").write_bytes(b"PK\003\004broken")
-        with pytest.raises(ValueError, match=r"food101_test\.zip is not a whole zip archive"):
-            catalog.find("food101", tmp_path)
-        assert "not a whole zip" in catalog.data_state("food101", tmp_path)
-
-
-class TestState:
-    @pytest.fixture
-    def tree(self, tmp_path):
-        touch(tmp_path, "ant/1.jpg", "wolf/1.jpg")
-        return tmp_path
-
-    @pytest.mark.parametrize(
-        "change",
-        [
-            lambda tree: touch(tree, "ant/2.jpg"),
-            lambda tree: (tree / "ant/1.jpg").write_bytes(b"x"),
-            lambda tree: (tree / "ant/1.jpg").rename(tree / "ant/9.jpg"),
-            lambda tree: os.utime(tree / "wolf/1.jpg", (1, 1)),
-            lambda tree: (tree / "classes.txt").write_text("a\nb\n"),
-            lambda tree: (tree / "wolf/1.jpg").unlink(),
-        ],
-    )
-    def test_of_a_folder_follows_its_pictures(self, tree, change):
-        name = f"folder:{tree}"
-        before = catalog.data_state(name)
-        touch(tree, "ant/notes.txt")
-        assert catalog.data_state(name) == before
-        change(tree)
-        assert catalog.data_state(name) != before
-
-    def test_of_an_archive_follows_the_archive(self, tmp_path):
-        path = zipped(tmp_path / "p.zip", ["ant/1.jpg"])
-        before = catalog.data_state(f"folder:{path}")
-        assert catalog.data_state(f"folder:{path}") == before
-        zipped(path, ["ant/1.jpg", "ant/2.jpg"])
-        assert catalog.data_state(f"folder:{path}") != before
-
-    def test_of_what_is_made_or_not_there(self, tmp_path):
-        assert catalog.data_state("scenes_shape") == "generated"
-        assert catalog.data_state("food101", tmp_path) == "absent"
-        assert catalog.data_state(f"folder:{tmp_path / 'none'}") == "absent"
-
-
-@pytest.mark.parametrize("name", ["CIFAR10", "CIFAR-10", "cifar_10", "Cifar 10"])
-def test_another_spelling_is_understood(name):
-    with pytest.raises(ValueError, match="did you mean 'cifar10'"):
-        load_dataset(name)
-
-
-def test_a_folder_s_path_alone(tmp_path):
-    with pytest.raises(ValueError, match=f"for the pictures in it: 'folder:{tmp_path}'"):
-        load_dataset(tmp_path)

@@ -1,0 +1,85 @@
+"""Where data sets lie, what the plan says of them, and when their pictures count as changed."""
+
+import os
+
+import pytest
+from trees import touch, zipped
+
+from featpurity import load_dataset
+from featpurity.data import catalog
+
+
+def test_the_plan_s_record_names_the_first_classes(tmp_path):
+    touch(tmp_path, *(f"class{i}/{j}.png" for i in range(5) for j in range(2)))
+    found = catalog.find(f"folder:{tmp_path}")
+    assert (found.images, found.classes, found.kind) == (10, 5, "class folders")
+    assert found.what == "10 images, 5 classes (class0, class1, class2, ...)"
+    (tmp_path / "classes.txt").write_text(
+        "class0\tAmeise\nclass1\tb\nclass2\tc\nclass3\td\nclass4\te\n"
+    )
+    assert "(class0: Ameise, class1: b, class2: c, ...)" in catalog.find(f"folder:{tmp_path}").what
+
+
+class TestEmptyIsNotHere:
+    @pytest.mark.parametrize("name", ["food101", "cifar10", "imagenet"])
+    def test_folders_and_archives(self, name, tmp_path):
+        (tmp_path / name / "test").mkdir(parents=True)
+        (tmp_path / f"{name}_test.zip").touch()
+        assert catalog.find(name, tmp_path).kind == "absent"
+        zipped(tmp_path / f"{name}_test.zip", [])
+        assert catalog.find(name, tmp_path).kind == "absent"
+
+    def test_a_damaged_archive_is_named(self, tmp_path):
+        (tmp_path / "food101_test.zip").write_bytes(b"PK\003\004broken")
+        with pytest.raises(ValueError, match=r"food101_test\.zip is not a whole zip archive"):
+            catalog.find("food101", tmp_path)
+        assert "not a whole zip" in catalog.data_state("food101", tmp_path)
+
+
+class TestState:
+    @pytest.fixture
+    def tree(self, tmp_path):
+        touch(tmp_path, "ant/1.jpg", "wolf/1.jpg")
+        return tmp_path
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda tree: touch(tree, "ant/2.jpg"),
+            lambda tree: (tree / "ant/1.jpg").write_bytes(b"x"),
+            lambda tree: (tree / "ant/1.jpg").rename(tree / "ant/9.jpg"),
+            lambda tree: os.utime(tree / "wolf/1.jpg", (1, 1)),
+            lambda tree: (tree / "classes.txt").write_text("a\nb\n"),
+            lambda tree: (tree / "wolf/1.jpg").unlink(),
+        ],
+    )
+    def test_of_a_folder_follows_its_pictures(self, tree, change):
+        name = f"folder:{tree}"
+        before = catalog.data_state(name)
+        touch(tree, "ant/notes.txt")
+        assert catalog.data_state(name) == before
+        change(tree)
+        assert catalog.data_state(name) != before
+
+    def test_of_an_archive_follows_the_archive(self, tmp_path):
+        path = zipped(tmp_path / "p.zip", ["ant/1.jpg"])
+        before = catalog.data_state(f"folder:{path}")
+        assert catalog.data_state(f"folder:{path}") == before
+        zipped(path, ["ant/1.jpg", "ant/2.jpg"])
+        assert catalog.data_state(f"folder:{path}") != before
+
+    def test_of_what_is_made_or_not_there(self, tmp_path):
+        assert catalog.data_state("scenes_shape") == "generated"
+        assert catalog.data_state("food101", tmp_path) == "absent"
+        assert catalog.data_state(f"folder:{tmp_path / 'none'}") == "absent"
+
+
+@pytest.mark.parametrize("name", ["CIFAR10", "CIFAR-10", "cifar_10", "Cifar 10"])
+def test_another_spelling_is_understood(name):
+    with pytest.raises(ValueError, match="did you mean 'cifar10'"):
+        load_dataset(name)
+
+
+def test_a_folder_s_path_alone(tmp_path):
+    with pytest.raises(ValueError, match=f"for the pictures in it: 'folder:{tmp_path}'"):
+        load_dataset(tmp_path)
