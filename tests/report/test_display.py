@@ -15,8 +15,10 @@ FIGURE = go.Figure(go.Scatter(y=[1, 2], name="a line"))
 
 @pytest.fixture
 def renderers():
+    before = plotly.io.renderers.default
     display.offline()
-    return plotly.io.renderers
+    yield plotly.io.renderers
+    plotly.io.renderers.default = before
 
 
 def test_no_renderer_offers_to_upload_a_chart(renderers):
@@ -26,8 +28,8 @@ def test_no_renderer_offers_to_upload_a_chart(renderers):
 
 
 def test_a_notebook_keeps_json_and_html_and_the_script_once(renderers):
-    notebook = renderers["plotly_mimetype"]
-    first, second = (notebook.to_mimebundle(FIGURE.to_dict()) for _ in range(2))
+    renderers.default = "plotly_mimetype"
+    first, second = (FIGURE._repr_mimebundle_() for _ in range(2))
     assert first[display.PLOTLY_MIME]["config"]["showSendToCloud"] is False
     assert first[display.PLOTLY_MIME]["data"][0]["name"] == "a line"
     assert len(first["text/html"]) > 1e6 > 1e5 > len(second["text/html"])
