@@ -102,12 +102,13 @@ def _save(address, path):
 def _insert(path, sizes, up):
     """Stand the pictures where the figures will be drawn; the words below describe them."""
     page = BeautifulSoup(path.read_text("utf-8"), "html.parser")
-    for figure in page.find_all("figure", attrs={"data-figure": True}):
+    for place, figure in enumerate(page.find_all("figure", attrs={"data-figure": True})):
         name = figure["data-figure"]
         if name not in sizes:
             continue
         width, height = sizes[name]
         still = {"class": "still", "src": f"{up}_static/pictures/{name}.webp", "alt": ""}
-        still |= {"width": width, "height": height, "loading": "lazy"}
+        still |= {"width": width, "height": height}
+        still |= {"loading": "lazy"} if place else {"fetchpriority": "high"}
         figure.find(class_="canvas").insert(0, page.new_tag("img", attrs=still))
     path.write_text(str(page), "utf-8")
