@@ -1,18 +1,21 @@
-"""Augmented views of images: random crops that follow from a number, so that they can be stored and drawn again.
+"""Random crops of images that follow from a number, so that they can be stored and drawn again.
 
 Online training crops each image anew at every step; cached training stores the trunk features of a
 few crops.
 """
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 from torchvision.transforms import InterpolationMode, RandomResizedCrop
 
-from featpurity.features.extract import image_trunk_features
+from featpurity.features.extract import each_image_trunk_features
 from featpurity.files import digest
+from featpurity.models.clip import ClipModel
 
 AREA = (0.5, 1)  # share of the image that a crop shows, as in the paper's training
 
@@ -53,7 +56,14 @@ class CroppedImages:
         return digest((self.images.key, repr(self.crop.transform), self.seed))
 
 
-def image_views(clip, dataset, n_views, seed=0, store=None, **options):
+def image_views(
+    clip: ClipModel,
+    dataset: Any,
+    n_views: int,
+    seed: int = 0,
+    store: str | Path | None = None,
+    **options: Any,
+) -> torch.Tensor:
     """Trunk features of several crops of each image, for cached training with augmentation.
 
     Parameters
@@ -64,7 +74,7 @@ def image_views(clip, dataset, n_views, seed=0, store=None, **options):
     seed : int, default 0
         View v of image i follows from (seed, v, i).
     store, **options
-        See `featpurity.features.extract.image_trunk_features_of`.
+        See `featpurity.features.extract.each_image_trunk_features`.
 
     Returns
     -------
@@ -73,12 +83,13 @@ def image_views(clip, dataset, n_views, seed=0, store=None, **options):
     Raises
     ------
     ValueError
-        For fewer than one view, and as `image_trunk_features_of`.
+        For fewer than one view, and as `each_image_trunk_features`.
     """
     if n_views < 1:
         raise ValueError(f"n_views: expected 1 or more, got {n_views}")
     crop, views = Crop(clip.preprocess), []
     for view in range(n_views):
         images = CroppedImages(dataset.images, crop, [seed, view])
-        views.append(image_trunk_features(clip, replace(dataset, images=images), store, **options))
-    return torch.stack(views)
+        views.append(replace(dataset, images=images))
+    found = each_image_trunk_features([clip], views, store, **options)
+    return torch.stack([features for (features,) in found])

@@ -5,22 +5,27 @@ them. Several processes may work on one store: under torchrun each takes its sha
 and otherwise the last to finish a shard leaves its equal result.
 """
 
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import ConcatDataset, DataLoader, Dataset
 from tqdm.auto import tqdm
 
 from featpurity.data.images import EncodedImages, subset
 from featpurity.data.prompts import fill
 from featpurity.features.store import Shards, keep
-from featpurity.files import digest, write_text
+from featpurity.files import check_choice, digest, write_text
+from featpurity.models.clip import ClipModel
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def embed_images(clip, dataset, store=None, **options):
+def embed_images(
+    clip: ClipModel, dataset: Any, store: str | Path | None = None, **options: Any
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Unit embeddings of a data set's images, and their labels.
 
     Parameters
@@ -30,7 +35,7 @@ def embed_images(clip, dataset, store=None, **options):
     store : str or Path, optional
         Folder of stored trunk features; without it nothing is kept.
     **options
-        See `image_trunk_features`.
+        See `each_image_trunk_features`.
 
     Returns
     -------
@@ -39,53 +44,75 @@ def embed_images(clip, dataset, store=None, **options):
     labels : int64 tensor of shape (n,)
     """
     features = image_trunk_features(clip, dataset, store, **options)
-    return _project(clip, clip.project_image, features), torch.as_tensor(
-        dataset.labels, dtype=torch.int64
-    )
+    labels = torch.as_tensor(dataset.labels, dtype=torch.int64)
+    return _project(clip, clip.project_image, features), labels
 
 
-def embed_texts(clip, texts, store=None, **options):
+def embed_texts(
+    clip: ClipModel, texts: Sequence[str], store: str | Path | None = None, **options: Any
+) -> torch.Tensor:
     """Unit embeddings of texts, float of shape (n, d) on the CPU; see `text_trunk_features`."""
     return _project(clip, clip.project_text, text_trunk_features(clip, texts, store, **options))
 
 
-def embed_classes(clip, classes, templates, store=None, **options):
-    """The zero-shot classifier of `featpurity.class_embeddings`, its prompts' trunk features from the store when there.
+def embed_classes(
+    clip: ClipModel,
+    classes: Sequence[str],
+    templates: Sequence[str],
+    store: str | Path | None = None,
+    **options: Any,
+) -> torch.Tensor:
+    """The zero-shot classifier of `class_embeddings`, its prompts' trunk features from the store.
 
     The parameters are as there and in `text_trunk_features`; float tensor of shape (n_classes, d)
     on the CPU, unit rows.
     """
-    units = embed_texts(
-        clip, fill(classes, templates), store, **options
-    )  # those of a class side by side
+    prompts = fill(classes, templates)  # those of a class side by side
+    units = embed_texts(clip, prompts, store, **options)
     return F.normalize(units.unflatten(0, (len(classes), len(templates))).mean(1), dim=1)
 
 
-def image_trunk_features(clip, dataset, store=None, **options):
-    """What enters the image projection, for each image: float tensor of shape (n, width_I) on the CPU.
+def image_trunk_features(
+    clip: ClipModel, dataset: Any, store: str | Path | None = None, **options: Any
+) -> torch.Tensor:
+    """What enters the image projection, for each image: float32 of shape (n, width_I) on the CPU.
 
-    Options and errors are those of `image_trunk_features_of`, which does the work for several
-    models.
+    Options and errors are those of `each_image_trunk_features`.
     """
     return image_trunk_features_of([clip], dataset, store, **options)[0]
 
 
 def image_trunk_features_of(
-    clips,
-    dataset,
-    store=None,
-    batch_size=256,
-    workers=0,
-    precision="fp32",
-    compiled=False,
-    progress=True,
-):
-    """Image trunk features of several models; each image is decoded once for all that share a preprocessing.
+    clips: Sequence[ClipModel], dataset: Any, store: str | Path | None = None, **options: Any
+) -> list[torch.Tensor]:
+    """Image trunk features of several models on one data set, a tensor a model.
+
+    Options and errors are those of `each_image_trunk_features`, which goes through several data
+    sets.
+    """
+    (features,) = each_image_trunk_features(clips, [dataset], store, **options)
+    return features
+
+
+def each_image_trunk_features(
+    clips: Sequence[ClipModel],
+    datasets: Sequence[Any],
+    store: str | Path | None = None,
+    batch_size: int = 256,
+    workers: int = 0,
+    precision: str = "fp32",
+    compiled: bool = False,
+    progress: bool = True,
+) -> Iterator[list[torch.Tensor]]:
+    """Image trunk features of several models, one data set after another.
+
+    Each image is decoded once for all models, and the processes that decode go on from one data
+    set to the next: the device does not wait while they start.
 
     Parameters
     ----------
-    clips : list of ClipModel
-    dataset : LabelledImages or CaptionedImages
+    clips : sequence of ClipModel
+    datasets : sequence of LabelledImages or CaptionedImages
     store : str or Path, optional
     batch_size : int
         Images a step.
@@ -94,87 +121,130 @@ def image_trunk_features_of(
     precision : {"fp32", "bf16", "fp16"}
         Of the computing (autocast) and of the stored numbers.
     compiled : bool
-        Whether `torch.compile` prepares the tower: minutes at first, faster after.
+        Whether `torch.compile` prepares the towers: minutes at first, faster after.
     progress : bool
-        Whether a progress bar shows on stderr.
+        Whether a progress bar for each data set shows on stderr.
 
-    Returns
-    -------
+    Yields
+    ------
     features : list of float32 tensors of shape (n, width_I), on the CPU
+        One a model, for each data set in turn.
 
     Raises
     ------
     ValueError
-        Before any model runs: for unreadable images, all named at once, or unknown options. Later:
-        for features that are not finite.
+        Before any model runs: for unreadable images of any data set, all named at once, or unknown
+        options. Later: for features that are not finite.
     TimeoutError
         Under torchrun, when another process stops writing its shards.
     """
-    _check(precision, batch_size, len(dataset))
-    images, inverse = _distinct(dataset.images)
-    keys = [
-        ("image", clip.image_key, clip.preprocess_name, dataset.images_key, precision)
-        for clip in clips
+    for dataset in datasets:
+        _check(precision, batch_size, len(dataset))
+    distinct = [_distinct(dataset.images) for dataset in datasets]
+    shards = [
+        [Shards(store, _key(clip, dataset, precision), len(images)) for clip in clips]
+        for dataset, (images, _) in zip(datasets, distinct)
     ]
-    shards = [Shards(store, key, len(images)) for key in keys]
-    if any(one.missing for one in shards):
-        refuse_unreadable(dataset, store)
-    by_preprocessing = {}
-    for clip, one in zip(clips, shards):
-        by_preprocessing.setdefault(repr(clip.preprocess), []).append((clip, one))
-    for group in by_preprocessing.values():
-        towers = [(runner(clip, clip.image_trunk, precision, compiled), one) for clip, one in group]
-        batches = _batches([one for _, one in group], batch_size)
-        loader = decoder(images, batches, group[0][0], workers)
-        names = ", ".join(clip.name for clip, _ in group)
-        _fill(towers, batches, loader, progress and f"{dataset.name} | {names}")
-    return [one.features()[inverse] for one in shards]
+    for dataset, own in zip(datasets, shards):
+        if any(one.missing for one in own):
+            refuse_unreadable(dataset, store)
+    preprocessings = {repr(clip.preprocess): clip.preprocess for clip in clips}
+    used = [list(preprocessings).index(repr(clip.preprocess)) for clip in clips]
+    towers = [runner(clip, clip.image_trunk, precision, compiled) for clip in clips]
+    batches = [_batches(own, batch_size) for own in shards]
+    pinned = any(clip.device.type == "cuda" for clip in clips)
+    pictures = [images for images, _ in distinct]
+    loaded = iter(decoder(pictures, batches, list(preprocessings.values()), workers, pinned))
+    names = ", ".join(clip.name for clip in clips)
+    for i, (dataset, (_, inverse)) in enumerate(zip(datasets, distinct)):
+        own, shards[i] = shards[i], []  # freed once they are given
+        title = progress and f"{dataset.name} | {names}"
+        _fill(list(zip(towers, own, used)), batches[i], loaded, title)
+        yield [one.features()[inverse] for one in own]
 
 
-def text_trunk_features(clip, texts, store=None, batch_size=256, precision="fp32", progress=True):
-    """What enters the text projection, for each text: float32 tensor of shape (n, width_T) on the CPU.
+def _key(clip, dataset, precision):
+    """All that image features depend on."""
+    return "image", clip.image_key, clip.preprocess_name, dataset.images_key, precision
 
-    Texts that repeat are computed once. The parameters are as in `image_trunk_features_of`.
+
+def text_trunk_features(
+    clip: ClipModel,
+    texts: Sequence[str],
+    store: str | Path | None = None,
+    batch_size: int = 256,
+    precision: str = "fp32",
+    progress: bool = True,
+) -> torch.Tensor:
+    """What enters the text projection, for each text: float32 of shape (n, width_T) on the CPU.
+
+    Texts that repeat are computed once. The parameters are as in `each_image_trunk_features`.
     """
     _check(precision, batch_size, len(texts))
     distinct = {text: row for row, text in enumerate(dict.fromkeys(texts))}
     unique = list(distinct)
     shards = Shards(store, ("text", clip.text_key, digest(unique), precision), len(unique))
     batches = _batches([shards], batch_size)
-    tokens = (clip.tokenizer(unique[start:stop]) for start, stop in batches)
+    tokens = ([clip.tokenizer(unique[start:stop])] for start, stop in batches)
     tower = runner(clip, clip.text_trunk, precision)
-    _fill([(tower, shards)], batches, tokens, progress and f"texts | {clip.name}")
+    _fill([(tower, shards, 0)], batches, tokens, progress and f"texts | {clip.name}")
     return shards.features()[[distinct[text] for text in texts]]
 
 
-def decoder(images, batches, clip, workers=0):
-    """Batches of decoded and preprocessed images (size, 3, S, S), one for each range (start, stop)
-    in `batches`.
+def decoder(
+    pictures: Sequence[Any],
+    batches: Sequence[Sequence[tuple[int, int]]],
+    preprocessings: Sequence[Callable],
+    workers: int = 0,
+    pinned: bool = False,
+) -> DataLoader | tuple:
+    """Batches of decoded pictures of several collections, one collection after another.
+
+    Parameters
+    ----------
+    pictures : sequence of sequences of PIL images
+    batches : ranges (start, stop) of the rows wanted, for each collection
+    preprocessings : sequence of callables
+        Each picture is decoded once for all of them.
+    workers : int
+        Processes that decode all collections; 0 decodes in this one.
+    pinned : bool
+        Whether batches lie in pinned memory, for a GPU.
+
+    Yields
+    ------
+    batch : list of float tensors of shape (size, 3, S, S), one a preprocessing
     """
-    rows = [range(*batch) for batch in batches]
+    decoded = [_Decoded(images, preprocessings) for images in pictures]
+    firsts = [0, *ConcatDataset(decoded).cumulative_sizes] if decoded else []
+    rows = [
+        range(first + start, first + stop)
+        for first, ranges in zip(firsts, batches)
+        for start, stop in ranges
+    ]
+    if not rows:  # no process is to start for nothing
+        return ()
     return DataLoader(
-        _Decoded(images, clip.preprocess),
-        batch_sampler=rows,
-        num_workers=workers,
-        pin_memory=clip.device.type == "cuda",
+        ConcatDataset(decoded), batch_sampler=rows, num_workers=workers, pin_memory=pinned
     )
 
 
 class _Decoded(Dataset):
-    def __init__(self, images, preprocess):
-        self.images, self.preprocess = images, preprocess
+    def __init__(self, images, preprocessings):
+        self.images, self.preprocessings = images, preprocessings
 
     def __len__(self):
         return len(self.images)
 
     def __getitem__(self, i):
-        return self.preprocess(self.images[i])
+        picture = self.images[i]
+        return [preprocess(picture) for preprocess in self.preprocessings]
 
 
-def runner(clip, trunk, precision, compiled=False):
-    """A function of a batch, wherever it is, to the trunk's features on the model's device, in a
-    precision.
-    """
+def runner(
+    clip: ClipModel, trunk: Callable, precision: str, compiled: bool = False
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    """A function of a batch, wherever it is, to the trunk's features on the model's device."""
     trunk = torch.compile(trunk) if compiled else trunk
     kind = PRECISIONS[precision]
 
@@ -203,15 +273,18 @@ def _batches(shards, batch_size):
 
 
 def _fill(towers, batches, loaded, title):
-    """Run every tower on every batch that it lacks; shards go to the store as they are finished."""
+    """Run every tower on every batch that it lacks; shards go to the store as they are finished.
+
+    `towers` holds (tower, its shards, which part of a loaded batch it takes).
+    """
     rows = sum(stop - start for start, stop in batches)
     with tqdm(total=rows, desc=title or None, disable=not (title and rows), unit="row") as bar:
         for (start, stop), batch in zip(batches, loaded):
-            for tower, shards in towers:
+            for tower, shards, part in towers:
                 if shards.lacks(start):
-                    shards.add(start, stop, tower(batch), tower.name)
+                    shards.add(start, stop, tower(batch[part]), tower.name)
             bar.update(stop - start)
-    for _, shards in towers:
+    for _, shards, _ in towers:
         shards.wait_for_others()
 
 
@@ -226,8 +299,8 @@ def _distinct(images):
     return subset(images, [first[name] for name in places]), inverse
 
 
-def refuse_unreadable(dataset, store):
-    """Open every image file once before any model runs; the store remembers which data sets passed."""
+def refuse_unreadable(dataset: Any, store: str | Path | None) -> None:
+    """Open every image file once before any model runs; the store remembers who passed."""
     if not isinstance(dataset.images, EncodedImages):
         return
     passed = Path(store) / "readable" / dataset.images_key if store else None
@@ -239,8 +312,8 @@ def refuse_unreadable(dataset, store):
             f"  {dataset.images.source / name}: {why}" for name, why in broken.items()
         )
         raise ValueError(
-            f"{dataset.name}: {len(broken)} of {len(dataset)} images cannot be read; mend or remove "
-            f"them, or load the data set with unreadable='skip':\n{listed}"
+            f"{dataset.name}: {len(broken)} of {len(dataset)} images cannot be read; mend or "
+            f"remove them, or load the data set with unreadable='skip':\n{listed}"
         )
     if passed:
         keep(lambda: write_text(passed, ""), Path(store))
@@ -257,8 +330,7 @@ def _project(clip, project, features, batch_size=65536):
 
 
 def _check(precision, batch_size, n):
-    if precision not in PRECISIONS:
-        raise ValueError(f"precision: expected one of {', '.join(PRECISIONS)}, got {precision!r}")
+    check_choice("precision", precision, PRECISIONS)
     if batch_size < 1 or n < 1:
         raise ValueError(
             f"expected a batch size of 1 or more and at least one row, got {batch_size} and {n}"
@@ -266,7 +338,9 @@ def _check(precision, batch_size, n):
 
 
 @torch.no_grad()
-def class_embeddings(clip, classes, templates):
+def class_embeddings(
+    clip: ClipModel, classes: Sequence[str], templates: Sequence[str]
+) -> torch.Tensor:
     """Zero-shot classifier: one unit row a class, the mean of its prompts' unit embeddings.
 
     Parameters

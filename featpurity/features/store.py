@@ -38,7 +38,7 @@ class Shards:
         Ranges of rows to be computed.
     """
 
-    def __init__(self, store, key, n):
+    def __init__(self, store: str | Path | None, key: tuple, n: int):
         self.n, self.key = n, digest((key, n, ROWS))
         self.folder = Path(store) / self.key[:32] if store is not None else None
         self.ranges = [(start, min(start + ROWS, n)) for start in range(0, n, ROWS)]
@@ -48,11 +48,11 @@ class Shards:
             self.read()
 
     @property
-    def missing(self):
+    def missing(self) -> list[tuple[int, int]]:
         """Ranges of rows to be computed."""
         return [one for one in self.ranges if one not in self.parts]
 
-    def mine(self):
+    def mine(self) -> list[tuple[int, int]]:
         """The missing ranges that fall to this process under torchrun; all of them otherwise, or
         without a store.
         """
@@ -61,12 +61,12 @@ class Shards:
             return self.missing
         return [one for one in self.missing if one[0] // ROWS % world == rank]
 
-    def lacks(self, row):
+    def lacks(self, row: int) -> bool:
         """Whether this row is missing."""
         return self._range(row) not in self.parts
 
-    def add(self, start, stop, features, source):
-        """Take rows start .. stop - 1 in the order of rows; the shard is written once it is whole."""
+    def add(self, start: int, stop: int, features: torch.Tensor, source: str) -> None:
+        """Take rows start .. stop - 1 in order; the shard is written once it is whole."""
         part = self._range(start)
         rows = self.pending.setdefault(part, [])
         rows.append(features)
@@ -83,11 +83,11 @@ class Shards:
             header = {"key": self.key, "sha256": digest(raw(whole))}
             keep(lambda: write_tensors(self._path(part), {"features": whole}, header), self.folder)
 
-    def features(self):
+    def features(self) -> torch.Tensor:
         """All rows, as float32 of shape (n, width)."""
         return torch.cat([self.parts[one].float() for one in self.ranges])
 
-    def read(self):
+    def read(self) -> None:
         """Read the shards that are on disk and sound."""
         for part in self.missing:
             path = self._path(part)
@@ -101,7 +101,7 @@ class Shards:
                         f"{path} {fault} and will be computed again: {error}", stacklevel=2
                     )
 
-    def wait_for_others(self, every=0.5, patience=None):
+    def wait_for_others(self, every: float = 0.5, patience: float | None = None) -> None:
         """Under torchrun: until the other processes have written the shards that fell to them.
 
         Parameters
@@ -121,9 +121,9 @@ class Shards:
             if time.monotonic() - heard > patience:
                 rows = ", ".join(f"{start} .. {stop - 1}" for start, stop in missing[:3])
                 raise TimeoutError(
-                    f"{self.folder}: waited {patience:g} s for {len(missing)} shards of other processes "
-                    f"(rows {rows}{', ...' * (len(missing) > 3)}), and none came; did one of them die? "
-                    "Start again: what is there is kept"
+                    f"{self.folder}: waited {patience:g} s for {len(missing)} shards of other "
+                    f"processes (rows {rows}{', ...' * (len(missing) > 3)}), and none came; did "
+                    "one of them die? Start again: what is there is kept"
                 )
             time.sleep(every)
             self.read()
@@ -140,7 +140,8 @@ class Shards:
             about, features = file.metadata() or {}, file.get_tensor("features")
         if about.get("key") != self.key or len(features) != part[1] - part[0]:
             raise ValueError(
-                f"expected {part[1] - part[0]} rows of key {self.key[:8]}, got {tuple(features.shape)}"
+                f"expected {part[1] - part[0]} rows of key {self.key[:8]}, got shape "
+                f"{tuple(features.shape)}"
             )
         if about.get("sha256") != digest(raw(features)):
             raise ValueError("its numbers differ from its SHA-256")

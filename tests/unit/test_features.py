@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from featpurity.data.images import ImageArrays
 from featpurity.features import extract, store
 from featpurity.features.extract import (
     PRECISIONS,
+    each_image_trunk_features,
     embed_images,
     embed_texts,
     image_trunk_features,
@@ -214,6 +216,52 @@ def test_models_that_share_a_preprocessing_share_the_decoding(tmp_path):
     fresh = TinyClip(2)
     image_trunk_features_of([*clips, fresh], dataset, tmp_path, batch_size=16)
     assert len(to_pixels_calls) == 50 and sum(fresh.batches) == 50 and sum(clips[0].batches) == 100
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_several_data_sets_go_through_one_loader(tmp_path, monkeypatch, workers):
+    """In order, each as alone; what is stored is not decoded, and no process starts for nothing."""
+    started = []
+    loader = extract.DataLoader
+    monkeypatch.setattr(
+        extract,
+        "DataLoader",
+        lambda *given, **options: started.append(1) or loader(*given, **options),
+    )
+    clips = [TinyClip(0), TinyClip(1)]
+    clips[1].preprocess = Halved()  # another preprocessing, of the same decoded picture
+    datasets = [pictures(50), pictures(20), pictures(33)]
+    image_trunk_features(clips[0], datasets[1], tmp_path)
+    started.clear()
+    options = {"workers": workers, "batch_size": 7, "progress": False}
+    found = list(each_image_trunk_features(clips, datasets, tmp_path, **options))
+    assert len(started) == 1
+    for dataset, (first, second) in zip(datasets, found):
+        torch.testing.assert_close(first, plain(clips[0], dataset))
+        torch.testing.assert_close(second, plain(clips[1], dataset) / 2)
+    again = list(each_image_trunk_features(clips, datasets, tmp_path, **options))
+    assert len(started) == 1 and all(map(torch.equal, sum(found, []), sum(again, [])))
+
+
+class Halved:
+    """A preprocessing that worker processes can be handed."""
+
+    def __call__(self, picture):
+        return to_pixels(picture) / 2
+
+
+def test_a_picture_is_decoded_once_for_all_preprocessings(tmp_path):
+    decoded = []
+
+    class Counted(ImageArrays):
+        def __getitem__(self, i):
+            decoded.append(i)
+            return super().__getitem__(i)
+
+    clips, dataset = [TinyClip(0), TinyClip(1)], pictures()
+    clips[1].preprocess = Halved()
+    image_trunk_features_of(clips, replace(dataset, images=Counted(dataset.images.pixels)))
+    assert sorted(decoded) == list(range(50))
 
 
 def test_workers_give_the_same(tmp_path):
