@@ -1,4 +1,6 @@
-"""Images per second: the model alone, decoding alone, and the pipeline of both, against what the device can do.
+"""Images per second: the model alone, decoding alone, and the pipeline of both.
+
+They are set against what the device can do, and against torchvision's plain loop.
 
 The device's rate is that of one large matrix product in the same precision; the model's share of it
 counts the floating-point operations of its matrix products, convolutions and attention. The weights
@@ -13,6 +15,7 @@ import os
 import tempfile
 import time
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 import open_clip
@@ -20,7 +23,9 @@ import torch
 from common import machine
 from PIL import Image
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.data import DataLoader, Subset
 from torch.utils.flop_counter import FlopCounterMode
+from torchvision.datasets import ImageFolder
 
 from featpurity.data.datasets import load_dataset
 from featpurity.features import extract
@@ -71,7 +76,7 @@ def operations(trunk, size, device):
 
 
 def write_photos(folder, n, classes=10, distinct=2048):
-    """JPEG files of the size of Food-101's, 512 x 384, with detail at all scales so that they are as slow to decode.
+    """JPEG files of the size of Food-101's, 512 x 384, with detail at all scales, as slow to read.
 
     Those beyond the distinct ones are hard links to them: files of their own to whoever decodes,
     which take no room.
@@ -95,6 +100,18 @@ def write_photos(folder, n, classes=10, distinct=2048):
             os.link(folder / str(i % distinct % classes) / f"{i % distinct}.jpg", path)
 
 
+def plain_loop(photos, clip, tower, args, n):
+    """Images per second of what one writes without this package: ImageFolder, DataLoader, tower."""
+    pictures = Subset(ImageFolder(photos, clip.preprocess), range(n))
+    loader = DataLoader(
+        pictures, args.batch_size, num_workers=args.workers, pin_memory=args.device != "cpu"
+    )
+    start = time.perf_counter()
+    for batch, _ in loader:
+        tower(batch).cpu()
+    return n / (time.perf_counter() - start)
+
+
 def main():
     card = torch.cuda.is_available()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -116,6 +133,9 @@ def main():
         "--photos", help="a folder of class folders; left out, photos are generated"
     )
     parser.add_argument(
+        "--turns", type=int, default=3, help="runs of torchvision's loop and of the pipeline"
+    )
+    parser.add_argument(
         "--compile", action="store_true", help="prepare the tower with torch.compile"
     )
     args = parser.parse_args()
@@ -129,19 +149,22 @@ def main():
     )
     work = operations(clip.image_trunk, size, args.device)
     print(machine())
+    ahead = 2 * args.workers * args.batch_size * 3 * size**2 * 4 / 1e9
     print(
-        f"{args.model} on {args.device}, {args.precision}, batch {args.batch_size}, {args.workers} workers, which keep "
-        f"{2 * args.workers * args.batch_size * 3 * size**2 * 4 / 1e9:.1f} GB ahead"
+        f"{args.model} on {args.device}, {args.precision}, batch {args.batch_size}, "
+        f"{args.workers} workers, which keep {ahead:.1f} GB ahead"
     )
     print(
-        f"one matrix product     {peak / 1e12:8.2f} TFLOP/s;  the trunk takes {work / 1e9:.1f} GFLOP an image"
+        f"one matrix product     {peak / 1e12:8.2f} TFLOP/s;  the trunk takes "
+        f"{work / 1e9:.1f} GFLOP an image"
     )
 
     tower = extract.runner(clip, clip.image_trunk, args.precision, args.compile)
     batch = torch.randn(args.batch_size, 3, size, size, device=args.device)
     model_rate = args.batch_size / seconds(lambda: tower(batch), args.device)
     print(
-        f"model alone            {model_rate:8.0f} images/s = {model_rate * work / peak:.0%} of that rate"
+        f"model alone            {model_rate:8.0f} images/s = {model_rate * work / peak:.0%} of "
+        "that rate"
     )
 
     with tempfile.TemporaryDirectory() as folder:
@@ -153,37 +176,45 @@ def main():
 
         start = time.perf_counter()
         extract.refuse_unreadable(data, Path(folder))
-        print(
-            f"opening every file     {len(data) / (time.perf_counter() - start):8.0f} images/s, once a data set"
-        )
+        opening_rate = len(data) / (time.perf_counter() - start)
+        print(f"opening every file     {opening_rate:8.0f} images/s, once a data set")
 
         start = time.perf_counter()
         starts = range(0, len(data), args.batch_size)
         batches = [(at, min(at + args.batch_size, len(data))) for at in starts]
-        for _ in extract.decoder(data.images, batches, clip, args.workers):
+        pinned = torch.device(args.device).type == "cuda"
+        for _ in extract.decoder([data.images], [batches], [clip.preprocess], args.workers, pinned):
             pass
         decoding_rate = len(data) / (time.perf_counter() - start)
         print(f"decoding alone         {decoding_rate:8.0f} images/s")
 
-        start = time.perf_counter()
-        extract.image_trunk_features(
-            clip,
-            data,
-            folder,
-            batch_size=args.batch_size,
-            workers=args.workers,
-            precision=args.precision,
-            compiled=args.compile,
-        )
-        rate = len(data) / (time.perf_counter() - start)
+        plain, own = [], []
+        for turn in range(args.turns):  # in turns, since a machine is never quite idle
+            plain.append(plain_loop(photos, clip, tower, args, len(data)))
+            start = time.perf_counter()
+            extract.image_trunk_features(
+                clip,
+                data,
+                Path(folder, f"store{turn}"),
+                batch_size=args.batch_size,
+                workers=args.workers,
+                precision=args.precision,
+                compiled=args.compile,
+            )
+            own.append(len(data) / (time.perf_counter() - start))
+        plain_rate, rate = median(plain), median(own)
         slower = min(decoding_rate, model_rate)
         print(
-            f"pipeline into store    {rate:8.0f} images/s = {rate / slower:.0%} of the slower of the two"
+            f"torchvision's loop     {plain_rate:8.0f} images/s, ImageFolder into the same tower\n"
+            f"pipeline into store    {rate:8.0f} images/s = {rate / slower:.0%} of the slower of "
+            f"the two, {rate / plain_rate:.2f} times torchvision's loop (medians of {args.turns})\n"
+            f"{'':23}the model waits {max(0, 1 - rate / model_rate):.0%} of the time"
         )
         if not args.workers:
             serial = 1 / (1 / decoding_rate + 1 / model_rate)
             print(
-                f"                       without workers they take turns, at best {serial:.0f} images/s: {rate / serial:.0%}"
+                f"                       without workers they take turns, at best {serial:.0f} "
+                f"images/s: {rate / serial:.0%}"
             )
 
 

@@ -9,7 +9,6 @@ import json
 import os
 import secrets
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -46,20 +45,6 @@ def below(path: str | Path, root: str | Path | None = None) -> Path | None:
     """The file that a path names, as it stands or below `root`; None where there is none."""
     places = [located(path), *([located(root) / path] if root else [])]
     return next((place for place in places if place.is_file()), None)
-
-
-@dataclass(frozen=True)
-class Source:
-    """One model, data set or file of pairs: what it is, and the megabytes still to download (0: it
-    is here).
-    """
-
-    name: str
-    what: str
-    megabytes: float | None = 0  # None: to be downloaded or put in place, size not known before
-    missing: str | None = None  # what the user has to put in place first
-    architecture: str | None = None  # open_clip's name, where the size follows from it
-    at_least: bool = False  # more comes with the weights
 
 
 def megabytes(path: Path) -> float:

@@ -13,7 +13,7 @@ from pathlib import Path
 from featpurity.captions.synthetic import ATTRIBUTES
 from featpurity.data import class_folders, class_names, published, webdataset
 from featpurity.data.class_folders import ClassFolders, list_class_folders, split_at_zip
-from featpurity.files import Source, below, data_folder, did_you_mean, digest, located, megabytes
+from featpurity.files import below, data_folder, did_you_mean, digest, located, megabytes
 
 SCENES = [f"scenes_{attribute}" for attribute in ATTRIBUTES]
 SCENES_TEST = {"n": 5000, "seed": 1_000_001}  # a seed of its own: no picture is trained on
@@ -62,6 +62,29 @@ class DataSet:
     words: Callable = published.spaced
     axes: tuple[int, ...] = (1, 2, 3)
     several: bool = False
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set or file of captions, as the plan tells it.
+
+    Attributes
+    ----------
+    name, what : str
+        Its name, and what it is in a few words.
+    megabytes : float or None
+        Still to download; None where that is not known before.
+    missing : str or None
+        What the user has to put in place first.
+    at_least : bool
+        Whether more comes with the megabytes.
+    """
+
+    name: str
+    what: str
+    megabytes: float | None = 0
+    missing: str | None = None
+    at_least: bool = False
 
 
 @dataclass(frozen=True)
