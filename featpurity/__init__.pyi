@@ -1,11 +1,13 @@
 """What `import featpurity` offers, for editors and type checkers; at run time all is lazy."""
 
 from . import captions as captions
+from . import check as check
 from . import cli as cli
 from . import data as data
 from . import experiments as experiments
 from . import features as features
 from . import files as files
+from . import labels as labels
 from . import metrics as metrics
 from . import models as models
 from . import plan as plan

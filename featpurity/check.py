@@ -11,6 +11,7 @@ from featpurity.data.catalog import (
     FOLDER,
     GENERATED_PAIRS,
     SCENES,
+    Source,
     find,
     pairs_source,
     rewrites_source,
@@ -18,7 +19,7 @@ from featpurity.data.catalog import (
 from featpurity.data.class_names import is_own_list, read_class_names
 from featpurity.data.prompts import prompt_set
 from featpurity.data.webdataset import PREFIX
-from featpurity.files import Source, workspace, write_text
+from featpurity.files import workspace, write_text
 from featpurity.labels import labels_of
 from featpurity.models.names import ModelRecord, resolve
 from featpurity.profile import FILTER, LADDER, PAIRED, Profile

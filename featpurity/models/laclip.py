@@ -180,7 +180,7 @@ def _register(width, depth, heads, patch, image_size):
 
 
 def fetch(name, folder=None):
-    """The file of a published checkpoint, downloaded on first use; broken downloads are gone on with.
+    """The file of a published checkpoint, downloaded on first use; a broken download goes on.
 
     A file that lies in the folder already is taken, under this name or the one it was published
     under. Its SHA-256 is written beside it at first and checked from then on.
