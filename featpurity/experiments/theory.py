@@ -28,7 +28,6 @@ from featpurity.experiments.relu_encoders import (
 from featpurity.experiments.sparse_coding import Pairs, Setting, Task, sample_pairs, sample_task
 from featpurity.metrics.intervals import t_interval
 from featpurity.metrics.silhouette import silhouette
-from featpurity.report.published import published_theory
 from featpurity.report.results import effect
 
 SETTING = Setting()
@@ -219,55 +218,3 @@ def effects(table: pd.DataFrame, bases: pd.DataFrame) -> pd.DataFrame:
     lost = found["own"] - found["rotated"]
     rows.append(effect("theory_basis", "own basis against rotated", lost.mean(), *t_interval(lost)))
     return pd.DataFrame(rows)
-
-
-def beside_published(table: pd.DataFrame) -> pd.DataFrame:
-    """Our rows and the paper's, told apart by `who`: "raw, here", "raw, published" and so on.
-
-    The paper's have no seed: one row a texts and probability.
-    """
-    theirs = published_theory().pivot(
-        index=["texts", "probability"], columns="measure", values="value"
-    )
-    both = {"here": table, "published": theirs.reset_index()}
-    rows = [part.assign(who=part.texts + ", " + name) for name, part in both.items()]
-    order = [f"{texts}, {name}" for texts in ("raw", "filtered") for name in both]
-    joined = pd.concat(rows)[["who", "probability", *MEASURES]]
-    return joined.sort_values("who", key=lambda who: who.map(order.index), kind="stable")
-
-
-def against_published(table: pd.DataFrame) -> pd.DataFrame:
-    """Our means over seeds beside the paper's values, at the lowest and the highest probability.
-
-    Returns
-    -------
-    DataFrame
-        A row a measure and probability, a column a `who` of `beside_published`.
-    """
-    both = beside_published(table)
-    both = both[both.probability.isin([table.probability.min(), table.probability.max()])]
-    long = both.melt(["who", "probability"], var_name="measure")
-    wide = long.pivot_table("value", ["measure", "probability"], "who", sort=False)
-    return wide.reset_index().rename_axis(columns=None)
-
-
-def summary(found: Simulated) -> str:
-    """The run in three sentences of Markdown."""
-    means = found.table.groupby(["texts", "probability"])[["accuracy", "features"]].mean()
-    low, high = found.table.probability.min(), found.table.probability.max()
-    best, raw = means.loc[("raw", low)], means.loc[("raw", high)]
-    filtered = means.loc[("filtered", high)]
-    bases = found.bases.groupby(["encoder", "basis"])[
-        ["features", "accuracy", "avg_abs_cos"]
-    ].mean()
-    own, turned = bases.loc[("threshold", "own")], bases.loc[("threshold", "rotated")]
-    return (
-        f"**In this run** texts that name a spurious feature with probability {high:g} take the "
-        f"encoders' accuracy from {best.accuracy:.2f} to {raw.accuracy:.2f} and the number of "
-        f"purely represented features from {best.features:.0f} to {raw.features:.0f}; recaptioned "
-        f"and filtered, the texts give {filtered.accuracy:.2f} and {filtered.features:.0f}. "
-        f"A random rotation of the hidden neurons takes the purely represented features from "
-        f"{own.features:.0f} to {turned.features:.0f} and the accuracy from {own.accuracy:.2f} to "
-        f"{turned.accuracy:.2f}: under a threshold the basis is real. Average |cos| hardly sees "
-        f"it: {own.avg_abs_cos:.3f} before, {turned.avg_abs_cos:.3f} after."
-    )

@@ -12,13 +12,13 @@ STRATEGIES = ("high_purity", "random", "low_purity")
 RATIOS = (0.0, 0.8)  # the paper's range of misalignment, over which claims are compared
 
 
-def load_published():
+def load_published() -> dict:
     """All published numbers, nested as in the file, whose comments say what each is."""
     text = (files("featpurity") / "assets/published.yaml").read_text(encoding="utf-8")
     return yaml.safe_load(text)
 
 
-def published_curves():
+def published_curves() -> pd.DataFrame:
     """Experiment 2: accuracy and silhouette with some of 512 neurons kept.
 
     Returns
@@ -54,7 +54,7 @@ def published_curves():
     return pd.DataFrame(rows)
 
 
-def published_orders(curves=None):
+def published_orders(curves: pd.DataFrame | None = None) -> pd.DataFrame:
     """How often one strategy's point lies above another's in the published curves.
 
     Two points are within the reading error when they differ by no more than the sum of theirs.
@@ -97,7 +97,7 @@ def published_orders(curves=None):
     return pd.DataFrame(rows)
 
 
-def published_theory():
+def published_theory() -> pd.DataFrame:
     """Figure 1 of the paper, its simulation.
 
     Returns

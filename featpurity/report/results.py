@@ -118,7 +118,7 @@ def effect(claim, comparison, value, low, high, dataset="mean"):
     )
 
 
-def verdict(low, high, negligible=0.0):
+def verdict(low: float, high: float, negligible: float = 0.0) -> str:
     """The rule for every claim: the 95 % interval of an effect that is positive when it is true.
 
     Parameters
@@ -142,7 +142,7 @@ def verdict(low, high, negligible=0.0):
     return said + ", negligible" * (-negligible < low and high < negligible)
 
 
-def load_claims():
+def load_claims() -> list[dict]:
     """The paper's claims, dicts in the order of the chapters; the file says what each key means."""
     return yaml.safe_load((files("featpurity") / "assets/claims.yaml").read_text(encoding="utf-8"))
 
@@ -198,7 +198,7 @@ def _check_one_run(tables):
                 )
 
 
-def judge(effects):
+def judge(effects: pd.DataFrame) -> pd.DataFrame:
     """Put the verdict on each claim beside its effects.
 
     Parameters

@@ -7,6 +7,7 @@ from featpurity.experiments import feature_recovery, relu_encoders, sparse_codin
 from featpurity.experiments.relu_encoders import Encoders, Training
 from featpurity.experiments.sparse_coding import Setting
 from featpurity.report import results
+from featpurity.report.chapters import theory as show
 
 SMALL = Setting(n_features=10, width=40, n_noisy=300, n_clean=60, n_tests=400, lead=1)
 SHORT = Training(neurons=16, batch_size=60, phases=(5, 10, 5), decoder_steps=10, threshold=0.4)
@@ -176,15 +177,30 @@ class TestSimulation:
         assert found["theory_accuracy_falls"] == pytest.approx(accuracy[0.0] - accuracy[0.5])
 
     def test_ours_stand_beside_the_paper_s(self, simulated):
-        both = theory.beside_published(simulated.table)
+        both = show.beside_published(simulated.table)
         assert list(both.who.unique()) == [
             f"{texts}, {who}" for texts in ("raw", "filtered") for who in ("here", "published")
         ]
         assert (both.who == "raw, published").sum() == 11
-        ends = theory.against_published(simulated.table).set_index(["measure", "probability"])
+        ends = show.ends(simulated.table).frame.set_index(["measure", "probability"])
         assert ends.loc[("accuracy", 0.5), "raw, published"] == 0.56271
         ours = simulated.table.set_index(["texts", "probability"]).accuracy["filtered", 0.0].mean()
         assert ends.loc[("accuracy", 0.0), "filtered, here"] == pytest.approx(ours)
+
+    def test_the_chapter_shows_it(self, simulated):
+        raw = simulated.table[simulated.table.texts == "raw"]
+        accuracy = raw.groupby("probability").accuracy.mean()
+        said = show.answer(simulated.table, simulated.bases)
+        assert f"accuracy from {accuracy[0.0]:.2f} to {accuracy[0.5]:.2f}" in said
+        figures = [
+            show.curves(simulated.table),
+            show.texts(simulated.table),
+            show.neurons_and_features(simulated.cosines, near=0.4),
+        ]
+        assert all(figure.layout.meta["caption"].endswith(".") for figure in figures)
+        assert "at probability 0.5;" in figures[2].layout.meta["caption"]
+        assert len(show.bases(simulated.bases).frame) == 4
+        assert len(show.claims(simulated.effects).frame) == 9
 
 
 def test_who_knows_the_dictionary_does_better_the_clearer_the_classes():

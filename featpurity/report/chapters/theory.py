@@ -1,0 +1,126 @@
+"""What the chapter on the theory shows: tables of the experiment of that name in."""
+
+import numpy as np
+import pandas as pd
+
+from featpurity.report import figures, histograms, results, tables, wording
+from featpurity.report.published import published_theory
+
+MEASURES = {
+    "accuracy": "zero-shot accuracy (share of images)",
+    "silhouette": "silhouette of the classes",
+    "features": "purely represented features (of 50)",
+    "magnitude": "their magnitude (|cos|)",
+}
+PROBABILITY = "probability of a spurious feature"
+
+
+def answer(table: pd.DataFrame, bases: pd.DataFrame) -> wording.Answer:
+    """The result of a run in two sentences.
+
+    Parameters
+    ----------
+    table, bases : DataFrame
+        See `featpurity.experiments.theory.Simulated`.
+    """
+    means = table.groupby(["texts", "probability"]).mean()
+    low, high = table.probability.min(), table.probability.max()
+    best, raw, kept = means.loc["raw", low], means.loc["raw", high], means.loc["filtered", high]
+    turns = bases[bases.encoder == "threshold"].groupby("basis").mean(numeric_only=True)
+    own, turned = turns.loc["own"], turns.loc["rotated"]
+    return wording.Answer(
+        f"texts that name a spurious feature with probability {high:g} take the encoders' accuracy "
+        f"from {best.accuracy:.2f} to {raw.accuracy:.2f} and the purely represented features from "
+        f"{best.features:.0f} to {raw.features:.0f}; recaptioned and filtered, they give "
+        f"{kept.accuracy:.2f} and {kept.features:.0f}. A random rotation of the hidden neurons "
+        f"takes the features from {own.features:.0f} to {turned.features:.0f} and the accuracy from "
+        f"{own.accuracy:.2f} to {turned.accuracy:.2f}, but average |cos| only from "
+        f"{own.avg_abs_cos:.3f} to {turned.avg_abs_cos:.3f}"
+    )
+
+
+def beside_published(table: pd.DataFrame) -> pd.DataFrame:
+    """Our rows and the paper's, told apart by `who`: "raw, here", "raw, published" and so on.
+
+    The paper's have no seed: one row a texts and probability.
+    """
+    theirs = published_theory().pivot(
+        index=["texts", "probability"], columns="measure", values="value"
+    )
+    both = {"here": table, "published": theirs.reset_index()}
+    rows = [part.assign(who=part.texts + ", " + name) for name, part in both.items()]
+    order = [f"{texts}, {name}" for texts in ("raw", "filtered") for name in both]
+    joined = pd.concat(rows)[["who", "probability", *MEASURES]]
+    return joined.sort_values("who", key=lambda who: who.map(order.index), kind="stable")
+
+
+def curves(table: pd.DataFrame):
+    """The four measures against the probability, here and in the paper's figure 1."""
+    caption = (
+        "The simulation here and in the paper's figure 1: encoders trained on raw pairs, and on "
+        "recaptioned and filtered ones. Here means and range over seeds."
+    )
+    both = beside_published(table)
+    return figures.lines_with_bands(both, "probability", MEASURES, "who", PROBABILITY, caption)
+
+
+def ends(table: pd.DataFrame) -> tables.Table:
+    """Our means over seeds beside the paper's values, at the lowest and highest probability."""
+    both = beside_published(table)
+    both = both[both.probability.isin([table.probability.min(), table.probability.max()])]
+    long = both.melt(["who", "probability"], var_name="measure")
+    wide = long.pivot_table("value", ["measure", "probability"], "who", sort=False)
+    return tables.show(wide.reset_index().rename_axis(columns=None))
+
+
+def ceiling(table: pd.DataFrame) -> tables.Table:
+    """What a reader who knows the dictionaries makes of tasks of some leads."""
+    headings = {"lead": "lead (features)", "accuracy": "accuracy", "silhouette": "silhouette"}
+    return tables.show(table, headings)
+
+
+def texts(table: pd.DataFrame):
+    """What recaptioning and filtering make of the noisy texts, and of average |cos|."""
+    panels = {
+        "text_truth": "truth of the texts (cosine)",
+        "replaced": "share of texts replaced",
+        "avg_abs_cos": "average |cos|, image neurons",
+    }
+    caption = "Noisy pairs before and after the remedy: mean and range over seeds."
+    return figures.lines_with_bands(
+        table, "probability", panels, "texts", PROBABILITY, caption, columns=3
+    )
+
+
+def neurons_and_features(cosines: dict[tuple[str, float], np.ndarray], near: float):
+    """|cos| of all neurons and features at the probability that is nearest to `near`."""
+    shown = min((probability for _, probability in cosines), key=lambda one: abs(one - near))
+    samples = {name: cosines[name, shown] for name in ("raw", "filtered")}
+    caption = (
+        f"|cos| of every neuron of the image encoder and every feature, all seeds, at probability "
+        f"{shown:g}; the paper's figure 4 is at 0.3."
+    )
+    return histograms.shares(samples, "|cos| of a neuron and a feature", caption)
+
+
+def bases(table: pd.DataFrame) -> tables.Table:
+    """Encoders with a threshold and without, in their own basis and in a rotated one."""
+    means = table.groupby(["encoder", "basis"], sort=False).mean(numeric_only=True).reset_index()
+    headings = {
+        "encoder": "encoder",
+        "basis": "basis",
+        "loss": "loss",
+        "accuracy": "accuracy",
+        "silhouette": "silhouette",
+        "features": "pure features",
+        "avg_abs_cos": "average |cos|",
+    }
+    digits = dict(loss=2, accuracy=3, silhouette=3, features=1, avg_abs_cos=4)
+    return tables.show(means, headings, digits)
+
+
+def claims(effects: pd.DataFrame) -> tables.Table:
+    """The effects with their intervals and verdicts, each in its own unit."""
+    judged = results.judge(effects).dropna(subset="effect")
+    shown = ["statement", "comparison", "effect", "low", "high", "unit", "verdict"]
+    return tables.show(judged, {name: name for name in shown})
