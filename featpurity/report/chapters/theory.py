@@ -33,8 +33,8 @@ def answer(table: pd.DataFrame, bases: pd.DataFrame) -> wording.Answer:
         f"from {best.accuracy:.2f} to {raw.accuracy:.2f} and the purely represented features from "
         f"{best.features:.0f} to {raw.features:.0f}; recaptioned and filtered, they give "
         f"{kept.accuracy:.2f} and {kept.features:.0f}. A random rotation of the hidden neurons "
-        f"takes the features from {own.features:.0f} to {turned.features:.0f} and the accuracy from "
-        f"{own.accuracy:.2f} to {turned.accuracy:.2f}, but average |cos| only from "
+        f"takes the features from {own.features:.0f} to {turned.features:.0f} and the accuracy "
+        f"from {own.accuracy:.2f} to {turned.accuracy:.2f}, but average |cos| only from "
         f"{own.avg_abs_cos:.3f} to {turned.avg_abs_cos:.3f}"
     )
 
