@@ -15,6 +15,9 @@ from typing import Any, BinaryIO
 WRITTEN = "FEATPURITY_WRITTEN"  # environment: a file that is told each path that is written
 
 
+ALIASES = "FEATPURITY_ALIASES"  # environment: JSON of labels and the names that they stand for
+
+
 def workspace(path: str | Path) -> Path:
     """A path relative to the project's root (the nearest folder above that holds `_toc.yml`), else
     to this folder; `~` is the home.
@@ -41,8 +44,16 @@ def data_folder(root: str | Path | None = None) -> Path:
     return located(root) if root else workspace("data")
 
 
+def meant(name: str | Path) -> str:
+    """What a label stands for: a run's notebooks know models, data sets and pairs by labels, and
+    so show no path of a disk. Any other name is itself.
+    """
+    return json.loads(os.environ.get(ALIASES, "{}")).get(str(name), str(name))
+
+
 def below(path: str | Path, root: str | Path | None = None) -> Path | None:
     """The file that a path names, as it stands or below `root`; None where there is none."""
+    path = meant(path)
     places = [located(path), *([located(root) / path] if root else [])]
     return next((place for place in places if place.is_file()), None)
 

@@ -62,6 +62,10 @@ LOWEST = {
     "models_per_job": 1,
 }
 MAY_BE_EMPTY = ["clip_models", "laclip_models", "ladder_models", "rewrites"]
+NAMING = {  # settings that name models, data sets and files of pairs
+    *("clip_models", "laclip_models", "ladder_models", "finetune_model", "filter_model", "models"),
+    *("datasets", "pairs", "rewrites"),
+}
 FOLDERS = ["data_root", "results_dir", "store_dir"]
 LIVE = "results/live"  # where notebooks write that nobody runs for a profile
 

@@ -6,6 +6,7 @@ result.
 """
 
 import fcntl
+import json
 import os
 import sys
 import tempfile
@@ -21,7 +22,7 @@ from traitlets.config import Config
 from written import note
 
 from featpurity.data.catalog import data_state
-from featpurity.files import WRITTEN, workspace
+from featpurity.files import ALIASES, WRITTEN, workspace
 
 SOCKET_NAME = 80  # bytes of a folder's name that leave room for a socket's: 108 are all
 
@@ -59,8 +60,11 @@ def short_folder():
     return tempfile.TemporaryDirectory(prefix="kernel", dir=place)
 
 
-def run(notebook, output, log, parameters):
-    """Execute `notebook` with this interpreter; the cells' output goes to `log` as it comes."""
+def run(notebook, output, log, parameters, aliases=None):
+    """Execute `notebook` with this interpreter; the cells' output goes to `log` as it comes.
+
+    `aliases` says what the labels stand for that the parameters hold in place of paths.
+    """
     draft = Path(log).with_suffix(".ipynb")
     draft.parent.mkdir(parents=True, exist_ok=True)
     with open(log, "a") as lines, short_folder() as own:
@@ -73,6 +77,7 @@ def run(notebook, output, log, parameters):
         written.touch()
         # Jupyter's own files beside the sockets: a home may be read-only.
         os.environ |= {"JUPYTER_RUNTIME_DIR": own, "IPYTHONDIR": own, WRITTEN: str(written)}
+        os.environ[ALIASES] = json.dumps(aliases or {})
         papermill.execute_notebook(
             notebook,
             draft,
@@ -108,8 +113,9 @@ def failure(log):
 def main():
     """Run it; when it fails, say why in one line, here and in a file beside the log."""
     notebook, output, log, parameters = sys.argv[1:]
+    parameters = yaml.safe_load(parameters)
     try:
-        run(notebook, output, log, yaml.safe_load(parameters))
+        run(notebook, output, log, parameters, parameters.pop("aliases", None))
     except papermill.PapermillExecutionError as error:
         why = f"{error.ename}: {' '.join(error.evalue.split())}"
         with open(log, "a") as lines:

@@ -13,7 +13,7 @@ from pathlib import Path
 from featpurity.captions.synthetic import ATTRIBUTES
 from featpurity.data import class_folders, class_names, published, webdataset
 from featpurity.data.class_folders import ClassFolders, list_class_folders, split_at_zip
-from featpurity.files import below, data_folder, did_you_mean, digest, located, megabytes
+from featpurity.files import below, data_folder, did_you_mean, digest, located, meant, megabytes
 
 SCENES = [f"scenes_{attribute}" for attribute in ATTRIBUTES]
 SCENES_TEST = {"n": 5000, "seed": 1_000_001}  # a seed of its own: no picture is trained on
@@ -300,7 +300,7 @@ def find(name: str, root: str | Path | None = None, split: str = "test") -> Foun
     ValueError, FileNotFoundError
         For an unknown name, and for class folders that are not as they should be.
     """
-    name, root = str(name), data_folder(root)
+    name, root = meant(name), data_folder(root)
     if name in SCENES:
         size = {"images": SCENES_TEST["n"], "classes": len(ATTRIBUTES[name.split("_", 1)[1]])}
         return Found(name, "generated", kind="generated", **size)

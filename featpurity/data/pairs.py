@@ -13,7 +13,7 @@ from featpurity.data import webdataset
 from featpurity.data.datasets import read_known
 from featpurity.data.images import ImageFiles, rows_of, subset, without_unreadable
 from featpurity.data.scenes import Scenes
-from featpurity.files import below, check_choice, data_folder
+from featpurity.files import below, check_choice, data_folder, meant
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,7 @@ def load_pairs(
         files that differ in their number of lines.
     """
     check_choice("unreadable", unreadable, ["raise", "skip"])
+    name = meant(name)
     if n_pairs is not None and n_pairs < 1:
         raise ValueError(f"n_pairs: expected 1 or more, got {n_pairs}")
     loaders = {"scenes": scenes, "photos": photos}

@@ -2,6 +2,7 @@
 
 from featpurity.captions.synthetic import SCENE_TEMPLATES
 from featpurity.data.class_names import is_own_list, read_list
+from featpurity.files import meant
 
 PAPER = ["a photo of a {}"]
 
@@ -35,6 +36,7 @@ def prompt_set(name: str, dataset: str | None = None) -> list[str]:
     Radford et al. (2021), section 3.1.4; Fan et al. (2023), Improving CLIP Training with Language
     Rewrites.
     """
+    dataset = None if dataset is None else meant(dataset)
     if is_own_list(name):
         return _own(name, dataset)
     if name == "scenes":

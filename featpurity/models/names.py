@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 
-from featpurity.files import did_you_mean, located, tensors_header
+from featpurity.files import did_you_mean, located, meant, tensors_header
 from featpurity.files import megabytes as size_of
 from featpurity.models import laclip
 from featpurity.models.config import CONFIG, MERGES, configs_of, read_config
@@ -180,7 +180,7 @@ def resolve(name: str | Path) -> ModelRecord:
         For a folder without weights or configuration, and for `ARCHITECTURE:FILE` where no such
         file is.
     """
-    record = _parse(str(name))
+    record = _parse(meant(name))
     if record.kind == "open_clip":
         _check_known(record)
     elif record.kind == "file" and record.architecture:

@@ -10,6 +10,7 @@ import sys
 
 import pytest
 from checkout import ROOT
+from PIL import Image
 
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "--cores", "2", "--nolock"]
 BOOK = [sys.executable, "workflow/book.py", "demo", "--cores", "2"]  # as `make book` calls it
@@ -188,9 +189,7 @@ def test_a_changed_file_of_rewritten_captions_reruns_what_reads_the_pairs(suite)
         "chapters=[03_misalignment,07_claims]",
     ]
     status, said, notebooks = run(suite, *settings)
-    assert status == 0 and notebooks["steps/swap"][1]["rewrites"] == [
-        str(suite / "data/chat.txt")
-    ], said
+    assert status == 0 and notebooks["steps/swap"][1]["rewrites"] == ["chat.txt"], said
     (suite / "data/chat.txt").write_text("a large dog\n")
     _, said, notebooks = run(suite, *settings)
     assert set(notebooks) == {
@@ -368,3 +367,28 @@ def test_the_plan_says_which_chapters_run_again_and_why(suite):
         "  chapter 07_claims: what it reads is made again",
         "  building the book: what it reads is made again",
     ]
+
+
+def test_notebooks_know_models_and_data_by_labels_and_show_no_path(suite):
+    for name in ["ant", "bee"]:
+        (suite / "disk/photos" / name).mkdir(parents=True)
+        for i in range(2):
+            Image.new("RGB", (4, 4)).save(suite / "disk/photos" / name / f"{i}.png")
+    shutil.copy(suite / "a.pt", suite / "disk/mine.pt")
+    profile = suite / "labelled.yaml"
+    profile.write_text(
+        f"chapters: [01_clip_vs_laclip, 07_claims]\nclip_models: [{suite}/disk/mine.pt]\n"
+        f"laclip_models: [b.pt]\nlabels: {{b.pt: better}}\n"
+        f"datasets: ['folder:{suite}/disk/photos']\nprompts: paper\n"
+    )
+    command = [sys.executable, "workflow/book.py", str(profile), "--cores", "2"]
+    status, said, notebooks = run(suite, command=command)
+    assert status == 0, said
+    assert set(notebooks) >= {"steps/embed mine", "steps/embed better"}
+    assert notebooks["steps/embed mine"][1]["datasets"] == ["photos"]
+    assert (suite / "results/labelled/notebooks/steps/embed_mine.ipynb").is_file()
+    executed = (suite / "results/labelled/notebooks/steps/embed_mine.ipynb").read_text()
+    assert str(suite / "disk") not in executed
+    assert "Nothing to be done" in run(suite, command=command)[1]
+    Image.new("RGB", (4, 4)).save(suite / "disk/photos/ant/3.png")
+    assert "embed_mine runs again: the files of photos changed" in run(suite, command=command)[1]

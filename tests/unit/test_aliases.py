@@ -1,0 +1,21 @@
+"""Labels that stand for models and data sets in the notebooks of a run."""
+
+import json
+
+from PIL import Image
+
+from featpurity import files, load_dataset
+from featpurity.models.names import BUNDLED, resolve
+
+
+def test_a_label_leads_to_what_it_stands_for(tmp_path, monkeypatch):
+    for name in ["ant", "bee"]:
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (4, 4)).save(tmp_path / name / "1.png")
+    model = f"local-dir:{BUNDLED / 'scenes_clip'}"
+    aliases = {"photos of mine": f"folder:{tmp_path}", "mine": model}
+    monkeypatch.setenv(files.ALIASES, json.dumps(aliases))
+    assert resolve("mine").file == resolve("scenes_clip").file
+    dataset = load_dataset("photos of mine")
+    assert dataset.name == "photos of mine" and dataset.classes == ["ant", "bee"]
+    assert files.meant("scenes_clip") == "scenes_clip"
