@@ -384,11 +384,11 @@ def test_notebooks_know_models_and_data_by_labels_and_show_no_path(suite):
     command = [sys.executable, "workflow/book.py", str(profile), "--cores", "2"]
     status, said, notebooks = run(suite, command=command)
     assert status == 0, said
-    assert set(notebooks) >= {"steps/embed mine", "steps/embed better"}
-    assert notebooks["steps/embed mine"][1]["datasets"] == ["photos"]
-    assert (suite / "results/labelled/notebooks/steps/embed_mine.ipynb").is_file()
-    executed = (suite / "results/labelled/notebooks/steps/embed_mine.ipynb").read_text()
+    assert set(notebooks) >= {"steps/embed mine.pt", "steps/embed better"}
+    assert notebooks["steps/embed mine.pt"][1]["datasets"] == ["photos"]
+    assert (suite / "results/labelled/notebooks/steps/embed_mine.pt.ipynb").is_file()
+    executed = (suite / "results/labelled/notebooks/steps/embed_mine.pt.ipynb").read_text()
     assert str(suite / "disk") not in executed
     assert "Nothing to be done" in run(suite, command=command)[1]
     Image.new("RGB", (4, 4)).save(suite / "disk/photos/ant/3.png")
-    assert "embed_mine runs again: the files of photos changed" in run(suite, command=command)[1]
+    assert "embed_mine.pt runs again: the files of photos changed" in run(suite, command=command)[1]
