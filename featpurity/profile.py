@@ -26,8 +26,10 @@ ONLINE = "06_online_and_cached"
 CLAIMS = "07_claims"
 MEANING = "08_what_cos_measures"
 THEORY = "09_theory"
-CHAPTERS = [COMPARISON, PRUNING, MISALIGNMENT, MEANING, LADDER, FILTER, ONLINE, THEORY, CLAIMS]
-COMPARING = [COMPARISON, PRUNING, MEANING]  # read clip_models and laclip_models
+NEURONS = "11_neurons"
+CHAPTERS = [COMPARISON, PRUNING, MISALIGNMENT, NEURONS, MEANING, LADDER, FILTER, ONLINE, THEORY]
+CHAPTERS += [CLAIMS]
+COMPARING = [COMPARISON, PRUNING, NEURONS, MEANING]  # read clip_models and laclip_models
 FINETUNED = [MISALIGNMENT, MEANING]  # read what the step that fine-tunes has trained
 PAIRED = [*FINETUNED, FILTER, ONLINE]  # train on image-caption pairs
 JUDGED = [COMPARISON, PRUNING, MISALIGNMENT, MEANING, FILTER, THEORY]  # what the claims are about
@@ -162,6 +164,7 @@ class Profile:
             LADDER: self.ladder_models,
             FILTER: [self.filter_model],
             ONLINE: [self.finetune_model],
+            NEURONS: compared,
             THEORY: [],
             CLAIMS: [],
         }[chapter]

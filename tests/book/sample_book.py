@@ -26,6 +26,7 @@ CHAPTERS = (
     "05_caption_filter",
     "06_online_and_cached",
     "09_theory",
+    "11_neurons",
     "07_claims",
 )
 ABSENT = CHAPTERS[5]

@@ -15,6 +15,7 @@ from featpurity.experiments import (
     inputs,
     ladder,
     misalignment,
+    neurons,
     online_and_cached,
     pruning,
 )
@@ -194,3 +195,27 @@ def test_the_ladder_correlates_purity_not_cosines():
     assert found["image", "within groups"] == pytest.approx(1)
     assert found["text", "within groups"] == pytest.approx(-1)
     assert set(ladder.by_group(models).group) == {"a"}
+
+
+def test_the_atlas_says_what_a_neuron_reads_and_who_is_near_it():
+    made = made_up()
+    one = made.embedded["clean", "made up"]
+    found = neurons.atlas(made, n_shown=4)
+    table = found.neurons[found.neurons.model == "clean"].set_index("neuron")
+    cosines = purity.cosine_matrix(made.models["clean"].image_neurons)
+    for neuron, row in table.iterrows():
+        values = one.images[:, neuron]
+        by_class = [values[one.labels == i].mean() for i in range(CLASSES)]
+        contrast = (max(by_class) - values.mean()) / values.std(correction=0)
+        assert row.best_class == str(int(np.argmax(by_class)))
+        assert row.contrast == pytest.approx(float(contrast), abs=1e-5)
+        assert abs(cosines[neuron, row.image_nearest]) == cosines[neuron].abs().max()
+        assert set(found.strongest["clean"][neuron].tolist()) == set(
+            values.topk(4).indices.tolist()
+        )
+    order = purity.purity_order(
+        made.models["clean"].image_neurons, made.models["clean"].text_neurons
+    )
+    assert table.loc[order.tolist(), "rank"].tolist() == list(range(1, D + 1))
+    plane = neurons.plane(one.images, order[:4])
+    assert plane.shape == (30, 2) and plane.var(0)[0] >= plane.var(0)[1]

@@ -37,7 +37,7 @@ def test_the_demo_profile_is_the_defaults():
     demo = load("demo", folder=ROOT / "profiles")
     own = dict(name="demo", chapters=demo.chapters, results_dir="results/demo")
     assert demo == Profile(**own)
-    more = {"05_caption_filter", "08_what_cos_measures", "09_theory"}
+    more = {"05_caption_filter", "08_what_cos_measures", "09_theory", "11_neurons"}
     assert set(demo.chapters) == {*Profile().chapters, *more}
     assert Profile().results_dir == "results/live"  # apart from every profile's
 
@@ -447,7 +447,9 @@ PROFILES = sorted((ROOT / "profiles").glob("*.yaml"))
 
 def test_models_that_are_not_trained_yet_are_named(folder):
     seeds = load(ROOT / "profiles/seeds.yaml")
-    with pytest.raises(FileNotFoundError, match="checkpoints/seeds/scenes_clip_seed1: there is no "):
+    with pytest.raises(
+        FileNotFoundError, match="checkpoints/seeds/scenes_clip_seed1: there is no "
+    ):
         check(seeds)
 
 
