@@ -69,13 +69,15 @@ def neighbours(clip) -> pd.DataFrame:
     order = purity.purity_order(*towers.values())
     ranks = torch.empty_like(order)
     ranks[order] = torch.arange(1, clip.d + 1)
-    table = pd.DataFrame(dict(neuron=range(clip.d), rank=ranks, mean_abs_cos=scores))
+    table = pd.DataFrame(
+        dict(neuron=range(clip.d), rank=ranks.numpy(), mean_abs_cos=scores.numpy())
+    )
     for tower, neurons in towers.items():
         cosines = purity.cosine_matrix(neurons)
         nearest = cosines.abs().argmax(1)
-        table[f"{tower}_nearest"] = nearest
-        table[f"{tower}_cos"] = cosines.gather(1, nearest[:, None])[:, 0]
-        table[f"{tower}_mean_abs_cos"] = cosines.abs().sum(1) / (clip.d - 1)
+        table[f"{tower}_nearest"] = nearest.numpy()
+        table[f"{tower}_cos"] = cosines.gather(1, nearest[:, None])[:, 0].numpy()
+        table[f"{tower}_mean_abs_cos"] = cosines.abs().sum(1).numpy() / (clip.d - 1)
     return table
 
 

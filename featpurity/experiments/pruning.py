@@ -116,7 +116,7 @@ def accuracy_curves(one: Embedded, orders: Orders) -> pd.DataFrame:
     }
     random = torch.stack([pruning.pruning_curve(*one, order) for order in orders.random])
     d = random.shape[1]
-    return _curves("accuracy", range(1, d + 1), by_purity, random, ([d], random[:1, -1]))
+    return _curves("accuracy", range(1, d + 1), by_purity, random, ([d], random[:1, -1].numpy()))
 
 
 def silhouette_curves(one: Embedded, orders: Orders, kept) -> pd.DataFrame:
@@ -189,8 +189,9 @@ def check(inputs: Inputs, curves: pd.DataFrame, tolerance: float = 2e-3):
 
 def _curves(measure, kept, by_purity, random, full):
     """Curves of one model and data set as rows; `random` (n_orders, n_kept) brings its band."""
-    lines = [(strategy, kept, values, None, None) for strategy, values in by_purity.items()]
-    lines.append(("random", kept, random.mean(0), *intervals.interval(random)))
+    lines = [(name, kept, values.numpy(), None, None) for name, values in by_purity.items()]
+    low, high = intervals.interval(random)
+    lines.append(("random", kept, random.mean(0).numpy(), low.numpy(), high.numpy()))
     lines.append(("full", *full, None, None))
     columns = ("strategy", "kept", measure, f"{measure}_low", f"{measure}_high")
     return pd.concat([pd.DataFrame(dict(zip(columns, line))) for line in lines])
