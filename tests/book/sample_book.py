@@ -25,6 +25,7 @@ CHAPTERS = (
     "04_data_quality_ladder",
     "05_caption_filter",
     "06_online_and_cached",
+    "08_what_cos_measures",
     "09_theory",
     "11_neurons",
     "07_claims",
