@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -179,21 +178,29 @@ def test_a_killed_extraction_goes_on_from_its_last_finished_shard(tmp_path):
     torch.testing.assert_close(features, plain(again, dataset))
 
 
-def _extract_slowly(folder):
+def _extract_half(folder, told):
     store.ROWS = 16  # this process knows nothing of the fixture
     clip = TinyClip()
     trunk = clip.image_trunk
-    clip.image_trunk = lambda x: time.sleep(0.2) or trunk(x)
+
+    def waiting(x):
+        if len(shards(folder)) == 2:
+            told.send("two shards")
+            told.recv()  # for ever: nobody answers
+        return trunk(x)
+
+    clip.image_trunk = waiting
     image_trunk_features(clip, pictures(), folder, batch_size=8, progress=False)
 
 
 def test_a_process_that_was_killed_leaves_its_finished_shards_and_no_trace_of_the_others(tmp_path):
     # Started afresh: a fork of a process whose torch has computed with threads can hang.
-    process = multiprocessing.get_context("spawn").Process(target=_extract_slowly, args=(tmp_path,))
+    ours, its = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(
+        target=_extract_half, args=(tmp_path, its)
+    )
     process.start()
-    patience = time.monotonic() + 120
-    while process.is_alive() and len(shards(tmp_path)) < 2 and time.monotonic() < patience:
-        time.sleep(0.01)
+    assert ours.poll(120)
     os.kill(process.pid, signal.SIGKILL)
     process.join(60)
     assert process.exitcode == -signal.SIGKILL and len(shards(tmp_path)) == 2
