@@ -1,4 +1,4 @@
-"""Run a command; its wall-clock time and the largest memory that it and all processes it started held together (Linux).
+"""Run a command; its time, and the largest memory that it and all it started held (Linux).
 
     python benchmarks/peak_memory.py make book
 

@@ -19,7 +19,7 @@ from featpurity.training.cached import sweep_projections
 
 
 def count_trunks():
-    """Operations of the two frozen trunks of ViT-B/16 for one pair, forward, as torch counts them."""
+    """Operations of the two frozen trunks of ViT-B/16 for a pair, forward, as torch counts."""
     with torch.device("meta"):
         model = open_clip.CLIP(**open_clip.get_model_config("ViT-B-16"))
         with FlopCounterMode(display=False) as counter, torch.no_grad():

@@ -134,7 +134,7 @@ def prune(embeddings, order, k):
 
 
 def paper_kept(d):
-    """A grid of kept numbers for a model of d neurons that includes the paper's, scaled by d / 512."""
+    """Kept numbers for a model of d neurons that include the paper's, scaled by d / 512."""
     paper = {round(k * d / 512) for k in PAPER_KEPT}
     return sorted(
         {max(1, round(share * d)) for share in (0.02, 0.05, 0.1, 0.2, 0.3, 0.6, 0.9)} | paper | {d}
@@ -142,7 +142,7 @@ def paper_kept(d):
 
 
 def random_orders(d, n_orders, seed=0):
-    """Random orders of d neurons: int64 tensor of shape (n_orders, d), the same for the same seed."""
+    """Random orders of d neurons: int64 of shape (n_orders, d), the same for the same seed."""
     generator = torch.Generator().manual_seed(seed)
     return torch.stack([torch.randperm(d, generator=generator) for _ in range(n_orders)])
 
@@ -195,18 +195,20 @@ def _check(embeddings, class_embeddings, labels, order):
         or 0 in shapes[0]
     ):
         raise ValueError(
-            "expected embeddings (n, d), class embeddings (n_classes, d) and labels (n,) with n >= 1, got "
-            + ", ".join(map(str, shapes))
+            "expected embeddings (n, d), class embeddings (n_classes, d) and labels (n,) "
+            "with n >= 1, got " + ", ".join(map(str, shapes))
         )
     if not (torch.isfinite(embeddings).all() and torch.isfinite(class_embeddings).all()):
         raise ValueError("embeddings: expected finite numbers, got NaN or infinity")
     if labels.min() < 0 or labels.max() >= n_classes:
         raise ValueError(
-            f"labels: expected 0 .. {n_classes - 1}, got {labels.min().item()} .. {labels.max().item()}"
+            f"labels: expected 0 .. {n_classes - 1}, "
+            f"got {labels.min().item()} .. {labels.max().item()}"
         )
     if order.shape != (d,) or not torch.equal(
         order.sort().values, torch.arange(d, device=order.device)
     ):
         raise ValueError(
-            f"order: expected a permutation of 0 .. {d - 1}, got a tensor of shape {tuple(order.shape)}"
+            f"order: expected a permutation of 0 .. {d - 1}, "
+            f"got a tensor of shape {tuple(order.shape)}"
         )

@@ -1,4 +1,4 @@
-"""A ladder of models that differ in the quality of their data: groups by name, rank correlation within the groups.
+"""Models that differ in the quality of their data: groups, and rank correlation within them.
 
 More computing makes a model better and may change its purity too. Over models of several scales the
 two can therefore move together, or against one another, whatever purity has to do with accuracy. So
@@ -117,7 +117,8 @@ def rank_correlation(x, y, groups=None, n_permutations=9999, seed=0):
             Pairs within groups that agree in order, less those that disagree, as a share (tau-b
             where there are ties).
         p : float
-            Share of the permutations whose |spearman| is at least as large, the observed order counted as one more.
+            Share of the permutations whose |spearman| is at least as large, the observed order
+            counted as one more.
 
     Raises
     ------
@@ -129,7 +130,8 @@ def rank_correlation(x, y, groups=None, n_permutations=9999, seed=0):
     groups = np.full(x.shape, "all") if groups is None else np.asarray(groups)
     if x.ndim != 1 or not x.shape == y.shape == groups.shape or not np.isfinite([x, y]).all():
         raise ValueError(
-            f"expected finite x, y and groups of one shape (n,), got {x.shape}, {y.shape}, {groups.shape}"
+            "expected finite x, y and groups of one shape (n,), "
+            f"got {x.shape}, {y.shape}, {groups.shape}"
         )
     sizes = _check_groups(groups)
     ranks = group_ranks(x, groups), group_ranks(y, groups)
@@ -161,8 +163,9 @@ def _check_groups(groups):
     sizes = [size for size in counts.values() if size > 1]
     if sum(sizes) - len(sizes) < 3:
         raise ValueError(
-            "too few models to rank within their groups: expected one group of 4, two that hold 5, or "
-            f"more, got {', '.join(f'{size} of {name!r}' for name, size in counts.items()) or 'none'}"
+            "too few models to rank within their groups: expected one group of 4, two that hold 5, "
+            "or more, got "
+            + (", ".join(f"{size} of {name!r}" for name, size in counts.items()) or "none")
         )
     return sizes
 

@@ -2,19 +2,17 @@
 
 import math
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
+from checkout import ROOT
 from scipy import stats
 
-from featpurity import plan as plan_module
+from featpurity.check import check
 from featpurity.metrics import rank_correlation
 from featpurity.models.names import BUNDLED, resolve
 from featpurity.plan import plan
 from featpurity.profile import load
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.mark.parametrize(
@@ -44,7 +42,7 @@ def test_a_name_tells_its_group_and_its_data(name, group, data, tmp_path, monkey
 
 def test_the_profile_has_every_filter_in_every_group_and_open_clip_knows_each_name():
     profile = load(ROOT / "profiles/ladder.yaml")
-    plan_module.check(profile)  # raises for a name that open_clip lacks
+    check(profile)  # raises for a name that open_clip lacks
     data = {}
     for one in rank_correlation.rungs([resolve(name) for name in profile.ladder_models]):
         data.setdefault(one.group, set()).add(one.data)
@@ -65,7 +63,7 @@ def test_the_profile_has_every_filter_in_every_group_and_open_clip_knows_each_na
 def test_models_without_a_group_are_refused_before_anything_is_loaded():
     strangers = ["ViT-B-32:laion2b_e16", "ViT-B-16:laion400m_e31", "scenes_clip", "photos_clip"]
     with pytest.raises(ValueError, match="one group of 4.*got 1 of 'ViT-B-32:laion2b_e16'"):
-        plan_module.check(load(ROOT / "profiles/ladder.yaml", {"ladder_models": strangers}))
+        check(load(ROOT / "profiles/ladder.yaml", {"ladder_models": strangers}))
     with pytest.raises(ValueError, match="got none"):
         rank_correlation.rungs([])
     with pytest.raises(ValueError, match="once, got scenes_clip more"):

@@ -7,11 +7,11 @@ import json
 import re
 import shlex
 from dataclasses import fields
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import yaml
+from checkout import ROOT
 
 import featpurity
 from featpurity import cli
@@ -21,7 +21,6 @@ from featpurity.training import finetune
 from featpurity.training.online import train
 from featpurity.training.settings import Settings
 
-ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "book/from_the_papers_scripts.md"
 NOTEBOOKS = sorted((ROOT / "notebooks").rglob("[!.]*.ipynb"))
 SPAN, OPTION = re.compile(r"`([^`]+)`"), re.compile(r"--[a-z][\w-]*")
