@@ -11,7 +11,7 @@ import nbformat
 import safe_html
 from book_figures import figure_html, figure_scripts
 
-from featpurity.report.display import PLOTLY_MIME
+from featpurity.report.display import PLOTLY_MIME, without_caption
 
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
 SHOWN_MIMES = ("text/html", "text/markdown", "image/png", "image/jpeg", "text/latex", "text/plain")
@@ -112,9 +112,9 @@ def shown_outputs(cell, chapter, figures):
             continue
         if PLOTLY_MIME in data:
             name = f"{chapter}-{len(figures) + 1}"
-            figures[name] = data[PLOTLY_MIME]
+            figures[name] = without_caption(data[PLOTLY_MIME])
             number = f"{chapter_number(chapter)}.{len(figures)}"
-            data = {"text/html": figure_html(name, data[PLOTLY_MIME], number)}
+            data = {"text/html": figure_html(name, figures[name], number)}
         elif "text/html" in data:
             data = {"text/html": safe_html.clean(data["text/html"])}
         elif "text/markdown" in data:

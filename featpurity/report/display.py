@@ -10,12 +10,15 @@ leaves only the line break of what a label may bring.
 import itertools
 import json
 import re
+import textwrap
 
 import plotly.io
 from plotly.io.base_renderers import MimetypeRenderer
 
 PLOTLY_MIME = "application/vnd.plotly.v1+json"
 CONFIG = {"showSendToCloud": False, "displaylogo": False, "responsive": True}
+# Letters of a caption on a line, and pixels that a slider takes below the axes.
+CAPTION_LINE, SLIDER = 100, 75
 # Keys whose strings are no labels: addresses of pictures, templates' own marks, packed numbers.
 NOT_LABELS = {"source", "bdata"}
 MARKUP = re.compile(r"<(?!br\s*/?>|/?extra>)", re.IGNORECASE)
@@ -29,6 +32,7 @@ class NotebookRenderer(MimetypeRenderer):
 
     def to_mimebundle(self, fig_dict):
         figure = as_text(json.loads(plotly.io.to_json(fig_dict, validate=False)))
+        figure = with_caption(figure)
         html = plotly.io.to_html(
             figure,
             config=CONFIG,
@@ -39,6 +43,54 @@ class NotebookRenderer(MimetypeRenderer):
             validate=False,
         )
         return {PLOTLY_MIME: figure | {"config": CONFIG}, "text/html": html}
+
+
+def with_caption(figure):
+    """A copy of a figure's JSON with its caption below it, as a notebook shows it.
+
+    The book sets the caption itself and takes this one out: see `without_caption`.
+    """
+    layout = dict(figure.get("layout", {}))
+    meta = layout.get("meta")
+    if not isinstance(meta, dict) or not meta.get("caption"):
+        return figure
+    lines = textwrap.wrap(meta["caption"], CAPTION_LINE)
+    room, below = 16 * len(lines) + 20, SLIDER if layout.get("sliders") else 0
+    margin = {"b": 55} | dict(layout.get("margin", {}))
+    note = {
+        "name": "caption",
+        "text": "<br>".join(lines),
+        "xref": "paper",
+        "yref": "paper",
+        "x": 0,
+        "y": 0,
+        "yshift": -margin["b"] - below,
+        "xanchor": "left",
+        "yanchor": "top",
+        "align": "left",
+        "showarrow": False,
+        "font": {"size": 12},
+    }
+    layout["annotations"] = [*layout.get("annotations", []), note]
+    layout["margin"] = margin | {"b": margin["b"] + below + room}
+    layout["height"] = (layout.get("height") or 450) + below + room
+    layout["meta"] = meta | {"caption_room": below + room}
+    return figure | {"layout": layout}
+
+
+def without_caption(figure):
+    """Undo `with_caption`."""
+    layout = dict(figure.get("layout", {}))
+    meta = layout.get("meta")
+    room = meta.get("caption_room") if isinstance(meta, dict) else None
+    if not room:
+        return figure
+    notes = [note for note in layout["annotations"] if note.get("name") != "caption"]
+    layout["annotations"] = notes
+    layout["margin"] = layout["margin"] | {"b": layout["margin"]["b"] - room}
+    layout["height"] -= room
+    layout["meta"] = {key: value for key, value in meta.items() if key != "caption_room"}
+    return figure | {"layout": layout}
 
 
 def offline():

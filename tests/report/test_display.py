@@ -71,3 +71,16 @@ def test_a_notebook_keeps_the_script_of_its_first_figure_only():
         for _ in range(2)
     )
     assert len(first) > 10**6 > len(second)
+
+
+def test_a_notebook_shows_the_caption_and_the_book_takes_it_out_again(renderers):
+    caption = "What is seen. " * 12
+    figure = go.Figure(FIGURE).update_layout(meta={"caption": caption}, height=300)
+    figure.update_layout(margin={"b": 50})
+    shown = renderers._build_mime_bundle(figure.to_dict(), "plotly_mimetype")
+    layout = shown[display.PLOTLY_MIME]["layout"]
+    assert layout["annotations"][-1]["text"].replace("<br>", " ") == caption.strip()
+    assert layout["height"] > 300 and "What is seen." in shown["text/html"]
+    book = display.without_caption(shown[display.PLOTLY_MIME])["layout"]
+    assert book["annotations"] == [] and book["height"] == 300 and book["margin"]["b"] == 50
+    assert book["meta"] == {"caption": caption}
