@@ -118,7 +118,9 @@ def _delimiter(path, lines):
 
 def _read_rows(path, lines, delimiter):
     """The rows of a table, blank lines as empty ones, and the number of each one's first line."""
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    listed = delimiter == "\t" and lines and PICTURE.search(lines[0].split("\t")[0])
+    quoting = csv.QUOTE_NONE if listed else csv.QUOTE_MINIMAL  # a bare list knows no quoting
+    reader = csv.reader(lines, delimiter=delimiter, strict=True, quoting=quoting)
     rows, starts = [], [1]
     try:
         for row in reader:

@@ -135,3 +135,10 @@ def test_rows_that_are_no_rows_are_named(write, rows, message):
 def test_captions_of_several_lines_and_quotes_are_read(write):
     text = 'image,caption\n0.jpg,"a ""red"" dog,\nat sea"\n1.jpg,5" of snow\n'
     assert read_captions(write("x.csv", text)) == ['a "red" dog, at sea', '5" of snow']
+
+
+def test_quotation_marks_mean_nothing_in_a_bare_list_with_tabs(write):
+    text = '0.jpg#0\t"No" , he said .\n0.jpg#1\t" two"\n1.jpg#0\ta 5" nail\n'
+    table = read_table(write("x.txt", text))
+    assert list(table["caption"]) == ['"No" , he said .', '" two"', 'a 5" nail']
+    assert list(table["image"]) == ["0.jpg", "0.jpg", "1.jpg"]
