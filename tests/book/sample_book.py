@@ -11,6 +11,7 @@ import nbformat
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+from checkout import ROOT
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 from plotly.subplots import make_subplots
@@ -18,18 +19,7 @@ from plotly.subplots import make_subplots
 from featpurity.report import tables
 from featpurity.report.display import PLOTLY_MIME
 
-CHAPTERS = (
-    "01_clip_vs_laclip",
-    "02_neuron_pruning",
-    "03_misalignment",
-    "04_data_quality_ladder",
-    "05_caption_filter",
-    "06_online_and_cached",
-    "08_what_cos_measures",
-    "09_theory",
-    "11_neurons",
-    "07_claims",
-)
+CHAPTERS = sorted(path.stem for path in (ROOT / "notebooks").glob("[0-9]*.ipynb"))
 ABSENT = CHAPTERS[5]
 RUN = [name for name in CHAPTERS if name != ABSENT]
 CAPTION = "Cosines between neurons; <b>not</b> a real model & not measured."
