@@ -30,9 +30,8 @@ class Crop:
         self.transform = RandomResizedCrop(size, AREA, interpolation=InterpolationMode.BICUBIC)
 
     def __call__(self, image, draw):
-        with torch.random.fork_rng(
-            devices=[]
-        ):  # the global generator goes on as if nothing had been drawn
+        # The global generator goes on as if nothing had been drawn.
+        with torch.random.fork_rng(devices=[]):
             torch.manual_seed(draw)
             return self.transform(image)
 

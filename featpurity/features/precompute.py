@@ -6,6 +6,7 @@ process takes its share of the shards, on its own card.
 
 import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -15,7 +16,8 @@ from featpurity.data.datasets import LabelledImages, left_out, load_dataset
 from featpurity.data.pairs import load_pairs
 from featpurity.features.crops import image_views
 from featpurity.features.extract import (
-    image_trunk_features_of,
+    each_image_trunk_features,
+    image_trunk_features,
     refuse_unreadable,
     text_trunk_features,
 )
@@ -60,10 +62,13 @@ class Precompute:
 
     def embed_datasets(self) -> pd.DataFrame:
         """Image trunk features of every data set: each picture is decoded once for all models."""
-        rows = []
-        for name, dataset in self.datasets.items():
-            image_trunk_features_of(list(self.models.values()), dataset, **self.decoding)
-            rows.append(dict(dataset=name, images=len(dataset), classes=len(dataset.classes)))
+        clips, datasets = list(self.models.values()), list(self.datasets.values())
+        for _ in each_image_trunk_features(clips, datasets, **self.decoding):
+            pass  # they are in the store
+        rows = [
+            dict(dataset=name, images=len(dataset), classes=len(dataset.classes))
+            for name, dataset in self.datasets.items()
+        ]
         return pd.DataFrame(rows)
 
     def embed_pairs(self, n_views: int | None = None) -> pd.DataFrame:
@@ -79,7 +84,7 @@ class Precompute:
             if n_views:
                 image_views(clip, self.pairs, n_views, **self.decoding)
             else:
-                image_trunk_features_of([clip], self.pairs, **self.decoding)
+                image_trunk_features(clip, self.pairs, **self.decoding)
             text_trunk_features(clip, self.pairs.best_captions, **self.stored)
             rows.append(dict(model=name, pairs=len(self.pairs), crops=n_views or 0))
         return pd.DataFrame(rows)
@@ -128,7 +133,9 @@ def open_all(
     store = workspace(store_dir)
     store.mkdir(parents=True, exist_ok=True)
     device = "auto" if device == "cuda" else device  # a process takes its own card
-    with FileLock(store / ".loading.lock"):
+    # A store that is read-only is read, without a lock.
+    lock = FileLock(store / ".loading.lock") if os.access(store, os.W_OK) else None
+    with lock or nullcontext():
         clips = {name: load_model(name, device, preprocess) for name in models}
         data = {name: load_dataset(name, data_root, class_names, unreadable) for name in datasets}
         captioned = load_pairs(pairs, data_root, n_pairs, rewrites, unreadable) if pairs else None

@@ -5,11 +5,19 @@ References
 Fan et al. (2023), Improving CLIP Training with Language Rewrites.
 """
 
+from __future__ import annotations
+
 import math
 import os
+from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from featpurity.files import did_you_mean, file_digest, workspace, write_text
+
+if TYPE_CHECKING:  # what only plans a run needs no torch
+    from torch import Tensor
 
 CHECKPOINTS = Path("checkpoints")  # of LaCLIP's published files, in the project's root
 # Dropbox's addresses: the folder and file of a share, or the file and its key.
@@ -40,12 +48,12 @@ _ARCHITECTURES = {"vitb32": "ViT-B-32", "vitb16": "ViT-B-16", "vitl14": "ViT-L-1
 LIKE = "ViT-B-16"  # as large as those whose architecture only their tensors tell
 
 
-def published_name(url):
+def published_name(url: str) -> str:
     """The file name that an address ends in."""
     return url.partition("?")[0].rpartition("/")[2]
 
 
-def file_of(name, folder=None):
+def file_of(name: str, folder: str | Path | None = None) -> Path:
     """Where a published checkpoint lies, under its name or the one it was published under, or is to
     be put.
     """
@@ -54,7 +62,7 @@ def file_of(name, folder=None):
     return next((place for place in places if place.is_file()), places[0])
 
 
-def architecture_of(name):
+def architecture_of(name: str) -> str | None:
     """open_clip's architecture by the name of a checkpoint or its published file, None where
     tensors tell.
     """
@@ -67,12 +75,12 @@ def architecture_of(name):
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-def is_laclip(weights):
+def is_laclip(weights: Mapping[str, Tensor]) -> bool:
     """Whether a state dict has the layout of LaCLIP's own models."""
     return "image_projection" in weights and "visual.cls_token" in weights
 
 
-def open_clip_config(weights, text_heads=8):
+def open_clip_config(weights: Mapping[str, Tensor], text_heads: int = 8) -> dict[str, Any]:
     """open_clip's configuration for a LaCLIP state dict, read from the shapes of its tensors.
 
     Parameters
@@ -129,7 +137,7 @@ def open_clip_config(weights, text_heads=8):
     }
 
 
-def to_open_clip(weights):
+def to_open_clip(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """A LaCLIP state dict under open_clip's keys."""
     renamed = {}
     for name, value in weights.items():
@@ -179,7 +187,7 @@ def _register(width, depth, heads, patch, image_size):
     return name
 
 
-def fetch(name, folder=None):
+def fetch(name: str, folder: str | Path | None = None) -> Path:
     """The file of a published checkpoint, downloaded on first use; a broken download goes on.
 
     A file that lies in the folder already is taken, under this name or the one it was published
@@ -210,18 +218,18 @@ def fetch(name, folder=None):
         raise ValueError(f"unknown LaCLIP checkpoint {name!r}, {did_you_mean(name, URLS)}")
     folder = file_of(name, folder).parent
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(
-        folder / f"{name}.lock"
-    ):  # of several processes one downloads and the others wait
+    writable = os.access(folder, os.W_OK)  # else a checkpoint that is there is read, without a lock
+    # Of several processes one downloads and the others wait.
+    with FileLock(folder / f"{name}.lock") if writable else nullcontext():
         path = file_of(name, folder)
         record = path.with_name(f"{path.name}.sha256")
         expected = record.read_text().split()[0] if record.is_file() else None
         if not path.is_file():
             pooch.retrieve(URLS[name], expected, path.name, folder, downloader=download)
         found = file_digest(path)
-        if expected is None:
+        if expected is None and writable:
             write_text(record, f"{found}  {path.name}\n")
-        elif found != expected:
+        elif expected not in (None, found):
             raise ValueError(
                 f"{path}: its SHA-256 is {found}, but {record.name} says {expected}; "
                 "delete the one that is wrong"
@@ -229,15 +237,14 @@ def fetch(name, folder=None):
     return path
 
 
-def download(url, output_file, pooch_=None):
+def download(url: str, output_file: str | Path, pooch_: Any = None) -> None:
     """A downloader for pooch that shows its progress and goes on where an earlier one broke off."""
     import requests
     from tqdm.auto import tqdm
 
     part = Path(output_file).with_name(f"{published_name(url)}.part")
-    tag = part.with_name(
-        f"{part.name}.tag"
-    )  # the server's mark of the version that the part belongs to
+    # The server's mark of the version that the part belongs to.
+    tag = part.with_name(f"{part.name}.tag")
     have = part.stat().st_size if part.is_file() and tag.is_file() else 0
     headers = {"Range": f"bytes={have}-", "If-Range": tag.read_text()} if have else {}
     with requests.get(url, headers=headers, stream=True, timeout=30) as answer:

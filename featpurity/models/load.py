@@ -8,7 +8,9 @@ came.
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import open_clip
 import torch
@@ -154,7 +156,9 @@ def _cut(record: ModelRecord, name, model, config, tokenizer, device, preprocess
     )
 
 
-def model_from_file(path, architecture):
+def model_from_file(
+    path: Path, architecture: str | None
+) -> tuple[torch.nn.Module, dict[str, Any], Callable]:
     """An open_clip model with a file's weights, its configuration and its tokenizer."""
     weights = read_weights(path)
     beside = next((place for place in configs_of(path) if place.is_file()), None)

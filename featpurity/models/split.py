@@ -8,6 +8,7 @@ Parameter, a row of a Linear's weight (timm tower, attention pool of a modified 
 import importlib.util
 import json
 from dataclasses import dataclass
+from typing import Any
 
 import open_clip
 import torch
@@ -30,7 +31,7 @@ class Projection:
         return F.linear(features, self.neurons, self.bias)
 
 
-def build(config):
+def build(config: dict[str, Any]) -> nn.Module:
     """An open_clip model with random weights, from a configuration with `model_cfg`.
 
     Nothing is downloaded but a text tower's Hugging Face configuration, where it has one.
@@ -47,7 +48,7 @@ def build(config):
     return open_clip.CustomTextCLIP(**settings) if custom_text else open_clip.CLIP(**settings)
 
 
-def check_text_tower(name, text_cfg):
+def check_text_tower(name: str, text_cfg: dict[str, Any]) -> None:
     """Raise ValueError when a text tower from Hugging Face has no neurons, or needs a package that
     is not here.
     """
@@ -67,7 +68,7 @@ def check_text_tower(name, text_cfg):
 
 
 @torch.no_grad()
-def cut(model, tokens, name):
+def cut(model: nn.Module, tokens: torch.Tensor, name: str) -> tuple[Projection, Projection]:
     """Take the projections off a model: its `encode_image` and `encode_text` give trunk features.
 
     Parameters
@@ -173,7 +174,7 @@ def _take_off(owner, attribute):
     return Projection(found.weight.detach().clone(), bias)
 
 
-def digests(model, config):
+def digests(model: nn.Module, config: dict[str, Any]) -> tuple[str, str]:
     """SHA-256 of the image and of the text tower as `cut` left them: their settings and weights."""
     shared = {"quick_gelu": config.get("quick_gelu", False)}
     facts = {

@@ -379,3 +379,11 @@ def test_a_file_put_in_place_is_taken(server, file):
     (laclip.CHECKPOINTS / file).write_bytes(b"mine")
     assert laclip.fetch("cc3m_laclip") == laclip.CHECKPOINTS / file and server.asked == []
     assert (laclip.CHECKPOINTS / f"{file}.sha256").read_text().split()[1] == file
+
+
+def test_a_folder_of_checkpoints_that_is_read_only_is_read(server, monkeypatch):
+    laclip.CHECKPOINTS.mkdir()
+    (laclip.CHECKPOINTS / "cc3m_laclip.pt").write_bytes(b"mine")
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    assert laclip.fetch("cc3m_laclip") == laclip.CHECKPOINTS / "cc3m_laclip.pt"
+    assert [path.name for path in laclip.CHECKPOINTS.iterdir()] == ["cc3m_laclip.pt"]
