@@ -3,9 +3,12 @@
 import argparse
 import fcntl
 import json
+import os
 import re
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import slurm
 
@@ -31,6 +34,10 @@ def main(arguments=None):
     parser.add_argument("data_root", nargs="?", default="", help="folder of data sets")
     parser.add_argument("--plan", action="store_true", help="only tell what a run would do")
     options, more = parser.parse_known_args(arguments)  # the others are Snakemake's
+    if not os.access(Path.home(), os.W_OK):  # Snakemake and the libraries keep files there
+        os.environ.setdefault(
+            "XDG_CACHE_HOME", str(Path(tempfile.gettempdir(), "featpurity-cache"))
+        )
     settings = {"data_root": options.data_root} if options.data_root else {}
     try:
         profile = load(options.profile, settings)
@@ -61,10 +68,12 @@ def plan(profile, settings, options):
     """What a run would download and compute, and which jobs would run for what reason."""
     command = command_for(profile, settings, ["--dry-run", "--quiet", "host", *options])
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        return done.returncode
     costs, _, jobs = done.stdout.partition("Assuming unrestricted shared filesystem usage")
     print(costs.strip(), end="\n\nTo run\n")
     print("\n".join(to_run(jobs)) or "  nothing: all is there and as it was")
-    return done.returncode
+    return 0
 
 
 def to_run(said):
@@ -96,8 +105,9 @@ def run(profile, settings, options):
     if status == 0:
         page = workspace(profile.results_dir) / "book/_build/html/index.html"
         print(f"The book's first page: {page}")
-    for line in [*ended, *failures(profile)] if status else []:
-        print(line, file=sys.stderr)
+    if status:
+        log = f"The run failed: its logs lie in {profile.results_dir}/logs"
+        print(*([*ended, *failures(profile)] or [log]), sep="\n", file=sys.stderr)
     return status
 
 

@@ -392,3 +392,11 @@ def test_notebooks_know_models_and_data_by_labels_and_show_no_path(suite):
     assert "Nothing to be done" in run(suite, command=command)[1]
     Image.new("RGB", (4, 4)).save(suite / "disk/photos/ant/3.png")
     assert "embed_mine.pt runs again: the files of photos changed" in run(suite, command=command)[1]
+
+
+def test_a_home_that_cannot_be_written_is_no_obstacle(suite, monkeypatch):
+    monkeypatch.setenv("HOME", "/proc/nobody")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    (suite / "results/demo/tables/07_claims.csv").unlink()
+    status, said, notebooks = run(suite, command=BOOK)
+    assert status == 0 and set(notebooks) == {"07_claims"}, said
