@@ -99,7 +99,8 @@ def run(notebook, output, log, parameters, aliases=None):
         )
         paths = written.read_text(encoding="utf-8").splitlines()
         root = parameters.get("data_root")
-        data = {name: data_state(name, root) for name in parameters.get("datasets") or []}
+        read = [*(parameters.get("datasets") or []), parameters.get("pairs")]
+        data = {name: data_state(name, root) for name in read if name}
         note(draft, paths, workspace(parameters.get("results_dir", "results")), data)
         Path(output).parent.mkdir(parents=True, exist_ok=True)
         os.replace(draft, output)

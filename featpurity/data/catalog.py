@@ -329,38 +329,69 @@ def find(name: str, root: str | Path | None = None, split: str = "test") -> Foun
 
 
 def data_state(name: str, root: str | Path | None = None) -> str:
-    """A text that changes when pictures of a data set are changed, added or removed.
+    """A text that changes when pictures of a data set, or of pairs, are changed, added or removed.
 
-    It follows from the names, sizes and times of the files, none of which is opened.
+    It follows from the names, sizes and times of the files, no picture of which is opened.
 
     Parameters
     ----------
-    name, root
-        As in `find`.
+    name : str
+        As in `find`, or as in `featpurity.data.pairs.load_pairs`.
+    root : str or Path, optional
+        The folder of data sets.
 
     Returns
     -------
     state : str
-        "absent" before a data set is downloaded; the fault, where `find` refuses it.
+        "absent" before a data set is downloaded; the fault, where it is refused.
     """
+    name = str(name)
     try:
-        found = find(name, root)
+        if name == "scenes":
+            return "generated"
+        if name.startswith(webdataset.PREFIX):
+            shards = webdataset.shards_of(name)
+            return _state_of(shards, webdataset.read_classes(shards))
+        table = below(name, data_folder(root))
+        if table:
+            return _state_of_table(table, root)
+        found = find("cifar10", root, "train") if name == "photos" else find(name, root)
     except (ValueError, FileNotFoundError) as error:
         return str(error)
     if found.kind in {"generated", "absent"}:
         return found.kind
-    if found.kind == "webdataset":
-        listed = webdataset.read_classes(webdataset.shards_of(name))
-        return digest([_file_state(shard) for shard in webdataset.shards_of(name)], listed)
     if found.listed is None:
         folders = {Path(file).parts[0] for file in CATALOG[found.name].files}
-        files = [file for folder in sorted(folders) for file in _all_files(found.where / folder)]
-        return digest([_file_state(file) for file in files])
+        return _state_of(
+            [file for one in sorted(folders) for file in _all_files(found.where / one)]
+        )
     listed = found.listed
     if class_folders.is_zip(listed.source):
-        return digest((listed.inside, _file_state(listed.source)))
-    pictures = [_file_state(listed.source / name) for name in listed.names]
-    return digest((pictures, listed.class_names))
+        return _state_of([listed.source], listed.inside)
+    return _state_of([listed.source / name for name in listed.names], listed.class_names)
+
+
+def pictures_of_table(table: Path, first: str, root: str | Path | None = None) -> Path:
+    """The folder of a table's pictures: beside it, in `images/` or `Images/` there, or `root`.
+
+    Parameters
+    ----------
+    table : Path
+    first : str
+        The first picture's name, which decides.
+    root : str or Path, optional
+    """
+    beside = [table.parent / name for name in ("", "images", "Images")]
+    folders = [*beside, *([located(root)] if root else [])]
+    return next((one for one in folders if (one / first).is_file()), folders[0])
+
+
+def _state_of_table(table, root):
+    from featpurity.captions.files import read_captioned  # late: brings pandas
+
+    names = list(read_captioned(table).get("image", []))
+    folder = pictures_of_table(table, names[0], root) if names else table.parent
+    return _state_of([table, *(folder / name for name in dict.fromkeys(names))])
 
 
 def unknown(name: str) -> ValueError:
@@ -454,6 +485,11 @@ def _refuse_other_folders(name, listed, record):
 def _all_files(folder):
     found = (Path(at) / file for at, _, files in os.walk(folder) for file in files)
     return sorted(found)
+
+
+def _state_of(files, *others):
+    """Digest of the files' names, sizes and times of change, and of whatever else counts."""
+    return digest([_file_state(file) for file in files], *others)
 
 
 def _file_state(path):

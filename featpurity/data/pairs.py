@@ -10,6 +10,7 @@ import numpy as np
 from featpurity.captions.files import read_captioned, read_captions
 from featpurity.captions.synthetic import make_captions, scene_facts
 from featpurity.data import webdataset
+from featpurity.data.catalog import pictures_of_table
 from featpurity.data.datasets import read_known
 from featpurity.data.images import ImageFiles, rows_of, subset, without_unreadable
 from featpurity.data.scenes import Scenes
@@ -187,9 +188,7 @@ def from_table(path, root=None, rewrites=(), n_pairs=None):
         raise ValueError(
             f"{path}: row {names.index('') + 1} names no image; expected one for every pair"
         )
-    beside = [path.parent / name for name in ("", "images", "Images")]
-    folders = [*beside, *([Path(root).expanduser()] if root else [])]
-    folder = next((one for one in folders if (one / names[0]).is_file()), folders[0])
+    folder = pictures_of_table(path, names[0], root)
     missing = [name for name in dict.fromkeys(names) if not (folder / name).is_file()]
     if missing:
         listed = "\n  ".join(missing)

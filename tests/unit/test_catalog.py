@@ -68,6 +68,21 @@ class TestState:
         zipped(path, ["ant/1.jpg", "ant/2.jpg"])
         assert catalog.data_state(f"folder:{path}") != before
 
+    def test_of_pairs_follows_table_and_pictures(self, tmp_path):
+        touch(tmp_path, "images/1.jpg", "images/2.jpg", "images/other.jpg")
+        table = tmp_path / "pairs.csv"
+        table.write_text("image,caption\n1.jpg,a dog\n2.jpg,a cat\n")
+        states = [catalog.data_state("pairs.csv", tmp_path)]
+        (tmp_path / "images/other.jpg").write_bytes(b"x")
+        assert catalog.data_state(str(table)) == states[0]
+        (tmp_path / "images/2.jpg").write_bytes(b"x")
+        states.append(catalog.data_state("pairs.csv", tmp_path))
+        table.write_text("image,caption\n1.jpg,a dog\n")
+        states.append(catalog.data_state("pairs.csv", tmp_path))
+        assert len(set(states)) == 3
+        assert catalog.data_state("scenes") == "generated"
+        assert catalog.data_state("photos", tmp_path) == "absent"
+
     def test_of_what_is_made_or_not_there(self, tmp_path):
         assert catalog.data_state("scenes_shape") == "generated"
         assert catalog.data_state("food101", tmp_path) == "absent"

@@ -187,7 +187,7 @@ class TestRefused:
         shard(tmp_path / "a0.tar", member(0, "0"))
         (tmp_path / "empty").mkdir()
         name = f"webdataset:{tmp_path / 'empty' / path}"
-        assert catalog.find(name).missing and catalog.data_state(name) == "absent"
+        assert catalog.find(name).missing == catalog.data_state(name)
         with pytest.raises(FileNotFoundError):
             load_dataset(name)
 
