@@ -345,7 +345,7 @@ def data_state(name: str, root: str | Path | None = None) -> str:
     state : str
         "absent" before a data set is downloaded; the fault, where it is refused.
     """
-    name = str(name)
+    name = meant(name)
     try:
         if name == "scenes":
             return "generated"
@@ -397,8 +397,8 @@ def _state_of_table(table, root):
 def unknown(name: str) -> ValueError:
     """The ValueError for a name that no data set has, with what may have been meant."""
     plain = {re.sub(r"[\W_]", "", one): one for one in names()}
-    meant = plain.get(re.sub(r"[\W_]", "", name.lower()))  # CIFAR-10, food-101
-    hint = f"did you mean {meant!r}?" if meant else did_you_mean(name, names())
+    known = plain.get(re.sub(r"[\W_]", "", name.lower()))  # CIFAR-10, food-101
+    hint = f"did you mean {known!r}?" if known else did_you_mean(name, names())
     if name and located(name).exists():
         return ValueError(f"unknown data set {name!r}; for the pictures in it: {FOLDER + name!r}")
     return ValueError(f"unknown data set {name!r} ({hint}; class folders are {FOLDER}PATH)")

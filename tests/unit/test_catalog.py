@@ -1,12 +1,15 @@
 """Where data sets lie, what the plan says of them, and when their pictures count as changed."""
 
+import json
 import os
+import tarfile
 
 import pytest
 from trees import touch, zipped
 
 from featpurity import load_dataset
 from featpurity.data import catalog
+from featpurity.files import ALIASES
 
 
 def test_the_plan_s_record_names_the_first_classes(tmp_path):
@@ -82,6 +85,14 @@ class TestState:
         assert len(set(states)) == 3
         assert catalog.data_state("scenes") == "generated"
         assert catalog.data_state("photos", tmp_path) == "absent"
+
+    @pytest.mark.parametrize("prefix", ["folder:", "webdataset:"])
+    def test_of_a_label_is_that_of_what_it_stands_for(self, tree, prefix, monkeypatch):
+        with tarfile.open(tree / "0.tar", "w"):
+            pass
+        state = catalog.data_state(f"{prefix}{tree}")
+        monkeypatch.setenv(ALIASES, json.dumps({"mine": f"{prefix}{tree}"}))
+        assert catalog.data_state("mine") == state
 
     def test_of_what_is_made_or_not_there(self, tmp_path):
         assert catalog.data_state("scenes_shape") == "generated"
