@@ -98,7 +98,7 @@ def neurons_and_features(cosines: dict[tuple[str, float], np.ndarray], near: flo
     samples = {name: cosines[name, shown] for name in ("raw", "filtered")}
     caption = (
         f"|cos| of every neuron of the image encoder and every feature, all seeds, at probability "
-        f"{shown:g}; the paper's figure 4 is at 0.3."
+        f"{shown:g}; the paper's figure 4 shows the same (its file is called ..._noise_0.3)."
     )
     return histograms.shares(samples, "|cos| of a neuron and a feature", caption)
 
