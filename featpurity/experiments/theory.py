@@ -73,6 +73,7 @@ def simulate(
         At least two. Each draws dictionaries, pairs, first weights and the task anew; the
         probabilities share them.
     """
+    probabilities = sorted(probabilities)  # the first of them is that of `bases`
     tables, cosines, bases = [], {}, []
     for seed in tqdm(seeds, desc="theory, seeds"):
         draws = range(10 * seed, 10 * seed + 5)  # a stream of random numbers for each purpose
