@@ -155,6 +155,8 @@ def test_a_changed_setting_reruns_what_depends_on_it(suite):
 
 
 def test_shards_of_captions_are_a_job_each_and_swap_waits_for_them(suite):
+    vectors = BODY % (["caption_shards"], "steps/vectors")
+    write_notebook(suite / "notebooks/steps/vectors.ipynb", "caption_shards = 1", vectors)
     parameters = "caption_shards = 1\nshard = 0"
     body = BODY % (["caption_shards", "shard"], "steps/neighbours")
     write_notebook(
@@ -166,12 +168,13 @@ def test_shards_of_captions_are_a_job_each_and_swap_waits_for_them(suite):
     jobs = [f"{shard} steps/neighbours" for shard in range(3)]
     assert status == 0 and set(notebooks) == {
         *jobs,
+        "steps/vectors",
         "steps/swap",
         "steps/finetune",
         "03_misalignment",
         "07_claims",
     }, said
-    assert sorted(list(notebooks)[:3]) == jobs  # before all others
+    assert list(notebooks)[0] == "steps/vectors" and sorted(list(notebooks)[1:4]) == jobs
     assert [notebooks[job][1] for job in jobs] == [
         {"caption_shards": 3, "shard": shard} for shard in range(3)
     ]
@@ -400,3 +403,11 @@ def test_a_home_that_cannot_be_written_is_no_obstacle(suite, monkeypatch):
     (suite / "results/demo/tables/07_claims.csv").unlink()
     status, said, notebooks = run(suite, command=BOOK)
     assert status == 0 and set(notebooks) == {"07_claims"}, said
+
+
+def test_changed_prompts_of_one_s_own_rerun_the_chapters(suite):
+    (suite / "prompts.txt").write_text("a photo of a {}\n")
+    settings = ["--config", "prompts=prompts.txt", "chapters=[01_clip_vs_laclip]"]
+    assert run(suite, *settings)[0] == 0
+    (suite / "prompts.txt").write_text("a drawing of a {}\n")
+    assert set(run(suite, *settings)[2]) == {"01_clip_vs_laclip"}
