@@ -89,11 +89,18 @@ const featpurityLooks = (() => {
   // Long row labels break into lines, so that the rows keep their share of the width.
   function breakLabels(width, data, layout) {
     const letters = Math.max(14, Math.round(width / 18));
+    const broken = (label) => lines(String(label).replaceAll("<br>", " "), letters);
+    const rows = new Set(); // of all panels
     for (const trace of data.filter(({ y }) => Array.isArray(y) && typeof y[0] === "string")) {
-      trace.y = trace.y.map((label) => lines(label, letters));
-      const rows = trace.y.reduce((sum, label) => sum + 0.7 + label.split("<br>").length, 0);
-      layout.height = Math.max(layout.height ?? 0, Math.round(100 + 18 * rows));
+      trace.y = trace.y.map(broken);
+      trace.y.forEach((label) => rows.add(label));
     }
+    if (!rows.size) return;
+    for (const [key, axis] of Object.entries(layout)) { // the order of the rows is told by their labels
+      if (/^yaxis\d*$/.test(key) && axis.categoryarray) axis.categoryarray = axis.categoryarray.map(broken);
+    }
+    const height = [...rows].reduce((sum, label) => sum + 0.7 + label.split("<br>").length, 0);
+    layout.height = Math.max(layout.height ?? 0, Math.round(100 + 18 * height));
   }
 
   // Panels side by side go below one another, pictures two by two.

@@ -227,8 +227,8 @@ def _square(figure, panels):
     """Square panels that zoom together; neurons are named when pointed at, not on the axes."""
     figure.update_xaxes(matches="x", constrain="domain", showticklabels=False, showgrid=False)
     figure.update_yaxes(matches="y", constrain="domain", showticklabels=False, showgrid=False)
-    figure.update_xaxes(title="neuron", tickmode="array")
-    figure.update_yaxes(autorange="reversed", tickmode="array")
+    figure.update_xaxes(title="neuron", tickmode="array", ticks="")
+    figure.update_yaxes(autorange="reversed", tickmode="array", ticks="")
     figure.update_yaxes(title="neuron", col=1)
     for panel in range(1, panels + 1):
         number = "" if panel == 1 else str(panel)
