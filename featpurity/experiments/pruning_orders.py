@@ -32,7 +32,7 @@ def in_rotated_bases(inputs: Inputs, n_rotations: int = 20) -> pd.DataFrame:
             ends = purity.purity_order(*neurons), purity.low_purity_order(*neurons)
             for name in inputs.data:
                 one = rotated(inputs.embedded[model, name], turn)
-                first, last = (pruning.pruning_curve(*one, order).mean().item() for order in ends)
+                first, last = pruning.pruning_curves(*one, ends).mean(1).tolist()
                 rows.append(dict(model=model, dataset=name, basis=basis, gain=first - last))
     return pd.DataFrame(rows)
 
@@ -93,17 +93,13 @@ def areas(inputs: Inputs, n_random_orders: int = 32) -> pd.DataFrame:
     for (model, name), one in tqdm(inputs.embedded.items(), desc="orders"):
         clip = inputs.models[model]
         about = dict(model=model, dataset=name)
-        for order, first in orders_of(clip, one).items():
-            both = [
-                pruning.pruning_curve(*one, way).mean().item() for way in (first, first.flip(0))
-            ]
-            rows.append(about | dict(order=order, area=both[0], reversed=both[1]))
-        drawn = torch.stack(
-            [
-                pruning.pruning_curve(*one, order).mean()
-                for order in pruning.random_orders(clip.d, n_random_orders)
-            ]
-        )
+        orders = orders_of(clip, one)
+        ways = [*orders.values(), *(order.flip(0) for order in orders.values())]
+        found = pruning.pruning_curves(*one, ways).mean(1).view(2, -1).T.tolist()
+        for order, (area, back) in zip(orders, found):
+            rows.append(about | dict(order=order, area=area, reversed=back))
+        random = pruning.random_orders(clip.d, n_random_orders)
+        drawn = pruning.pruning_curves(*one, random).mean(1)
         low, high = map(float, intervals.interval(drawn))
         row = dict(order="random", area=drawn.mean().item(), low=low, high=high)
         rows.append(about | row)

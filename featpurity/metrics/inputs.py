@@ -6,8 +6,11 @@ Every check raises a ValueError that says what came and what was expected.
 import numpy as np
 import torch
 
-# What one block of rows may take in the functions that work block by block.
+# What one block of rows may take in the functions that work block by block: on a processor as much
+# as its cache holds, on a card enough to keep it at work. Peak memory is that of the inputs and a
+# few blocks.
 MAX_BYTES = 2**22
+MAX_BYTES_ON_CARD = 2**28
 
 
 def as_tensor(values, name, expected):
@@ -84,7 +87,8 @@ def as_float(values):
     return values if values.dtype in (torch.float32, torch.float64) else values.float()
 
 
-def row_blocks(n, bytes_per_row, max_bytes=None):
-    """Slices that cover n rows, each of at most `max_bytes` (`MAX_BYTES` unless said)."""
-    size = max(1, int((max_bytes or MAX_BYTES) // max(1, bytes_per_row)))
+def row_blocks(n, numbers_per_row, like):
+    """Slices that cover n rows, each within the bound for the device and precision of a tensor."""
+    bound = MAX_BYTES if like.device.type == "cpu" else MAX_BYTES_ON_CARD
+    size = max(1, bound // max(1, numbers_per_row * like.element_size()))
     return [slice(start, min(start + size, n)) for start in range(0, n, size)]

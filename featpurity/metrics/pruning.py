@@ -10,15 +10,15 @@ Sun, Zhang, Li & Wang (NeurIPS 2025), section 5: high purity is their Min Sparse
 Sparse.
 """
 
+from typing import NamedTuple
+
 import torch
 
-from featpurity.metrics.inputs import check_classifier, row_blocks
+from featpurity.metrics.inputs import as_tensor, check_classifier, check_order, row_blocks
 
 # The numbers of kept neurons on the paper's horizontal axis, for d = 512.
 PAPER_KEPT = (200, 250, 300, 350, 400, 450, 500)
-# Class scores held at once (so that they stay in the processor's cache) and values of k compared at
-# once.
-CACHED_SCORES = 2**18
+# Values of k compared at once.
 KS_AT_ONCE = 32
 
 
@@ -27,12 +27,12 @@ def pruning_curve(embeddings, class_embeddings, labels, order):
 
     Parameters
     ----------
-    embeddings : float tensor of shape (n, d)
+    embeddings : float tensor or array of shape (n, d)
         Unit image embeddings. Neurons that are not kept count as zero; nothing is normalised again.
-    class_embeddings : float tensor of shape (n_classes, d)
+    class_embeddings : float tensor or array of shape (n_classes, d)
         Unit rows, never pruned.
-    labels : int64 tensor of shape (n,)
-    order : int64 tensor of shape (d,)
+    labels : int64 tensor or array of shape (n,)
+    order : int64 tensor or array of shape (d,)
         A permutation of the neurons; its first k are kept.
 
     Returns
@@ -47,17 +47,39 @@ def pruning_curve(embeddings, class_embeddings, labels, order):
         For shapes that do not fit, NaN, labels outside the classes, or an order that is no
         permutation.
     """
-    right_images = torch.zeros(len(order), dtype=torch.int64, device=embeddings.device)
-    for ks, _, right in _right_predictions(embeddings, class_embeddings, labels, order):
-        right_images[ks] += right.sum(1)
-    return right_images.float() / len(labels)
+    return pruning_curves(embeddings, class_embeddings, labels, [order])[0]
+
+
+def pruning_curves(embeddings, class_embeddings, labels, orders):
+    """Zero-shot accuracy for every number of kept neurons, in several orders.
+
+    The images are read once, block by block, for all orders; beside them no more is held than the
+    class scores of one block (`inputs.MAX_BYTES`), whatever n, n_classes and the number of orders.
+
+    Parameters
+    ----------
+    embeddings, class_embeddings, labels
+        As in `pruning_curve`.
+    orders : int64 tensor or array of shape (n_orders, d), or a sequence of orders
+
+    Returns
+    -------
+    accuracy : float tensor of shape (n_orders, d)
+        On the device of the embeddings; a row is the `pruning_curve` of its order.
+    """
+    world = _World.checked(embeddings, class_embeddings, labels, orders)
+    right_images = world.embeddings.new_zeros(world.orders.shape, dtype=torch.int64)
+    for number, ks, _, right in _right_predictions(world):
+        right_images[number, ks] += right.sum(1)
+    return right_images.float() / len(world.labels)
 
 
 def area_by_image(embeddings, class_embeddings, labels, order, window=None):
     """For each image the share of some numbers k of kept neurons for which it is classified right.
 
     Its mean over images is the mean of `pruning_curve` over these k, for all k the area under it
-    (on a horizontal axis of length 1), so its bootstrap over images gives the area's interval.
+    (on a horizontal axis of length 1), so that it holds the influence of each image on the area:
+    see `intervals.influence_interval`.
 
     Parameters
     ----------
@@ -70,12 +92,13 @@ def area_by_image(embeddings, class_embeddings, labels, order, window=None):
     -------
     shares : float tensor of shape (n,)
     """
-    d = embeddings.shape[1]
+    world = _World.checked(embeddings, class_embeddings, labels, [order])
+    d = world.orders.shape[1]
     first, last = window or (1, d)
     if not 1 <= first <= last <= d:
         raise ValueError(f"window: expected 1 <= first <= last <= {d}, got {window}")
-    right_ks = torch.zeros(len(labels), dtype=torch.int64, device=embeddings.device)
-    for ks, images, right in _right_predictions(embeddings, class_embeddings, labels, order):
+    right_ks = torch.zeros_like(world.labels)
+    for _, ks, images, right in _right_predictions(world):
         inside = slice(max(0, first - 1 - ks.start), max(0, last - ks.start))
         right_ks[images] += right[inside].sum(0)
     return right_ks.float() / (last - first + 1)
@@ -105,7 +128,7 @@ def greedy_order(embeddings, class_embeddings, labels):
     left, order = torch.arange(d, device=labels.device), []
     while len(left):
         found = []
-        for some in row_blocks(len(left), scores.numel() * scores.element_size()):
+        for some in row_blocks(len(left), scores.numel(), scores):
             added = torch.einsum(
                 "nk,ck->knc", embeddings[:, left[some]], class_embeddings[:, left[some]]
             )
@@ -122,19 +145,30 @@ def greedy_order(embeddings, class_embeddings, labels):
 
 
 def prune(embeddings, order, k):
-    """Set all but the first k neurons of an order to zero: a float tensor of shape (n, d), not
-    normalised again.
+    """Set all but the first k neurons of an order to zero.
+
+    Parameters
+    ----------
+    embeddings : float tensor or array of shape (n, d)
+    order : int64 tensor or array of shape (d,)
+    k : int in 1 .. d
+
+    Returns
+    -------
+    pruned : float tensor of shape (n, d)
+        Not normalised again.
     """
+    embeddings = as_tensor(embeddings, "embeddings", "shape (n, d)")
     d = embeddings.shape[-1]
     if not 1 <= k <= d:
         raise ValueError(f"k: expected a number of neurons in 1 .. {d}, got {k}")
-    mask = torch.zeros(d, dtype=embeddings.dtype, device=embeddings.device)
-    mask[order[:k]] = 1
+    mask = embeddings.new_zeros(d)
+    mask[as_tensor(order, "order", f"shape ({d},)")[:k]] = 1
     return embeddings * mask
 
 
 def paper_kept(d):
-    """Kept numbers for a model of d neurons that include the paper's, scaled by d / 512."""
+    """A grid of kept numbers for a model of d neurons: the paper's, times d / 512, and more."""
     paper = {round(k * d / 512) for k in PAPER_KEPT}
     return sorted(
         {max(1, round(share * d)) for share in (0.02, 0.05, 0.1, 0.2, 0.3, 0.6, 0.9)} | paper | {d}
@@ -147,68 +181,59 @@ def random_orders(d, n_orders, seed=0):
     return torch.stack([torch.randperm(d, generator=generator) for _ in range(n_orders)])
 
 
-def _right_predictions(embeddings, class_embeddings, labels, order):
-    """Yield blocks of right predictions: (slice of k - 1, slice of images, bool tensor (ks,
-    images)).
+class _World(NamedTuple):
+    """Checked arguments: on one device, orders as (n_orders, d)."""
+
+    embeddings: torch.Tensor
+    class_embeddings: torch.Tensor
+    labels: torch.Tensor
+    orders: torch.Tensor
+
+    @classmethod
+    def checked(cls, embeddings, class_embeddings, labels, orders):
+        what = check_classifier(embeddings, class_embeddings, labels)
+        d = what[0].shape[1]
+        orders = [check_order(order, d).to(what[0].device) for order in orders]
+        if not orders:
+            raise ValueError("orders: expected at least one order of the neurons, got none")
+        return cls(*what, torch.stack(orders))
+
+
+def _right_predictions(world):
+    """Yield blocks of right predictions for all images, orders and numbers of neurons.
+
+    As (number of the order, slice of k - 1, slice of images, bool tensor (ks, images)).
     """
-    _check(embeddings, class_embeddings, labels, order)
-    classes = class_embeddings.float()[
-        :, order
-    ].T.contiguous()  # (d, n_classes) one kept neuron after the other
-    d, n_classes = classes.shape
-    some = max(1, CACHED_SCORES // n_classes)
-    for start in range(0, len(labels), some):
-        images = slice(start, start + some)
-        coordinates, truth = (
-            embeddings[images].float().T.contiguous(),
-            labels[images],
-        )  # (d, m), (m,)
-        m = len(truth)
-        # Each image's own class is kept out of the scores: an amax over its rivals is many times
-        # faster than an argmax over all classes, and it shows the ties.
-        rivals = coordinates.new_zeros(n_classes, m)
-        rivals[truth, torch.arange(m, device=truth.device)] = -torch.inf
-        own = coordinates.new_zeros(1, m)
-        for first in range(0, d, KS_AT_ONCE):
-            ks = slice(first, min(first + KS_AT_ONCE, d))
-            columns = coordinates[order[ks]]  # (ks, m)
-            own = own[-1] + (columns * classes[ks].index_select(1, truth)).cumsum(0)  # (ks, m)
-            best_rival = torch.empty_like(own)
-            for column, class_column, best in zip(columns, classes[ks], best_rival):
-                torch.amax(rivals.addr_(class_column, column), 0, out=best)
-            right = own > best_rival
-            tied = own == best_rival
-            for row in tied.any(1).nonzero().flatten().tolist():  # rare: the plain way decides
-                kept, at = first + row + 1, tied[row]
-                right[row, at] = (coordinates[order[:kept]][:, at].T @ classes[:kept]).argmax(
-                    1
-                ) == truth[at]
-            yield ks, images, right
+    classes = world.class_embeddings.T.contiguous()  # (d, n_classes)
+    for images in row_blocks(len(world.labels), classes.shape[1], classes):
+        coordinates = world.embeddings[images].T.contiguous()  # (d, m)
+        for number, order in enumerate(world.orders):
+            for ks, right in _in_order(coordinates, classes, world.labels[images], order):
+                yield number, ks, images, right
 
 
-def _check(embeddings, class_embeddings, labels, order):
-    d, n_classes = embeddings.shape[-1], len(class_embeddings)
-    shapes = tuple(tuple(t.shape) for t in (embeddings, class_embeddings, labels))
-    if (
-        embeddings.ndim != 2
-        or shapes != (embeddings.shape, (n_classes, d), embeddings.shape[:1])
-        or 0 in shapes[0]
-    ):
-        raise ValueError(
-            "expected embeddings (n, d), class embeddings (n_classes, d) and labels (n,) "
-            "with n >= 1, got " + ", ".join(map(str, shapes))
-        )
-    if not (torch.isfinite(embeddings).all() and torch.isfinite(class_embeddings).all()):
-        raise ValueError("embeddings: expected finite numbers, got NaN or infinity")
-    if labels.min() < 0 or labels.max() >= n_classes:
-        raise ValueError(
-            f"labels: expected 0 .. {n_classes - 1}, "
-            f"got {labels.min().item()} .. {labels.max().item()}"
-        )
-    if order.shape != (d,) or not torch.equal(
-        order.sort().values, torch.arange(d, device=order.device)
-    ):
-        raise ValueError(
-            f"order: expected a permutation of 0 .. {d - 1}, "
-            f"got a tensor of shape {tuple(order.shape)}"
-        )
+def _in_order(coordinates, classes, truth, order):
+    """Right predictions of some images: yields (slice of k - 1, bool tensor (ks, m)).
+
+    Coordinates (d, m), classes (d, n_classes), truth (m,).
+    """
+    m, n_classes = len(truth), classes.shape[1]
+    # Each image's own class is kept out of the scores: an amax over its rivals is many times faster
+    # than an argmax over all classes, and it shows the ties.
+    rivals = coordinates.new_zeros(n_classes, m)
+    rivals[truth, torch.arange(m, device=truth.device)] = -torch.inf
+    own = coordinates.new_zeros(1, m)
+    for first in range(0, len(order), KS_AT_ONCE):
+        ks = slice(first, min(first + KS_AT_ONCE, len(order)))
+        columns, class_columns = coordinates[order[ks]], classes[order[ks]]
+        own = own[-1] + (columns * class_columns.index_select(1, truth)).cumsum(0)  # (ks, m)
+        best_rival = torch.empty_like(own)
+        for column, class_column, best in zip(columns, class_columns, best_rival):
+            torch.amax(rivals.addr_(class_column, column), 0, out=best)
+        right = own > best_rival
+        tied = own == best_rival
+        for row in tied.any(1).nonzero().flatten().tolist():  # rare: the plain way decides
+            kept, at = order[: first + row + 1], tied[row]
+            scores = coordinates[kept][:, at].T @ classes[kept]
+            right[row, at] = scores.argmax(1) == truth[at]
+        yield ks, right

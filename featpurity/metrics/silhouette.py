@@ -94,7 +94,7 @@ def silhouette_influence(embeddings, labels):
     vectors += _class_sums(embeddings, near.nearest, len(counts), slope_outside, near.dtype)
     vectors = vectors.to(near.dtype)
     moved = constants[groups]
-    for rows in _blocks(len(embeddings), embeddings.shape[1], near.dtype):
+    for rows in row_blocks(len(embeddings), embeddings.shape[1], vectors):
         unit = _unit(embeddings[rows], near.dtype)
         moved[rows] -= (unit * vectors[groups[rows]]).sum(1)
     return scores - scores.mean() + moved
@@ -207,7 +207,7 @@ def _neighbours(embeddings, groups, weights=None):
     if len(close) and near.dtype == torch.float32:
         near.dtype = torch.float64
         means = _means(embeddings, groups, counts, weights, near.dtype)
-        for rows in _blocks(len(close), embeddings.shape[1], near.dtype):
+        for rows in row_blocks(len(close), embeddings.shape[1], means):
             some = close[rows]
             found = _distances(embeddings[some], groups[some], means, counts)
             near.inside[some], near.outside[some], near.nearest[some] = found
@@ -217,7 +217,7 @@ def _neighbours(embeddings, groups, weights=None):
 def _distances(embeddings, groups, means, counts):
     """(inside, outside, nearest) of some images in the precision of the means, given as float64."""
     found = []
-    for rows in _blocks(len(embeddings), means.shape[1] + len(means), means.dtype):
+    for rows in row_blocks(len(embeddings), means.shape[1] + len(means), means):
         unit, own = _unit(embeddings[rows], means.dtype), groups[rows]
         to_class = 1 - unit @ means.T  # (rows, n_classes)
         to_class[:, counts == 0] = torch.inf  # absent from a bootstrap sample
@@ -244,16 +244,12 @@ def _class_sums(embeddings, groups, n_classes, weights, dtype):
     """Weighted sum of each class's unit vectors: float64 of shape (n_classes, d)."""
     d = embeddings.shape[1]
     sums = torch.zeros(n_classes, d, dtype=torch.float64, device=embeddings.device)
-    for rows in _blocks(len(embeddings), d, dtype):
+    for rows in row_blocks(len(embeddings), d, sums):
         unit = _unit(embeddings[rows], dtype)
         if weights is not None:
             unit = unit * weights[rows, None].to(dtype)
         sums += unit.new_zeros(n_classes, d).index_add_(0, groups[rows], unit)
     return sums
-
-
-def _blocks(n, columns, dtype):
-    return row_blocks(n, columns * dtype.itemsize)
 
 
 def _unit(embeddings, dtype):

@@ -35,7 +35,7 @@ def right_predictions(embeddings, class_embeddings, labels, top=1):
     if not 1 <= top <= n_classes:
         raise ValueError(f"top: expected 1 .. {n_classes}, got {top}")
     right = []
-    for rows in row_blocks(len(labels), n_classes * embeddings.element_size()):
+    for rows in row_blocks(len(labels), n_classes, embeddings):
         scores = embeddings[rows] @ class_embeddings.T  # (rows, n_classes)
         best = scores.topk(top, dim=1).indices if top > 1 else scores.argmax(1, keepdim=True)
         right.append((best == labels[rows, None]).any(1))

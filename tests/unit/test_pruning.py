@@ -3,9 +3,18 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from featpurity import pruning_curve
-from featpurity.metrics.pruning import area_by_image, paper_kept, prune, random_orders
+from featpurity import pruning_curve, silhouette
+from featpurity.metrics.pruning import (
+    area_by_image,
+    paper_kept,
+    prune,
+    pruning_curves,
+    random_orders,
+)
+from featpurity.metrics.silhouette import silhouette_influence
+from featpurity.metrics.zeroshot import accuracy
 
 
 def plain_curve(embeddings, classes, labels, order):
@@ -121,3 +130,47 @@ def test_bad_input_is_refused(broken, message):
     }
     with pytest.raises(ValueError, match=message):
         pruning_curve(*{**good, **broken}.values())
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["unit embeddings", "many ties"])
+def test_many_orders_at_once_are_one_after_the_other(whole, monkeypatch):
+    embeddings, classes, labels = world(whole=whole)
+    orders = random_orders(12, 4)
+    curves = pruning_curves(embeddings, classes, labels, orders)
+    one_by_one = [pruning_curve(embeddings, classes, labels, order) for order in orders]
+    assert torch.equal(curves, torch.stack(one_by_one))
+    monkeypatch.setattr("featpurity.metrics.inputs.MAX_BYTES", 100)  # blocks of six images
+    assert torch.equal(pruning_curves(embeddings.numpy(), classes, labels, orders), curves)
+    with pytest.raises(ValueError, match="orders: expected at least one"):
+        pruning_curves(embeddings, classes, labels, [])
+
+
+def place(tensor):
+    return tensor.untyped_storage().data_ptr()
+
+
+class Largest(TorchDispatchMode):
+    """The largest tensor that any operation makes meanwhile, in bytes; views make none."""
+
+    bytes = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        made = function(*args, **(kwargs or {}))
+        known = {place(one) for one in args if isinstance(one, torch.Tensor)}
+        for one in made if isinstance(made, (tuple, list)) else [made]:
+            if isinstance(one, torch.Tensor) and place(one) not in known:
+                self.bytes = max(self.bytes, one.numel() * one.element_size())
+        return made
+
+
+def test_no_more_is_held_than_a_block_beside_the_input(monkeypatch):
+    """So the 50,000 images and 1,000 classes of ImageNet take their own 154 MB and a few blocks."""
+    embeddings, classes, labels = world(n=4000, d=24, n_classes=50)
+    monkeypatch.setattr("featpurity.metrics.inputs.MAX_BYTES", 2**14)
+    with Largest() as largest:
+        pruning_curves(embeddings, classes, labels, random_orders(24, 3))
+        accuracy(embeddings, classes, labels)
+        silhouette(embeddings, labels)
+        silhouette_influence(embeddings, labels)
+    per_image = 4000 * 8  # a few numbers of each image, in double precision, and its place
+    assert largest.bytes <= max(2**14, per_image) < 4000 * 24 * 4
