@@ -9,8 +9,15 @@ section 3.1.
 """
 
 import torch
+from sklearn.metrics import average_precision_score
 
-from featpurity.metrics.inputs import as_labels, as_tensor, check_classifier, row_blocks
+from featpurity.metrics.inputs import (
+    as_labels,
+    as_tensor,
+    check_classifier,
+    check_finite,
+    row_blocks,
+)
 
 
 def right_predictions(embeddings, class_embeddings, labels, top=1):
@@ -76,6 +83,38 @@ def recall_influence(right, labels):
     recalls, groups, counts = _recall_by_class(right, labels)
     share = len(groups) / (len(counts) * counts[groups])  # of a class's mean in the mean of means
     return (share * (right.double() - recalls[groups]).movedim(0, -1)).movedim(-1, 0)
+
+
+def mean_average_precision(scores, truth):
+    """Multi-label mAP: the mean over classes of the average precision of the images' ranking.
+
+    Parameters
+    ----------
+    scores : float tensor or array of shape (n, n_classes)
+        Higher for images that are more likely to show the class.
+    truth : bool or int tensor or array of shape (n, n_classes)
+        Which image shows which classes.
+
+    Returns
+    -------
+    float
+        In [0, 1], the area under the steps of precision against recall, as scikit-learn's
+        `average_precision_score`; images of equal score count together. Classes that no image
+        shows do not count.
+    """
+    scores = as_tensor(scores, "scores", "shape (n, n_classes)")
+    truth = as_tensor(truth, "truth", "shape (n, n_classes)").bool()
+    if scores.ndim != 2 or scores.shape != truth.shape or 0 in scores.shape:
+        raise ValueError(
+            "expected scores and truth of one shape (n, n_classes), "
+            f"got {tuple(scores.shape)} and {tuple(truth.shape)}"
+        )
+    check_finite(scores, "scores")
+    shown = truth.any(0)
+    if not shown.any():
+        raise ValueError("truth: expected at least one image that shows a class, got none")
+    found = average_precision_score(truth[:, shown].cpu().numpy(), scores[:, shown].cpu().numpy())
+    return float(found)
 
 
 def _recall_by_class(right, labels):

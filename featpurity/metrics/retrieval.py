@@ -1,0 +1,86 @@
+"""Zero-shot retrieval: does an image find one of its captions, and a caption its image?
+
+References
+----------
+Radford et al. (2021), Learning Transferable Visual Models From Natural Language Supervision,
+section 3.1 and appendix E. Faghri et al. (2018), VSE++: recall at k with several captions.
+"""
+
+import torch
+
+from featpurity.metrics.inputs import as_labels, check_embeddings, row_blocks
+
+KS = (1, 5, 10)
+
+
+def retrieved(queries, gallery, truths, most):
+    """Rank of the first right answer of each query, among the `most` nearest.
+
+    Parameters
+    ----------
+    queries : float tensor of shape (q, d)
+        Unit rows.
+    gallery : float tensor of shape (g, d)
+        Unit rows.
+    truths : bool function of (query indices (m,), gallery indices (m, k)) -> bool tensor (m, k)
+        Which answers are right.
+    most : int
+
+    Returns
+    -------
+    ranks : int64 tensor of shape (q,)
+        0 for a right answer in the first place; `most` where none is among the nearest.
+    """
+    most, ranks = min(most, len(gallery)), []
+    for rows in row_blocks(len(queries), len(gallery), queries):
+        nearest = (queries[rows] @ gallery.T).topk(most, dim=1).indices  # (m, most)
+        index = torch.arange(rows.start, rows.stop, device=nearest.device)
+        right = truths(index, nearest)
+        first = right.int().argmax(1)  # the first of the largest
+        ranks.append(torch.where(right.any(1), first, most))
+    return torch.cat(ranks)
+
+
+def retrieval_recall(image_embeddings, text_embeddings, image_of_text, ks=KS):
+    """Recall at k of zero-shot retrieval, both ways.
+
+    Parameters
+    ----------
+    image_embeddings : float tensor or array of shape (n_images, d)
+        Unit rows.
+    text_embeddings : float tensor or array of shape (n_texts, d)
+        Unit rows; an image may have several captions, and must have one at least.
+    image_of_text : int64 tensor or array of shape (n_texts,)
+        Which image each caption belongs to.
+    ks : sequence of int, default (1, 5, 10)
+
+    Returns
+    -------
+    recall : dict of str to float
+        ``text_recall@k``: the share of images that have one of their captions among the k nearest
+        texts; ``image_recall@k``: the share of captions that have their image among the k nearest.
+
+    Raises
+    ------
+    ValueError
+        For shapes that do not fit, NaN, captions of no image, images without a caption, or k < 1.
+    """
+    texts, owners = check_embeddings(text_embeddings, image_of_text)
+    images, _ = check_embeddings(image_embeddings, torch.arange(len(image_embeddings)))
+    images, owners = images.to(texts), as_labels(owners)
+    if images.shape[1] != texts.shape[1]:
+        raise ValueError(
+            f"expected embeddings of one size, got {images.shape[1]} and {texts.shape[1]}"
+        )
+    present = owners.unique()
+    if len(present) != len(images) or present[0] != 0 or present[-1] != len(images) - 1:
+        raise ValueError(
+            f"image_of_text: expected each of 0 .. {len(images) - 1} at least once, "
+            f"got {len(present)} values from {present[0].item()} to {present[-1].item()}"
+        )
+    if min(ks) < 1:
+        raise ValueError(f"ks: expected numbers of 1 or more, got {list(ks)}")
+    of_images = retrieved(images, texts, lambda i, found: owners[found] == i[:, None], max(ks))
+    of_texts = retrieved(texts, images, lambda i, found: found == owners[i][:, None], max(ks))
+    recall = {f"image_recall@{k}": (of_texts < k).float().mean().item() for k in ks}
+    return recall | {f"text_recall@{k}": (of_images < k).float().mean().item() for k in ks}
