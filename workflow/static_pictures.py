@@ -85,7 +85,7 @@ def take(pages):
         browser = running.chromium.launch(executable_path=path, args=FLAGS)
         page = browser.new_page(viewport={"width": 1400, "height": 900}, color_scheme="light")
         for address in pages:
-            page.goto(address.as_uri())
+            page.goto(address.absolute().as_uri())
             page.evaluate(DRAW_ALL)
             pictures |= page.evaluate(TAKE, SCALE)
         browser.close()
