@@ -17,6 +17,7 @@ from featpurity.metrics import intervals, purity, silhouette, spectrum, zeroshot
 from featpurity.report import labels, results
 
 MEASURES = ("accuracy", "silhouette")
+FEWEST_PAIRS = 3  # over which an interval says something
 
 
 class Sample(NamedTuple):
@@ -65,8 +66,11 @@ def compare(inputs: Inputs, pairs: list[tuple[str, str]], n_bootstrap: int = 500
     """
     samples = bootstrap(inputs, n_bootstrap)
     neurons = neurons_table(inputs.models)
-    effects = gains(samples, list(inputs.models), pairs) + purity_gains(neurons, pairs)
-    return Comparison(accuracy_table(inputs, samples), neurons, pd.DataFrame(effects))
+    effects = pd.DataFrame(
+        gains(samples, list(inputs.models), pairs) + purity_gains(neurons, pairs)
+    )
+    effects = pd.concat([effects, over_pairs(effects, len(pairs))], ignore_index=True)
+    return Comparison(accuracy_table(inputs, samples), neurons, effects)
 
 
 def bootstrap(inputs: Inputs, n_bootstrap: int) -> dict[tuple[str, str], Sample]:
@@ -178,3 +182,21 @@ def purity_gains(neurons, pairs):
             claim, compared = f"purity_laclip_{tower}", f"{before} minus {after}"
             rows.append(results.effect(claim, compared, gain, *ends))
     return rows
+
+
+def over_pairs(effects: pd.DataFrame, n_pairs: int) -> pd.DataFrame:
+    """Each effect's mean over the pairs, with Student's t interval over them: rows of effects.
+
+    Pairs that differ in the seed of their training alone make it an interval over training runs,
+    which no pair has of its own. Of fewer than three pairs it would say nothing: no rows.
+    """
+    if n_pairs < FEWEST_PAIRS:
+        return effects.head(0)
+    clip, laclip = f"{n_pairs} CLIP models", f"{n_pairs} LaCLIP models"
+    rows = []
+    for (claim, dataset), part in effects.groupby(["claim", "dataset"], sort=False):
+        cosines = claim.startswith("purity")  # lower is purer: CLIP minus LaCLIP
+        compared = f"{clip} minus {laclip}" if cosines else f"{laclip} minus {clip}"
+        ends = intervals.t_interval(part.effect)
+        rows.append(results.effect(claim, compared, part.effect.mean(), *ends, dataset=dataset))
+    return pd.DataFrame(rows)

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
+from scipy import stats
 
 import featpurity
 from featpurity.experiments import (
@@ -64,6 +65,25 @@ def test_the_comparison_holds_what_the_metrics_say():
     noisy, clean = (made.models[name].image_neurons for name in ("noisy", "clean"))
     gain = purity.avg_abs_cos(noisy) - purity.avg_abs_cos(clean)
     assert mean.purity_laclip_image == pytest.approx(gain)
+
+
+def test_several_pairs_give_an_interval_over_pairs():
+    gains = [0.1, 0.2, 0.4]
+    rows = [
+        dict(claim=claim, comparison=f"{claim} {i}", dataset="mean", effect=gain, low=0.0, high=1.0)
+        for claim in ("accuracy_laclip", "purity_laclip_text")
+        for i, gain in enumerate(gains)
+    ]
+    found = clip_vs_laclip.over_pairs(pd.DataFrame(rows), 3)
+    half = stats.t.ppf(0.975, 2) * np.std(gains, ddof=1) / 3**0.5
+    for row in found.itertuples():
+        assert row.effect == pytest.approx(np.mean(gains))
+        assert (row.low, row.high) == pytest.approx((row.effect - half, row.effect + half))
+    assert list(found.comparison) == [
+        "3 LaCLIP models minus 3 CLIP models",
+        "3 CLIP models minus 3 LaCLIP models",
+    ]
+    assert clip_vs_laclip.over_pairs(pd.DataFrame(rows), 2).empty
 
 
 @pytest.mark.parametrize(
