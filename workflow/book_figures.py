@@ -19,6 +19,7 @@ from figure_words import describe
 from featpurity.report.display import as_text
 
 SMALLEST_PACKED = 4096  # entries; below that an array costs less than its description
+LONGEST_PLAIN = 50_000  # letters of a figure's JSON; a longer one is deflated
 STEPS = 65534  # -32767 .. 32767; -32768 stands for NaN
 PLAIN_HEIGHT = 450  # plotly's own default, in pixels
 
@@ -150,6 +151,9 @@ def figure_scripts(name, figure):
 
 def _script(name, content):
     text = json.dumps(content, separators=(",", ":"), ensure_ascii=False)
+    if len(text) > LONGEST_PLAIN:
+        deflated = base64.b64encode(zlib.compress(text.encode(), 9)).decode()
+        text = json.dumps({"deflated": deflated})
     return f"featpurity.figure({json.dumps(name)}, {text});\n"
 
 

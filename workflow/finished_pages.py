@@ -13,6 +13,8 @@ from urllib.parse import urljoin
 from bs4 import BeautifulSoup
 from latex2mathml.converter import convert
 
+NAME = re.compile(r"fa-[\w-]+")
+ICON = re.compile(r"(?:\.fa-[\w-]+:before,?)+\{content:[^{}]*\}")
 LONGEST_DESCRIPTION = 200  # letters; more is cut by who shows it
 UNUSED = ("*.map", "vendor/fontawesome/webfonts/*.ttf", "vendor/fontawesome/webfonts/fa-brands*")
 
@@ -43,6 +45,7 @@ def finish(site, title, address="", absent=()):
         stand_apart(page, path.name, absent)
         mend(page)
         path.write_text(str(page), "utf-8")
+    leave_out_icons(site, pages)
     for pattern in UNUSED:
         for path in (site / "_static").rglob(pattern):
             path.unlink()
@@ -77,6 +80,17 @@ def leave_out_heavy(page):
     if not page.select("[class^='sd-'], [class*=' sd-']"):
         for link in page.find_all("link", href=re.compile(r"sphinx-design\.min\.css")):
             link.decompose()
+
+
+def leave_out_icons(site, pages):
+    """The theme's style without the names of the 1,900 icons that no page shows."""
+    used = set(re.findall(r"fa-[\w-]+", "".join(path.read_text("utf-8") for path in pages)))
+    for path in (site / "_static" / "styles").glob("pydata-sphinx-theme.css"):
+        kept = ICON.sub(
+            lambda rule: rule[0] if used & set(NAME.findall(rule[0])) else "",
+            path.read_text("utf-8"),
+        )
+        path.write_text(kept, "utf-8")
 
 
 def describe(page, name, title, address):

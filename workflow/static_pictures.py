@@ -17,7 +17,7 @@ FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
     "--disable-background-networking --disable-component-update --disable-sync"
 ).split()
-SCALE, QUALITY = 1.5, 70
+SCALE, QUALITY, HEAVY = 1.25, 65, 60_000
 # Scrolls through a page until every figure is drawn; returns their names, and which were drawn.
 DRAW_ALL = """async () => {
   const settled = (host) => host.dataset.state ? null : new Promise((done) => {
@@ -96,6 +96,8 @@ def _save(address, path):
     """Write a picture; return its size in CSS pixels."""
     picture = Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))).convert("RGB")
     picture.save(path, quality=QUALITY, method=6)
+    if path.stat().st_size > HEAVY:  # a matrix, whose cells look like noise
+        picture.save(path, quality=QUALITY // 2, method=6)
     return round(picture.width / SCALE), round(picture.height / SCALE)
 
 

@@ -29,19 +29,23 @@
     return scripts.get(file);
   }
 
-  function fetchFigure(name) {
-    return new Promise((resolve, reject) => {
+  async function fetchFigure(name) {
+    const figure = await new Promise((resolve, reject) => {
       arrived.set(name, resolve);
       script(`figures/${name}.js`).catch(reject);
     });
+    return figure.deflated ? JSON.parse(await (await inflate(figure.deflated)).text()) : figure;
   }
 
   // ---- packed arrays: the inverse of workflow/book_figures.py ----
 
+  async function inflate(text) {
+    const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+    return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate")));
+  }
+
   async function unpack({ packed, shape, symmetric, scale, offset }) {
-    const bytes = Uint8Array.from(atob(packed), (letter) => letter.charCodeAt(0));
-    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
-    const planes = new Uint8Array(await new Response(stream).arrayBuffer());
+    const planes = new Uint8Array(await (await inflate(packed)).arrayBuffer());
     const n = planes.length / 2; // all high bytes, then all low bytes
     const values = new Float32Array(n);
     for (let i = 0; i < n; i++) {

@@ -103,8 +103,15 @@ const featpurityLooks = (() => {
     layout.height = Math.max(layout.height ?? 0, Math.round(100 + 18 * height));
   }
 
+  // About how many lines the names above the panels take.
+  function legendLines(plot, data) {
+    const names = new Set(data.filter(({ showlegend }) => showlegend !== false).map(({ name = "" }) => name));
+    const long = Math.max(0, ...Array.from(names, (name) => name.length));
+    return Math.ceil(names.size / Math.max(1, Math.floor((plot.clientWidth - 60) / (7 * long + 45))));
+  }
+
   // Panels side by side go below one another, pictures two by two.
-  function stackPanels(data, layout) {
+  function stackPanels(plot, data, layout) {
     const used = new Set(data.map(({ xaxis = "x" }) => xaxis.replace("x", "xaxis")));
     const axes = Object.keys(layout).filter((key) => used.has(key));
     if (!axes.some((key) => (layout[key].domain ?? [0])[0] > 0)) return;
@@ -116,7 +123,7 @@ const featpurityLooks = (() => {
     const gap = columns === 2 ? 30 : 95; // pixels for a title and the labels of the panel above
     const panels = rows * (columns === 2 ? 170 : 220) + (rows - 1) * gap;
     layout.height = panels + 125;
-    layout.margin = { ...layout.margin, t: 70, b: 55 };
+    layout.margin = { ...layout.margin, t: 45 + 22 * legendLines(plot, data), b: 55 };
     const high = (1 - ((rows - 1) * gap) / panels) / rows;
     axes.forEach((key, i) => {
       const [row, column] = [Math.floor(i / columns), i % columns];
@@ -142,6 +149,9 @@ const featpurityLooks = (() => {
   function fit(plot, data, layout) {
     fitTouch(data, layout);
     const width = plot.clientWidth;
+    for (const [key, axis] of Object.entries(layout)) { // marks without labels are noise
+      if (/^[xy]axis\d*$/.test(key) && axis.showticklabels === false) axis.ticks = "";
+    }
     if (!layout.title?.text && !layout.annotations) layout.margin = { ...layout.margin, t: 24 }; // where menus were
     breakLabels(width, data, layout);
     if (width < narrow) {
@@ -150,7 +160,7 @@ const featpurityLooks = (() => {
         trace.colorbar = { ...trace.colorbar, orientation: "h", y: -0.2, yanchor: "top", thickness: 10 };
       }
       if (layout.yaxis?.scaleanchor) layout.height = Math.min(layout.height ?? Infinity, width + 110); // a square
-      stackPanels(data, layout);
+      stackPanels(plot, data, layout);
       layout.margin = { ...layout.margin, l: 48, r: 12 };
     }
     if (layout.height) plot.style.minHeight = `${layout.height}px`;

@@ -79,9 +79,13 @@
 
   // What scrolls sideways is reached by the keyboard.
   function reachScrolling() {
-    for (const frame of document.querySelectorAll(".text_html, .pst-scrollable-table-container, .drawing-frame, pre")) {
-      if (frame.scrollWidth > frame.clientWidth + 1) frame.tabIndex = 0;
+    const frames = ".text_html, .pst-scrollable-table-container, .drawing-frame, .formula, pre";
+    for (const frame of document.querySelectorAll(frames)) {
+      const reached = frame.querySelector("a[href], button");
+      if (frame.scrollWidth > frame.clientWidth + 1 && !reached) frame.tabIndex = 0;
     }
+    // Links of headings and figures to themselves: a mouse uses them, the Tab key would stop at each.
+    for (const link of document.querySelectorAll("a.headerlink, figure a.number")) link.tabIndex = -1;
   }
 
   function start() {

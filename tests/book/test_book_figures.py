@@ -32,7 +32,10 @@ def unpack(packed):
 
 
 def script_json(script):
-    return json.loads(re.fullmatch(r'featpurity\.figure\("[^"]*", (.*)\);\n', script, re.S)[1])
+    """What the page reads out of a figure's file."""
+    read = json.loads(re.fullmatch(r'featpurity\.figure\("[^"]*", (.*)\);\n', script, re.S)[1])
+    deflated = read.get("deflated")
+    return json.loads(zlib.decompress(base64.b64decode(deflated))) if deflated else read
 
 
 @pytest.mark.parametrize(

@@ -281,7 +281,7 @@ def test_a_picture_of_each_figure_stands_on_paper_and_without_javascript(sample,
     for still in stills.all():
         still.scroll_into_view_if_needed()
         source = (sample / "notebooks" / still.get_attribute("src")).resolve()
-        assert Image.open(source).size[0] > 900
+        assert Image.open(source).size[0] > 800
         if media == "print":
             still.evaluate("(image) => image.decode()")
 
