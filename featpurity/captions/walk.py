@@ -135,7 +135,8 @@ def _walk(nearest, order, n_pairs, rng, top_k, image):
 
 
 def _check(captions, kind, top_k, images):
-    if isinstance(captions, str) or not all(isinstance(caption, str) for caption in captions):
+    listed = isinstance(captions, Sequence | np.ndarray) and not isinstance(captions, str)
+    if not listed or not all(isinstance(caption, str) for caption in captions):
         raise ValueError("expected a list of captions, each a str")
     if len(captions) < 2:
         raise ValueError(f"expected at least 2 captions to swap, got {len(captions)}")

@@ -18,7 +18,10 @@ def as_tensor(values, name, expected):
     if isinstance(values, torch.Tensor):
         return values.detach()
     if isinstance(values, np.ndarray) and values.dtype.kind in "biuf":
-        return torch.as_tensor(values)
+        values = values.astype(values.dtype.newbyteorder("="), copy=False)
+        # PyTorch takes neither memory that it may not write to nor strides below 0.
+        whole = values.flags.writeable and min(values.strides, default=0) >= 0
+        return torch.as_tensor(values if whole else values.copy())
     came = getattr(values, "dtype", type(values).__name__)
     raise ValueError(f"{name}: expected a tensor or NumPy array of {expected}, got {came}")
 

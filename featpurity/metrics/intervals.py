@@ -16,6 +16,8 @@ import pandas as pd
 import torch
 from scipy import stats
 
+from featpurity.metrics.inputs import as_tensor, check_finite
+
 
 def standard_error(influence):
     """Standard error of a statistic from the influences of n images.
@@ -100,7 +102,7 @@ def bootstrap_means(values, n_draws=1000, seed=0):
 
     Parameters
     ----------
-    values : tensor of shape (n,) or (n, m)
+    values : tensor or array of shape (n,) or (n, m)
         One number an image, or m of them (say, right predictions of m models): their draws are
         paired.
 
@@ -108,7 +110,12 @@ def bootstrap_means(values, n_draws=1000, seed=0):
     -------
     draws : float tensor of shape (n_draws,) or (n_draws, m)
     """
-    values = values.float()
+    values = as_tensor(values, "values", "shape (n,) or (n, m)").float()
+    if values.ndim not in (1, 2) or 0 in values.shape:
+        raise ValueError(
+            f"values: expected shape (n,) or (n, m) with n >= 1, got {tuple(values.shape)}"
+        )
+    check_finite(values, "values")
     n = len(values)
     return torch.stack(
         [weights @ values / n for weights in bootstrap_weights(n, n_draws, seed, values.device)]
@@ -119,8 +126,11 @@ def interval(draws, level=0.95):
     """Percentile interval of bootstrap draws (n_draws, ...): two tensors, low and high, of shape
     (...).
     """
-    if not torch.isfinite(draws).all() or len(draws) < 2:
-        raise ValueError(f"draws: expected at least 2 finite draws, got {len(draws)}")
+    draws = as_tensor(draws, "draws", "shape (n_draws, ...)")
+    if draws.ndim == 0 or len(draws) < 2 or not torch.isfinite(draws).all():
+        raise ValueError(
+            f"draws: expected at least 2 finite draws, got them of shape {tuple(draws.shape)}"
+        )
     edge = (1 - level) / 2
     return torch.quantile(draws.double(), edge, dim=0), torch.quantile(
         draws.double(), 1 - edge, dim=0

@@ -31,12 +31,13 @@ def check_neurons(neurons, name="neurons"):
         )
     if not torch.isfinite(neurons).all():
         raise ValueError(f"{name}: expected finite weights, got NaN or infinity")
+    neurons = as_float(neurons)
     dead = (neurons.norm(dim=1) == 0).nonzero().flatten().tolist()
     if dead:
         raise ValueError(
             f"{name}: a neuron of norm 0 has no direction, got {len(dead)} (first: {dead[0]})"
         )
-    return as_float(neurons)
+    return neurons
 
 
 def cosine_matrix(neurons):
@@ -100,6 +101,7 @@ def avg_abs_cos(neurons, d=None):
     float
         In [0, 1); lower is purer.
     """
+    neurons = check_neurons(neurons)
     if d is not None and len(neurons) != d:
         raise ValueError(
             f"neurons: expected a neuron a row, {d} of them, got shape {tuple(neurons.shape)}; of "
@@ -118,6 +120,7 @@ def avg_abs_cos_error(neurons):
     ----------
     Efron & Tibshirani (1993), An Introduction to the Bootstrap, chapter 11.
     """
+    neurons = check_neurons(neurons)
     d = len(neurons)
     if d < 3:
         raise ValueError(f"neurons: the jackknife needs at least 3, got {d}")
@@ -206,6 +209,8 @@ def purity_scores(image_neurons, text_neurons):
     scores : float tensor of shape (d,)
         In [0, 2 (d - 1)].
     """
+    image_neurons = check_neurons(image_neurons, "image_neurons")
+    text_neurons = check_neurons(text_neurons, "text_neurons")
     if len(image_neurons) != len(text_neurons):
         turned = image_neurons.shape[1:] == text_neurons.shape[1:]
         hint = "; of a matrix (width, d) take neurons_of(projection)" if turned else ""

@@ -10,6 +10,7 @@ analysis. Efron (1982), The Jackknife, the Bootstrap and Other Resampling Plans,
 infinitesimal jackknife).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -144,6 +145,10 @@ def bootstrap_silhouettes(models, labels, n_draws=1000, seed=0):
         different images never are. `silhouette_influence` gives the same intervals in the time of a
         few draws.
     """
+    if not isinstance(models, Sequence) or not models:
+        raise ValueError(
+            f"models: expected a list of embeddings, one a model, got {type(models).__name__}"
+        )
     checked = [_checked(embeddings, labels) for embeddings in models]
     n, device = len(checked[0][1]), checked[0][1].device
 

@@ -1,0 +1,80 @@
+"""What the public measures take: every kind of array gives the tensor's number, all else an error."""
+
+import numpy as np
+import pytest
+import torch
+
+import featpurity as fp
+
+RNG = np.random.default_rng(0)
+NEURONS, OTHERS, UNIT = (RNG.normal(size=shape) for shape in [(6, 9), (6, 8), (20, 6)])
+LABELS, ORDER = np.arange(20) % 4, np.arange(6)
+
+# Each measure of arrays that `form` has made of the arrays above.
+MEASURES = {
+    "cosine_matrix": lambda form: fp.cosine_matrix(form(NEURONS)),
+    "avg_abs_cos": lambda form: fp.avg_abs_cos(form(NEURONS), d=6),
+    "neurons_of": lambda form: fp.neurons_of(form(NEURONS)),
+    "purity_scores": lambda form: fp.purity_scores(form(NEURONS), form(OTHERS)),
+    "low_purity_order": lambda form: fp.low_purity_order(form(NEURONS), form(OTHERS)),
+    "accuracy": lambda form: fp.accuracy(form(UNIT), form(UNIT[:4]), form(LABELS)),
+    "prune": lambda form: fp.prune(form(UNIT), form(ORDER), 2),
+    "pruning_curve": lambda form: fp.pruning_curve(
+        form(UNIT), form(UNIT[:4]), form(LABELS), form(ORDER)
+    ),
+    "silhouette": lambda form: fp.silhouette(form(UNIT), form(LABELS)),
+    "silhouette_curve": lambda form: fp.silhouette_curve(
+        form(UNIT), form(LABELS), form(ORDER), [2, 4]
+    ),
+    "bootstrap_silhouettes": lambda form: fp.bootstrap_silhouettes([form(UNIT)], form(LABELS), 3),
+    "bootstrap_means": lambda form: fp.bootstrap_means(form(UNIT), 3),
+    "interval": lambda form: fp.interval(form(UNIT)),
+}
+every_measure = pytest.mark.parametrize("name", MEASURES)
+
+
+def read_only(array):
+    copy = array.copy()
+    copy.setflags(write=False)
+    return copy
+
+
+FORMS = {
+    "array": lambda array: array,
+    "read only": read_only,
+    "backwards in memory": lambda array: array[::-1].copy()[::-1],
+    "of another byte order": lambda array: array.astype(array.dtype.newbyteorder(">")),
+}
+
+
+@every_measure
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.filterwarnings("error")
+def test_every_kind_of_array_gives_the_number_of_the_tensor(name, form):
+    expected, got = MEASURES[name](torch.tensor), MEASURES[name](FORMS[form])
+    torch.testing.assert_close(got, expected)
+
+
+@every_measure
+@pytest.mark.parametrize("value", [5, None, "text", [[1.0, 2.0], [3.0]], {}, np.array([object()])])
+def test_what_is_no_array_is_a_value_error(name, value):
+    with pytest.raises(ValueError, match=r"expected .*, got"):
+        MEASURES[name](lambda array: value)
+
+
+@pytest.mark.parametrize("name", ["cosine_matrix", "purity_scores"])
+def test_neurons_of_zeros_and_ones_are_numbers(name):
+    ones = [MEASURES[name](lambda array, kind=kind: (array > 0).astype(kind)) for kind in "?f"]
+    torch.testing.assert_close(*ones)
+
+
+@pytest.mark.parametrize("models", [None, [], {}, 5, np.empty(0)])
+def test_bootstrapped_silhouettes_are_of_a_list_of_models(models):
+    with pytest.raises(ValueError, match="models: expected a list of embeddings"):
+        fp.bootstrap_silhouettes(models, LABELS)
+
+
+@pytest.mark.parametrize("captions", [None, 5, "a dog", {}, [1, 2]])
+def test_captions_are_a_list_of_texts(captions):
+    with pytest.raises(ValueError, match="expected a list of captions, each a str"):
+        fp.swap_captions(captions, 0.5)
