@@ -11,6 +11,7 @@ import os
 import sys
 import tempfile
 import time
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import papermill
@@ -60,6 +61,18 @@ def short_folder():
     return tempfile.TemporaryDirectory(prefix="kernel", dir=place)
 
 
+@contextmanager
+def environment(**values):
+    """Variables for as long as a notebook runs: whoever runs it may run something else later."""
+    before = dict(os.environ)
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
 def run(notebook, output, log, parameters, aliases=None):
     """Execute `notebook` with this interpreter; the cells' output goes to `log` as it comes.
 
@@ -67,7 +80,7 @@ def run(notebook, output, log, parameters, aliases=None):
     """
     draft = Path(log).with_suffix(".ipynb")
     draft.parent.mkdir(parents=True, exist_ok=True)
-    with open(log, "a") as lines, short_folder() as own:
+    with open(log, "a") as lines, short_folder() as own, ExitStack() as kept:
         # A killed workflow can leave its notebook running to the end: wait, then start afresh.
         fcntl.flock(lines, fcntl.LOCK_EX)
         lines.truncate(0)
@@ -76,8 +89,13 @@ def run(notebook, output, log, parameters, aliases=None):
         written = Path(own, "written")
         written.touch()
         # Jupyter's own files beside the sockets: a home may be read-only.
-        os.environ |= {"JUPYTER_RUNTIME_DIR": own, "IPYTHONDIR": own, WRITTEN: str(written)}
-        os.environ[ALIASES] = json.dumps(aliases or {})
+        kept.enter_context(
+            environment(
+                JUPYTER_RUNTIME_DIR=own,
+                IPYTHONDIR=own,
+                **{WRITTEN: str(written), ALIASES: json.dumps(aliases or {})},
+            )
+        )
         papermill.execute_notebook(
             notebook,
             draft,

@@ -87,7 +87,7 @@ store_dir: {tmp_path}/store
     )
     pruning = (built / "02_neuron_pruning.html").read_text()
     assert "accuracy is chance with all neurons" in pruning and "broken.jpg" in pruning
-    assert "not part of this run" in (built / "03_misalignment.html").read_text()
+    assert "not in this run" in (built / "03_misalignment.html").read_text()
     claims = pd.read_csv(tmp_path / "results/tables/claims.csv")
     assert set(claims.verdict[claims.experiment == 3]) == {"not measured"}
     assert (claims.verdict[claims.experiment < 3] != "not measured").all()
