@@ -19,7 +19,7 @@ from PIL import Image
 from featpurity.metrics import pruning as pruned
 from featpurity.metrics import purity, zeroshot
 from featpurity.metrics.silhouette import silhouette
-from featpurity.report import heatmaps, style
+from featpurity.report import display, heatmaps, style
 
 STRATEGIES = ("high_purity", "low_purity", "random")
 PICTURE = 96  # pixels of a picture's longer side
@@ -127,9 +127,8 @@ def neuron(clip, embeddings, dataset, shown=6):
     towers = heatmaps.towers_of(clip)
     ranked = np.argsort(towers["image"].scores, kind="stable")
     rank = _slider("purity rank", 1, 1, clip.d)
-    cosines = go.FigureWidget([go.Bar(name=f"{tower} tower") for tower in towers])
-    axes = dict(xaxis_title="other neuron", yaxis_title="cosine")
-    cosines.update_layout(template="plotly_white", height=320, **axes)
+    cosines = _figure([go.Bar(name=f"{tower} tower") for tower in towers], height=320)
+    cosines.update_layout(xaxis_title="other neuron", yaxis_title="cosine")
     pictures, said = widgets.HBox(), widgets.HTML()
 
     def update():
@@ -159,12 +158,11 @@ def zero_shot(clip, classes=("cat", "dog"), template="a photo of a {}", image=No
     shown : int, default 10
         Neurons that speak most for the best class against the second. They can be switched off.
     """
-    names = widgets.Text(", ".join(classes), description="classes", continuous_update=False)
-    prompt = widgets.Text(template, description="prompt", continuous_update=False)
+    names, prompt = _field("classes", ", ".join(classes)), _field("prompt", template)
     upload = widgets.FileUpload(accept="image/*", description="picture")
     off = widgets.SelectMultiple(description="switched off", options=[])
-    scores = go.FigureWidget([go.Bar(orientation="h", marker={"color": style.BLUE})])
-    scores.update_layout(template="plotly_white", height=260, xaxis_title="cosine")
+    scores = _figure([go.Bar(orientation="h", marker={"color": style.BLUE})], height=260)
+    scores.update_xaxes(title="cosine")
     scores.update_yaxes(autorange="reversed", automargin=True)
     preview, said = widgets.VBox(), widgets.HTML()
     embedded = {"of": None, "unit": None}
@@ -203,7 +201,7 @@ def zero_shot(clip, classes=("cat", "dog"), template="a photo of a {}", image=No
         order = cosines.argsort(descending=True)
         with scores.batch_update():
             scores.data[0].x = cosines[order].tolist()
-            scores.data[0].y = [chosen[i] for i in order]
+            scores.data[0].y = display.as_text([chosen[i] for i in order])
         best, second = order[:2].tolist()
         carried = unit * (rows[best] - rows[second])
         top = carried.topk(min(shown, clip.d)).indices.tolist()
@@ -251,9 +249,23 @@ def _slider(description, value, low, high):
     )
 
 
+def _field(description, value):
+    return widgets.Text(
+        value, description=description, continuous_update=False, layout={"width": "90%"}
+    )
+
+
+def _figure(traces, height):
+    """A live figure; as every other, it offers no upload."""
+    figure = go.FigureWidget(traces)
+    figure._config = display.CONFIG  # plotly has no public name for it
+    margin = {"l": 60, "r": 20, "t": 35, "b": 55}
+    return figure.update_layout(template="plotly_white", height=height, margin=margin)
+
+
 def _matrix_figure():
-    figure = go.FigureWidget([go.Heatmap(colorscale="RdBu_r", colorbar={"title": "cosine"})])
-    figure.update_layout(template="plotly_white", height=520)
+    matrix = go.Heatmap(colorscale="RdBu_r", colorbar={"title": "cosine"})
+    figure = _figure([matrix], height=560).update_layout(width=640)
     figure.update_xaxes(title="neuron", showticklabels=False, constrain="domain")
     figure.update_yaxes(title="neuron", showticklabels=False, autorange="reversed", scaleanchor="x")
     return figure
@@ -292,4 +304,5 @@ def _thumbnail(image):
     small = image.convert("RGB")
     small.thumbnail((PICTURE, PICTURE))
     small = small.resize((PICTURE, round(PICTURE * small.height / small.width)))
-    return widgets.Image(value=small._repr_png_(), format="png")
+    # A box stretches what is in it, unless that has a width of its own.
+    return widgets.Image(value=small._repr_png_(), format="png", layout={"width": f"{PICTURE}px"})

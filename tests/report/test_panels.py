@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from featpurity.metrics import zeroshot
-from featpurity.report import heatmaps, panels
+from featpurity.report import display, heatmaps, panels
 
 pytest.importorskip("anywidget", reason="plotly's live figures need anywidget")
 
@@ -65,6 +65,7 @@ def test_pruning_shows_the_accuracy_of_the_chosen_neurons(toys):
 def test_neuron_follows_the_slider_and_shows_thumbnails(toys):
     clip, embeddings, _, dataset = toys
     rank, said, cosines, pictures, _ = panels.neuron(clip, embeddings, dataset, shown=3).children
+    assert cosines._config["showSendToCloud"] is False
     before = said.value, list(cosines.data[0].y)
     rank.value = 5
     assert said.value != before[0] and list(cosines.data[0].y) != before[1]
@@ -74,6 +75,7 @@ def test_neuron_follows_the_slider_and_shows_thumbnails(toys):
 
 def test_heatmap_orders_the_neurons_of_the_chosen_tower(toys):
     tower, order, said, figure, _ = panels.heatmap(toys[0]).children
+    assert figure._config["showSendToCloud"] is False
     tower.value, order.value = "text", "purest first"
     one = heatmaps.towers_of(toys[0])["text"]
     purest = np.argsort(one.scores)
@@ -100,12 +102,14 @@ def test_zero_shot_scores_classes_and_switches_neurons_off(toys):
     names, prompt, _, off, preview, said, scores, wrong = box.children
     assert list(scores.data[0].y) == ["a", "bb"] and "<b>a</b>" in said.value
     assert off.options[0][1] == 1 and len(preview.children) == 1
+    assert preview.children[0].layout.width == "96px" and scores._config == display.CONFIG
     off.value = (1,)
     assert list(scores.data[0].y) == ["bb", "a"] and off.value == (1,)
     names.value = "only one"
     assert "expected two class names" in wrong.value
     names.value = "<b>x</b>, yy"
     assert wrong.value == "" and "&lt;b&gt;" in said.value
+    assert "&lt;b>x&lt;/b>" in scores.data[0].y
 
 
 def test_zero_shot_without_a_picture_asks_for_one(toys):
