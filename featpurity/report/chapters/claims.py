@@ -155,4 +155,4 @@ def _light(verdict):
 
 
 def _wrapped(text):
-    return "<br>".join(textwrap.wrap(text, LINE))
+    return "<br>".join(textwrap.wrap(text, LINE, break_on_hyphens=False))
