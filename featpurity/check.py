@@ -86,7 +86,10 @@ def own_results(profile: Profile) -> None:
     if profile.file:
         root, file = workspace("."), Path(profile.file)
         shown = file.relative_to(root) if file.is_relative_to(root) else file  # a checkout may move
-        write_text(workspace(profile.results_dir) / OWNER, json.dumps({"profile": str(shown)}))
+        note = workspace(profile.results_dir) / OWNER
+        text = json.dumps({"profile": str(shown)})
+        if not note.is_file() or note.read_text(encoding="utf-8") != text:
+            write_text(note, text)
 
 
 def load_csv(profile: Profile):

@@ -10,7 +10,7 @@ from PIL import Image
 
 from featpurity import check as check_module
 from featpurity import files
-from featpurity.check import check, own_results, sources_of
+from featpurity.check import OWNER, check, own_results, sources_of
 from featpurity.cli import main
 from featpurity.data import catalog
 from featpurity.data.published import CIFAR10_CLASSES
@@ -477,3 +477,12 @@ def test_the_runs_of_the_book_draw_enough(name):
         "similarity",
         "random",
     }
+
+
+def test_the_owner_of_a_results_folder_is_noted_once(folder):
+    mine = load("mine")
+    own_results(mine)
+    note = folder / mine.results_dir / OWNER
+    before = note.stat().st_mtime_ns
+    own_results(mine)
+    assert note.stat().st_mtime_ns == before
