@@ -217,7 +217,7 @@ def test_a_killed_download_goes_on(server, tmp_path):
     names = ["red.jpg", "missing.jpg", "blue.jpg", "slow.jpg", "gold.jpg"]
     tsv = write_list(tmp_path / "links.tsv", [f"{server.root}/{name}" for name in names])
     options = dict(n_pairs=4, shard_size=2, processes=1, threads=1, timeout=60)
-    code = f"from featpurity.fetch import fetch_pairs\nif __name__ == '__main__': fetch_pairs({str(tsv)!r}, 'cc3m', **{options})"
+    code = f"from featpurity.data.download import fetch_pairs\nif __name__ == '__main__': fetch_pairs({str(tsv)!r}, 'cc3m', **{options})"
     (tmp_path / "go.py").write_text(code)
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
