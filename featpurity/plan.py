@@ -2,7 +2,7 @@
 
 from featpurity.check import sources_of
 from featpurity.data.catalog import SCENES, find
-from featpurity.profile import FILTER, FINETUNED, MISALIGNMENT, ONLINE, Profile
+from featpurity.profile import FILTER, FINETUNED, MISALIGNMENT, ONLINE, RETRIEVAL, Profile
 
 WIDTH = 768  # of the trunk features of a ViT-B: what sizes are told for
 
@@ -61,6 +61,7 @@ def _passes(profile):
     """How many pictures go through an image tower, and the size of the features that they leave."""
     passes = len(profile.models) * sum(_images(profile).values())
     crops = {MISALIGNMENT: profile.n_views if profile.augmented else 1, FILTER: 1}
+    crops[RETRIEVAL] = len(profile.models_of(RETRIEVAL))
     passes += profile.n_pairs * sum(crops.get(chapter, 0) for chapter in profile.chapters)
     if ONLINE in profile.chapters:  # the runs at every epoch, the stored crops, the pictures
         runs = len(profile.kinds) * len(profile.ratios)

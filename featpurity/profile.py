@@ -26,15 +26,18 @@ ONLINE = "06_online_and_cached"
 CLAIMS = "07_claims"
 MEANING = "08_what_cos_measures"
 THEORY = "09_theory"
+RETRIEVAL = "10_retrieval_and_probe"
 NEURONS = "11_neurons"
 CHAPTERS = [COMPARISON, PRUNING, MISALIGNMENT, NEURONS, MEANING, LADDER, FILTER, ONLINE, THEORY]
-CHAPTERS += [CLAIMS]
-COMPARING = [COMPARISON, PRUNING, NEURONS, MEANING]  # read clip_models and laclip_models
+CHAPTERS += [RETRIEVAL, CLAIMS]
+COMPARING = [COMPARISON, PRUNING, NEURONS, MEANING, RETRIEVAL]  # read clip_models and laclip_models
 FINETUNED = [MISALIGNMENT, MEANING]  # read what the step that fine-tunes has trained
-PAIRED = [*FINETUNED, FILTER, ONLINE]  # train on image-caption pairs
-JUDGED = [COMPARISON, PRUNING, MISALIGNMENT, MEANING, FILTER, THEORY]  # what the claims are about
+TRAINED = [*FINETUNED, FILTER, ONLINE]  # train on image-caption pairs
+PAIRED = [*TRAINED, RETRIEVAL]  # read image-caption pairs
+# what the claims are about
+JUDGED = [COMPARISON, PRUNING, MISALIGNMENT, MEANING, FILTER, THEORY, RETRIEVAL]
 SEVERAL = {  # for intervals and slopes
-    "seeds": PAIRED,
+    "seeds": TRAINED,
     "ratios": [*FINETUNED, ONLINE],
     "spurious_features": [THEORY],
     "simulation_seeds": [THEORY],
@@ -165,6 +168,7 @@ class Profile:
             FILTER: [self.filter_model],
             ONLINE: [self.finetune_model],
             NEURONS: compared,
+            RETRIEVAL: compared,
             THEORY: [],
             CLAIMS: [],
         }[chapter]

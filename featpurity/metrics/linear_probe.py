@@ -14,6 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from featpurity.metrics.inputs import check_embeddings
 
 MOST_STEPS = 1000
+STRENGTHS = (1.0, 10.0, 100.0, 1000.0, 10000.0)  # unit features are small and ask for large ones
 
 
 def few_shot(labels, shots, seed=0):
@@ -69,6 +70,26 @@ def probe(features, labels, test_features, strength=1.0):
     model = LogisticRegression(C=strength, max_iter=MOST_STEPS)
     model.fit(features.cpu().numpy(), labels.cpu().numpy())
     return torch.from_numpy(model.predict(test_features.cpu().numpy()))
+
+
+def best_strength(features, labels, valid_features, valid_labels, strengths=STRENGTHS):
+    """The strength with which a probe is right most often on images apart.
+
+    Parameters
+    ----------
+    features, labels
+        Of the training images, see `probe`.
+    valid_features, valid_labels
+        Of the images apart: neither training nor test images.
+    strengths : sequence of float
+        Of equally good ones the first is taken.
+    """
+    valid_features, valid_labels = check_embeddings(valid_features, valid_labels)
+    right = [
+        (probe(features, labels, valid_features, one) == valid_labels.cpu()).sum().item()
+        for one in strengths
+    ]
+    return strengths[right.index(max(right))]
 
 
 def probe_accuracy(features, labels, test_features, test_labels, strength=1.0, shots=None, seed=0):

@@ -41,8 +41,8 @@ def retrieved(queries, gallery, truths, most):
     return torch.cat(ranks)
 
 
-def retrieval_recall(image_embeddings, text_embeddings, image_of_text, ks=KS):
-    """Recall at k of zero-shot retrieval, both ways.
+def retrieval_ranks(image_embeddings, text_embeddings, image_of_text, most):
+    """Rank of the first right answer of each image and of each caption.
 
     Parameters
     ----------
@@ -52,18 +52,21 @@ def retrieval_recall(image_embeddings, text_embeddings, image_of_text, ks=KS):
         Unit rows; an image may have several captions, and must have one at least.
     image_of_text : int64 tensor or array of shape (n_texts,)
         Which image each caption belongs to.
-    ks : sequence of int, default (1, 5, 10)
+    most : int
+        How many of the nearest are looked at.
 
     Returns
     -------
-    recall : dict of str to float
-        ``text_recall@k``: the share of images that have one of their captions among the k nearest
-        texts; ``image_recall@k``: the share of captions that have their image among the k nearest.
+    of_images : int64 tensor of shape (n_images,)
+        Of the nearest of its own captions; a rank below k is a hit of recall at k.
+    of_texts : int64 tensor of shape (n_texts,)
+        Of the caption's image.
 
     Raises
     ------
     ValueError
-        For shapes that do not fit, NaN, captions of no image, images without a caption, or k < 1.
+        For shapes that do not fit, NaN, captions of no image, images without a caption, or `most`
+        below 1.
     """
     texts, owners = check_embeddings(text_embeddings, image_of_text)
     images, _ = check_embeddings(image_embeddings, torch.arange(len(image_embeddings)))
@@ -78,9 +81,30 @@ def retrieval_recall(image_embeddings, text_embeddings, image_of_text, ks=KS):
             f"image_of_text: expected each of 0 .. {len(images) - 1} at least once, "
             f"got {len(present)} values from {present[0].item()} to {present[-1].item()}"
         )
+    if most < 1:
+        raise ValueError(f"most: expected 1 or more of the nearest, got {most}")
+    of_images = retrieved(images, texts, lambda i, found: owners[found] == i[:, None], most)
+    of_texts = retrieved(texts, images, lambda i, found: found == owners[i][:, None], most)
+    return of_images, of_texts
+
+
+def retrieval_recall(image_embeddings, text_embeddings, image_of_text, ks=KS):
+    """Recall at k of zero-shot retrieval, both ways.
+
+    Parameters
+    ----------
+    image_embeddings, text_embeddings, image_of_text
+        See `retrieval_ranks`, also for what is raised.
+    ks : sequence of int, default (1, 5, 10)
+
+    Returns
+    -------
+    recall : dict of str to float
+        ``text_recall@k``: the share of images that have one of their captions among the k nearest
+        texts; ``image_recall@k``: the share of captions that have their image among the k nearest.
+    """
     if min(ks) < 1:
         raise ValueError(f"ks: expected numbers of 1 or more, got {list(ks)}")
-    of_images = retrieved(images, texts, lambda i, found: owners[found] == i[:, None], max(ks))
-    of_texts = retrieved(texts, images, lambda i, found: found == owners[i][:, None], max(ks))
+    of_images, of_texts = retrieval_ranks(image_embeddings, text_embeddings, image_of_text, max(ks))
     recall = {f"image_recall@{k}": (of_texts < k).float().mean().item() for k in ks}
     return recall | {f"text_recall@{k}": (of_images < k).float().mean().item() for k in ks}

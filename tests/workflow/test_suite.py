@@ -5,7 +5,7 @@ import pytest
 from checkout import snakemake
 
 SMALL = """
-chapters: [01_clip_vs_laclip, 02_neuron_pruning, 03_misalignment, 05_caption_filter, 06_online_and_cached, 11_neurons, 08_what_cos_measures, 09_theory, 07_claims]
+chapters: [01_clip_vs_laclip, 02_neuron_pruning, 03_misalignment, 05_caption_filter, 06_online_and_cached, 11_neurons, 08_what_cos_measures, 09_theory, 10_retrieval_and_probe, 07_claims]
 spurious_features: [0.0, 0.5]
 simulation_seeds: [1, 2]
 online_pairs: 64
@@ -47,6 +47,7 @@ def test_every_chapter_runs_and_the_book_is_built(finished):
         "07_claims",
         "08_what_cos_measures",
         "09_theory",
+        "10_retrieval_and_probe",
         "11_neurons",
     ]
 

@@ -1,0 +1,113 @@
+"""Experiment 10, linear probes: logistic regression on the models' image embeddings."""
+
+from dataclasses import dataclass
+from math import nan
+from typing import NamedTuple
+
+import pandas as pd
+import torch
+from tqdm.auto import tqdm
+
+from featpurity.experiments.inputs import Inputs
+from featpurity.metrics import intervals, linear_probe
+from featpurity.report import labels, results
+
+SHOTS = (1, 4, 16)  # training images of each class
+COLUMNS = ["claim", "comparison", "dataset", "effect", "low", "high"]
+
+
+class Split(NamedTuple):
+    """Indices of images: to train on, to choose the strength on, and to test on."""
+
+    train: torch.Tensor
+    valid: torch.Tensor
+    test: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Probes:
+    """The tables of the probes.
+
+    Attributes
+    ----------
+    accuracy : DataFrame
+        A row a model, data set and number of shots ("all" for all training images): training and
+        test images, strength, accuracy and its 95 % interval; empty where the training images are
+        of one class.
+    effects : DataFrame
+        Differences of the models' accuracies with all training images, see
+        `featpurity.report.results.effect`.
+    """
+
+    accuracy: pd.DataFrame
+    effects: pd.DataFrame
+
+    def renamed(self, models=None, datasets=None):
+        """The same with labels for names, for readers; see `featpurity.report.labels`."""
+        tables = self.accuracy, self.effects
+        return Probes(*(labels.renamed(table, models, datasets) for table in tables))
+
+
+def probe(inputs: Inputs, pairs: list[tuple[str, str]]) -> Probes:
+    """Train probes on the embeddings of all models and data sets; every model has the same images.
+
+    Parameters
+    ----------
+    inputs : Inputs
+    pairs : list of (str, str)
+        Names of models: the second is compared with the first.
+    """
+    rows, right = [], {}
+    for (model, name), one in tqdm(inputs.embedded.items(), desc="linear probes"):
+        split = split_of(len(one.labels))
+        for shots in (*SHOTS, None):
+            row = dict(model=model, dataset=name, classes=len(inputs.data[name].classes))
+            row["shots"] = str(shots or "all")
+            found, more = train_one(one.images, one.labels, split, shots)
+            rows.append(row | more)
+        right[model, name] = found  # of all training images
+    return Probes(pd.DataFrame(rows), gains(inputs, right, pairs))
+
+
+def split_of(n: int, seed: int = 0) -> Split:
+    """Half of n images for the test, a tenth to choose the strength, the others to train."""
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+    valid = max(1, n // 10)
+    return Split(order[n // 2 + valid :], order[n // 2 : n // 2 + valid], order[: n // 2])
+
+
+def train_one(images, classes, split, shots=None):
+    """Which test images a probe has right, float64 of shape (n_test,), and its row of the table.
+
+    None instead where the training images are of one class, or there are fewer than 2 to test.
+    """
+    train = split.train
+    if shots and len(train):
+        train = train[linear_probe.few_shot(classes[train], shots)]
+    row = dict(training_images=len(train), test_images=len(split.test))
+    if len(classes[train].unique()) < 2 or len(split.test) < 2:
+        return None, row | dict(strength=nan, accuracy=nan, accuracy_low=nan, accuracy_high=nan)
+    known = images[train], classes[train]
+    strength = linear_probe.best_strength(*known, images[split.valid], classes[split.valid])
+    right = linear_probe.probe(*known, images[split.test], strength) == classes[split.test]
+    right = right.double()
+    low, high = intervals.influence_interval(right.mean(), right)
+    row |= dict(strength=strength, accuracy=right.mean().item())
+    return right, row | dict(accuracy_low=low.item(), accuracy_high=high.item())
+
+
+def gains(inputs, right, pairs) -> pd.DataFrame:
+    """Each pair's second model minus the first, by data set and on average: rows of effects."""
+    rows = []
+    known = [name for name in inputs.data if all(right[m, name] is not None for m in inputs.models)]
+    for before, after in pairs if known else []:
+        compared = f"{after} minus {before}"
+        differences = [right[after, name] - right[before, name] for name in known]
+        means = [one.mean().item() for one in differences]
+        for name, mean, difference in zip(known, means, differences):
+            ends = intervals.influence_interval(mean, difference)
+            rows.append(results.effect("probe_laclip", compared, mean, *ends, dataset=name))
+        pictures = [inputs.data[name].images_key for name in known]
+        mean = intervals.mean_interval(means, differences, pictures)
+        rows.append(results.effect("probe_laclip", compared, *mean))
+    return pd.DataFrame(rows, columns=COLUMNS)

@@ -1,0 +1,143 @@
+"""Experiment 10, retrieval: does an image find one of its captions, and a caption its image?"""
+
+from dataclasses import dataclass
+
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from scipy.stats import hypergeom
+from tqdm.auto import tqdm
+
+from featpurity.data.pairs import CaptionedImages
+from featpurity.features.extract import embed_texts, image_trunk_features
+from featpurity.metrics import intervals
+from featpurity.metrics.retrieval import KS, retrieval_ranks
+from featpurity.models.clip import ClipModel
+from featpurity.report import labels, results
+
+MEASURES = [f"{way} @{k}" for way in ("image to text", "text to image") for k in KS]
+COLUMNS = ["claim", "comparison", "dataset", "effect", "low", "high"]
+
+
+@dataclass(frozen=True)
+class Retrieval:
+    """The tables of retrieval.
+
+    Attributes
+    ----------
+    recall : DataFrame
+        A row a model and measure: recall, its 95 % interval, and chance, what a random order gives.
+    effects : DataFrame
+        Differences of the models' recalls; "mean" is the mean recall over all measures. See
+        `featpurity.report.results.effect`.
+    images, captions : int
+        How many there are.
+    """
+
+    recall: pd.DataFrame
+    effects: pd.DataFrame
+    images: int
+    captions: int
+
+    def renamed(self, models=None):
+        """The same with labels for names, for readers; see `featpurity.report.labels`."""
+        tables = (labels.renamed(table, models) for table in (self.recall, self.effects))
+        return Retrieval(*tables, self.images, self.captions)
+
+
+def retrieve(
+    models: dict[str, ClipModel],
+    captioned: CaptionedImages,
+    pairs: list[tuple[str, str]],
+    **options,
+) -> Retrieval:
+    """Recall of all models, and of the second of each pair less that of the first.
+
+    Parameters
+    ----------
+    models : dict of str to ClipModel
+    captioned : CaptionedImages
+        An image that stands there several times has several captions.
+    pairs : list of (str, str)
+        Names of models that are compared.
+    **options
+        Store, precision and batch size of `featpurity.features.extract.text_trunk_features`.
+    """
+    owners, first = owners_of(captioned)
+    found = {}
+    for name, clip in tqdm(models.items(), desc="retrieval"):
+        images = image_trunk_features(clip, captioned, **options)[first]
+        images = F.normalize(clip.project_image(images.to(clip.device)).float(), dim=1).cpu()
+        texts = embed_texts(clip, captioned.best_captions, **options)
+        found[name] = recalls(*retrieval_ranks(images, texts, owners, max(KS)), owners)
+    recall = recall_table(found, chances(owners))
+    return Retrieval(recall, gains(found, pairs), len(first), len(owners))
+
+
+def owners_of(captioned: CaptionedImages) -> tuple[torch.Tensor, torch.Tensor]:
+    """Which image each caption belongs to (n_captions,), and the first row of each image."""
+    names = captioned.image_names or list(range(len(captioned)))
+    first = {name: row for row, name in reversed(list(enumerate(names)))}
+    places = {name: place for place, name in enumerate(dict.fromkeys(names))}
+    return torch.tensor([places[name] for name in names]), torch.tensor(
+        [first[name] for name in places]
+    )
+
+
+def recalls(of_images, of_texts, owners) -> tuple[torch.Tensor, torch.Tensor]:
+    """Recalls, and the influence of each image, which is drawn together with its captions.
+
+    Parameters
+    ----------
+    of_images, of_texts, owners : int64 tensors
+        Of `retrieval_ranks` and `owners_of`.
+
+    Returns
+    -------
+    values : float64 tensor of shape (6,)
+        In the order of `MEASURES`.
+    influences : float64 tensor of shape (n_images, 6)
+        See `featpurity.metrics.intervals`.
+    """
+    ks = torch.tensor(KS)
+    of_images = (of_images[:, None] < ks).double()  # (n_images, 3)
+    of_texts = (of_texts[:, None] < ks).double()  # (n_captions, 3)
+    counts = torch.bincount(owners)[:, None]  # (n_images, 1)
+    hits = torch.zeros_like(of_images).index_add_(0, owners, of_texts)  # of an image's captions
+    share = of_texts.mean(0)
+    ratio = (hits - share * counts) * len(of_images) / len(of_texts)  # of a ratio of two sums
+    values = torch.cat([of_images.mean(0), share])
+    return values, torch.cat([of_images - of_images.mean(0), ratio], 1)
+
+
+def chances(owners) -> list[float]:
+    """Recalls of a random order, in the order of `MEASURES`."""
+    counts, n_captions = torch.bincount(owners).numpy(), len(owners)
+    of_images = [hypergeom.sf(0, n_captions, counts, min(k, n_captions)).mean().item() for k in KS]
+    return of_images + [min(1.0, k / len(counts)) for k in KS]
+
+
+def recall_table(found, chance) -> pd.DataFrame:
+    """A row a model and measure."""
+    rows = []
+    for model, (values, influences) in found.items():
+        ends = intervals.influence_interval(values, influences)
+        columns = zip(MEASURES, values.tolist(), *(end.tolist() for end in ends), chance)
+        for measure, value, low, high, at_random in columns:
+            known = dict(recall=value, recall_low=low, recall_high=high, chance=at_random)
+            rows.append(dict(model=model, measure=measure, **known))
+    return pd.DataFrame(rows)
+
+
+def gains(found, pairs) -> pd.DataFrame:
+    """Each pair's second model minus the first: rows of effects, a measure each and their mean."""
+    rows = []
+    for before, after in pairs:
+        values, influences = (b - a for a, b in zip(found[before], found[after]))
+        columns = {name: (values[i], influences[:, i]) for i, name in enumerate(MEASURES)}
+        columns["mean"] = values.mean(), influences.mean(1)
+        for name, (gain, influence) in columns.items():
+            ends = intervals.influence_interval(gain, influence)
+            compared = f"{after} minus {before}"
+            rows.append(results.effect("retrieval_laclip", compared, gain, *ends, dataset=name))
+    return pd.DataFrame(rows, columns=COLUMNS)

@@ -1,0 +1,115 @@
+"""What the chapter on retrieval and linear probes shows: tables of the two experiments in."""
+
+import pandas as pd
+
+from featpurity.report import figures, tables, wording
+
+RECALL = ("points of mean recall", 100, 1)
+DIFFERENCES = {
+    "retrieval_laclip": "difference of recall (share of queries)",
+    "probe_laclip": "difference of the probe's accuracy (share of images)",
+}
+CLAUSES = {  # the unit, and the words for an interval above 0, below 0, and around it
+    "retrieval_laclip": (
+        RECALL,
+        "retrieves better",
+        "retrieves worse",
+        "retrieves neither clearly better nor worse",
+    ),
+    "probe_laclip": (
+        wording.ACCURACY,
+        "is better for a linear probe",
+        "is worse for a linear probe",
+        "is neither clearly better nor worse for a linear probe",
+    ),
+}
+
+
+def answer(recall: pd.DataFrame, accuracy: pd.DataFrame, effects: pd.DataFrame) -> wording.Answer:
+    """The result of a run in one sentence; where no models are compared, each one's numbers."""
+    means, sentences = effects[effects.dataset == "mean"], []
+    for comparison, about in means.groupby("comparison", sort=False):
+        after, before = comparison.split(" minus ")
+        clauses = []
+        for row in about.itertuples():
+            unit, *words = CLAUSES[row.claim]
+            number = wording.with_interval(row, unit, first=not clauses)
+            clauses.append(f"{wording.by_interval(row, *words)} ({number})")
+        sentences.append(f"{after}, compared with {before}, {wording.listed(clauses)}")
+    full = accuracy[accuracy.shots == "all"].groupby("model").accuracy.mean()
+    for model, part in recall.groupby("model", sort=False) if not sentences else []:
+        probed = f", and a linear probe on it is right for {full[model]:.1%}"
+        sentences.append(
+            f"{model} has a mean recall of {part.recall.mean():.1%}{probed * pd.notna(full[model])}"
+        )
+    return wording.Answer("; ".join(sentences))
+
+
+def recalls(recall: pd.DataFrame):
+    """Recall of each model at 1, 5 and 10, both ways."""
+    caption = (
+        "Zero-shot retrieval: the share of images that find one of their captions, and of captions "
+        "that find their image, among the 1, 5 and 10 nearest by cosine. Whiskers are 95 % "
+        "intervals over images."
+    )
+    shown = recall.rename(columns={"measure": "dataset"})
+    title = {"recall": "recall (share of queries)"}
+    return figures.bars_with_intervals(shown, title, caption, "from what to what, and k")
+
+
+def gains(effects: pd.DataFrame):
+    """Differences of recall and of the probe's accuracy; None where no models are compared."""
+    if effects.empty:
+        return None
+    caption = (
+        "Recall, and accuracy of the probe with all training images, of the second model of a pair "
+        "minus those of the first, with 95 % intervals over images."
+    )
+    shown = effects.assign(axis=effects.claim.map(DIFFERENCES))
+    return figures.forest(shown, "dataset", "axis", caption, group="comparison")
+
+
+def probes(accuracy: pd.DataFrame):
+    """Accuracy of the probes of each model on each data set; a menu chooses the number of shots."""
+    measures, wide = {}, None
+    for shots, part in accuracy.groupby("shots", sort=False):
+        columns = [name for name in part if name.startswith("accuracy")]
+        called = {name: name.replace("accuracy", f"accuracy_{shots}") for name in columns}
+        part = part.rename(columns=called)[["model", "dataset", *called.values()]]
+        wide = part if wide is None else wide.merge(part, on=["model", "dataset"])
+        known = "all training images" if shots == "all" else f"{shots} of each class"
+        measures[f"accuracy_{shots}"] = f"accuracy (share of images), {known}"
+    caption = (
+        "Accuracy of a linear probe on each model's image embeddings; whiskers are 95 % intervals "
+        "over test images. The menu chooses the number of training images."
+    )
+    return figures.bars_with_intervals(wide, dict(reversed(measures.items())), caption)
+
+
+def recall_table(recall: pd.DataFrame) -> tables.Table:
+    """Recall with its interval, a row a model and measure."""
+    ends = recall[["recall_low", "recall_high"]].itertuples(index=False)
+    shown = recall.assign(interval=[f"{low:.3f} to {high:.3f}" for low, high in ends])
+    headings = {"model": "model", "measure": "from what to what, and k", "recall": "recall"}
+    return tables.show(shown, headings | {"interval": "95 % interval", "chance": "chance"})
+
+
+def probe_table(accuracy: pd.DataFrame) -> tables.Table:
+    """Accuracy of the probes, a row a model, data set and number of shots."""
+    headings = {"model": "model", "dataset": "data set", "shots": "of each class"}
+    headings |= {"training_images": "training images", "test_images": "test images"}
+    headings |= {"strength": "strength C", "accuracy": "accuracy"}
+    headings |= {"accuracy_low": "95 % from", "accuracy_high": "to"}
+    return tables.show(accuracy, headings, dict.fromkeys(headings, 3) | {"strength": "g"})
+
+
+def warnings(recall: pd.DataFrame, accuracy: pd.DataFrame):
+    """Sentences on rows that say little: recalls at chance, data sets without a probe."""
+    for model, part in recall.groupby("model", sort=False):
+        if (low := part[part.recall_low <= part.chance]).shape[0]:
+            yield (
+                f"{model}: not clearly better than a random order in {len(low)} of {len(part)} "
+                "recalls. A comparison with them says nothing."
+            )
+    for name in accuracy.dataset[accuracy.accuracy.isna()].unique():
+        yield f"{name}: no probe, which needs training images of 2 classes, and 2 to test."

@@ -1,0 +1,184 @@
+"""The experiments on retrieval and probes, on made-up embeddings, and their chapter on real photographs."""
+
+import json
+import sys
+import zipfile
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+import run_notebook
+import torch
+import torch.nn.functional as F
+import yaml
+from checkout import ROOT
+
+from featpurity.experiments import inputs, probe, retrieval
+from featpurity.metrics import intervals, linear_probe, zeroshot
+from featpurity.metrics.retrieval import KS, retrieval_ranks, retrieval_recall
+from featpurity.report.chapters import retrieval_and_probe as show
+
+D = 8
+
+
+def seen(noise, n=60, captions=3, seed=0):
+    """Images, their captions with some noise, and whose each caption is."""
+    draw = torch.Generator().manual_seed(seed)
+    images = F.normalize(torch.randn(n, D, generator=draw), dim=1)
+    owners = torch.arange(n).repeat_interleave(captions)[
+        torch.randperm(n * captions, generator=draw)
+    ]
+    texts = images[owners] + noise * torch.randn(len(owners), D, generator=draw)
+    return images, F.normalize(texts, dim=1), owners
+
+
+def test_recalls_are_the_metric_s_and_a_caption_is_drawn_with_its_image():
+    images, texts, owners = seen(0.5)
+    ranks = retrieval_ranks(images, texts, owners, max(KS))
+    values, influences = retrieval.recalls(*ranks, owners)
+    known = retrieval_recall(images, texts, owners)
+    names = [f"{side}_recall@{k}" for side in ("text", "image") for k in KS]
+    assert values.tolist() == pytest.approx([known[name] for name in names])
+    assert influences.mean(0).abs().max() < 1e-12
+    draws, hits = [], (ranks[1] < 1).double()
+    for weights in intervals.bootstrap_weights(len(images), 2000):
+        draws.append((weights[owners] * hits).sum() / weights[owners].sum())
+    error = intervals.standard_error(influences[:, 3]).item()
+    assert error == pytest.approx(torch.stack(draws).std().item(), rel=0.1)
+
+
+def test_chance_is_what_random_embeddings_find():
+    owners = torch.arange(50).repeat_interleave(4)
+    draw, total = torch.Generator().manual_seed(1), 0
+    for _ in range(40):
+        images, texts = torch.randn(50, D, generator=draw), torch.randn(200, D, generator=draw)
+        unit = F.normalize(images, dim=1), F.normalize(texts, dim=1)
+        ranks = retrieval_ranks(*unit, owners, max(KS))
+        total = total + retrieval.recalls(*ranks, owners)[0] / 40
+    assert total.tolist() == pytest.approx(retrieval.chances(owners), abs=0.02)
+
+
+def test_an_image_of_several_rows_has_several_captions():
+    captioned = SimpleNamespace(image_names=["b", "a", "b", "c"])
+    owners, first = retrieval.owners_of(captioned)
+    assert owners.tolist() == [0, 1, 0, 2] and first.tolist() == [0, 1, 3]
+
+
+def test_effects_are_differences_and_the_mean_is_over_both_ways():
+    found = {}
+    for name, noise in [("before", 1.5), ("after", 0.3)]:
+        images, texts, owners = seen(noise)
+        ranks = retrieval_ranks(images, texts, owners, max(KS))
+        found[name] = retrieval.recalls(*ranks, owners)
+    effects = retrieval.gains(found, [("before", "after")]).set_index("dataset")
+    gain = found["after"][0] - found["before"][0]
+    assert effects.effect[retrieval.MEASURES].tolist() == pytest.approx(gain.tolist())
+    assert effects.effect["mean"] == pytest.approx(gain.mean().item()) and effects.low["mean"] > 0
+    assert retrieval.gains(found, []).empty
+
+
+def made_up(n=200, classes=4):
+    """Two models of which the second sees the classes apart, and the first sees noise."""
+    draw = torch.Generator().manual_seed(0)
+    labels = torch.arange(n) % classes
+    centres = F.normalize(torch.randn(classes, D, generator=draw), dim=1)
+    data = SimpleNamespace(classes=list("abcd"[:classes]), images_key="made up")
+    embedded = {}
+    for name, noise in [("noisy", 5.0), ("clean", 0.1)]:
+        images = centres[labels] + noise * torch.randn(n, D, generator=draw)
+        embedded[name, "made up"] = inputs.Embedded(F.normalize(images, dim=1), centres, labels)
+    return inputs.Inputs(dict.fromkeys(["noisy", "clean"]), {"made up": data}, embedded)
+
+
+def test_probes_are_trained_apart_from_the_test_and_compared():
+    made = made_up()
+    split = probe.split_of(200)
+    assert sorted(torch.cat(split).tolist()) == list(range(200))
+    assert [len(part) for part in split] == [80, 20, 100]
+    found = probe.probe(made, [("noisy", "clean")])
+    table = found.accuracy.set_index(["model", "shots"])
+    assert list(table.training_images["clean"]) == [4, 16, 64, 80]
+    assert table.accuracy["clean", "all"] > 0.98 > 0.6 > table.accuracy["noisy", "all"]
+    gain = table.accuracy["clean", "all"] - table.accuracy["noisy", "all"]
+    effects = found.effects.set_index("dataset")
+    assert effects.effect["made up"] == pytest.approx(gain) == effects.effect["mean"]
+    one = made.embedded["noisy", "made up"]
+    strength = table.strength["noisy", "all"]
+    known = [one.images[split.train], one.labels[split.train]]
+    known += [one.images[split.test], one.labels[split.test]]
+    again = linear_probe.probe_accuracy(*known, strength=strength)
+    assert table.accuracy["noisy", "all"] == pytest.approx(again)
+
+
+def test_every_number_of_shots_is_in_the_figure_with_its_intervals():
+    accuracy = probe.probe(made_up(), []).accuracy
+    bars = show.probes(accuracy).data
+    assert len(bars) == 4 * 2 and all(len(bar.error_y.array) == 1 for bar in bars)
+    assert bars[0].y[0] == accuracy.accuracy[accuracy.shots == "all"].iloc[0]
+
+
+def test_one_class_has_no_probe_and_the_page_says_so():
+    found = probe.probe(made_up(classes=1), [("noisy", "clean")])
+    assert found.accuracy.accuracy.isna().all() and found.effects.empty
+    recall = pd.DataFrame(dict(model=["a"], recall=[0.5], recall_low=[0.4], chance=[0.1]))
+    assert list(show.warnings(recall, found.accuracy)) == [
+        "made up: no probe, which needs training images of 2 classes, and 2 to test."
+    ]
+    assert str(show.answer(recall, found.accuracy.assign(model="a"), found.effects)) == (
+        "a has a mean recall of 50.0%"
+    )
+    assert show.gains(found.effects) is None
+
+
+def test_zero_shot_accuracy_and_mean_recall_equal_clip_benchmark_s():
+    theirs = pytest.importorskip("clip_benchmark.metrics.zeroshot_classification")
+    draw = torch.Generator().manual_seed(2)
+    images, classes = (F.normalize(torch.randn(n, D, generator=draw), dim=1) for n in (90, 7))
+    labels = (images @ classes.T + 0.3 * torch.randn(90, 7, generator=draw)).argmax(1)
+    model = SimpleNamespace(encode_image=lambda one: one, encode_text=lambda rows: classes[rows])
+    expected = theirs.evaluate(
+        model,
+        [(images[:50], labels[:50]), (images[50:], labels[50:])],
+        lambda texts: torch.tensor([int(text) for text in texts]),
+        [str(i) for i in range(7)],
+        ["{c}"],
+        "cpu",
+        amp=False,
+    )
+    one = images, classes, labels
+    assert zeroshot.accuracy(*one) == pytest.approx(expected["acc1"], abs=1e-6)
+    assert zeroshot.accuracy(*one, top=5) == pytest.approx(expected["acc5"], abs=1e-6)
+    recall = zeroshot.mean_per_class_recall(zeroshot.right_predictions(*one), labels).item()
+    assert recall == pytest.approx(expected["mean_per_class_recall"], abs=1e-6)
+
+
+@pytest.fixture
+def photographs(shared, tmp_path):
+    """A few photographs with five captions each, and the small ones of ten classes."""
+    with zipfile.ZipFile(shared / "data/coco_mini.zip") as pictures:
+        pictures.extractall(tmp_path)
+    with zipfile.ZipFile(shared / "data/cifar10_test.zip") as pictures:
+        few = [name for name in pictures.namelist() if name.endswith("7.jpg")]
+        pictures.extractall(tmp_path, few)
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_the_chapter_runs_on_photographs_with_five_captions(photographs, monkeypatch):
+    profile = yaml.safe_load((ROOT / "profiles/retrieval.yaml").read_text())
+    del profile["chapters"]
+    profile |= {"datasets": [f"folder:{photographs}/test"], "data_root": str(photographs)}
+    profile |= {"results_dir": f"{photographs}/out", "store_dir": f"{photographs}/store"}
+    notebook = ROOT / "notebooks/10_retrieval_and_probe.ipynb"
+    done, log = photographs / "done.ipynb", photographs / "log"
+    monkeypatch.chdir(ROOT)
+    arguments = [str(notebook), str(done), str(log), yaml.safe_dump(profile)]
+    monkeypatch.setattr(sys, "argv", ["run_notebook.py", *arguments])
+    run_notebook.main()
+    recall = pd.read_csv(photographs / "out/tables/10_recall.csv")
+    assert len(recall) == 2 * 6 and recall.recall.between(0, 1).all()
+    effects = pd.read_csv(photographs / "out/tables/10_effects.csv").set_index("claim")
+    assert set(effects[effects.dataset == "mean"].index) == {"retrieval_laclip", "probe_laclip"}
+    text = json.loads(done.read_text())
+    said = json.dumps([cell.get("outputs") for cell in text["cells"]])
+    assert "In this run:" in said and "159 images with 795 captions" in said
