@@ -1,17 +1,18 @@
 """The experiments on retrieval and probes, on made-up embeddings, and their chapter on real photographs."""
 
 import json
+import subprocess
 import sys
 import zipfile
 from types import SimpleNamespace
 
 import pandas as pd
 import pytest
-import run_notebook
 import torch
 import torch.nn.functional as F
 import yaml
 from checkout import ROOT
+from torch.utils.data import DataLoader, TensorDataset
 
 from featpurity.experiments import inputs, probe, retrieval
 from featpurity.metrics import intervals, linear_probe, zeroshot
@@ -135,10 +136,12 @@ def test_zero_shot_accuracy_and_mean_recall_equal_clip_benchmark_s():
     draw = torch.Generator().manual_seed(2)
     images, classes = (F.normalize(torch.randn(n, D, generator=draw), dim=1) for n in (90, 7))
     labels = (images @ classes.T + 0.3 * torch.randn(90, 7, generator=draw)).argmax(1)
+    data = TensorDataset(images, labels)
+    data.classes = range(7)
     model = SimpleNamespace(encode_image=lambda one: one, encode_text=lambda rows: classes[rows])
     expected = theirs.evaluate(
         model,
-        [(images[:50], labels[:50]), (images[50:], labels[50:])],
+        DataLoader(data, batch_size=50),
         lambda texts: torch.tensor([int(text) for text in texts]),
         [str(i) for i in range(7)],
         ["{c}"],
@@ -164,17 +167,15 @@ def photographs(shared, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_chapter_runs_on_photographs_with_five_captions(photographs, monkeypatch):
+def test_the_chapter_runs_on_photographs_with_five_captions(photographs):
     profile = yaml.safe_load((ROOT / "profiles/retrieval.yaml").read_text())
     del profile["chapters"]
     profile |= {"datasets": [f"folder:{photographs}/test"], "data_root": str(photographs)}
     profile |= {"results_dir": f"{photographs}/out", "store_dir": f"{photographs}/store"}
     notebook = ROOT / "notebooks/10_retrieval_and_probe.ipynb"
     done, log = photographs / "done.ipynb", photographs / "log"
-    monkeypatch.chdir(ROOT)
-    arguments = [str(notebook), str(done), str(log), yaml.safe_dump(profile)]
-    monkeypatch.setattr(sys, "argv", ["run_notebook.py", *arguments])
-    run_notebook.main()
+    command = [sys.executable, ROOT / "workflow/run_notebook.py", notebook, done, log]
+    subprocess.run([*command, yaml.safe_dump(profile)], cwd=ROOT, check=True)
     recall = pd.read_csv(photographs / "out/tables/10_recall.csv")
     assert len(recall) == 2 * 6 and recall.recall.between(0, 1).all()
     effects = pd.read_csv(photographs / "out/tables/10_effects.csv").set_index("claim")
