@@ -6,6 +6,7 @@ import sys
 import zipfile
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -133,6 +134,8 @@ def test_one_class_has_no_probe_and_the_page_says_so():
 
 def test_zero_shot_accuracy_and_mean_recall_equal_clip_benchmark_s():
     theirs = pytest.importorskip("clip_benchmark.metrics.zeroshot_classification")
+    if tuple(map(int, np.__version__.split(".")[:2])) >= (2, 4):
+        pytest.skip("CLIP_benchmark's accuracy makes numbers of arrays as NumPy did before 2.4")
     draw = torch.Generator().manual_seed(2)
     images, classes = (F.normalize(torch.randn(n, D, generator=draw), dim=1) for n in (90, 7))
     labels = (images @ classes.T + 0.3 * torch.randn(90, 7, generator=draw)).argmax(1)
