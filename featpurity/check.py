@@ -22,7 +22,7 @@ from featpurity.data.webdataset import PREFIX
 from featpurity.files import workspace, write_text
 from featpurity.labels import labels_of
 from featpurity.models.names import ModelRecord, resolve
-from featpurity.profile import FILTER, LADDER, PAIRED, Profile
+from featpurity.profile import FILTER, LADDER, PAIRED, TRAINED, Profile
 
 OWNER = "profile.json"  # in a folder of results: the profile whose run it holds
 
@@ -184,7 +184,7 @@ def _check_csv(profile):
     """The pairs of a CSV, and the batches that can be made of them."""
     pairs = load_csv(profile)
     n_pairs = profile.n_pairs if pairs is None else len(pairs)
-    if not set(PAIRED) & set(profile.chapters) or n_pairs >= profile.batch_size:
+    if not set(TRAINED) & set(profile.chapters) or n_pairs >= profile.batch_size:
         return []
     return [
         f"batches of {profile.batch_size:,} pairs are cut to {n_pairs:,}, since there are no more: "
