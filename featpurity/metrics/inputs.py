@@ -12,8 +12,10 @@ import torch
 MAX_BYTES = 2**22
 MAX_BYTES_ON_CARD = 2**28
 
+Array = torch.Tensor | np.ndarray
 
-def as_tensor(values, name, expected):
+
+def as_tensor(values: Array, name: str, expected: str) -> torch.Tensor:
     """A tensor as it is, a NumPy array as a tensor over its memory; a ValueError for others."""
     if isinstance(values, torch.Tensor):
         return values.detach()
@@ -26,7 +28,7 @@ def as_tensor(values, name, expected):
     raise ValueError(f"{name}: expected a tensor or NumPy array of {expected}, got {came}")
 
 
-def as_labels(labels):
+def as_labels(labels: Array) -> torch.Tensor:
     """Classes of images as an int64 tensor; a ValueError unless they are whole numbers."""
     labels = as_tensor(labels, "labels", "shape (n,)")
     if labels.is_floating_point() or labels.dtype == torch.bool:
@@ -34,14 +36,14 @@ def as_labels(labels):
     return labels.long()
 
 
-def check_finite(values, name):
+def check_finite(values: torch.Tensor, name: str) -> None:
     """Raise ValueError where there is NaN or infinity."""
     # A finite sum has finite terms, and takes a tenth of the time that asking each of them takes.
     if not torch.isfinite(values.sum()) and not torch.isfinite(values).all():
         raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")
 
 
-def check_embeddings(embeddings, labels):
+def check_embeddings(embeddings: Array, labels: Array) -> tuple[torch.Tensor, torch.Tensor]:
     """Embeddings (n, d) and labels (n,) as tensors on one device; finite, n at least 1."""
     embeddings = as_tensor(embeddings, "embeddings", "shape (n, d)")
     labels = as_labels(labels)
@@ -54,7 +56,9 @@ def check_embeddings(embeddings, labels):
     return as_float(embeddings), labels.to(embeddings.device)
 
 
-def check_classifier(embeddings, class_embeddings, labels):
+def check_classifier(
+    embeddings: Array, class_embeddings: Array, labels: Array
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """As `check_embeddings`, and class embeddings (n_classes, d); each label names one of these."""
     embeddings, labels = check_embeddings(embeddings, labels)
     class_embeddings = as_tensor(class_embeddings, "class_embeddings", "shape (n_classes, d)")
@@ -73,7 +77,7 @@ def check_classifier(embeddings, class_embeddings, labels):
     return embeddings, class_embeddings.to(embeddings), labels
 
 
-def check_order(order, d):
+def check_order(order: Array, d: int) -> torch.Tensor:
     """An order of d neurons as an int64 tensor; a ValueError unless it is a permutation."""
     order = as_tensor(order, "order", f"shape ({d},)")
     if order.shape != (d,) or not torch.equal(
@@ -85,12 +89,12 @@ def check_order(order, d):
     return order.long()
 
 
-def as_float(values):
+def as_float(values: torch.Tensor) -> torch.Tensor:
     """Single or double precision as it is, all else in single."""
     return values if values.dtype in (torch.float32, torch.float64) else values.float()
 
 
-def row_blocks(n, numbers_per_row, like):
+def row_blocks(n: int, numbers_per_row: int, like: torch.Tensor) -> list[slice]:
     """Slices that cover n rows, each within the bound for the device and precision of a tensor."""
     bound = MAX_BYTES if like.device.type == "cpu" else MAX_BYTES_ON_CARD
     size = max(1, bound // max(1, numbers_per_row * like.element_size()))
