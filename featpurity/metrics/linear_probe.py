@@ -7,17 +7,19 @@ section 3.2 and appendix A.3: L2-regularised logistic regression by L-BFGS, the 
 images apart.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from featpurity.metrics.inputs import check_embeddings
+from featpurity.metrics.inputs import Array, check_embeddings
 
 MOST_STEPS = 1000
 STRENGTHS = (1.0, 10.0, 100.0, 1000.0, 10000.0)  # unit features are small and ask for large ones
 
 
-def few_shot(labels, shots, seed=0):
+def few_shot(labels: Array, shots: int, seed: int = 0) -> torch.Tensor:
     """Indices of `shots` images of each class, chosen at random.
 
     Parameters
@@ -35,11 +37,13 @@ def few_shot(labels, shots, seed=0):
     if shots < 1:
         raise ValueError(f"shots: expected at least 1 image of each class, got {shots}")
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
-    chosen = [order[labels[order] == one][:shots] for one in labels.unique()]
+    chosen = [order[labels[order] == label][:shots] for label in labels.unique()]
     return torch.cat(chosen).sort().values
 
 
-def probe(features, labels, test_features, strength=1.0):
+def probe(
+    features: Array, labels: Array, test_features: Array, strength: float = 1.0
+) -> torch.Tensor:
     """Train a probe and predict classes.
 
     Parameters
@@ -72,7 +76,13 @@ def probe(features, labels, test_features, strength=1.0):
     return torch.from_numpy(model.predict(test_features.cpu().numpy()))
 
 
-def best_strength(features, labels, valid_features, valid_labels, strengths=STRENGTHS):
+def best_strength(
+    features: Array,
+    labels: Array,
+    valid_features: Array,
+    valid_labels: Array,
+    strengths: Sequence[float] = STRENGTHS,
+) -> float:
     """The strength with which a probe is right most often on images apart.
 
     Parameters
@@ -86,20 +96,7 @@ def best_strength(features, labels, valid_features, valid_labels, strengths=STRE
     """
     valid_features, valid_labels = check_embeddings(valid_features, valid_labels)
     right = [
-        (probe(features, labels, valid_features, one) == valid_labels.cpu()).sum().item()
-        for one in strengths
+        (probe(features, labels, valid_features, strength) == valid_labels.cpu()).sum().item()
+        for strength in strengths
     ]
     return strengths[right.index(max(right))]
-
-
-def probe_accuracy(features, labels, test_features, test_labels, strength=1.0, shots=None, seed=0):
-    """Accuracy of a probe in [0, 1], on all training images or on `shots` of each class.
-
-    Parameters are those of `probe` and `few_shot`; ``test_labels`` (m,).
-    """
-    if shots is not None:
-        some = few_shot(labels, shots, seed)
-        features, labels = features[some], labels[some]
-    test_features, test_labels = check_embeddings(test_features, test_labels)
-    predicted = probe(features, labels, test_features, strength)
-    return (predicted == test_labels.cpu()).float().mean().item()

@@ -15,14 +15,14 @@ import math
 import torch
 import torch.nn.functional as F
 
-from featpurity.metrics.inputs import as_float, as_tensor
+from featpurity.metrics.inputs import Array, as_float, as_tensor
 
 # Directions that `expected_abs_cos` averages over, and the steps of its integral (of log t).
 DIRECTIONS = 4096
 STEPS = torch.linspace(-21, 28, 197, dtype=torch.float64)
 
 
-def check_neurons(neurons, name="neurons"):
+def check_neurons(neurons: Array, name: str = "neurons") -> torch.Tensor:
     """Neurons (d, width) as a tensor; a ValueError for other shapes, NaN, or a neuron of norm 0."""
     neurons = as_tensor(neurons, name, "shape (d, width)")
     if neurons.ndim != 2 or 0 in neurons.shape:
@@ -40,7 +40,7 @@ def check_neurons(neurons, name="neurons"):
     return neurons
 
 
-def cosine_matrix(neurons):
+def cosine_matrix(neurons: Array) -> torch.Tensor:
     """Cosine between every two neurons of one tower, with a zero diagonal.
 
     Parameters
@@ -62,7 +62,7 @@ def cosine_matrix(neurons):
     return (unit @ unit.T).clamp(-1, 1).fill_diagonal_(0)  # (d, d)
 
 
-def neurons_of(projection):
+def neurons_of(projection: Array) -> torch.Tensor:
     """The neurons of a projection matrix as checkpoints keep it, one a row.
 
     Parameters
@@ -82,7 +82,7 @@ def neurons_of(projection):
     return projection.T.contiguous()
 
 
-def avg_abs_cos(neurons, d=None):
+def avg_abs_cos(neurons: Array, d: int | None = None) -> float:
     """Average |cos| of one tower: the sum of |cosine_matrix| divided by d^2.
 
     The zero diagonal counts in the mean, as in the paper. Compare with `chance_level`, never with
@@ -110,7 +110,7 @@ def avg_abs_cos(neurons, d=None):
     return cosine_matrix(neurons).abs().mean().item()
 
 
-def avg_abs_cos_error(neurons):
+def avg_abs_cos_error(neurons: Array) -> float:
     """Standard error of `avg_abs_cos` over the choice of neurons, by the jackknife.
 
     It says how far another d neurons of the same kind would give another value; it says nothing
@@ -125,14 +125,13 @@ def avg_abs_cos_error(neurons):
     if d < 3:
         raise ValueError(f"neurons: the jackknife needs at least 3, got {d}")
     row_sums = cosine_matrix(neurons).abs().sum(1).double()  # (d,)
-    without_one = (row_sums.sum() - 2 * row_sums) / (
-        (d - 1) * (d - 2)
-    )  # mean |cos| of the pairs that are left
-    variance = (d - 1) / d * (without_one - without_one.mean()).square().sum()
+    pairs_left = (d - 1) * (d - 2)
+    left_out = (row_sums.sum() - 2 * row_sums) / pairs_left  # mean |cos| without each neuron
+    variance = (d - 1) / d * (left_out - left_out.mean()).square().sum()
     return (d - 1) / d * variance.sqrt().item()
 
 
-def expected_abs_cos(neurons):
+def expected_abs_cos(neurons: Array) -> float:
     """Average |cos| expected over random rotations of the shared space, from the spectrum alone.
 
     A rotation R turns the neurons W into RW, whose rows i and j have the cosine
@@ -177,12 +176,12 @@ def expected_abs_cos(neurons):
     return (d - 1) / d * given_direction.mean().item()
 
 
-def max_abs_cos(neurons):
+def max_abs_cos(neurons: Array) -> float:
     """Largest |cos| between two different neurons of one tower, in [0, 1]."""
     return cosine_matrix(neurons).abs().max().item()
 
 
-def chance_level(width):
+def chance_level(width: int) -> float:
     """Mean |cos| of two independent random directions in `width` dimensions.
 
     Exactly Gamma(width / 2) / (sqrt(pi) Gamma((width + 1) / 2)); about sqrt(2 / (pi width)) for a
@@ -193,7 +192,7 @@ def chance_level(width):
     return math.exp(math.lgamma(width / 2) - math.lgamma((width + 1) / 2)) / math.sqrt(math.pi)
 
 
-def purity_scores(image_neurons, text_neurons):
+def purity_scores(image_neurons: Array, text_neurons: Array) -> torch.Tensor:
     """Score of each neuron: how similar it is to the others, summed over both towers.
 
     score(j) = sum_i |C_image[j, i]| + sum_i |C_text[j, i]|. High purity is a *low* score.
@@ -218,12 +217,11 @@ def purity_scores(image_neurons, text_neurons):
             f"expected as many image as text neurons, got {len(image_neurons)} and "
             f"{len(text_neurons)}{hint}"
         )
-    return cosine_matrix(image_neurons).abs().sum(1) + cosine_matrix(text_neurons).abs().sum(
-        1
-    )  # (d,)
+    towers = image_neurons, text_neurons
+    return sum(cosine_matrix(neurons).abs().sum(1) for neurons in towers)  # (d,)
 
 
-def purity_order(image_neurons, text_neurons):
+def purity_order(image_neurons: Array, text_neurons: Array) -> torch.Tensor:
     """Neurons from the purest to the least pure; equal scores in the order of their index.
 
     Reversed it is the order of `low_purity`, but for ties: use `low_purity_order` for that.
@@ -236,6 +234,6 @@ def purity_order(image_neurons, text_neurons):
     return purity_scores(image_neurons, text_neurons).argsort(stable=True)
 
 
-def low_purity_order(image_neurons, text_neurons):
+def low_purity_order(image_neurons: Array, text_neurons: Array) -> torch.Tensor:
     """Neurons from the least pure to the purest; equal scores in the order of their index."""
     return purity_scores(image_neurons, text_neurons).argsort(descending=True, stable=True)

@@ -16,7 +16,9 @@ Spearman correlations.
 import math
 import re
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -39,12 +41,12 @@ class Rung:
     data: str
 
     @property
-    def group(self):
+    def group(self) -> str:
         """What it shares with the models it is compared with."""
         return ", ".join(filter(None, [self.architecture, self.scale]))
 
 
-def rung(model):
+def rung(model: Any) -> Rung:
     """What a model's record says about it.
 
     Parameters
@@ -66,7 +68,7 @@ def rung(model):
     return Rung(model.name, model.name, "", model.name)
 
 
-def rungs(models):
+def rungs(models: Iterable[Any]) -> list[Rung]:
     """The rungs of several models, as `featpurity.models.names.resolve` gives them.
 
     ValueError for one named twice, or when their groups hold too few to compare.
@@ -75,11 +77,11 @@ def rungs(models):
     if twice := [name for name, count in counts.items() if count > 1]:
         raise ValueError(f"expected every model once, got {', '.join(twice)} more than once")
     found = [rung(model) for model in models]
-    _check_groups([one.group for one in found])
+    _check_groups([its.group for its in found])
     return found
 
 
-def group_ranks(values, groups):
+def group_ranks(values: Sequence[float], groups: Sequence) -> np.ndarray:
     """Ranks within each group as float array (n,), centred at 0 and divided by the group's size;
     ties share their mean.
     """
@@ -88,7 +90,13 @@ def group_ranks(values, groups):
     return ((by_group.rank() - (size + 1) / 2) / size).to_numpy()
 
 
-def rank_correlation(x, y, groups=None, n_permutations=9999, seed=0):
+def rank_correlation(
+    x: Sequence[float],
+    y: Sequence[float],
+    groups: Sequence | None = None,
+    n_permutations: int = 9999,
+    seed: int = 0,
+) -> dict[str, float]:
     """Rank correlation of two measures of some models, within groups of them.
 
     Parameters
@@ -135,16 +143,15 @@ def rank_correlation(x, y, groups=None, n_permutations=9999, seed=0):
         )
     sizes = _check_groups(groups)
     ranks = group_ranks(x, groups), group_ranks(y, groups)
-    if not all(one.any() for one in ranks):
+    if not all(ranked.any() for ranked in ranks):
         raise ValueError(
             f"expected measures that differ within some group, got {x.tolist()} and {y.tolist()}"
         )
-    length = math.sqrt(np.prod([one @ one for one in ranks]))
+    length = math.sqrt(np.prod([ranked @ ranked for ranked in ranks]))
     spearman = float(ranks[0] @ ranks[1] / length)
     low, high = _interval(spearman, sizes)
-    shuffled = (
-        _shuffled(ranks[1], groups, n_permutations, seed) @ ranks[0] / length
-    )  # (n_permutations,)
+    shuffled = _shuffled(ranks[1], groups, n_permutations, seed)
+    shuffled = shuffled @ ranks[0] / length  # (n_permutations,)
     as_large = np.count_nonzero(np.abs(shuffled) >= abs(spearman) - 1e-12)
     return dict(
         models=sum(sizes),
@@ -172,20 +179,17 @@ def _check_groups(groups):
 
 def _kendall(x, y, groups):
     together = groups[:, None] == groups
-    a, b = (
-        np.sign(one[:, None] - one) * together for one in (x, y)
-    )  # (n, n): which of two is larger
+    # Which of two is larger: (n, n).
+    a, b = (np.sign(values[:, None] - values) * together for values in (x, y))
     return float((a * b).sum() / math.sqrt((a * a).sum() * (b * b).sum()))
 
 
 def _interval(spearman, sizes):
     """95 % interval of a rank correlation within groups of these sizes."""
-    squares = sum(
-        (size**2 - 1) / (12 * size) for size in sizes
-    )  # of all ranks, as `group_ranks` scales them
-    nearly_one = 1 - 1 / (
-        max(sizes) ** 2 * squares
-    )  # two neighbours in the largest group change places
+    # The sum of squares of all ranks, as `group_ranks` scales them.
+    squares = sum((size**2 - 1) / (12 * size) for size in sizes)
+    # Two neighbours in the largest group change places.
+    nearly_one = 1 - 1 / (max(sizes) ** 2 * squares)
     counted = min(max(spearman, -nearly_one), nearly_one)
     half = 1.96 * math.sqrt((1 + counted**2 / 2) / (sum(sizes) - len(sizes) - 2))
     low, high = (math.tanh(math.atanh(counted) + end) for end in (-half, half))

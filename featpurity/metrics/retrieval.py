@@ -6,14 +6,18 @@ Radford et al. (2021), Learning Transferable Visual Models From Natural Language
 section 3.1 and appendix E. Faghri et al. (2018), VSE++: recall at k with several captions.
 """
 
+from collections.abc import Callable, Sequence
+
 import torch
 
-from featpurity.metrics.inputs import as_labels, check_embeddings, row_blocks
+from featpurity.metrics.inputs import Array, as_labels, check_embeddings, row_blocks
 
 KS = (1, 5, 10)
 
 
-def retrieved(queries, gallery, truths, most):
+def retrieved(
+    queries: torch.Tensor, gallery: torch.Tensor, truths: Callable, most: int
+) -> torch.Tensor:
     """Rank of the first right answer of each query, among the `most` nearest.
 
     Parameters
@@ -41,7 +45,9 @@ def retrieved(queries, gallery, truths, most):
     return torch.cat(ranks)
 
 
-def retrieval_ranks(image_embeddings, text_embeddings, image_of_text, most):
+def retrieval_ranks(
+    image_embeddings: Array, text_embeddings: Array, image_of_text: Array, most: int
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Rank of the first right answer of each image and of each caption.
 
     Parameters
@@ -88,7 +94,9 @@ def retrieval_ranks(image_embeddings, text_embeddings, image_of_text, most):
     return of_images, of_texts
 
 
-def retrieval_recall(image_embeddings, text_embeddings, image_of_text, ks=KS):
+def retrieval_recall(
+    image_embeddings: Array, text_embeddings: Array, image_of_text: Array, ks: Sequence[int] = KS
+) -> dict[str, float]:
     """Recall at k of zero-shot retrieval, both ways.
 
     Parameters

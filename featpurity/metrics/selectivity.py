@@ -10,12 +10,12 @@ Features in Vision-Language Models (the monosemanticity score).
 import torch
 import torch.nn.functional as F
 
-from featpurity.metrics.inputs import check_embeddings
+from featpurity.metrics.inputs import Array, check_embeddings
 
 BINS = 16
 
 
-def mutual_information(activations, labels, bins=BINS):
+def mutual_information(activations: Array, labels: Array, bins: int = BINS) -> torch.Tensor:
     """Mutual information of each neuron with the labels.
 
     Parameters
@@ -52,7 +52,7 @@ def mutual_information(activations, labels, bins=BINS):
     return information - (bins - 1) * (n_classes - 1) / (2 * n)
 
 
-def monosemanticity(activations, images):
+def monosemanticity(activations: Array, images: Array) -> torch.Tensor:
     """Monosemanticity score: how alike those images are that a neuron answers to.
 
     The mean cosine of two images, weighted by the product of the neuron's activations on them, each

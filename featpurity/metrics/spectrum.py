@@ -11,13 +11,15 @@ Roy & Vetterli (2007), The effective rank: a measure of effective dimensionality
 Mezzadri (2007), How to generate random matrices from the classical compact groups.
 """
 
+from collections.abc import Iterator
+
 import torch
 
-from featpurity.metrics.inputs import as_tensor
+from featpurity.metrics.inputs import Array, as_tensor
 from featpurity.metrics.purity import check_neurons
 
 
-def random_rotations(d, n, seed=0):
+def random_rotations(d: int, n: int, seed: int = 0) -> Iterator[torch.Tensor]:
     """Yield n random rotations or reflections, float32 of shape (d, d), uniform over all of them.
 
     The same d and seed give the same matrices. QR of normal numbers, the signs of R's diagonal
@@ -29,7 +31,7 @@ def random_rotations(d, n, seed=0):
         yield (q * r.diagonal().sign()).float()
 
 
-def participation_ratio(neurons):
+def participation_ratio(neurons: Array) -> float:
     """How many directions share the squared singular values s: (sum s)^2 / sum s^2.
 
     Parameters
@@ -46,7 +48,7 @@ def participation_ratio(neurons):
     return (squared.sum().square() / squared.square().sum()).item()
 
 
-def effective_rank(neurons):
+def effective_rank(neurons: Array) -> float:
     """The exponential of the entropy of the singular values, as shares of their sum.
 
     Parameters
@@ -63,7 +65,7 @@ def effective_rank(neurons):
     return torch.special.entr(shares).sum().exp().item()
 
 
-def shared_component(neurons):
+def shared_component(neurons: Array) -> tuple[float, torch.Tensor]:
     """The direction of the trunk's features that the neurons read most in common, and its share.
 
     Parameters
@@ -84,7 +86,7 @@ def shared_component(neurons):
     return share, (first * first[first.abs().argmax()].sign()).float()
 
 
-def without_direction(neurons, direction):
+def without_direction(neurons: Array, direction: Array) -> torch.Tensor:
     """The neurons without what they read along one direction of the trunk's features.
 
     Parameters

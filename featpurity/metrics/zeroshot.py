@@ -12,6 +12,7 @@ import torch
 from sklearn.metrics import average_precision_score
 
 from featpurity.metrics.inputs import (
+    Array,
     as_labels,
     as_tensor,
     check_classifier,
@@ -20,7 +21,9 @@ from featpurity.metrics.inputs import (
 )
 
 
-def right_predictions(embeddings, class_embeddings, labels, top=1):
+def right_predictions(
+    embeddings: Array, class_embeddings: Array, labels: Array, top: int = 1
+) -> torch.Tensor:
     """Whether each image's class is among the `top` best: bool tensor of shape (n,).
 
     Parameters
@@ -49,12 +52,12 @@ def right_predictions(embeddings, class_embeddings, labels, top=1):
     return torch.cat(right)
 
 
-def accuracy(embeddings, class_embeddings, labels, top=1):
+def accuracy(embeddings: Array, class_embeddings: Array, labels: Array, top: int = 1) -> float:
     """Zero-shot accuracy in [0, 1]: the share of images whose class is among the `top` best."""
     return right_predictions(embeddings, class_embeddings, labels, top).float().mean().item()
 
 
-def mean_per_class_recall(right, labels):
+def mean_per_class_recall(right: Array, labels: Array) -> torch.Tensor:
     """Mean over the classes of the share of a class's images that are right.
 
     Unlike accuracy, it does not reward a model for the largest class alone.
@@ -75,7 +78,7 @@ def mean_per_class_recall(right, labels):
     return recalls.mean(0)
 
 
-def recall_influence(right, labels):
+def recall_influence(right: Array, labels: Array) -> torch.Tensor:
     """Influence of each image on `mean_per_class_recall`: float64 tensor of the shape of `right`.
 
     The gradient by the image's weight, times n, for `intervals.influence_interval`.
@@ -85,7 +88,7 @@ def recall_influence(right, labels):
     return (share * (right.double() - recalls[groups]).movedim(0, -1)).movedim(-1, 0)
 
 
-def mean_average_precision(scores, truth):
+def mean_average_precision(scores: Array, truth: Array) -> float:
     """Multi-label mAP: the mean over classes of the average precision of the images' ranking.
 
     Parameters
