@@ -14,7 +14,7 @@ from featpurity.captions.synthetic import ATTRIBUTES, MISSING, SPURIOUS, spuriou
 from featpurity.data.pairs import load_pairs
 from featpurity.data.scenes import Scenes
 from featpurity.models.names import BUNDLED
-from featpurity.report import labels, tables
+from featpurity.report import display_names, tables
 
 EXAMPLES = 6
 THUMBNAIL = 96  # pixels
@@ -31,19 +31,21 @@ def pictures(run):
     """HTML on the pictures that the models are tested with."""
     parts = (
         [_generated_world()]
-        if any(str(d).startswith(labels.GENERATED) for d in run.datasets)
+        if any(str(d).startswith(display_names.GENERATED) for d in run.datasets)
         else []
     )
     path = run.folder / "tables" / "01_accuracy_silhouette.csv"
     if path.is_file():
         table = pd.read_csv(path).drop_duplicates("dataset")
         table["asks"] = [_asks(name) for name in table.dataset]
-        table["dataset"] = table.dataset.map(labels.of_datasets(table.dataset))
+        table["dataset"] = table.dataset.map(display_names.of_datasets(table.dataset))
         headings = {"dataset": "data set", "images": "test pictures", "classes": "classes"}
         headings |= {"asks": "classes are"} if table.asks.any() else {}
         parts.append(block(tables.show(table, headings)))
     else:
-        parts.append(f"<p>The data sets of this run: {words(map(labels.short, run.datasets))}.</p>")
+        parts.append(
+            f"<p>The data sets of this run: {words(map(display_names.short, run.datasets))}.</p>"
+        )
     return "\n".join(parts)
 
 
@@ -63,7 +65,7 @@ def _generated_world():
 
 def _asks(dataset):
     """The classes of a data set of generated pictures; of another, nothing."""
-    _, generated, attribute = str(dataset).partition(labels.GENERATED)
+    _, generated, attribute = str(dataset).partition(display_names.GENERATED)
     return ", ".join(ATTRIBUTES.get(attribute, [])) if generated else ""
 
 
@@ -133,7 +135,7 @@ def models(run):
     """HTML on the models: what each is for, its number of neurons, and a bundled one's card."""
     rows = pd.DataFrame(
         {
-            "model": [labels.short(model) for model in run.models],
+            "model": [display_names.short(model) for model in run.models],
             "role": ["; ".join(_roles(run, model)) for model in run.models],
         }
     )

@@ -7,7 +7,7 @@ from book_figures import figure_html
 from staged_notebook import chapter_number
 
 from featpurity.models.names import BUNDLED
-from featpurity.report import labels, wording
+from featpurity.report import display_names, wording
 from featpurity.report.tables import MARKS
 
 CLAIMS_TABLE = "tables/claims.csv"
@@ -20,7 +20,7 @@ def words(names):
 
 def is_generated(run):
     """Whether all the run's pictures are the generated ones."""
-    return all(str(name).startswith(labels.GENERATED) for name in run.datasets)
+    return all(str(name).startswith(display_names.GENERATED) for name in run.datasets)
 
 
 def this_run(run):
@@ -29,11 +29,11 @@ def this_run(run):
     if is_generated(run):
         data = (
             "generated pictures, one object on a background, asked in turn for its "
-            f"{words(labels.of_datasets(run.datasets).values())}"
+            f"{words(display_names.of_datasets(run.datasets).values())}"
         )
     else:
-        data = f"the pictures of {words(labels.of_datasets(run.datasets).values())}"
-    models = words(map(labels.short, run.models))
+        data = f"the pictures of {words(display_names.of_datasets(run.datasets).values())}"
+    models = words(map(display_names.short, run.models))
     small = "small models that were trained from scratch for this project, " if bundled else ""
     evidence = (
         "They show that the method runs and what it measures in a small world whose truth is "
@@ -55,7 +55,7 @@ def read_claims(run):
         return pd.DataFrame({"effect": [], "verdict": []})
     claims = pd.read_csv(path)
     sides = (run.settings.get(key) or [] for key in ("clip_models", "laclip_models"))
-    return labels.renamed(claims[claims.effect.notna()], labels.of_models(*sides))
+    return display_names.renamed(claims[claims.effect.notna()], display_names.of_models(*sides))
 
 
 def strip(run):

@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 
 from featpurity.experiments.inputs import Inputs, has_silhouette
 from featpurity.metrics import intervals, purity, silhouette, spectrum, zeroshot
-from featpurity.report import labels, results
+from featpurity.report import display_names, results
 
 MEASURES = ("accuracy", "silhouette")
 FEWEST_PAIRS = 3  # over which an interval says something
@@ -48,9 +48,9 @@ class Comparison:
     effects: pd.DataFrame
 
     def renamed(self, models=None, datasets=None):
-        """The same with labels for names, for readers; see `featpurity.report.labels`."""
+        """The same under the names that readers see, of `featpurity.report.display_names`."""
         tables = self.accuracy, self.neurons, self.effects
-        return Comparison(*(labels.renamed(table, models, datasets) for table in tables))
+        return Comparison(*(display_names.renamed(table, models, datasets) for table in tables))
 
 
 def compare(inputs: Inputs, pairs: list[tuple[str, str]], n_bootstrap: int = 500) -> Comparison:

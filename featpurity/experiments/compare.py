@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from featpurity.experiments import clip_vs_laclip, inputs, pruning
-from featpurity.report import heatmaps, labels
+from featpurity.report import display_names, heatmaps
 from featpurity.report.chapters import clip_vs_laclip as compared
 from featpurity.report.chapters import pruning as pruned
 
@@ -101,7 +101,7 @@ def compare(
     first, *others = loaded.models
     found = clip_vs_laclip.compare(loaded, [(first, other) for other in others], n_bootstrap)
     curves = pruning.prune(loaded, n_random_orders, n_bootstrap=n_bootstrap, silhouettes=False)
-    called = labels.of_datasets(datasets)
+    called = display_names.of_datasets(datasets)
     shown, kept = found.renamed(None, called), curves.renamed(None, called)
     notes = list(compared.warnings(shown.accuracy))
     towers = {model: heatmaps.towers_of(clip) for model, clip in loaded.models.items()}

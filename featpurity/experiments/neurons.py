@@ -8,7 +8,7 @@ from tqdm.auto import tqdm
 
 from featpurity.experiments.inputs import Embedded, Inputs
 from featpurity.metrics import purity
-from featpurity.report import labels
+from featpurity.report import display_names
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,13 @@ class Atlas:
     weakest: dict[str, torch.Tensor]
 
     def renamed(self, models=None, datasets=None):
-        """The same with labels for names, for readers; see `featpurity.report.labels`."""
+        """The same under the names that readers see, of `featpurity.report.display_names`."""
         called = models or {}
         strongest, weakest = (
             {called.get(name, name): places for name, places in of_models.items()}
             for of_models in (self.strongest, self.weakest)
         )
-        return Atlas(labels.renamed(self.neurons, models, datasets), strongest, weakest)
+        return Atlas(display_names.renamed(self.neurons, models, datasets), strongest, weakest)
 
 
 def atlas(inputs: Inputs, n_shown: int = 6) -> Atlas:

@@ -10,7 +10,7 @@ from tqdm.auto import tqdm
 
 from featpurity.experiments.inputs import Inputs
 from featpurity.metrics import intervals, linear_probe
-from featpurity.report import labels, results
+from featpurity.report import display_names, results
 
 SHOTS = (1, 4, 16)  # training images of each class
 COLUMNS = ["claim", "comparison", "dataset", "effect", "low", "high"]
@@ -43,9 +43,9 @@ class Probes:
     effects: pd.DataFrame
 
     def renamed(self, models=None, datasets=None):
-        """The same with labels for names, for readers; see `featpurity.report.labels`."""
+        """The same under the names that readers see, of `featpurity.report.display_names`."""
         tables = self.accuracy, self.effects
-        return Probes(*(labels.renamed(table, models, datasets) for table in tables))
+        return Probes(*(display_names.renamed(table, models, datasets) for table in tables))
 
 
 def probe(inputs: Inputs, pairs: list[tuple[str, str]]) -> Probes:

@@ -8,7 +8,7 @@ from tqdm.auto import tqdm
 
 from featpurity.experiments.inputs import Embedded, Inputs, has_silhouette
 from featpurity.metrics import intervals, pruning, purity, silhouette, zeroshot
-from featpurity.report import labels, results
+from featpurity.report import display_names, results
 
 # The paper reads its figures at 450 of 512 neurons, and draws them from 200 to 500.
 READ_AT = 450 / 512
@@ -55,9 +55,9 @@ class Pruned:
     effects: pd.DataFrame
 
     def renamed(self, models=None, datasets=None):
-        """The same with labels for names, for readers; see `featpurity.report.labels`."""
+        """The same under the names that readers see, of `featpurity.report.display_names`."""
         tables = self.accuracy, self.silhouette, self.effects
-        return Pruned(*(labels.renamed(table, models, datasets) for table in tables))
+        return Pruned(*(display_names.renamed(table, models, datasets) for table in tables))
 
 
 def orders_of(clip, n_random_orders: int = 32) -> Orders:

@@ -13,7 +13,7 @@ from featpurity.features.extract import embed_texts, image_trunk_features
 from featpurity.metrics import intervals
 from featpurity.metrics.retrieval import KS, retrieval_ranks
 from featpurity.models.clip import ClipModel
-from featpurity.report import labels, results
+from featpurity.report import display_names, results
 
 MEASURES = [f"{way} @{k}" for way in ("image to text", "text to image") for k in KS]
 COLUMNS = ["claim", "comparison", "dataset", "effect", "low", "high"]
@@ -40,8 +40,8 @@ class Retrieval:
     captions: int
 
     def renamed(self, models=None):
-        """The same with labels for names, for readers; see `featpurity.report.labels`."""
-        tables = (labels.renamed(table, models) for table in (self.recall, self.effects))
+        """The same under the names that readers see, of `featpurity.report.display_names`."""
+        tables = (display_names.renamed(table, models) for table in (self.recall, self.effects))
         return Retrieval(*tables, self.images, self.captions)
 
 

@@ -21,7 +21,7 @@ from featpurity.experiments import (
     pruning,
 )
 from featpurity.metrics import purity, silhouette, zeroshot
-from featpurity.report import labels
+from featpurity.report import display_names
 
 D, CLASSES = 8, 3
 
@@ -162,25 +162,25 @@ def test_compare_is_public_and_its_figures_are_the_chapters(monkeypatch):
 
 
 def test_labels_are_short_told_apart_and_never_paths():
-    assert labels.of_datasets(["scenes_shape", "folder:/x/photos", "folder:/y/photos"]) == {
+    assert display_names.of_datasets(["scenes_shape", "folder:/x/photos", "folder:/y/photos"]) == {
         "scenes_shape": "shape",
         "x/photos": "x/photos",
         "y/photos": "y/photos",
     }
-    assert labels.of_datasets(["folder:/x/photos"], {"folder:/x/photos": "Pets"}) == {
+    assert display_names.of_datasets(["folder:/x/photos"], {"folder:/x/photos": "Pets"}) == {
         "Pets": "Pets"
     }
-    assert labels.short("folder:photos") == "photos"
-    assert labels.of_models(["a"], ["b"]) == {"a": "CLIP", "b": "LaCLIP"}
-    assert labels.of_models(["a"], ["b"], {"a": "old"}) == {"old": "old", "b": "LaCLIP"}
-    several = labels.of_models(["ViT-B-32:/x/base.pt", "a"], ["ViT-B-32:openai", "b"])
+    assert display_names.short("folder:photos") == "photos"
+    assert display_names.of_models(["a"], ["b"]) == {"a": "CLIP", "b": "LaCLIP"}
+    assert display_names.of_models(["a"], ["b"], {"a": "old"}) == {"old": "old", "b": "LaCLIP"}
+    several = display_names.of_models(["ViT-B-32:/x/base.pt", "a"], ["ViT-B-32:openai", "b"])
     assert list(several.values()) == [
         "CLIP (base.pt)",
         "CLIP (a)",
         "LaCLIP (ViT-B-32:openai)",
         "LaCLIP (b)",
     ]
-    assert labels.of_models(["a", "b"]) == {"a": "a", "b": "b"}
+    assert display_names.of_models(["a", "b"]) == {"a": "a", "b": "b"}
 
 
 def test_distances_of_cached_training_are_from_the_online_run_of_the_same_seed():
