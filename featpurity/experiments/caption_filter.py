@@ -8,6 +8,7 @@ trained again on what was kept, and on other captions of the same pictures for c
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -97,7 +98,11 @@ class Filtered:
 
 
 def judge(
-    clip: ClipModel, captioned: CaptionedImages, workers: int = 0, compiled: bool = False, **options
+    clip: ClipModel,
+    captioned: CaptionedImages,
+    workers: int = 0,
+    compiled: bool = False,
+    **options: Any,
 ) -> Judge:
     """Let a model see the pictures once.
 
@@ -226,7 +231,7 @@ def train_again(
     seeds: list[int],
     evaluate: Callable,
     batch_size: int = 1024,
-    **settings,
+    **settings: Any,
 ) -> pd.DataFrame:
     """Train the first model's projections on several sets of captions of the same pictures.
 
@@ -268,12 +273,12 @@ def train_again(
     return pd.concat(histories, ignore_index=True)
 
 
-def gains(one: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
+def gains(better: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
     """What some captions bring over others, signed so that positive is better or purer.
 
     Parameters
     ----------
-    one, other : DataFrame
+    better, other : DataFrame
         Rows of `train_again` of one set of captions each, after the same epoch: a row a seed.
 
     Returns
@@ -281,10 +286,10 @@ def gains(one: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         A row a measure: columns measure, effect, and low and high by Student's t over the seeds.
     """
-    one, other = one.set_index("seed"), other.set_index("seed")
+    better, other = better.set_index("seed"), other.set_index("seed")
     rows = []
     for measure, sign in MEASURES.items():
-        gain = sign * (one[measure] - other[measure])
+        gain = sign * (better[measure] - other[measure])
         low, high = intervals.t_interval(gain)
         rows.append(dict(measure=measure, effect=gain.mean(), low=low, high=high))
     return pd.DataFrame(rows)
@@ -319,7 +324,7 @@ def remedy(
     seeds: list[int],
     evaluate: Callable,
     n_bootstrap: int = 500,
-    **settings,
+    **settings: Any,
 ) -> Filtered:
     """Train again on raw and filtered captions at every level, and step by step at the first.
 
@@ -341,8 +346,8 @@ def remedy(
     sets = {(first.spurious, name): written for name, written in ladder.items()}
     for level in levels:
         if level.mistaken == first.mistaken:
-            kept = {(level.spurious, name): one for name, one in level.sets().items()}
-            sets |= {key: kept[key] for key in kept if key[1] in ("raw", "filtered")}
+            of_level = level.sets()
+            sets |= {(level.spurious, name): of_level[name] for name in ("raw", "filtered")}
     history = train_again(judge, sets, seeds, evaluate, **settings)
     last = history[history.epoch == history.epoch.max()]
     runs = dict(list(last.groupby(["spurious", "captions"], sort=False)))
@@ -367,10 +372,10 @@ def remedy(
     )
 
 
-def _mixed(one: Written, other: Written, takes_one: np.ndarray) -> Written:
-    """Of every two captions the first where `takes_one`, else the second."""
+def _mixed(new: Written, raw: Written, takes_new: np.ndarray) -> Written:
+    """Of every two captions the new one where `takes_new`, else the raw one."""
     return Written(
-        [a if first else b for a, b, first in zip(one.captions, other.captions, takes_one)],
-        [a if first else b for a, b, first in zip(one.said, other.said, takes_one)],
-        np.where(takes_one, one.right, other.right),
+        [a if first else b for a, b, first in zip(new.captions, raw.captions, takes_new)],
+        [a if first else b for a, b, first in zip(new.said, raw.said, takes_new)],
+        np.where(takes_new, new.right, raw.right),
     )

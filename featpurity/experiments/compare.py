@@ -1,6 +1,7 @@
 """Models against one another on one's own pictures: experiments 1 and 2 in one call."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -61,7 +62,7 @@ def compare(
     *,
     n_random_orders: int = 32,
     n_bootstrap: int = 500,
-    **options,
+    **options: Any,
 ) -> Compared:
     """Compare models: accuracy, silhouette, purity, and accuracy when only some neurons are kept.
 

@@ -1,11 +1,14 @@
 """A ladder of models that differ in the quality of their data: are purer ones better?"""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
+from featpurity.data.datasets import LabelledImages
 from featpurity.experiments.clip_vs_laclip import neurons_table
 from featpurity.experiments.inputs import embed, has_silhouette
 from featpurity.metrics import intervals, rank_correlation, silhouette, zeroshot
@@ -46,10 +49,17 @@ class Ladder:
 def rungs(models: list[str]) -> pd.DataFrame:
     """Group and data of each model, from its name; see `featpurity.metrics.rank_correlation`."""
     found = rank_correlation.rungs([resolve(model) for model in models])
-    return pd.DataFrame([dict(model=one.model, group=one.group, data=one.data) for one in found])
+    rows = [dict(model=rung.model, group=rung.group, data=rung.data) for rung in found]
+    return pd.DataFrame(rows)
 
 
-def climb(models: list[str], data, prompts: str, n_bootstrap: int = 500, **options) -> Ladder:
+def climb(
+    models: list[str],
+    data: Mapping[str, LabelledImages],
+    prompts: str,
+    n_bootstrap: int = 500,
+    **options: Any,
+) -> Ladder:
     """Measure the models one after the other, and rank them by purity, accuracy and silhouette.
 
     Parameters
@@ -71,12 +81,12 @@ def climb(models: list[str], data, prompts: str, n_bootstrap: int = 500, **optio
     for rung in tqdm(groups.to_dict("records"), desc="models"):
         clip = load_model(rung["model"], device, preprocess)
         neurons.append(neurons_table({rung["model"]: clip}))
-        for name, one in embed(clip, data, prompts, **options).items():
-            right[name].append(zeroshot.right_predictions(*one))
-            about = dict(dataset=name, images=len(one.labels), classes=len(one.classifier))
+        for name, embedded in embed(clip, data, prompts, **options).items():
+            images, classifier, labels = embedded
+            right[name].append(zeroshot.right_predictions(*embedded))
+            about = dict(dataset=name, images=len(labels), classes=len(classifier))
             about["accuracy"] = right[name][-1].float().mean().item()
-            known = has_silhouette(one.labels)
-            score = silhouette.silhouette(one.images, one.labels) if known else None
+            score = silhouette.silhouette(images, labels) if has_silhouette(labels) else None
             rows.append(rung | about | dict(silhouette=score))
     by_dataset = pd.DataFrame(rows)
     neurons = pd.concat(neurons, ignore_index=True).drop(columns="max_abs_cos")
@@ -117,8 +127,10 @@ def by_group(models: pd.DataFrame) -> pd.DataFrame:
 
 def _models(groups, by_dataset, neurons, right, n_bootstrap):
     """A row a model; the same images are drawn for every model."""
-    hits = [torch.stack(of_models, 1).float() for of_models in right.values()]  # (n, models) each
-    draws = [intervals.bootstrap_means(one, n_bootstrap) for one in hits]
+    draws = [
+        intervals.bootstrap_means(torch.stack(of_models, 1).float(), n_bootstrap)  # (n, models)
+        for of_models in right.values()
+    ]
     low, high = intervals.interval(torch.stack(draws).mean(0))  # (models,) each
     measured = by_dataset.groupby("model", sort=False)[list(MEASURES)].mean()
     models = groups.join(measured, on="model")

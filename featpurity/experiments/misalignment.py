@@ -4,16 +4,18 @@ Each fine-tuned model is asked what experiment 1 asks, and every measure gets a 
 against the ratio of swapped captions, one a seed: their spread is the interval.
 """
 
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
 from featpurity.captions.swap import Run, read_swapped_pairs, swap_seed
-from featpurity.experiments.inputs import embed, has_silhouette
+from featpurity.data.datasets import LabelledImages
+from featpurity.experiments.inputs import Embedded, embed, has_silhouette, neurons_by_tower
 from featpurity.metrics import intervals, purity, silhouette, spectrum, zeroshot
 from featpurity.models.load import load_model
 from featpurity.report import published, results
@@ -57,7 +59,9 @@ class Misaligned:
     neurons: dict[tuple[str, float], Neurons]
 
 
-def measure(checkpoints: dict[Run, Path], data, prompts: str, **options) -> Misaligned:
+def measure(
+    checkpoints: dict[Run, Path], data: Mapping[str, LabelledImages], prompts: str, **options: Any
+) -> Misaligned:
     """Read every fine-tuned model back and measure it.
 
     Parameters
@@ -85,31 +89,29 @@ def measure(checkpoints: dict[Run, Path], data, prompts: str, **options) -> Misa
     rows, neurons, first = [], {}, next(iter(checkpoints)).seed
     for run, path in tqdm(checkpoints.items(), desc="checkpoints"):
         clip = load_model(path, device, preprocess)
-        both = Neurons(clip.image_neurons.cpu(), clip.text_neurons.cpu())
+        tuned = Neurons(*neurons_by_tower(clip).values())
         if run.seed == first:
-            neurons[run.kind, run.ratio] = both
-        rows += [
-            run._asdict() | one
-            for one in measure_model(both, embed(clip, data, prompts, **options))
-        ]
+            neurons[run.kind, run.ratio] = tuned
+        measured = measure_model(tuned, embed(clip, data, prompts, **options))
+        rows += [run._asdict() | row for row in measured]
     runs = pd.DataFrame(rows)
     means = runs.drop(columns="dataset").groupby(["kind", "ratio", "seed"]).mean().reset_index()
     return Misaligned(runs, means, changes(means), neurons)
 
 
-def measure_model(neurons: Neurons, embedded):
+def measure_model(neurons: Neurons, embedded: Mapping[str, Embedded]) -> Iterator[dict]:
     """Purity, accuracy, silhouette and spectrum of one model: a row a data set."""
     towers = dict(zip(("image", "text"), neurons))
-    pure = {f"{tower}_avg_abs_cos": purity.avg_abs_cos(one) for tower, one in towers.items()}
-    pure |= {f"{tower}_max_abs_cos": purity.max_abs_cos(one) for tower, one in towers.items()}
+    pure = {f"{tower}_avg_abs_cos": purity.avg_abs_cos(its) for tower, its in towers.items()}
+    pure |= {f"{tower}_max_abs_cos": purity.max_abs_cos(its) for tower, its in towers.items()}
     spectra = {}
-    for tower, one in towers.items():
-        spectra[f"{tower}_effective_rank"] = spectrum.effective_rank(one)
-        spectra[f"{tower}_shared"] = spectrum.shared_component(one)[0]
-    for name, one in embedded.items():
-        known = has_silhouette(one.labels)
-        score = silhouette.silhouette(one.images, one.labels) if known else None
-        row = dict(dataset=name, **pure, accuracy=zeroshot.accuracy(*one), silhouette=score)
+    for tower, its in towers.items():
+        spectra[f"{tower}_effective_rank"] = spectrum.effective_rank(its)
+        spectra[f"{tower}_shared"] = spectrum.shared_component(its)[0]
+    for name, seen in embedded.items():
+        known = has_silhouette(seen.labels)
+        score = silhouette.silhouette(seen.images, seen.labels) if known else None
+        row = dict(dataset=name, **pure, accuracy=zeroshot.accuracy(*seen), silhouette=score)
         yield row | spectra
 
 
@@ -122,8 +124,8 @@ def changes(means: pd.DataFrame) -> pd.DataFrame:
     for claim, (column, sign) in CLAIMS.items():
         for kind, part in means.groupby("kind", sort=False):
             of_seeds = [
-                sign * span * intervals.slope(one.ratio, one[column])
-                for _, one in part.groupby("seed")
+                sign * span * intervals.slope(runs.ratio, runs[column])
+                for _, runs in part.groupby("seed")
             ]
             if pd.notna(of_seeds).all():
                 value, ends = sum(of_seeds) / len(of_seeds), intervals.t_interval(of_seeds)
@@ -131,7 +133,9 @@ def changes(means: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def swap_summaries(source: Path, ratios, kinds, seed: int) -> pd.DataFrame:
+def swap_summaries(
+    source: Path, ratios: Sequence[float], kinds: Sequence[str], seed: int
+) -> pd.DataFrame:
     """What the step that swaps captions wrote about those of one training seed.
 
     Parameters
@@ -149,7 +153,7 @@ def swap_summaries(source: Path, ratios, kinds, seed: int) -> pd.DataFrame:
 
 
 def swap_examples(
-    source: Path, captions: list[str], ratio: float, kinds, seed: int, count: int = 3
+    source: Path, captions: list[str], ratio: float, kinds: Iterable[str], seed: int, count: int = 3
 ) -> pd.DataFrame:
     """The first swaps of each kind that one training seed was trained with.
 

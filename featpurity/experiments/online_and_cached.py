@@ -5,15 +5,19 @@ train on stored trunk features.
 """
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import torch
 
 from featpurity.captions.swap import Run, nested_swaps, swap_seed
+from featpurity.data.pairs import CaptionedImages
 from featpurity.features.crops import image_views
 from featpurity.features.extract import image_trunk_features, text_trunk_features
+from featpurity.models.clip import ClipModel
 from featpurity.training import online
 from featpurity.training.cached import sweep_projections
 from featpurity.training.settings import Settings
@@ -31,7 +35,9 @@ class Cost(NamedTuple):
     seconds: float
 
 
-def plan(captioned, kinds, ratios, seeds) -> dict[Run, np.ndarray]:
+def plan(
+    captioned: CaptionedImages, kinds: Sequence[str], ratios: Sequence[float], seeds: Sequence[int]
+) -> dict[Run, np.ndarray]:
     """Every run with the permutation of captions that it trains on; a seed has its own swaps."""
     captions, swaps = captioned.best_captions, {}
     if len(captions) < 16:
@@ -45,7 +51,13 @@ def plan(captioned, kinds, ratios, seeds) -> dict[Run, np.ndarray]:
     return swaps
 
 
-def train_online(clip, captioned, swaps: dict[Run, np.ndarray], folder: Path, **options):
+def train_online(
+    clip: ClipModel,
+    captioned: CaptionedImages,
+    swaps: dict[Run, np.ndarray],
+    folder: Path,
+    **options: Any,
+) -> tuple[pd.DataFrame, list[Cost]]:
     """Train every kind and ratio of the first seed online, each in a folder of its own.
 
     A killed run goes on after its last whole epoch. Without swaps all kinds are one run, which is
@@ -87,7 +99,9 @@ def train_online(clip, captioned, swaps: dict[Run, np.ndarray], folder: Path, **
     return pd.concat(histories), [Cost(ONLINE, len(folders), time.perf_counter() - start)]
 
 
-def features(clip, captioned, n_views: int, seed: int, **options) -> dict:
+def features(
+    clip: ClipModel, captioned: CaptionedImages, n_views: int, seed: int, **options: Any
+) -> dict[str, torch.Tensor]:
     """Stored trunk features: of the images by way of training, of the captions as "texts".
 
     Parameters
@@ -104,7 +118,9 @@ def features(clip, captioned, n_views: int, seed: int, **options) -> dict:
     return found | {"texts": text_trunk_features(clip, captioned.best_captions, **options)}
 
 
-def train_cached(clip, features: dict, swaps: dict[Run, np.ndarray], **options):
+def train_cached(
+    clip: ClipModel, features: dict[str, torch.Tensor], swaps: dict[Run, np.ndarray], **options: Any
+) -> tuple[pd.DataFrame, list[Cost]]:
     """Train all runs side by side on stored features, once a way.
 
     Parameters
@@ -155,7 +171,7 @@ def distances(curves: pd.DataFrame) -> pd.DataFrame:
     low, high = curves.ratio.min(), curves.ratio.max()
     for way in [way for way in curves.way.unique() if way != ONLINE]:
         for kind in curves.kind.unique():
-            theirs, ours = (last.loc[one].loc[kind, first] for one in (ONLINE, way))
+            theirs, ours = (last.loc[its].loc[kind, first] for its in (ONLINE, way))
             gap = (ours - theirs).abs()
             between = last.loc[way].loc[kind].groupby("ratio").std().mean()
             for measure in MEASURES:
@@ -174,7 +190,9 @@ def distances(curves: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def check(curves: pd.DataFrame, kinds, ratios, seeds):
+def check(
+    curves: pd.DataFrame, kinds: Sequence[str], ratios: Sequence[float], seeds: Sequence[int]
+) -> None:
     """Raise AssertionError unless every run is there and both kinds agree without swaps."""
     last = ends(curves)
     assert last.notna().all(axis=None)
@@ -184,7 +202,7 @@ def check(curves: pd.DataFrame, kinds, ratios, seeds):
         assert (same == 1).all(axis=None), "without swaps both kinds are the same run"
 
 
-def forget_unfinished(folder: Path):
+def forget_unfinished(folder: Path) -> None:
     """Remove what a killed online run goes on from, so that the next one trains anew."""
     for unfinished in folder.glob(f"*/{UNFINISHED}"):
         unfinished.unlink()

@@ -1,5 +1,6 @@
 """Experiment 10, linear probes: logistic regression on the models' image embeddings."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import nan
 from typing import NamedTuple
@@ -42,7 +43,9 @@ class Probes:
     accuracy: pd.DataFrame
     effects: pd.DataFrame
 
-    def renamed(self, models=None, datasets=None):
+    def renamed(
+        self, models: Mapping[str, str] | None = None, datasets: Mapping[str, str] | None = None
+    ) -> "Probes":
         """The same under the names that readers see, of `featpurity.report.display_names`."""
         tables = self.accuracy, self.effects
         return Probes(*(display_names.renamed(table, models, datasets) for table in tables))
@@ -58,12 +61,12 @@ def probe(inputs: Inputs, pairs: list[tuple[str, str]]) -> Probes:
         Names of models: the second is compared with the first.
     """
     rows, right = [], {}
-    for (model, name), one in tqdm(inputs.embedded.items(), desc="linear probes"):
-        split = split_of(len(one.labels))
+    for (model, name), (images, _, labels) in tqdm(inputs.embedded.items(), desc="linear probes"):
+        split = split_of(len(labels))
         for shots in (*SHOTS, None):
             row = dict(model=model, dataset=name, classes=len(inputs.data[name].classes))
             row["shots"] = str(shots or "all")
-            found, more = train_one(one.images, one.labels, split, shots)
+            found, more = train_one(images, labels, split, shots)
             rows.append(row | more)
         right[model, name] = found  # of all training images
     return Probes(pd.DataFrame(rows), gains(inputs, right, pairs))
@@ -76,34 +79,44 @@ def split_of(n: int, seed: int = 0) -> Split:
     return Split(order[n // 2 + valid :], order[n // 2 : n // 2 + valid], order[: n // 2])
 
 
-def train_one(images, classes, split, shots=None):
+def train_one(
+    images: torch.Tensor, labels: torch.Tensor, split: Split, shots: int | None = None
+) -> tuple[torch.Tensor | None, dict]:
     """Which test images a probe has right, float64 of shape (n_test,), and its row of the table.
 
     None instead where the training images are of one class, or there are fewer than 2 to test.
     """
     train = split.train
     if shots and len(train):
-        train = train[linear_probe.few_shot(classes[train], shots)]
+        train = train[linear_probe.few_shot(labels[train], shots)]
     row = dict(training_images=len(train), test_images=len(split.test))
-    if len(classes[train].unique()) < 2 or len(split.test) < 2:
+    if len(labels[train].unique()) < 2 or len(split.test) < 2:
         return None, row | dict(strength=nan, accuracy=nan, accuracy_low=nan, accuracy_high=nan)
-    known = images[train], classes[train]
-    strength = linear_probe.best_strength(*known, images[split.valid], classes[split.valid])
-    right = linear_probe.probe(*known, images[split.test], strength) == classes[split.test]
+    known = images[train], labels[train]
+    strength = linear_probe.best_strength(*known, images[split.valid], labels[split.valid])
+    right = linear_probe.probe(*known, images[split.test], strength) == labels[split.test]
     right = right.double()
     low, high = intervals.influence_interval(right.mean(), right)
     row |= dict(strength=strength, accuracy=right.mean().item())
     return right, row | dict(accuracy_low=low.item(), accuracy_high=high.item())
 
 
-def gains(inputs, right, pairs) -> pd.DataFrame:
+def gains(
+    inputs: Inputs,
+    right: Mapping[tuple[str, str], torch.Tensor | None],
+    pairs: list[tuple[str, str]],
+) -> pd.DataFrame:
     """Each pair's second model minus the first, by data set and on average: rows of effects."""
     rows = []
-    known = [name for name in inputs.data if all(right[m, name] is not None for m in inputs.models)]
+    known = [
+        name
+        for name in inputs.data
+        if all(right[model, name] is not None for model in inputs.models)
+    ]
     for before, after in pairs if known else []:
         compared = f"{after} minus {before}"
         differences = [right[after, name] - right[before, name] for name in known]
-        means = [one.mean().item() for one in differences]
+        means = [difference.mean().item() for difference in differences]
         for name, mean, difference in zip(known, means, differences):
             ends = intervals.influence_interval(mean, difference)
             rows.append(results.effect("probe_laclip", compared, mean, *ends, dataset=name))

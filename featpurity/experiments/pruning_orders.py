@@ -7,8 +7,9 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-from featpurity.experiments.inputs import Embedded, Inputs
+from featpurity.experiments.inputs import Embedded, Inputs, neurons_by_tower
 from featpurity.metrics import intervals, pruning, purity, spectrum
+from featpurity.models.clip import ClipModel
 from featpurity.report import results
 from featpurity.report.chapters.what_cos_measures import ORDERS
 
@@ -28,11 +29,11 @@ def in_rotated_bases(inputs: Inputs, n_rotations: int = 20) -> pd.DataFrame:
     for model, clip in tqdm(inputs.models.items(), desc="rotated bases"):
         turns = [torch.eye(clip.d), *spectrum.random_rotations(clip.d, n_rotations)]
         for basis, turn in enumerate(turns):
-            neurons = turn @ clip.image_neurons.cpu(), turn @ clip.text_neurons.cpu()
+            neurons = [turn @ its for its in neurons_by_tower(clip).values()]
             ends = purity.purity_order(*neurons), purity.low_purity_order(*neurons)
             for name in inputs.data:
-                one = rotated(inputs.embedded[model, name], turn)
-                first, last = pruning.pruning_curves(*one, ends).mean(1).tolist()
+                embedded = rotated(inputs.embedded[model, name], turn)
+                first, last = pruning.pruning_curves(*embedded, ends).mean(1).tolist()
                 rows.append(dict(model=model, dataset=name, basis=basis, gain=first - last))
     return pd.DataFrame(rows)
 
@@ -66,20 +67,21 @@ def effects(compared: pd.DataFrame) -> list[dict]:
     ]
 
 
-def orders_of(clip, one: Embedded) -> dict[str, torch.Tensor]:
+def orders_of(clip: ClipModel, embedded: Embedded) -> dict[str, torch.Tensor]:
     """Orders of a model's neurons by name; all but the greedy one are made without labels."""
-    image, text = clip.image_neurons.cpu(), clip.text_neurons.cpu()
+    image, text = neurons_by_tower(clip).values()
+    images, classifier, labels = embedded
     keys = {
         "purity": purity.purity_scores(image, text),
         "image_purity": purity.cosine_matrix(image).abs().sum(1),
         "text_purity": purity.cosine_matrix(text).abs().sum(1),
-        "variance": -one.images.var(0),
+        "variance": -images.var(0),
         "norm": -image.norm(dim=1) * text.norm(dim=1),
     }
     orders = {name: key.argsort(stable=True) for name, key in keys.items()}
-    some = torch.randperm(len(one.labels), generator=torch.Generator().manual_seed(0))
+    some = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
     some = some[:GREEDY_IMAGES]
-    greedy = pruning.greedy_order(one.images[some], one.classifier, one.labels[some])
+    greedy = pruning.greedy_order(images[some], classifier, labels[some])
     return orders | {"greedy": greedy}
 
 
@@ -90,16 +92,16 @@ def areas(inputs: Inputs, n_random_orders: int = 32) -> pd.DataFrame:
     of the middle 95 %.
     """
     rows = []
-    for (model, name), one in tqdm(inputs.embedded.items(), desc="orders"):
+    for (model, name), embedded in tqdm(inputs.embedded.items(), desc="orders"):
         clip = inputs.models[model]
         about = dict(model=model, dataset=name)
-        orders = orders_of(clip, one)
+        orders = orders_of(clip, embedded)
         ways = [*orders.values(), *(order.flip(0) for order in orders.values())]
-        found = pruning.pruning_curves(*one, ways).mean(1).view(2, -1).T.tolist()
+        found = pruning.pruning_curves(*embedded, ways).mean(1).view(2, -1).T.tolist()
         for order, (area, back) in zip(orders, found):
             rows.append(about | dict(order=order, area=area, reversed=back))
         random = pruning.random_orders(clip.d, n_random_orders)
-        drawn = pruning.pruning_curves(*one, random).mean(1)
+        drawn = pruning.pruning_curves(*embedded, random).mean(1)
         low, high = map(float, intervals.interval(drawn))
         row = dict(order="random", area=drawn.mean().item(), low=low, high=high)
         rows.append(about | row)
@@ -113,6 +115,7 @@ def mean_areas(table: pd.DataFrame) -> pd.DataFrame:
     return means.loc[wanted].reset_index()
 
 
-def rotated(one: Embedded, turn: torch.Tensor) -> Embedded:
+def rotated(embedded: Embedded, turn: torch.Tensor) -> Embedded:
     """What a rotated model makes of a data set."""
-    return Embedded(one.images @ turn.T, one.classifier @ turn.T, one.labels)
+    images, classifier, labels = embedded
+    return Embedded(images @ turn.T, classifier @ turn.T, labels)

@@ -4,19 +4,24 @@ A rotation of the shared space, applied to both projections, leaves every cosine
 and so the model, as it is; average |cos| is not left as it is.
 """
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
 from featpurity.captions.swap import Run
+from featpurity.data.datasets import LabelledImages
+from featpurity.data.pairs import CaptionedImages
 from featpurity.data.prompts import fill, prompt_set
-from featpurity.experiments.inputs import Embedded, Inputs, has_silhouette
+from featpurity.experiments.inputs import Embedded, Inputs, has_silhouette, neurons_by_tower
 from featpurity.experiments.pruning_orders import rotated
 from featpurity.features.crops import image_views
 from featpurity.features.extract import image_trunk_features, text_trunk_features
 from featpurity.metrics import intervals, purity, silhouette, spectrum, zeroshot
+from featpurity.models.clip import ClipModel
 from featpurity.models.projections import read_projections
 from featpurity.report import published, results
 
@@ -33,11 +38,6 @@ SHAPE = (
 )
 
 
-def neurons_of(clip) -> dict[str, torch.Tensor]:
-    """Both towers' neurons on the CPU, by the name of the tower."""
-    return {"image": clip.image_neurons.cpu(), "text": clip.text_neurons.cpu()}
-
-
 def invariance(inputs: Inputs, n_rotations: int = 20) -> pd.DataFrame:
     """What rotations change, a row a model.
 
@@ -47,17 +47,17 @@ def invariance(inputs: Inputs, n_rotations: int = 20) -> pd.DataFrame:
     rows = []
     for model, clip in tqdm(inputs.models.items(), desc="rotations"):
         embedded = [
-            Embedded(one.images.double(), one.classifier.double(), one.labels)
-            for (its, _), one in inputs.embedded.items()
+            Embedded(images.double(), classifier.double(), labels)
+            for (its, _), (images, classifier, labels) in inputs.embedded.items()
             if its == model
         ]
-        before = torch.tensor([_measure(one) for one in embedded], dtype=torch.float64)
+        before = torch.tensor([_measure(seen) for seen in embedded], dtype=torch.float64)
         change, ranges = torch.zeros(2, dtype=torch.float64), {tower: [] for tower in TOWERS}
         for turn in spectrum.random_rotations(clip.d, n_rotations):
-            turned = [rotated(one, turn.double()) for one in embedded]
-            after = torch.tensor([_measure(one) for one in turned], dtype=torch.float64)
+            turned = [rotated(seen, turn.double()) for seen in embedded]
+            after = torch.tensor([_measure(seen) for seen in turned], dtype=torch.float64)
             change = torch.maximum(change, (after - before).abs().amax(0))
-            for tower, neurons in neurons_of(clip).items():
+            for tower, neurons in neurons_by_tower(clip).items():
                 ranges[tower].append(purity.avg_abs_cos(turn @ neurons))
         row = dict(model=model, rotations=n_rotations)
         row |= dict(accuracy=change[0].item(), silhouette=change[1].item())
@@ -67,7 +67,7 @@ def invariance(inputs: Inputs, n_rotations: int = 20) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def bases(models, n_rotations: int = 20) -> pd.DataFrame:
+def bases(models: Mapping[str, ClipModel], n_rotations: int = 20) -> pd.DataFrame:
     """Average |cos| in a tower's own basis and in others, a row a model and tower.
 
     Columns own; expected, from the spectrum alone; rotated and spread, the mean and standard
@@ -77,7 +77,7 @@ def bases(models, n_rotations: int = 20) -> pd.DataFrame:
     rows = []
     for model, clip in models.items():
         turns = list(spectrum.random_rotations(clip.d, n_rotations))
-        for tower, neurons in neurons_of(clip).items():
+        for tower, neurons in neurons_by_tower(clip).items():
             drawn = torch.tensor([purity.avg_abs_cos(turn @ neurons) for turn in turns])
             own, mean, spread = purity.avg_abs_cos(neurons), drawn.mean().item(), drawn.std().item()
             row = dict(model=model, tower=tower, own=own, rotated=mean, spread=spread)
@@ -100,14 +100,16 @@ def basis_effects(table: pd.DataFrame) -> list[dict]:
     ]
 
 
-def mean_features(clip, data, prompts: str, **stored) -> dict[str, torch.Tensor]:
+def mean_features(
+    clip: ClipModel, data: Mapping[str, LabelledImages], prompts: str, **stored: Any
+) -> dict[str, torch.Tensor]:
     """Mean trunk feature of each tower: over all images, and over all prompts, of the data sets."""
-    pictures = {one.images_key: one for one in data.values()}
-    images = [image_trunk_features(clip, one, **stored) for one in pictures.values()]
-    texts = [
-        text_trunk_features(clip, fill(one.classes, prompt_set(prompts, dataset=name)), **stored)
-        for name, one in data.items()
+    distinct = {dataset.images_key: dataset for dataset in data.values()}
+    images = [image_trunk_features(clip, dataset, **stored) for dataset in distinct.values()]
+    filled = [
+        fill(dataset.classes, prompt_set(prompts, dataset=name)) for name, dataset in data.items()
     ]
+    texts = [text_trunk_features(clip, of_dataset, **stored) for of_dataset in filled]
     return {"image": torch.cat(images).mean(0), "text": torch.cat(texts).mean(0)}
 
 
@@ -135,16 +137,20 @@ def shape(neurons: torch.Tensor, mean_feature: torch.Tensor) -> dict[str, float]
     return dict(zip(SHAPE, values))
 
 
-def spectra(models, means) -> pd.DataFrame:
+def spectra(
+    models: Mapping[str, ClipModel], means: Mapping[str, dict[str, torch.Tensor]]
+) -> pd.DataFrame:
     """`shape` of every model and tower; `means` holds each model's `mean_features`."""
     return pd.DataFrame(
         dict(model=model, tower=tower, **shape(neurons, means[model][tower]))
         for model, clip in models.items()
-        for tower, neurons in neurons_of(clip).items()
+        for tower, neurons in neurons_by_tower(clip).items()
     )
 
 
-def spectra_of_runs(clip, checkpoints: dict[Run, Path], mean) -> pd.DataFrame:
+def spectra_of_runs(
+    clip: ClipModel, checkpoints: dict[Run, Path], mean: dict[str, torch.Tensor]
+) -> pd.DataFrame:
     """`shape` of the models that experiment 3's step fine-tuned from `clip`, both towers.
 
     A row a kind, ratio, seed and tower.
@@ -157,7 +163,7 @@ def spectra_of_runs(clip, checkpoints: dict[Run, Path], mean) -> pd.DataFrame:
     rows = []
     for run, path in tqdm(checkpoints.items(), desc="fine-tuned models"):
         tuned = read_projections(path, clip)
-        for tower, neurons in neurons_of(tuned).items():
+        for tower, neurons in neurons_by_tower(tuned).items():
             rows.append(run._asdict() | dict(tower=tower) | shape(neurons, mean[tower]))
     return pd.DataFrame(rows)
 
@@ -167,7 +173,8 @@ def rise_effects(runs: pd.DataFrame) -> list[dict]:
     rows, span = [], published.RATIOS[1] - published.RATIOS[0]
     for (tower, kind), part in runs.groupby(["tower", "kind"], sort=False):
         rises = [
-            span * intervals.slope(one.ratio, one.without_shared) for _, one in part.groupby("seed")
+            span * intervals.slope(runs.ratio, runs.without_shared)
+            for _, runs in part.groupby("seed")
         ]
         ends = intervals.t_interval(rises)
         mean = sum(rises) / len(rises)
@@ -175,7 +182,9 @@ def rise_effects(runs: pd.DataFrame) -> list[dict]:
     return rows
 
 
-def pair_features(clip, captioned, augmented: bool, n_views: int, **stored):
+def pair_features(
+    clip: ClipModel, captioned: CaptionedImages, augmented: bool, n_views: int, **stored: Any
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Trunk features of image-caption pairs, as the step that fine-tunes takes them."""
     if augmented:
         images = image_views(clip, captioned, n_views, **stored)
@@ -184,7 +193,7 @@ def pair_features(clip, captioned, augmented: bool, n_views: int, **stored):
     return images, text_trunk_features(clip, captioned.best_captions, **stored)
 
 
-def watcher(mean: dict[str, torch.Tensor]):
+def watcher(mean: dict[str, torch.Tensor]) -> Callable:
     """For `evaluate` of a training: the `shape` of both towers as columns "tower/measure"."""
 
     def look(image_neurons, text_neurons):
@@ -216,10 +225,11 @@ def over_epochs(history: pd.DataFrame, runs: list[Run]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _measure(one):
-    known = has_silhouette(one.labels)
-    score = silhouette.silhouette(one.images, one.labels) if known else 0.0
-    return zeroshot.accuracy(*one), score
+def _measure(embedded):
+    """Accuracy and silhouette, 0 where this is not defined."""
+    images, _, labels = embedded
+    score = silhouette.silhouette(images, labels) if has_silhouette(labels) else 0.0
+    return zeroshot.accuracy(*embedded), score
 
 
 def _in_singular_basis(neurons):

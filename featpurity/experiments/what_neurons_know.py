@@ -1,10 +1,12 @@
 """Do purer neurons know more? Each neuron against the labels, and against another model's eyes."""
 
+from typing import Any
+
 import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-from featpurity.experiments.inputs import Inputs
+from featpurity.experiments.inputs import Inputs, neurons_by_tower
 from featpurity.features.extract import image_trunk_features
 from featpurity.metrics import purity, rank_correlation, selectivity, spectrum
 from featpurity.report import results
@@ -13,7 +15,7 @@ from featpurity.report.chapters.what_cos_measures import MEASURES
 BASES = ("own", "rotated")
 
 
-def neurons_table(inputs: Inputs, n_rotations: int = 5, **stored) -> pd.DataFrame:
+def neurons_table(inputs: Inputs, n_rotations: int = 5, **stored: Any) -> pd.DataFrame:
     """A row a neuron, in each model's own basis and in some rotated ones.
 
     Parameters
@@ -36,9 +38,8 @@ def neurons_table(inputs: Inputs, n_rotations: int = 5, **stored) -> pd.DataFram
         views = likeness(inputs, model, **stored)
         turns = spectrum.random_rotations(clip.d, n_rotations)
         for number, turn in enumerate([torch.eye(clip.d), *turns]):
-            scores = purity.purity_scores(
-                turn @ clip.image_neurons.cpu(), turn @ clip.text_neurons.cpu()
-            )
+            neurons = [turn @ its for its in neurons_by_tower(clip).values()]
+            scores = purity.purity_scores(*neurons)
             known, alike = _measure(inputs, model, turn, views)
             best, which = known.max(0)
             about = dict(model=model, basis=BASES[number > 0], turn=number, neuron=range(clip.d))
@@ -48,7 +49,7 @@ def neurons_table(inputs: Inputs, n_rotations: int = 5, **stored) -> pd.DataFram
     return pd.concat(rows, ignore_index=True)
 
 
-def likeness(inputs: Inputs, model: str, **stored) -> dict[str, torch.Tensor]:
+def likeness(inputs: Inputs, model: str, **stored: Any) -> dict[str, torch.Tensor]:
     """How another encoder sees the pictures: trunk features by the name of a data set.
 
     It is the next model of the run, the first after the last, the same where there is but one. Data
@@ -56,7 +57,7 @@ def likeness(inputs: Inputs, model: str, **stored) -> dict[str, torch.Tensor]:
     """
     names = list(inputs.models)
     other = inputs.models[names[(names.index(model) + 1) % len(names)]]
-    first = {one.images_key: name for name, one in reversed(inputs.data.items())}
+    first = {dataset.images_key: name for name, dataset in reversed(inputs.data.items())}
     return {
         name: image_trunk_features(other, inputs.data[name], progress=False, **stored)
         for name in first.values()
