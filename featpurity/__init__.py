@@ -54,7 +54,7 @@ _SHORT = {"figures": "report.figures", "plots": "report.figures", "explore": "re
 
 def lazy_modules(package: str, path: Iterable[str]) -> tuple[Callable, Callable]:
     """A package's `__getattr__` and `__dir__` that import its modules when they are first named."""
-    modules = [one.name for one in iter_modules(path) if not one.name.startswith("_")]
+    modules = [found.name for found in iter_modules(path) if not found.name.startswith("_")]
 
     def attribute(name):
         if name not in modules:

@@ -26,11 +26,11 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     wanted = next((word for word in arguments if word in COMMANDS), None)
     for name, (about, home) in COMMANDS.items():
-        one = commands.add_parser(name, help=about, description=about)
+        command = commands.add_parser(name, help=about, description=about)
         if name == wanted:  # the others stay unread: --help answers at once
             add_arguments, run = home if isinstance(home, tuple) else _commands_of(home)
-            add_arguments(one)
-            one.set_defaults(run=run)
+            add_arguments(command)
+            command.set_defaults(run=run)
     options = parser.parse_args(arguments)
     try:
         print(options.run(options))

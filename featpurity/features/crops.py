@@ -50,7 +50,7 @@ class CroppedImages:
         return self.crop(self.images[i], int(self.draws[i]))
 
     @property
-    def key(self):
+    def key(self) -> str:
         """Digest of the images' key and of what the crops follow from."""
         return digest((self.images.key, repr(self.crop.transform), self.seed))
 

@@ -146,7 +146,7 @@ def each_image_trunk_features(
         for dataset, (images, _) in zip(datasets, distinct)
     ]
     for dataset, own in zip(datasets, shards):
-        if any(one.missing for one in own):
+        if any(of_clip.missing for of_clip in own):
             refuse_unreadable(dataset, store)
     preprocessings = {repr(clip.preprocess): clip.preprocess for clip in clips}
     used = [list(preprocessings).index(repr(clip.preprocess)) for clip in clips]
@@ -160,7 +160,7 @@ def each_image_trunk_features(
         own, shards[i] = shards[i], []  # freed once they are given
         title = progress and f"{dataset.name} | {names}"
         _fill(list(zip(towers, own, used)), batches[i], loaded, title)
-        yield [one.features()[inverse] for one in own]
+        yield [of_clip.features()[inverse] for of_clip in own]
 
 
 def _key(clip, dataset, precision):
@@ -264,7 +264,7 @@ def _batches(shards, batch_size):
     """Ranges of rows that any of the shards lack and this process computes, none across the end of
     a shard.
     """
-    ranges = sorted({part for one in shards for part in one.mine()})
+    ranges = sorted({part for of_clip in shards for part in of_clip.mine()})
     return [
         (row, min(row + batch_size, stop))
         for start, stop in ranges

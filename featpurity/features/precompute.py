@@ -139,8 +139,8 @@ def open_all(
         clips = {name: load_model(name, device, preprocess) for name in models}
         data = {name: load_dataset(name, data_root, class_names, unreadable) for name in datasets}
         captioned = load_pairs(pairs, data_root, n_pairs, rewrites, unreadable) if pairs else None
-        for one in [*data.values(), *filter(None, [captioned])]:
-            refuse_unreadable(one, store)
+        for dataset in [*data.values(), *filter(None, [captioned])]:
+            refuse_unreadable(dataset, store)
     progress = os.environ.get("RANK", "0") == "0"
     stored = dict(store=store, precision=precision, batch_size=embed_batch_size, progress=progress)
     return Precompute(

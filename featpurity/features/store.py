@@ -50,7 +50,7 @@ class Shards:
     @property
     def missing(self) -> list[tuple[int, int]]:
         """Ranges of rows to be computed."""
-        return [one for one in self.ranges if one not in self.parts]
+        return [part for part in self.ranges if part not in self.parts]
 
     def mine(self) -> list[tuple[int, int]]:
         """The missing ranges that fall to this process under torchrun; all of them otherwise, or
@@ -59,7 +59,7 @@ class Shards:
         rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
         if not self.folder:
             return self.missing
-        return [one for one in self.missing if one[0] // ROWS % world == rank]
+        return [part for part in self.missing if part[0] // ROWS % world == rank]
 
     def lacks(self, row: int) -> bool:
         """Whether this row is missing."""
@@ -85,7 +85,7 @@ class Shards:
 
     def features(self) -> torch.Tensor:
         """All rows, as float32 of shape (n, width)."""
-        return torch.cat([self.parts[one].float() for one in self.ranges])
+        return torch.cat([self.parts[part].float() for part in self.ranges])
 
     def read(self) -> None:
         """Read the shards that are on disk and sound."""

@@ -101,7 +101,7 @@ class ModelRecord:
         """What fine-tuned projections stand on; None for whole models, and where it is not here."""
         if self.kind != "projections":
             return None
-        return next((one for one in map(known, bases_of(self.file)) if one), None)
+        return next(filter(None, map(known, bases_of(self.file))), None)
 
     @property
     def missing(self) -> str | None:
@@ -216,7 +216,7 @@ def _parse(name):
     form, _, rest = name.partition(":")
     if form == "laclip":
         if rest not in laclip.URLS:
-            hint = did_you_mean(name, [f"laclip:{one}" for one in laclip.URLS])
+            hint = did_you_mean(name, [f"laclip:{published}" for published in laclip.URLS])
             raise ValueError(f"unknown model {name!r} ({hint})")
         return ModelRecord(name, "laclip", laclip.file_of(rest), laclip.architecture_of(rest), rest)
     if form == "hf-hub":
@@ -283,7 +283,7 @@ def _check_activation(record):
     from open_clip import get_model_config  # late: takes seconds
 
     has, wanted = (
-        (get_model_config(one) or {}).get("quick_gelu", False) for one in (architecture, trained)
+        (get_model_config(its) or {}).get("quick_gelu", False) for its in (architecture, trained)
     )
     if has != wanted:
         kinds = {True: "QuickGELU", False: "plain GELU"}
@@ -336,7 +336,7 @@ def _hub_file(published):
         return None
     file = file or HF_WEIGHTS_NAME
     places = [*_get_safe_alternatives(file), file]
-    found = (try_to_load_from_cache(f"{organisation}/{name}", one) for one in places)
+    found = (try_to_load_from_cache(f"{organisation}/{name}", place) for place in places)
     # None, or a mark of what is known to be absent, is no path.
     return next((Path(path) for path in found if isinstance(path, str)), None)
 

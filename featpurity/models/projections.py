@@ -41,7 +41,7 @@ def save_projections(
     """
     tuned, record = clip.with_projections(image_neurons, text_neurons), known(clip.base)
     tensors = {name: getattr(tuned, name) for name in NEURONS + BIASES}
-    tensors = {name: one.cpu() for name, one in tensors.items() if one is not None}
+    tensors = {name: values.cpu() for name, values in tensors.items() if values is not None}
     header = {name: str(value) for name, value in metadata.items()}
     header |= {"kind": PROJECTIONS, "base": record.absolute if record else clip.base}
     header |= dict(zip(KEYS, clip.trunk_keys))

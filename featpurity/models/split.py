@@ -5,6 +5,7 @@ Parameter, a row of a Linear's weight (timm tower, attention pool of a modified 
 `text_projection` elsewhere).
 """
 
+import copy
 import importlib.util
 import json
 from dataclasses import dataclass
@@ -36,9 +37,7 @@ def build(config: dict[str, Any]) -> nn.Module:
 
     Nothing is downloaded but a text tower's Hugging Face configuration, where it has one.
     """
-    settings = json.loads(
-        json.dumps(config["model_cfg"])
-    )  # a copy: the towers' settings are changed below
+    settings = copy.deepcopy(config["model_cfg"])  # changed below
     hugging_face = "hf_model_name" in settings["text_cfg"]
     custom_text = settings.pop("custom_text", False) or hugging_face
     if hugging_face:

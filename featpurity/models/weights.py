@@ -172,12 +172,12 @@ def _look(path):
     if zipped and head.startswith(b"PK"):
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
-        if any(one.filename.endswith("/constants.pkl") for one in members):
+        if any(member.filename.endswith("/constants.pkl") for member in members):
             raise ValueError(
                 f"{path}: a TorchScript archive, which holds code and is not read: save the "
                 "model's state dict; OpenAI's own models are ViT-B-32-quickgelu:openai and the like"
             )
-        if sum(one.file_size for one in members) > path.stat().st_size:
+        if sum(member.file_size for member in members) > path.stat().st_size:
             raise ValueError(f"{path}: compressed, which no checkpoint of torch.save is")
     return zipped
 
@@ -199,7 +199,8 @@ def load_weights(model: nn.Module, weights: dict[str, torch.Tensor], path: str |
         When keys are missing or left over, or shapes differ.
     """
     expected = model.state_dict()
-    weights = {name: one for name, one in weights.items() if name in expected or name not in IDLE}
+    idle = set(IDLE) - set(expected)
+    weights = {name: value for name, value in weights.items() if name not in idle}
     for scalar in ["logit_scale", "logit_bias"]:  # of shape () or (1,) by the model's age
         if scalar in weights and scalar in expected and weights[scalar].numel() == 1:
             weights = weights | {scalar: weights[scalar].reshape(expected[scalar].shape)}

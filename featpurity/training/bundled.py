@@ -106,15 +106,15 @@ def make_pairs(
     recipe, folders, wanted = recipe or RECIPES[profile], [], []
     for seed in seeds or [None]:
         suffix = "" if seed is None else f"_seed{seed}"
-        one = recipe if seed is None else replace(recipe, seed=seed)
+        seeded = recipe if seed is None else replace(recipe, seed=seed)
         pair = {kind: Path(out, f"{profile}_{kind}{suffix}") for kind in ("laclip", "clip")}
-        made = [_is_made(folder, one) for folder in pair.values()] if suffix else [False]
+        made = [_is_made(folder, seeded) for folder in pair.values()] if suffix else [False]
         folders += pair.values()
-        wanted += [] if all(made) else [(pair, one)]
+        wanted += [] if all(made) else [(pair, seeded)]
     if wanted:
         pictures, facts = load_training(profile, recipe.image_size, data_root)
-        for pair, one in wanted:
-            _make_pair(profile, pair, one, pictures, facts, data_root, work, device)
+        for pair, seeded in wanted:
+            _make_pair(profile, pair, seeded, pictures, facts, data_root, work, device)
     return folders
 
 

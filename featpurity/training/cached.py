@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,7 +30,7 @@ def finetune_projections(
     permutation: np.ndarray | None = None,
     *,
     seed: int = 0,
-    **options,
+    **options: Any,
 ) -> tuple[torch.Tensor, torch.Tensor, pd.DataFrame]:
     """Train the two projections on stored trunk features with the symmetric contrastive loss.
 
@@ -89,7 +90,7 @@ def sweep_projections(
     checkpoint: str | Path | None = None,
     overwrite: bool = False,
     progress: bool = False,
-    **settings,
+    **settings: Any,
 ) -> tuple[torch.Tensor, torch.Tensor, pd.DataFrame]:
     """Fine-tune the projections of one model in many ways, side by side.
 

@@ -5,6 +5,7 @@ can say what differs.
 """
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -23,7 +24,7 @@ def start_of(clip: ClipModel, watched: dict[str, float]) -> dict:
     }
 
 
-def write_state(path: str | Path, **state) -> None:
+def write_state(path: str | Path, **state: Any) -> None:
     """Write what an unfinished training goes on from; whole or not at all."""
     with writing(path) as file:
         torch.save(state, file)

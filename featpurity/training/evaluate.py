@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -69,7 +70,7 @@ def zero_shot_on(
     prompts: str,
     store: str | Path | None = None,
     workers: int = 0,
-    **options,
+    **options: Any,
 ) -> Callable:
     """`zero_shot` on labelled images, by trunk features that may come from the store.
 

@@ -8,16 +8,23 @@ On several cards torchrun starts one process a card:
 The training itself is `featpurity.training.online`.
 """
 
+from __future__ import annotations
+
 import argparse
 import logging
 import os
 import re
 import sys
 import warnings
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from featpurity.captions.files import read_captions
+
+if TYPE_CHECKING:  # --help answers at once
+    from featpurity.data.pairs import CaptionedImages
 
 PAPERS_MODEL = re.compile(r"(CLIP|SLIP|SIMCLR)_VIT\w+")  # of its training: names without weights
 
@@ -161,10 +168,12 @@ def check_names(options: argparse.Namespace) -> None:
 
 def kept_options(options: argparse.Namespace) -> dict:
     """The options as plain values, without what the command line adds."""
-    return {name: one for name, one in vars(options).items() if not callable(one)}
+    return {name: value for name, value in vars(options).items() if not callable(value)}
 
 
-def caption_choices(pairs, captions_file=None, rewritten_files=()) -> list[list[str]]:
+def caption_choices(
+    pairs: CaptionedImages, captions_file: str | None = None, rewritten_files: Sequence[str] = ()
+) -> list[list[str]]:
     """The texts of each image: its captions, or a file's in place of them, and further files'."""
     choices = [[caption, *rewrites] for caption, rewrites in zip(pairs.captions, pairs.rewrites)]
     if captions_file:

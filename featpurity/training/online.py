@@ -51,10 +51,14 @@ class Projections(nn.Module):
         self.register_buffer("text_bias", clip.text_bias)
 
     @property
-    def neurons(self):
+    def neurons(self) -> tuple[nn.Parameter, nn.Parameter]:
+        """The weights of both projections, image then text, (d, width) each."""
         return self.image_neurons, self.text_neurons
 
-    def forward(self, images, texts):
+    def forward(
+        self, images: torch.Tensor, texts: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Trunk features (n, width) of both towers to unit embeddings (n, d), and the scale."""
         return (
             F.normalize(F.linear(images, self.image_neurons, self.image_bias), dim=1),
             F.normalize(F.linear(texts, self.text_neurons, self.text_bias), dim=1),

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -50,7 +51,9 @@ class Settings:
             self.last_learning_rate,
         )
 
-    def optimiser(self, projections, logit_scale, **options) -> torch.optim.AdamW:
+    def optimiser(
+        self, projections: list[torch.Tensor], logit_scale: torch.Tensor, **options: Any
+    ) -> torch.optim.AdamW:
         """AdamW for the `projections`; the logarithm of the logit scale has no weight decay."""
         groups = [
             {"params": projections, "weight_decay": self.weight_decay},
