@@ -67,31 +67,28 @@ const featpurityLooks = (() => {
   }
 
   const narrow = 520; // pixels
+  const letter = 7; // pixels of a title's letter, about
 
-  // A text in lines of at most so many letters.
+  // A text in lines of at most so many letters; lines that it has stay.
   function lines(text, letters) {
-    return String(text).split(" ").reduce((done, word) => {
+    return String(text).split("<br>").flatMap((line) => line.split(" ").reduce((done, word) => {
       const last = done.length - 1;
       if (last >= 0 && done[last].length + word.length < letters) done[last] += ` ${word}`;
       else done.push(word);
       return done;
-    }, []).join("<br>");
+    }, [])).join("<br>");
   }
 
-  // Titles of axes that are longer than their axis would be cut.
-  function breakTitles(width, layout) {
-    for (const [key, axis] of Object.entries(layout)) {
-      const title = /^[xy]axis\d*$/.test(key) && axis.title?.text;
-      if (title) axis.title.text = lines(title, Math.round((key[0] === "x" ? width - 60 : 240) / 7));
-    }
-  }
+  const countLines = (text) => String(text ?? "").split("<br>").length;
+  const isAxis = (key) => /^[xy]axis\d*$/.test(key);
+  const isRows = ({ y }) => Array.isArray(y) && typeof y[0] === "string"; // labels down the side
 
   // Long row labels break into lines, so that the rows keep their share of the width.
   function breakLabels(width, data, layout) {
-    const letters = Math.max(14, Math.round(width / 18));
+    const letters = width < narrow ? 22 : Math.round(width / 18);
     const broken = (label) => lines(String(label).replaceAll("<br>", " "), letters);
     const rows = new Set(); // of all panels
-    for (const trace of data.filter(({ y }) => Array.isArray(y) && typeof y[0] === "string")) {
+    for (const trace of data.filter(isRows)) {
       trace.y = trace.y.map(broken);
       trace.y.forEach((label) => rows.add(label));
     }
@@ -99,41 +96,111 @@ const featpurityLooks = (() => {
     for (const [key, axis] of Object.entries(layout)) { // the order of the rows is told by their labels
       if (/^yaxis\d*$/.test(key) && axis.categoryarray) axis.categoryarray = axis.categoryarray.map(broken);
     }
-    const height = [...rows].reduce((sum, label) => sum + 0.7 + label.split("<br>").length, 0);
-    layout.height = Math.max(layout.height ?? 0, Math.round(100 + 18 * height));
+    layout.height = Math.max(layout.height ?? 0, 100 + heightOf(rows));
+  }
+
+  // Pixels that rows take one below the other: all are as high as the one with the longest label needs.
+  const heightOf = (rows) => rows.size * (10 + 13 * Math.max(...[...rows].map(countLines)));
+
+  // The panels of a figure in reading order, each with its axes, its traces and the title above it.
+  function panelsOf(data, layout) {
+    const names = Object.keys(layout).filter((key) => /^xaxis\d*$/.test(key));
+    return names.flatMap((name, i) => {
+      const short = name.replace("axis", "");
+      const traces = data.filter(({ xaxis = "x" }) => xaxis === short);
+      const [x, y] = [layout[name], layout[name.replace("x", "y")]];
+      if (!traces.length) x.visible = y.visible = false; // an empty panel of the grid
+      return traces.length ? [{ x, y, traces, title: layout.annotations?.[i] }] : [];
+    });
+  }
+
+  // Marks that panels side by side share stand at each of them when they lie below one another; a name that they share
+  // stands below the last.
+  function shareMarks(panels) {
+    for (const side of ["x", "y"]) {
+      if (panels.some((panel) => panel[side].showticklabels !== false)) {
+        panels.forEach((panel) => { panel[side].showticklabels = true; });
+      }
+    }
+    const names = new Set(panels.map(({ x }) => x.title?.text).filter(Boolean));
+    if (names.size !== 1) return;
+    panels.forEach(({ x }, i) => { x.title = { ...x.title, text: i === panels.length - 1 ? [...names][0] : "" }; });
+  }
+
+  // On a phone: pixels of a panel, and of what stands above and below it.
+  function measure({ x, y, traces, title }, width) {
+    const pictures = traces[0].type === "image";
+    const rows = new Set(traces.filter(isRows).flatMap((trace) => trace.y));
+    const side = rows.size ? 6 * Math.max(...[...rows].flatMap((label) => label.split("<br>")).map((line) => line.length)) : 40;
+    if (rows.size) y.tickfont = { ...y.tickfont, size: 10.5 };
+    for (const [{ title: name }, room] of [[x, width - side - 10], [y, 210]]) {
+      if (name?.text) Object.assign(name, { text: lines(name.text, room / letter), font: { ...name.font, size: 13 } });
+    }
+    if (title) {
+      title.text = lines(title.text, (width - 10) / (pictures ? 6 : letter));
+      title.font = { ...title.font, size: pictures ? 11 : 13 };
+    }
+    const square = Boolean(y.scaleanchor || x.scaleanchor) || pictures;
+    const below = pictures ? 4 : 24 * (x.showticklabels !== false) + (x.title?.text ? 16 + 17 * countLines(x.title.text) : 0);
+    return {
+      above: title ? 10 + 17 * countLines(title.text) : 8,
+      high: rows.size ? heightOf(rows) : square ? width - side : 210,
+      below: below + 8,
+    };
+  }
+
+  // Panels side by side go below one another, pictures two by two. Titles lie inside the area of the axes, for which the
+  // names above it make room by themselves.
+  function stackPanels(plot, data, layout) {
+    const panels = panelsOf(data, layout);
+    if (panels.length < 2) return false;
+    const columns = data.every(({ type }) => type === "image") ? 2 : 1;
+    if (columns === 1) shareMarks(panels);
+    const margin = { l: columns === 2 ? 8 : 48, r: 12, t: 8, b: 10 };
+    const width = (plot.clientWidth - margin.l - margin.r) / columns;
+    const sizes = panels.map((panel) => measure(panel, width));
+    const rows = Array.from({ length: Math.ceil(panels.length / columns) }, (_, i) => {
+      const those = sizes.slice(i * columns, (i + 1) * columns);
+      return Object.fromEntries(["above", "high", "below"].map((key) => [key, Math.max(...those.map((one) => one[key]))]));
+    });
+    const whole = rows.reduce((sum, { above, high, below }) => sum + above + high + below, 0);
+    let top = whole; // pixels above the bottom of the area
+    rows.forEach(({ above, high, below }, row) => {
+      top -= above;
+      panels.slice(row * columns, (row + 1) * columns).forEach(({ x, y, title }, column) => {
+        const [left, right] = [column / columns, (column + (columns === 1 ? 1 : 0.97)) / columns];
+        x.domain = [left, right];
+        y.domain = [(top - high) / whole, top / whole];
+        if (title) Object.assign(title, { x: (left + right) / 2, y: top / whole });
+      });
+      top -= high + below;
+    });
+    layout.margin = margin;
+    layout.height = whole + 30 + 24 * legendLines(plot, data) + (layout.coloraxis ? 60 : 0);
+    return true;
   }
 
   // About how many lines the names above the panels take.
   function legendLines(plot, data) {
     const names = new Set(data.filter(({ showlegend }) => showlegend !== false).map(({ name = "" }) => name));
     const long = Math.max(0, ...Array.from(names, (name) => name.length));
-    return Math.ceil(names.size / Math.max(1, Math.floor((plot.clientWidth - 60) / (7 * long + 45))));
+    return Math.ceil(names.size / Math.max(1, Math.floor((plot.clientWidth - 60) / (letter * long + 45))));
   }
 
-  // Panels side by side go below one another, pictures two by two.
-  function stackPanels(plot, data, layout) {
-    const used = new Set(data.map(({ xaxis = "x" }) => xaxis.replace("x", "xaxis")));
-    const axes = Object.keys(layout).filter((key) => used.has(key));
-    if (!axes.some((key) => (layout[key].domain ?? [0])[0] > 0)) return;
-    for (const key of Object.keys(layout).filter((name) => /^xaxis\d+$/.test(name) && !used.has(name))) {
-      layout[key].visible = layout[key.replace("x", "y")].visible = false; // an empty panel of the grid
-    }
-    const columns = data.every(({ type }) => type === "image") ? 2 : 1;
-    const rows = Math.ceil(axes.length / columns);
-    const gap = columns === 2 ? 30 : 95; // pixels for a title and the labels of the panel above
-    const panels = rows * (columns === 2 ? 170 : 220) + (rows - 1) * gap;
-    layout.height = panels + 125;
-    layout.margin = { ...layout.margin, t: 45 + 22 * legendLines(plot, data), b: 55 };
-    const high = (1 - ((rows - 1) * gap) / panels) / rows;
-    axes.forEach((key, i) => {
-      const [row, column] = [Math.floor(i / columns), i % columns];
-      const [top, left] = [1 - row * (high + gap / panels), column / columns];
-      const right = left + (columns === 1 ? 1 : 0.95 / columns);
-      layout[key].domain = [left, right];
-      layout[key.replace("x", "y")].domain = [Math.max(top - high, 0), top];
-      const title = layout.annotations?.[i];
-      if (title) Object.assign(title, { x: (left + right) / 2, y: top });
-    });
+  // On a phone a scale of colours lies below the panels.
+  function layScales(data, layout) {
+    const bar = { orientation: "h", yref: "container", y: 0, yanchor: "bottom", thickness: 10 };
+    for (const trace of data.filter(({ type }) => type === "heatmap")) trace.colorbar = { ...trace.colorbar, ...bar };
+    if (layout.coloraxis) layout.coloraxis.colorbar = { ...layout.coloraxis.colorbar, ...bar };
+  }
+
+  function fitNarrow(plot, data, layout) {
+    layScales(data, layout);
+    if (stackPanels(plot, data, layout)) return;
+    const width = plot.clientWidth;
+    for (const panel of panelsOf(data, layout)) measure(panel, width - 60);
+    if (layout.yaxis?.scaleanchor) layout.height = Math.min(layout.height ?? Infinity, width + 110); // a square
+    layout.margin = { ...layout.margin, l: 48, r: 12 };
   }
 
   // A swipe that starts on a figure scrolls the page, and a tap shows the values at that place.
@@ -148,21 +215,12 @@ const featpurityLooks = (() => {
   // Before a figure is drawn: its layout for the width and the pointer at hand.
   function fit(plot, data, layout) {
     fitTouch(data, layout);
-    const width = plot.clientWidth;
     for (const [key, axis] of Object.entries(layout)) { // marks without labels are noise
-      if (/^[xy]axis\d*$/.test(key) && axis.showticklabels === false) axis.ticks = "";
+      if (isAxis(key) && axis.showticklabels === false) axis.ticks = "";
     }
     if (!layout.title?.text && !layout.annotations) layout.margin = { ...layout.margin, t: 24 }; // where menus were
-    breakLabels(width, data, layout);
-    if (width < narrow) {
-      breakTitles(width, layout);
-      for (const trace of data.filter(({ type }) => type === "heatmap")) {
-        trace.colorbar = { ...trace.colorbar, orientation: "h", y: -0.2, yanchor: "top", thickness: 10 };
-      }
-      if (layout.yaxis?.scaleanchor) layout.height = Math.min(layout.height ?? Infinity, width + 110); // a square
-      stackPanels(plot, data, layout);
-      layout.margin = { ...layout.margin, l: 48, r: 12 };
-    }
+    breakLabels(plot.clientWidth, data, layout);
+    if (plot.clientWidth < narrow) fitNarrow(plot, data, layout);
     if (layout.height) plot.style.minHeight = `${layout.height}px`;
   }
 
