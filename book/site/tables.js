@@ -1,5 +1,5 @@
 // A page's tables of results: sorted by the column whose header is pressed (upwards, downwards, as it was), numbers
-// under one another, saved as CSV, and each row a card on a phone where the table is marked so.
+// under one another, saved as CSV, and each row a card on a phone that is too narrow for the table.
 (() => {
   "use strict";
   const NUMBER = /^([+-]?(?:\d[\d,]*\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*%?\s*(?:\(|$)/i; // maybe a share, or an interval behind it
@@ -77,9 +77,23 @@
     (table.closest(".pst-scrollable-table-container") ?? table).after(button);
   }
 
+  // A table that is wider than its place is set tighter, and its rows are cards (on a phone: see the style) where that
+  // is not enough.
+  function fit(table) {
+    const frame = table.parentElement;
+    const tooWide = () => frame.scrollWidth > frame.clientWidth + 1;
+    table.classList.remove("tight", "cards");
+    if (table.dataset.cards || (tooWide() && (table.classList.add("tight"), tooWide()))) table.classList.add("cards");
+  }
+
+  function keepFitting(tables) {
+    tables.filter((table) => table.matches(".cards")).forEach((table) => { table.dataset.cards = "always"; });
+    new ResizeObserver(() => tables.forEach(fit)).observe(document.querySelector("article"));
+  }
+
   // What scrolls sideways is reached by the keyboard.
   function reachScrolling() {
-    const frames = ".text_html, .pst-scrollable-table-container, .drawing-frame, .formula, pre";
+    const frames = ".text_html, .pst-scrollable-table-container, .formula, pre";
     for (const frame of document.querySelectorAll(frames)) {
       const reached = frame.querySelector("a[href], button");
       if (frame.scrollWidth > frame.clientWidth + 1 && !reached) frame.tabIndex = 0;
@@ -94,6 +108,7 @@
     const results = tables.filter((table) => table.matches(".dataframe"));
     results.filter((table) => table.tBodies[0].rows.length > LONG).forEach(offerFile);
     results.forEach(makeSortable);
+    keepFitting(tables);
     reachScrolling();
   }
 
