@@ -1,9 +1,9 @@
 """The built pages, finished: lighter, described for who shares a link, the theme's faults mended.
 
-What Sphinx and the theme write is changed in six ways, each a function: formulas become MathML,
+What Sphinx and the theme write is changed in seven ways, each a function: formulas become MathML,
 which browsers draw by themselves, heavy scripts that a page does not need are left out, the head
-gets a description and a picture, chapters that were not run stand apart, labels that hide their own
-words are taken off, and a map of the site is written.
+gets a description and a picture, code stands below what it shows, chapters that were not run stand
+apart, labels that hide their own words are taken off, and a map of the site is written.
 """
 
 import html
@@ -42,6 +42,7 @@ def finish(site, title, address="", absent=()):
         draw_formulas(page)
         leave_out_heavy(page)
         describe(page, name, title, address)
+        show_first(page)
         stand_apart(page, path.name, absent)
         mend(page)
         path.write_text(str(page), "utf-8")
@@ -119,6 +120,12 @@ def describe(page, name, title, address):
     page.head.append(page.new_tag("meta", attrs={"name": "description", "content": sentence}))
     for key, value in tags.items():
         page.head.append(page.new_tag("meta", attrs={"property": key, "content": value}))
+
+
+def show_first(page):
+    """A cell's folded code below what it shows: readers come for the figure."""
+    for code in page.select("div.cell > details.above-input"):
+        code.parent.append(code.extract())
 
 
 def stand_apart(page, name, absent):

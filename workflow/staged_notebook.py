@@ -60,16 +60,20 @@ def without_live(cells):
     return kept
 
 
-def fold_settings(cells):
-    """Make one folded cell of a notebook's own settings and those that papermill put behind."""
+def settings_last(cells):
+    """Make one cell of a notebook's own settings and those of the run, and put it last.
+
+    papermill puts those of the run in a cell behind the notebook's own.
+    """
     tagged = {tag: cell for cell in cells for tag in tags(cell) if tag.endswith("parameters")}
     own, run = tagged.get("parameters"), tagged.get("injected-parameters")
     if own and run:
         own.source += f"\n\n# Of this run:\n{run.source.removeprefix('# Parameters').strip()}"
-        cells = [cell for cell in cells if cell is not run]
-    for cell in filter(None, (own, run)):
-        cell.metadata["mystnb"] = {"code_prompt_show": "Settings of this run"}
-    return cells
+    settings = own or run
+    if settings is None:
+        return cells
+    settings.metadata["mystnb"] = {"code_prompt_show": "Settings of this run"}
+    return [cell for cell in cells if cell is not own and cell is not run] + [settings]
 
 
 def fold_code(cells):
@@ -79,7 +83,7 @@ def fold_code(cells):
         before = folded[-1] if folded else None
         if cell.cell_type != "code":
             folded.append(cell)
-        elif before is not None and _joins(before):
+        elif before is not None and _joins(before) and not _is_settings(cell):
             before.source += f"\n\n{cell.source}"
             before.outputs = cell.outputs
         else:
@@ -90,9 +94,12 @@ def fold_code(cells):
     return folded
 
 
+def _is_settings(cell):
+    return any(tag.endswith("parameters") for tag in tags(cell))
+
+
 def _joins(cell):
-    silent = cell.cell_type == "code" and not cell.outputs
-    return silent and not any(tag.endswith("parameters") for tag in tags(cell))
+    return cell.cell_type == "code" and not cell.outputs
 
 
 def shown_outputs(cell, chapter, figures):
@@ -163,7 +170,7 @@ def stage(path, target, figures_folder):
     """
     notebook = read(path)
     figures, headlines = {}, []
-    cells = fold_settings(without_live(notebook.cells))
+    cells = settings_last(without_live(notebook.cells))
     for cell in cells:
         if cell.cell_type == "code":
             before = len(figures)

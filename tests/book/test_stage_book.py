@@ -47,8 +47,8 @@ def test_a_staged_notebook_shows_figures_and_nothing_that_needs_a_kernel(staged)
     assert "one neuron (live)" not in text  # a heading above nothing
     code = [cell for cell in page.cells if cell.cell_type == "code"]
     assert all("hide-input" in cell.metadata.tags for cell in code)
-    assert 'profile = "sample"' in code[0].source and 'profile = "test"' in code[0].source
-    assert code[1].source == "import nothing\n\nmeasure()"
+    assert code[0].source == "import nothing\n\nmeasure()"
+    assert 'profile = "sample"' in code[-1].source and 'profile = "test"' in code[-1].source
     assert 'data-figure=\\"01_clip_vs_laclip-1\\"' in text and "Figure 1.2." in text
     site = staged / "book" / "site"
     assert {path.name for path in (site / "figures").iterdir()} == {
@@ -116,14 +116,14 @@ def test_the_headline_is_the_tagged_figure_else_a_matrix():
 def test_code_that_shows_nothing_joins_the_code_behind_it():
     output = [new_output("stream", text="x")]
     cells = [
-        new_code_cell("a = 1", metadata={"tags": ["parameters"]}),
         new_code_cell("b"),
         new_code_cell("c", outputs=output),
         new_code_cell("d"),
         new_markdown_cell("words"),
         new_code_cell("e"),
+        new_code_cell("a = 1", metadata={"tags": ["parameters"]}),
     ]
-    assert [cell.source for cell in fold_code(cells)] == ["a = 1", "b\n\nc", "d", "words", "e"]
+    assert [cell.source for cell in fold_code(cells)] == ["b\n\nc", "d", "words", "e", "a = 1"]
 
 
 def test_a_heading_above_live_cells_alone_goes_with_them():
