@@ -112,8 +112,8 @@ def at_each_number(curves, measure, axis, caption, steps=32):
     low, high = lines[measure].min(), lines[measure].max()
     room = 0.04 * (high - low)
     figure.update_xaxes(title=axis, range=[low - room, high + room])
-    figure.update_yaxes(autorange="reversed", automargin=True)
     rows = lines.dataset.nunique()
+    figure.update_yaxes(range=[rows - 0.5, -0.5], automargin=True)
     style.finish(figure, caption, height=240 + 36 * rows)
     return figure.update_layout(legend={"orientation": "h", "y": 1.25}, margin_t=100)
 

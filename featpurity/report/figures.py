@@ -131,7 +131,8 @@ def forest(table, label, axis, caption, group=None, theirs=None):
         figure.add_vline(x=0, line={"color": GREY, "dash": "dash"}, **place)
         figure.update_xaxes(title=title, **place)
         order = list(dict.fromkeys(part[label]))[::-1]
-        figure.update_yaxes(automargin=True, categoryorder="array", categoryarray=order, **place)
+        figure.update_yaxes(categoryorder="array", categoryarray=order, **place)
+        figure.update_yaxes(automargin=True, range=[-0.5, len(order) - 0.5], **place)
         if _row_height(order) > 34:
             figure.update_yaxes(tickfont={"size": 10}, **place)
     _each_once(figure)
