@@ -8,7 +8,7 @@ from inspect import signature
 from pathlib import Path
 
 from featpurity import __version__, profile
-from featpurity.files import workspace
+from featpurity.files import save_table, workspace
 
 ROOT_FILE = "_toc.yml"  # what a checkout has and an installed package has not
 
@@ -57,6 +57,23 @@ def _profile_arguments(parser):
 def _embed_arguments(parser):
     _profile_arguments(parser)
     parser.add_argument("--models", nargs="+", help="some of the profile's models (default: all)")
+
+
+def _merge_arguments(parser):
+    add = parser.add_argument
+    add("profiles", nargs="+", metavar="PROFILE", help="names in profiles/ or .yaml files")
+    add("--table", default="claims", help="a table of the runs (default: claims)")
+    add("--out", required=True, help="the CSV to write")
+
+
+def _swap_arguments(parser):
+    add = parser.add_argument
+    add("captions", help="text file with one caption a line, or a CSV with a column caption")
+    add("--ratio", type=float, nargs="+", required=True, help="shares in [0, 1]")
+    add("--kind", choices=profile.CHOICES["kinds"], default="similarity")
+    add("--seed", type=int, help="of what is drawn (default: that of the experiments)")
+    add("--top-k", type=int, default=10, help="most similar captions to choose from (default 10)")
+    add("--out-dir", help="folder to write to (default: beside the captions)")
 
 
 def _load(options):
@@ -120,6 +137,29 @@ def _embed(options):
     return f"stored in {Path(chosen.store_dir).resolve()}"
 
 
+def _merge(options):
+    from featpurity.report.merge import merged  # late: brings pandas
+
+    profiles = [profile.load(name, folder=workspace("profiles")) for name in options.profiles]
+    table = save_table(merged(profiles, options.table), options.out)
+    return f"{options.out}: {len(table)} rows of {len(profiles)} profiles"
+
+
+def _swap(options):
+    from featpurity.captions.swap import SEED, write_swaps  # late: brings pandas
+
+    seed = SEED if options.seed is None else options.seed
+    kinds, seeds = [options.kind], [seed]
+    done = write_swaps(
+        options.captions, options.ratio, kinds, seeds, options.out_dir, options.top_k
+    )
+    return "\n".join(
+        f"ratio {swaps['ratio']:g}: {swaps['achieved_ratio']:.1%} of {swaps['n']:,} captions "
+        f"swapped, {swaps['changed_texts']:.1%} of the texts changed"
+        for swaps in done
+    )
+
+
 COMMANDS = {  # what it does; how its options are read and it is run, or the module that says so
     "check": ("say whether a profile can run", (_profile_arguments, _check)),
     "plan": (
@@ -131,10 +171,10 @@ COMMANDS = {  # what it does; how its options are read and it is run, or the mod
         "fill the store of a profile (on 4 cards: torchrun --nproc_per_node=4 -m featpurity embed)",
         (_embed_arguments, _embed),
     ),
-    "merge": ("write one table over several profiles that have run", "report.merge"),
+    "merge": ("write one table over several profiles that have run", (_merge_arguments, _merge)),
     "swap": (
         "write captions again with a share of them swapped, and the list of swapped pairs",
-        "captions.swap",
+        (_swap_arguments, _swap),
     ),
     "finetune": (
         "train the two projections with the towers at work, as the paper did",

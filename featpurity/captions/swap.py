@@ -1,6 +1,5 @@
 """Swapped captions: of a list in memory, or as files for every kind, ratio and seed."""
 
-import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ import pandas as pd
 
 from featpurity.captions.files import read_captioned
 from featpurity.captions.nearest import Nearest, nearest_captions
-from featpurity.captions.walk import KINDS, SEED, count_pairs, swap_pairs
+from featpurity.captions.walk import SEED, count_pairs, swap_pairs
 from featpurity.files import write_text
 
 
@@ -213,31 +212,3 @@ def _write(path, captions, pairs, similarity, summary):
     write_text(path.with_suffix(".csv"), table.to_csv(index=False, float_format="%.6f"))
     write_text(path.with_suffix(".json"), json.dumps(summary, indent=1, allow_nan=False) + "\n")
     write_text(path, "".join(f"{caption}\n" for caption in captions))
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `featpurity swap`."""
-    add = parser.add_argument
-    add("captions", help="text file with one caption a line, or a CSV with a column caption")
-    add("--ratio", type=float, nargs="+", required=True, help="shares in [0, 1]")
-    add("--kind", choices=KINDS, default="similarity")
-    add("--seed", type=int, default=SEED)
-    add("--top-k", type=int, default=10, help="most similar captions to choose from (default 10)")
-    add("--out-dir", help="folder to write to (default: beside the captions)")
-
-
-def run(options: argparse.Namespace) -> str:
-    """Write what the options ask for; what was done, a line for each ratio."""
-    done = write_swaps(
-        options.captions,
-        options.ratio,
-        [options.kind],
-        [options.seed],
-        options.out_dir,
-        options.top_k,
-    )
-    return "\n".join(
-        f"ratio {one['ratio']:g}: {one['achieved_ratio']:.1%} of {one['n']:,} captions swapped, "
-        f"{one['changed_texts']:.1%} of the texts changed"
-        for one in done
-    )

@@ -1,13 +1,11 @@
 """One table over several profiles: the same table of each run, one below the other."""
 
-import argparse
 from collections.abc import Iterable
-from pathlib import Path
 
 import pandas as pd
 
-from featpurity.files import did_you_mean, save_table, workspace
-from featpurity.profile import Profile, load
+from featpurity.files import did_you_mean, workspace
+from featpurity.profile import Profile
 
 
 def merged(profiles: Iterable[Profile], table: str) -> pd.DataFrame:
@@ -37,18 +35,3 @@ def merged(profiles: Iterable[Profile], table: str) -> pd.DataFrame:
         part.insert(0, "profile", profile.name)
         parts.append(part)
     return pd.concat(parts, ignore_index=True)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `featpurity merge`."""
-    add = parser.add_argument
-    add("profiles", nargs="+", metavar="PROFILE", help="names in profiles/ or .yaml files")
-    add("--table", default="claims", help="a table of the runs (default: claims)")
-    add("--out", required=True, help="the CSV to write")
-
-
-def run(options: argparse.Namespace) -> str:
-    """Write the merged table; what it holds, in one line."""
-    profiles = [load(name, folder=workspace("profiles")) for name in options.profiles]
-    table = save_table(merged(profiles, options.table), Path(options.out))
-    return f"{options.out}: {len(table)} rows of {len(profiles)} profiles"

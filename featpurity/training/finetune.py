@@ -21,8 +21,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from featpurity.captions.files import read_captions
-
 if TYPE_CHECKING:  # --help answers at once
     from featpurity.data.pairs import CaptionedImages
 
@@ -175,6 +173,8 @@ def caption_choices(
     pairs: CaptionedImages, captions_file: str | None = None, rewritten_files: Sequence[str] = ()
 ) -> list[list[str]]:
     """The texts of each image: its captions, or a file's in place of them, and further files'."""
+    from featpurity.captions.files import read_captions  # late: brings pandas
+
     choices = [[caption, *rewrites] for caption, rewrites in zip(pairs.captions, pairs.rewrites)]
     if captions_file:
         choices = [[] for _ in choices]
