@@ -20,12 +20,32 @@ BY_HAND = "fetch_cc3m"  # the notebook that is no step of the workflow
 CELL_LINES = 10
 
 
-def test_importing_the_package_and_its_command_line_is_lazy():
-    heavy = "{'torch', 'numpy', 'open_clip', 'pandas', 'plotly', 'sklearn'} & set(sys.modules)"
-    code = (
-        f"import sys, featpurity, featpurity.profile, featpurity.cli; assert not {heavy}, {heavy}"
-    )
+def test_the_package_and_the_help_of_every_command_import_nothing_heavy():
+    code = """
+import contextlib, io, sys
+import featpurity, featpurity.profile
+from featpurity.cli import COMMANDS, main
+for command in COMMANDS:
+    shown = io.StringIO()
+    with contextlib.redirect_stdout(shown), contextlib.suppress(SystemExit):
+        main([command, "--help"])
+    assert shown.getvalue().startswith(f"usage: featpurity {command}")
+heavy = {"torch", "numpy", "open_clip", "pandas", "plotly", "sklearn", "scipy"} & set(sys.modules)
+assert not heavy, heavy
+"""
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_page_on_the_design_names_every_room_and_no_file_that_is_not_there():
+    page = (ROOT / "book/design.md").read_text()
+    named = re.findall(r"`([\w/.]+\.(?:py|yaml|toml|ipynb))`", page)
+    places = [ROOT, ROOT / "featpurity"]
+    lost = [name for name in named if not any((place / name).is_file() for place in places)]
+    assert len(named) > 20 and not lost
+    table = page.partition("| room |")[2].partition("\n\n")[0]
+    rooms = {found.stem for found in (ROOT / "featpurity").iterdir() if found.suffix in ("", ".py")}
+    rooms = {room for room in rooms if not room.startswith("_")} - {"assets"}
+    assert rooms <= set(re.findall(r"`(\w+)`", table))
 
 
 def test_every_public_name_is_there():
@@ -117,7 +137,7 @@ CODE = {  # which sections a folder's imports may come from
 def third_party(source):
     """Top-level names that some Python source imports, neither the standard library's nor our own."""
     nodes = list(ast.walk(ast.parse(source)))
-    names = [one.name for node in nodes if isinstance(node, ast.Import) for one in node.names]
+    names = [name.name for node in nodes if isinstance(node, ast.Import) for name in node.names]
     names += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and not node.level]
     folders = ["workflow", "tests", "benchmarks"]
     own = {path.stem for folder in folders for path in (ROOT / folder).rglob("*.py")}
@@ -150,4 +170,6 @@ def test_the_direct_dependencies_are_pinned():
 def test_every_setting_is_a_parameter_of_some_notebook():
     declared = set().union(*(fingerprint.declared_parameters(path) for path in NOTEBOOKS))
     declared |= {"name", "models_per_job", "labels"}  # read by the workflow
-    assert {one.name for one in fields(Profile)} - declared == set(), "settings that nothing reads"
+    assert {field.name for field in fields(Profile)} - declared == set(), (
+        "settings that nothing reads"
+    )
