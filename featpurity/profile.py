@@ -60,7 +60,7 @@ LOWEST = {
     "n_rotations": 2,
     "online_pairs": 16,
     "n_views": 1,
-    "n_bootstrap": 2,
+    "n_bootstrap": 0,
     "workers": 0,
     "caption_shards": 1,
     "embed_batch_size": 1,
@@ -129,7 +129,7 @@ class Profile:
     n_random_orders: int = 32
     n_rotations: int = 20  # of the shared space, for what average |cos| measures
     kept: list[int] | None = None  # numbers of neurons for the silhouette; none: a grid up to d
-    n_bootstrap: int = 500
+    n_bootstrap: int = 500  # draws for intervals over images; 0: in closed form, from influences
     device: str = "auto"
     precision: str = "fp32"
     compiled: bool = False  # torch.compile of the image towers: minutes at first, faster after
@@ -387,6 +387,10 @@ def _check_numbers(profile):
     for key, low in LOWEST.items():
         if getattr(profile, key) < low:
             raise ValueError(f"{key} must be at least {low}, got {getattr(profile, key)}")
+    if profile.n_bootstrap == 1:
+        raise ValueError(
+            "n_bootstrap must be 0, for intervals in closed form, or at least 2, got 1"
+        )
     if profile.caption_shards > profile.n_pairs:
         raise ValueError(
             "caption_shards must be at most n_pairs, "

@@ -148,12 +148,12 @@ def filter_captions(judge: Judge, spurious: list[float], mistaken: list[float]) 
 
 
 def wrong_shares(levels: list[Level], n_bootstrap: int = 500) -> pd.DataFrame:
-    """Share of wrong captions, with bootstrap intervals over pictures: a row a level and set."""
+    """Share of wrong captions, with intervals over pictures: a row a level and set."""
     rows = []
     for level in levels:
         wrong = {name: ~written.right for name, written in level.sets().items()}
         stacked = torch.as_tensor(np.stack(list(wrong.values()), axis=1))  # (n, 4)
-        low, high = intervals.interval(intervals.bootstrap_means(stacked, n_bootstrap))
+        low, high = intervals.estimate_means(stacked.float(), n_bootstrap).interval()
         for column, name in enumerate(wrong):
             rows.append(
                 dict(
@@ -313,7 +313,7 @@ def effects(level: Level, filtered: pd.DataFrame, n_bootstrap: int = 500) -> pd.
     right = {name: torch.as_tensor(written.right) for name, written in level.sets().items()}
     for claim, other in {"filter_correct": "recaptioned", "filter_wrong": "raw"}.items():
         fewer = right["filtered"].float() - right[other].float()
-        ends = intervals.interval(intervals.bootstrap_means(fewer, n_bootstrap))
+        ends = intervals.estimate_means(fewer, n_bootstrap).interval()
         rows.append(results.effect(claim, f"filtered against {other}", fewer.mean(), *ends))
     return pd.DataFrame(rows)
 

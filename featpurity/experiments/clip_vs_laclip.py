@@ -1,12 +1,12 @@
 """Experiment 1: models that saw the same pictures under other captions, compared two by two.
 
-Accuracy and silhouette come with paired bootstrap draws over the images: the same images are drawn
-for every model, so that the difference of two models has an interval of its own.
+Accuracy and silhouette are estimates from the same images for every model, so that the difference
+of two models has an interval of its own.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import nan
-from typing import NamedTuple
 
 import pandas as pd
 import torch
@@ -14,17 +14,12 @@ from tqdm.auto import tqdm
 
 from featpurity.experiments.inputs import Inputs, has_silhouette
 from featpurity.metrics import intervals, purity, silhouette, spectrum, zeroshot
+from featpurity.metrics.intervals import Estimate
+from featpurity.models.clip import ClipModel
 from featpurity.report import display_names, results
 
 MEASURES = ("accuracy", "silhouette")
 FEWEST_PAIRS = 3  # over which an interval says something
-
-
-class Sample(NamedTuple):
-    """A measure of all models on one data set: values (n_models,), draws (n_draws, n_models)."""
-
-    values: torch.Tensor
-    draws: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -34,9 +29,10 @@ class Comparison:
     Attributes
     ----------
     accuracy : DataFrame
-        A row a model and data set: accuracy, silhouette and their 95 % intervals, top-5 accuracy
-        (with more than 5 classes) and mean recall over the classes. Where the
-        silhouette is not defined (one class, one picture a class) it is empty.
+        A row a model and data set: accuracy, silhouette and the mean recall over the classes with
+        their 95 % intervals, top-5 accuracy (with more than 5 classes), and the images of the
+        smallest class. Where the silhouette is not defined (one class, one picture a class) it is
+        empty.
     neurons : DataFrame
         A row a model and tower: average and maximum |cos|, the error and chance.
     effects : DataFrame
@@ -47,7 +43,9 @@ class Comparison:
     neurons: pd.DataFrame
     effects: pd.DataFrame
 
-    def renamed(self, models=None, datasets=None):
+    def renamed(
+        self, models: dict[str, str] | None = None, datasets: dict[str, str] | None = None
+    ) -> "Comparison":
         """The same under the names that readers see, of `featpurity.report.display_names`."""
         tables = self.accuracy, self.neurons, self.effects
         return Comparison(*(display_names.renamed(table, models, datasets) for table in tables))
@@ -62,86 +60,86 @@ def compare(inputs: Inputs, pairs: list[tuple[str, str]], n_bootstrap: int = 500
     pairs : list of (str, str)
         Names of models: without and with rewritten captions, before and after fine-tuning.
     n_bootstrap : int
-        Draws of the images.
+        Draws of the images behind the intervals; 0 takes the images' influences instead.
     """
-    samples = bootstrap(inputs, n_bootstrap)
+    estimates = estimate(inputs, n_bootstrap)
     neurons = neurons_table(inputs.models)
-    effects = pd.DataFrame(
-        gains(samples, list(inputs.models), pairs) + purity_gains(neurons, pairs)
-    )
+    effects = pd.DataFrame(gains(inputs, estimates, pairs) + purity_gains(neurons, pairs))
     effects = pd.concat([effects, over_pairs(effects, len(pairs))], ignore_index=True)
-    return Comparison(accuracy_table(inputs, samples), neurons, effects)
+    return Comparison(accuracy_table(inputs, estimates), neurons, effects)
 
 
-def bootstrap(inputs: Inputs, n_bootstrap: int) -> dict[tuple[str, str], Sample]:
-    """Accuracy and silhouette with their draws, by (measure, data set)."""
-    samples = {}
-    for name in tqdm(inputs.data, desc="bootstrap"):
+def estimate(inputs: Inputs, n_bootstrap: int = 0) -> dict[tuple[str, str], Estimate]:
+    """Accuracy and silhouette of all models, of shape (n_models,), by (measure, data set)."""
+    estimates = {}
+    for name in tqdm(inputs.data, desc="accuracy and silhouette"):
         of_models = [inputs.embedded[model, name] for model in inputs.models]
         right = torch.stack([zeroshot.right_predictions(*one) for one in of_models], 1).float()
-        samples["accuracy", name] = Sample(
-            right.mean(0), intervals.bootstrap_means(right, n_bootstrap)
-        )
+        estimates["accuracy", name] = intervals.estimate_means(right, n_bootstrap)
         labels = of_models[0].labels
         if has_silhouette(labels):
             images = [one.images for one in of_models]
-            scores = [silhouette.silhouette(one, labels) for one in images]
-            samples["silhouette", name] = Sample(
-                torch.tensor(scores, dtype=torch.float64),
-                silhouette.bootstrap_silhouettes(images, labels, n_bootstrap),
-            )
-    return samples
+            found = silhouette.estimate_silhouettes(images, labels, n_bootstrap)
+            estimates["silhouette", name] = found
+    return estimates
 
 
-def accuracy_table(inputs: Inputs, samples: dict[tuple[str, str], Sample]) -> pd.DataFrame:
-    """A row a model and data set, with the intervals of accuracy and silhouette."""
+def accuracy_table(inputs: Inputs, estimates: Mapping[tuple[str, str], Estimate]) -> pd.DataFrame:
+    """A row a model and data set, with the intervals of accuracy, silhouette and mean recall."""
     rows = []
     for name, dataset in inputs.data.items():
-        ends = {
-            measure: intervals.interval(samples[measure, name].draws)
-            for measure in MEASURES
-            if (measure, name) in samples
-        }
+        _, counts = torch.as_tensor(dataset.labels).unique(return_counts=True)
+        smallest = counts.min().item()
         for i, (model, clip) in enumerate(inputs.models.items()):
             row = dict(model=model, dataset=name, neurons=clip.d, images=len(dataset))
             row["classes"] = len(dataset.classes)
+            row["smallest_class"] = smallest
             for measure in MEASURES:
-                known = measure in ends
-                row[measure] = samples[measure, name].values[i].item() if known else nan
-                row[f"{measure}_low"] = ends[measure][0][i].item() if known else nan
-                row[f"{measure}_high"] = ends[measure][1][i].item() if known else nan
+                known = estimates.get((measure, name))
+                row |= _with_interval(measure, known and known[i])
             one, many = inputs.embedded[model, name], len(dataset.classes) > 5
             row["accuracy_top5"] = zeroshot.accuracy(*one, top=5) if many else None
             right = zeroshot.right_predictions(*one)
-            row["mean_recall"] = zeroshot.mean_per_class_recall(right, one.labels).item()
-            rows.append(row)
+            recall = zeroshot.mean_per_class_recall(right, one.labels)
+            influence = zeroshot.recall_influence(right, one.labels)
+            rows.append(row | _with_interval("mean_recall", Estimate(recall, influence)))
     return pd.DataFrame(rows)
 
 
-def gains(samples, names, pairs):
+def _with_interval(measure, estimate):
+    """Three columns of a row; without an estimate they are NaN."""
+    low, high = estimate.interval() if estimate else (nan, nan)
+    value = estimate.value if estimate else nan
+    return {measure: float(value), f"{measure}_low": float(low), f"{measure}_high": float(high)}
+
+
+def gains(
+    inputs: Inputs, estimates: Mapping[tuple[str, str], Estimate], pairs: list[tuple[str, str]]
+) -> list[dict]:
     """Accuracy and silhouette of each pair's second model minus the first: rows of effects.
 
     Data sets come first, then their means; a mean is over those where the measure is defined.
     """
-    ordered = {key: samples[key] for measure in MEASURES for key in samples if key[0] == measure}
+    ordered = {
+        key: estimates[key] for measure in MEASURES for key in estimates if key[0] == measure
+    }
     for measure in MEASURES:
-        known = [sample for key, sample in samples.items() if key[0] == measure]
-        if known:  # the values in single precision, as the draws are
-            values = torch.stack([sample.values.float() for sample in known]).mean(0)
-            draws = torch.stack([sample.draws for sample in known]).mean(0)
-            ordered[measure, "mean"] = Sample(values, draws)
-    rows = []
+        known = {name: one for (its, name), one in estimates.items() if its == measure}
+        if known:
+            pictures = [inputs.data[name].images_key for name in known]
+            mean = intervals.mean_estimate(list(known.values()), pictures)
+            ordered[measure, "mean"] = mean
+    rows, names = [], list(inputs.models)
     for before, after in pairs:
         a, b = names.index(before), names.index(after)
-        for (measure, name), (values, draws) in ordered.items():
-            gain = values.float()[b] - values.float()[a]
-            ends = intervals.interval(draws[:, b] - draws[:, a])
+        for (measure, name), one in ordered.items():
+            gain = one[b] - one[a]
             claim, compared = f"{measure}_laclip", f"{after} minus {before}"
-            rows.append(results.effect(claim, compared, gain, *ends, dataset=name))
+            rows.append(results.effect(claim, compared, gain.value, *gain.interval(), dataset=name))
     return rows
 
 
-def neurons_table(models) -> pd.DataFrame:
+def neurons_table(models: Mapping[str, ClipModel]) -> pd.DataFrame:
     """How pure each tower's neurons are: a row a model and tower.
 
     Beside the average |cos| stand what random directions give (chance), what the same neurons give
@@ -171,7 +169,7 @@ def neurons_table(models) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def purity_gains(neurons, pairs):
+def purity_gains(neurons: pd.DataFrame, pairs: list[tuple[str, str]]) -> list[dict]:
     """How much purer each tower of a pair's second model is: rows of effects."""
     cos, rows = neurons.set_index(["model", "tower"]), []
     for before, after in pairs:

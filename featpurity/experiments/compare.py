@@ -76,7 +76,8 @@ def compare(
     prompts : str
         A prompt set, see `featpurity.data.prompts`.
     n_random_orders, n_bootstrap : int
-        Random choices of neurons, and draws of the images behind the intervals.
+        Random choices of neurons, and draws of the images behind the intervals; without draws these
+        follow from the images' influences, in closed form.
     **options
         ``store, data_root, class_names, unreadable, preprocess, precision, device`` of
         `featpurity.experiments.inputs.load`.
@@ -104,7 +105,7 @@ def compare(
     curves = pruning.prune(loaded, n_random_orders, n_bootstrap=n_bootstrap, silhouettes=False)
     called = display_names.of_datasets(datasets)
     shown, kept = found.renamed(None, called), curves.renamed(None, called)
-    notes = list(compared.warnings(shown.accuracy))
+    notes = list(compared.warnings(shown.accuracy, n_bootstrap))
     towers = {model: heatmaps.towers_of(clip) for model, clip in loaded.models.items()}
     effects = pd.concat([shown.effects, kept.effects], ignore_index=True)
     return Compared(shown.accuracy, shown.neurons, kept.accuracy, effects, notes, towers)

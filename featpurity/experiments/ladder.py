@@ -70,7 +70,8 @@ def climb(
     prompts : str
         A prompt set, see `featpurity.data.prompts`.
     n_bootstrap : int
-        Draws of the images behind the accuracies' intervals.
+        Draws of the images behind the accuracies' intervals; 0 takes the images' influences
+        instead.
     **options
         ``device, preprocess`` of `featpurity.load_model`; ``store, precision`` of
         `featpurity.experiments.inputs.embed`.
@@ -91,7 +92,8 @@ def climb(
     by_dataset = pd.DataFrame(rows)
     neurons = pd.concat(neurons, ignore_index=True).drop(columns="max_abs_cos")
     neurons["times_chance"] = neurons.avg_abs_cos / neurons.chance
-    table = _models(groups, by_dataset, neurons, right, n_bootstrap)
+    pictures = [dataset.images_key for dataset in data.values()]
+    table = _models(groups, by_dataset, neurons, right, pictures, n_bootstrap)
     return Ladder(table, by_dataset, neurons, correlations(table), by_group(table))
 
 
@@ -125,13 +127,11 @@ def by_group(models: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def _models(groups, by_dataset, neurons, right, n_bootstrap):
-    """A row a model; the same images are drawn for every model."""
-    draws = [
-        intervals.bootstrap_means(torch.stack(of_models, 1).float(), n_bootstrap)  # (n, models)
-        for of_models in right.values()
-    ]
-    low, high = intervals.interval(torch.stack(draws).mean(0))  # (models,) each
+def _models(groups, by_dataset, neurons, right, pictures, n_bootstrap):
+    """A row a model; the accuracies' intervals are over the same images for every model."""
+    hits = [torch.stack(of_models, 1).float() for of_models in right.values()]  # (n, models) each
+    accuracies = [intervals.estimate_means(one, n_bootstrap) for one in hits]
+    low, high = intervals.mean_estimate(accuracies, pictures).interval()  # (models,) each
     measured = by_dataset.groupby("model", sort=False)[list(MEASURES)].mean()
     models = groups.join(measured, on="model")
     models = models.assign(accuracy_low=low.numpy(), accuracy_high=high.numpy())

@@ -1,13 +1,17 @@
 """Experiment 2: keep the purest neurons, the least pure or random ones, and measure again."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 import torch
+from torch import Tensor
 from tqdm.auto import tqdm
 
 from featpurity.experiments.inputs import Embedded, Inputs, has_silhouette
 from featpurity.metrics import intervals, pruning, purity, silhouette, zeroshot
+from featpurity.metrics.intervals import Estimate
+from featpurity.models.clip import ClipModel
 from featpurity.report import display_names, results
 
 # The paper reads its figures at 450 of 512 neurons, and draws them from 200 to 500.
@@ -27,12 +31,12 @@ class Orders:
         Of each neuron with the others, over both towers.
     """
 
-    purest_first: torch.Tensor
-    least_pure_first: torch.Tensor
-    random: torch.Tensor
-    mean_abs_cos: torch.Tensor
+    purest_first: Tensor
+    least_pure_first: Tensor
+    random: Tensor
+    mean_abs_cos: Tensor
 
-    def by_purity(self):
+    def by_purity(self) -> dict[str, Tensor]:
         """The two orders that purity gives, by the name of their strategy."""
         return {"high_purity": self.purest_first, "low_purity": self.least_pure_first}
 
@@ -54,13 +58,15 @@ class Pruned:
     silhouette: pd.DataFrame
     effects: pd.DataFrame
 
-    def renamed(self, models=None, datasets=None):
+    def renamed(
+        self, models: dict[str, str] | None = None, datasets: dict[str, str] | None = None
+    ) -> "Pruned":
         """The same under the names that readers see, of `featpurity.report.display_names`."""
         tables = self.accuracy, self.silhouette, self.effects
         return Pruned(*(display_names.renamed(table, models, datasets) for table in tables))
 
 
-def orders_of(clip, n_random_orders: int = 32) -> Orders:
+def orders_of(clip: ClipModel, n_random_orders: int = 32) -> Orders:
     """Rank the neurons of one model, and draw random orders of them."""
     neurons = clip.image_neurons.cpu(), clip.text_neurons.cpu()
     return Orders(
@@ -89,37 +95,40 @@ def prune(
         Numbers of neurons for the silhouette; by default a grid that holds the paper's, scaled to
         each model. The accuracy is measured for every number.
     n_bootstrap : int
-        Draws of the images behind the intervals of the differences.
+        Draws of the images behind the intervals of the differences; 0 takes the images' influences
+        instead.
     silhouettes : bool
         Whether silhouettes are measured as well, which takes longest; the table is empty otherwise,
         as it is where the silhouette is not defined.
     """
     orders = {model: orders_of(clip, n_random_orders) for model, clip in inputs.models.items()}
-    accuracy, scores, found = [], [], []
+    accuracy, scores, found = [], [], {}
     for (model, name), one in tqdm(inputs.embedded.items(), desc="pruning"):
         its = orders[model]
         accuracy.append(_named(accuracy_curves(one, its), model, name))
         if silhouettes and has_silhouette(one.labels):
             grid = kept or pruning.paper_kept(inputs.models[model].d)
             scores.append(_named(silhouette_curves(one, its, grid), model, name))
-        found += differences(one, its, n_bootstrap, model, name)
+        for claim, difference in differences(one, its, n_bootstrap).items():
+            found.setdefault((claim, model), {})[name] = difference
+    pictures = {name: dataset.images_key for name, dataset in inputs.data.items()}
     return Pruned(
-        pd.concat(accuracy), pd.concat(scores) if scores else pd.DataFrame(), _effects(found)
+        pd.concat(accuracy),
+        pd.concat(scores) if scores else pd.DataFrame(),
+        _effects(found, pictures),
     )
 
 
 def accuracy_curves(one: Embedded, orders: Orders) -> pd.DataFrame:
     """Accuracy for every number of kept neurons, and with all of them."""
-    by_purity = {
-        strategy: pruning.pruning_curve(*one, order)
-        for strategy, order in orders.by_purity().items()
-    }
-    random = torch.stack([pruning.pruning_curve(*one, order) for order in orders.random])
-    d = random.shape[1]
-    return _curves("accuracy", range(1, d + 1), by_purity, random, ([d], random[:1, -1].numpy()))
+    by_purity = orders.by_purity()
+    curves = pruning.pruning_curves(*one, [*by_purity.values(), *orders.random]).cpu()
+    d, (both, random) = curves.shape[1], curves.tensor_split([len(by_purity)])
+    full = [d], random[:1, -1].numpy()
+    return _curves("accuracy", range(1, d + 1), dict(zip(by_purity, both)), random, full)
 
 
-def silhouette_curves(one: Embedded, orders: Orders, kept) -> pd.DataFrame:
+def silhouette_curves(one: Embedded, orders: Orders, kept: Sequence[int]) -> pd.DataFrame:
     """Silhouette of the kept coordinates for some numbers of neurons, and with all of them."""
     by_purity = {
         strategy: silhouette.silhouette_curve(one.images, one.labels, order, kept)
@@ -132,8 +141,8 @@ def silhouette_curves(one: Embedded, orders: Orders, kept) -> pd.DataFrame:
     return _curves("silhouette", kept, by_purity, torch.stack(random), full)
 
 
-def differences(one: Embedded, orders: Orders, n_bootstrap: int, model: str, dataset: str):
-    """What the curves come to for one model and data set: (claim, model, dataset, value, draws).
+def differences(one: Embedded, orders: Orders, n_bootstrap: int = 0) -> dict[str, Estimate]:
+    """What the curves come to for one model and data set, by claim.
 
     The *area* is the mean difference of accuracy over all numbers of kept neurons, the *window*
     that over the paper's; the others are read where the paper reads its figures.
@@ -159,19 +168,17 @@ def differences(one: Embedded, orders: Orders, n_bootstrap: int, model: str, dat
         "pruning_450_high_low": high - low,
         "pruning_450_high_random": high - random,
     }
-    found = [
-        (claim, values.mean().item(), intervals.bootstrap_means(values, n_bootstrap))
-        for claim, values in by_image.items()
-    ]
+    found = {
+        claim: intervals.estimate_means(values, n_bootstrap) for claim, values in by_image.items()
+    }
     if has_silhouette(one.labels):
         both = [one.images[:, order[:k]] for order in (purest, least_pure)]
-        scores = [silhouette.silhouette(images, one.labels) for images in both]
-        draws = silhouette.bootstrap_silhouettes(both, one.labels, n_bootstrap)
-        found.append(("pruning_silhouette", scores[0] - scores[1], draws[:, 0] - draws[:, 1]))
-    return [(claim, model, dataset, value, draws) for claim, value, draws in found]
+        scores = silhouette.estimate_silhouettes(both, one.labels, n_bootstrap)
+        found["pruning_silhouette"] = scores[0] - scores[1]
+    return found
 
 
-def check(inputs: Inputs, curves: pd.DataFrame, tolerance: float = 2e-3):
+def check(inputs: Inputs, curves: pd.DataFrame, tolerance: float = 2e-3) -> None:
     """Raise AssertionError unless the curves end at the full accuracy and agree with the plain way.
 
     The plain way masks the embeddings of half the neurons and classifies them anew.
@@ -203,17 +210,17 @@ def _named(curves, model, dataset):
     return curves
 
 
-def _effects(found):
-    """Rows of effects for every data set and their mean, claim by claim."""
-    groups = {}
-    for claim, model, dataset, value, draws in found:
-        groups.setdefault((claim, model), {})[dataset] = value, draws
+def _effects(found, pictures):
+    """Rows of effects for every data set and their mean, claim by claim.
+
+    `found` holds by (claim, model) an `Estimate` for each data set.
+    """
     rows = []
-    for (claim, model), by_dataset in sorted(groups.items(), key=lambda group: group[0]):
-        values, draws = zip(*by_dataset.values())
-        by_dataset["mean"] = sum(values) / len(values), torch.stack(draws).mean(0)
+    for (claim, model), by_dataset in sorted(found.items(), key=lambda group: group[0]):
+        keys = [pictures[name] for name in by_dataset]
+        mean = intervals.mean_estimate(list(by_dataset.values()), keys)
         rows += [
-            results.effect(claim, model, value, *intervals.interval(draws), dataset=dataset)
-            for dataset, (value, draws) in by_dataset.items()
+            results.effect(claim, model, one.value, *one.interval(), dataset=name)
+            for name, one in (by_dataset | {"mean": mean}).items()
         ]
     return pd.DataFrame(rows)

@@ -12,14 +12,20 @@ Efron (1982), The Jackknife, the Bootstrap and Other Resampling Plans, section 6
 Efron & Tibshirani (1993), An Introduction to the Bootstrap, chapter 13 (percentile intervals).
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
 import pandas as pd
 import torch
 from scipy import stats
+from torch import Tensor
 
 from featpurity.metrics.inputs import as_tensor, check_finite
 
 
-def standard_error(influence):
+def standard_error(influence: Tensor) -> Tensor:
     """Standard error of a statistic from the influences of n images.
 
     Parameters
@@ -39,7 +45,9 @@ def standard_error(influence):
     return (influence - influence.mean(0)).square().sum(0).sqrt() / len(influence)
 
 
-def influence_interval(value, influence, level=0.95):
+def influence_interval(
+    value: float | Tensor, influence: Tensor, level: float = 0.95
+) -> tuple[Tensor, Tensor]:
     """Normal interval of a statistic from the influences of n images.
 
     It covers the value that samples of as many images have in the mean.
@@ -59,14 +67,12 @@ def influence_interval(value, influence, level=0.95):
     return value - half, value + half
 
 
-def mean_interval(values, influences, pictures, level=0.95):
-    """Mean of a statistic over data sets, and its interval over their images.
+def mean_influence(influences: Sequence[Tensor], pictures: Sequence[str]) -> Tensor:
+    """Influences on the mean of a statistic over data sets, of all their images taken together.
 
     Parameters
     ----------
-    values : sequence of float
-        One a data set.
-    influences : sequence of float tensors of shape (n,)
+    influences : sequence of float tensors of shape (n, ...)
         One a data set, each with its own n.
     pictures : sequence of str
         Which pictures each data set shows (`LabelledImages.images_key`). Data sets that ask
@@ -74,18 +80,99 @@ def mean_interval(values, influences, pictures, level=0.95):
 
     Returns
     -------
-    mean, low, high : float
+    influence : float64 tensor of shape (N, ...)
+        N counts each picture once.
     """
     shared = {}
     for influence, key in zip(influences, pictures, strict=True):
-        shared[key] = shared.get(key, 0) + influence.double()
-    error = sum(standard_error(total).item() ** 2 for total in shared.values()) ** 0.5 / len(values)
+        influence = influence.double() - influence.double().mean(0)
+        shared[key] = shared[key] + influence if key in shared else influence
+    total = sum(map(len, shared.values()))
+    return torch.cat([total / len(one) * one for one in shared.values()]) / len(influences)
+
+
+def mean_interval(
+    values: Sequence[float],
+    influences: Sequence[Tensor],
+    pictures: Sequence[str],
+    level: float = 0.95,
+) -> tuple[float, float, float]:
+    """Mean of a statistic over data sets, and its interval over their images: mean, low, high.
+
+    The parameters are a value a data set, and those of `mean_influence`.
+    """
     mean = sum(map(float, values)) / len(values)
-    half = stats.norm.ppf((1 + level) / 2) * error
-    return mean, mean - half, mean + half
+    low, high = influence_interval(mean, mean_influence(influences, pictures), level)
+    return mean, low.item(), high.item()
 
 
-def bootstrap_weights(n, n_draws, seed=0, device="cpu"):
+@dataclass(frozen=True)
+class Estimate:
+    """Statistics of a sample of images, and what their intervals follow from.
+
+    Estimates from the same images are subtracted with `-`; `[...]` picks some of the statistics.
+
+    Attributes
+    ----------
+    value : float tensor of shape (...)
+    spread : float tensor of shape (n_draws, ...) or (n, ...)
+        Draws of the bootstrap, the same images for all statistics, or the influence of each image.
+    drawn : bool
+        Which of the two.
+    """
+
+    value: Tensor
+    spread: Tensor
+    drawn: bool = False
+
+    def interval(self, level: float = 0.95) -> tuple[Tensor, Tensor]:
+        """Low and high, float64 tensors of shape (...); NaN for a single image."""
+        if len(self.spread) < 2:
+            return (torch.full_like(self.value, torch.nan, dtype=torch.float64),) * 2
+        if self.drawn:
+            return interval(self.spread, level)
+        return influence_interval(self.value, self.spread, level)
+
+    def __sub__(self, other: Estimate) -> Estimate:
+        return Estimate(self.value - other.value, self.spread - other.spread, self.drawn)
+
+    def __getitem__(self, some: int) -> Estimate:
+        return Estimate(self.value[..., some], self.spread[..., some], self.drawn)
+
+
+def estimate_means(values: Tensor, n_bootstrap: int = 0) -> Estimate:
+    """The mean over images of one or several quantities, with its interval.
+
+    Parameters
+    ----------
+    values : float tensor of shape (n,) or (n, m)
+        One number an image, or several.
+    n_bootstrap : int
+        Draws of the bootstrap; 0 takes the influences, which are the values themselves.
+    """
+    drawn = n_bootstrap > 0
+    spread = bootstrap_means(values, n_bootstrap) if drawn else values
+    return Estimate(values.mean(0), spread, drawn)
+
+
+def mean_estimate(estimates: Sequence[Estimate], pictures: Sequence[str]) -> Estimate:
+    """The mean of a statistic over data sets, with its interval over their images.
+
+    Parameters
+    ----------
+    estimates : sequence of Estimate
+        One a data set, all of draws or all of influences.
+    pictures : sequence of str
+        Which pictures each data set shows, as in `mean_influence`.
+    """
+    drawn, spreads = estimates[0].drawn, [one.spread for one in estimates]
+    spread = torch.stack(spreads).mean(0) if drawn else mean_influence(spreads, pictures)
+    return Estimate(torch.stack([one.value for one in estimates]).mean(0), spread, drawn)
+
+
+def bootstrap_weights(
+    n: int, n_draws: int, seed: int = 0, device: str | torch.device = "cpu"
+) -> Iterator[Tensor]:
     """How often each image stands in each bootstrap sample: yields float tensors of shape (n,).
 
     The same n and seed give the same draws, so statistics of two models on the same images stay
@@ -97,7 +184,7 @@ def bootstrap_weights(n, n_draws, seed=0, device="cpu"):
         yield torch.bincount(drawn, minlength=n).float().to(device)
 
 
-def bootstrap_means(values, n_draws=1000, seed=0):
+def bootstrap_means(values, n_draws: int = 1000, seed: int = 0) -> Tensor:
     """Bootstrap draws of the mean over images of one or several quantities.
 
     Parameters
@@ -122,7 +209,7 @@ def bootstrap_means(values, n_draws=1000, seed=0):
     )
 
 
-def interval(draws, level=0.95):
+def interval(draws, level: float = 0.95) -> tuple[Tensor, Tensor]:
     """Percentile interval of bootstrap draws (n_draws, ...): two tensors, low and high, of shape
     (...).
     """
@@ -137,7 +224,7 @@ def interval(draws, level=0.95):
     )
 
 
-def t_interval(values, level=0.95):
+def t_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float]:
     """Student's t interval of the mean of a few independent values (say, one a seed): low, high."""
     values = pd.Series(values, dtype=float)
     if len(values) < 2 or values.isna().any():
@@ -149,12 +236,12 @@ def t_interval(values, level=0.95):
     return stats.t.interval(level, len(values) - 1, loc=values.mean(), scale=stats.sem(values))
 
 
-def slope(ratios, values):
+def slope(ratios: Sequence[float], values: Sequence[float]) -> float:
     """Least-squares slope of a quantity against the ratio, for one seed."""
     return stats.linregress(ratios, values).slope
 
 
-def at_chance(accuracy, n_images, n_classes):
+def at_chance(accuracy: float, n_images: int, n_classes: int) -> bool:
     """Whether an accuracy (share of images) is no more than guessing one of n_classes would give.
 
     A binomial test, one-sided at 2.5 %, which an interval of 95 % matches. Guessing is right once

@@ -17,16 +17,20 @@ import torch
 import torch.nn.functional as F
 
 from featpurity.metrics.inputs import check_embeddings, check_order, row_blocks
-from featpurity.metrics.intervals import bootstrap_weights
+from featpurity.metrics.intervals import Estimate, bootstrap_weights
 
 # Up to so many numbers all is computed in double precision, which takes no time worth saving.
 SMALL = 2**18
 # Single precision knows a mean distance to about 1e-7. Images closer than this to both classes are
 # measured again in double precision, so that the score of none is off by more than about 1e-6.
 CLOSE = 0.1
+# Classes of fewer images make intervals from influences too narrow: the infinitesimal jackknife
+# takes the score for linear in the images' weights, but the mean distance of an image to the others
+# of its class, of which there are one or two, is not.
+FEW = 5
 
 
-def silhouette(embeddings, labels):
+def silhouette(embeddings, labels) -> float:
     """Exact mean silhouette of the classes for the cosine metric.
 
     Equal to scikit-learn's `silhouette_score(..., metric="cosine")` in double precision to 1e-6.
@@ -51,7 +55,7 @@ def silhouette(embeddings, labels):
     return _neighbours(embeddings, groups).scores().mean().item()
 
 
-def silhouette_influence(embeddings, labels):
+def silhouette_influence(embeddings, labels) -> torch.Tensor:
     """Influence of each image on the silhouette: its gradient by the image's weight, times n.
 
     An image of weight w counts as w copies of it do in a bootstrap sample: w times in the mean of
@@ -101,7 +105,7 @@ def silhouette_influence(embeddings, labels):
     return scores - scores.mean() + moved
 
 
-def silhouette_curve(embeddings, labels, order, kept):
+def silhouette_curve(embeddings, labels, order, kept: Sequence[int]) -> torch.Tensor:
     """Silhouette of the pruned image embeddings for some numbers of kept neurons.
 
     Parameters
@@ -129,7 +133,32 @@ def silhouette_curve(embeddings, labels, order, kept):
     )
 
 
-def bootstrap_silhouettes(models, labels, n_draws=1000, seed=0):
+def estimate_silhouettes(models: Sequence, labels, n_bootstrap: int = 0) -> Estimate:
+    """Silhouettes of several models on the same images, with their intervals.
+
+    Parameters
+    ----------
+    models, labels
+        As in `bootstrap_silhouettes`.
+    n_bootstrap : int
+        Draws of the bootstrap; 0 takes the influences, which need no more than a few silhouettes'
+        time. With classes of fewer than `FEW` images their intervals are too narrow.
+
+    Returns
+    -------
+    estimate : Estimate
+        With a value of shape (len(models),).
+    """
+    values = torch.tensor([silhouette(one, labels) for one in models], dtype=torch.float64)
+    if n_bootstrap:
+        return Estimate(values, bootstrap_silhouettes(models, labels, n_bootstrap), drawn=True)
+    influences = torch.stack([silhouette_influence(one, labels) for one in models], 1)
+    return Estimate(values.to(influences.device), influences)
+
+
+def bootstrap_silhouettes(
+    models: Sequence, labels, n_draws: int = 1000, seed: int = 0
+) -> torch.Tensor:
     """Bootstrap draws of the silhouette, paired over models that embedded the same images.
 
     Parameters

@@ -22,12 +22,15 @@ from featpurity.experiments import (
 )
 from featpurity.metrics import purity, silhouette, zeroshot
 from featpurity.report import display_names
+from featpurity.report.chapters import clip_vs_laclip as chapter
 
 D, CLASSES = 8, 3
 
 
 class Data:
     """As much of a data set as the experiments ask for."""
+
+    images_key = "made up"
 
     def __init__(self, labels):
         self.labels, self.classes = labels, [str(i) for i in range(int(labels.max()) + 1)]
@@ -65,6 +68,42 @@ def test_the_comparison_holds_what_the_metrics_say():
     noisy, clean = (made.models[name].image_neurons for name in ("noisy", "clean"))
     gain = purity.avg_abs_cos(noisy) - purity.avg_abs_cos(clean)
     assert mean.purity_laclip_image == pytest.approx(gain)
+
+
+def test_intervals_in_closed_form_are_as_wide_as_the_bootstrap_s():
+    made = made_up(torch.arange(300) % CLASSES)
+    drawn, closed = (
+        clip_vs_laclip.compare(made, [("noisy", "clean")], n_bootstrap=n) for n in (400, 0)
+    )
+    pruned = [pruning.prune(made, n_random_orders=3, kept=[D], n_bootstrap=n) for n in (400, 0)]
+    for one, other in [(drawn, closed), pruned]:
+        assert one.effects.effect.tolist() == other.effects.effect.tolist()
+        wide, width = (table.effects.high - table.effects.low for table in (one, other))
+        assert width.tolist() == pytest.approx(wide.tolist(), rel=0.2, abs=1e-6)
+    drawn, closed = drawn.accuracy, closed.accuracy
+    for measure in ("accuracy", "silhouette"):
+        assert drawn[measure].tolist() == closed[measure].tolist()
+        wide, width = (
+            table[f"{measure}_high"] - table[f"{measure}_low"] for table in (drawn, closed)
+        )
+        assert width.tolist() == pytest.approx(wide.tolist(), rel=0.2)
+
+
+def test_the_mean_recall_has_an_interval_and_the_smallest_class_is_told():
+    table = clip_vs_laclip.compare(made_up([0] * 5 + [1] * 20), [], n_bootstrap=0).accuracy
+    noisy = table.set_index("model").loc["noisy"]
+    assert noisy.mean_recall_low < noisy.mean_recall < noisy.mean_recall_high
+    assert (table.smallest_class == 5).all()
+    (row,) = clip_vs_laclip.compare(made_up([0]), [], 0).accuracy.head(1).itertuples()
+    assert row.mean_recall == 1 and np.isnan(row.accuracy_low) and np.isnan(row.mean_recall_high)
+
+
+@pytest.mark.parametrize("n_bootstrap, warned", [(0, True), (20, False)])
+def test_silhouettes_of_tiny_classes_are_said_to_have_narrow_intervals(n_bootstrap, warned):
+    made = made_up([0, 0, 0, 1, 1, 1, 1, 1])
+    table = clip_vs_laclip.compare(made, [], n_bootstrap).accuracy
+    said = " ".join(chapter.warnings(table, n_bootstrap))
+    assert ("fewer than 5 pictures" in said) == warned
 
 
 def test_several_pairs_give_an_interval_over_pairs():

@@ -54,7 +54,7 @@ def wrong(shares: pd.DataFrame):
     wide = wide.sort_values("spurious", kind="stable")
     wide = wide.assign(model=wide.captions, dataset=wide.spurious.map("{:.0%}".format))
     caption = (
-        "Share of captions that name something wrongly, with 95 % bootstrap intervals over "
+        "Share of captions that name something wrongly, with 95 % intervals over "
         "pictures: before, after, and if the right one of the two had always been kept."
     )
     return figures.bars_with_intervals(

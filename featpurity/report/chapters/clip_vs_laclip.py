@@ -3,6 +3,7 @@
 import pandas as pd
 
 from featpurity.metrics import intervals
+from featpurity.metrics.silhouette import FEW
 from featpurity.report import figures, heatmaps, tables, wording
 
 MEASURES = {
@@ -69,7 +70,7 @@ def gains(effects: pd.DataFrame):
     chosen = effects[effects.claim.isin(DIFFERENCES)]
     caption = (
         "Accuracy and silhouette of the second model of a pair minus those of the first, with 95 % "
-        "paired bootstrap intervals over images."
+        "paired intervals over images."
     )
     chosen = chosen.assign(axis=chosen.claim.map(DIFFERENCES))
     return figures.forest(chosen, "dataset", "axis", caption, group="comparison")
@@ -79,7 +80,7 @@ def bars(accuracy: pd.DataFrame):
     """Accuracy and silhouette of each model on each data set."""
     caption = (
         "Zero-shot accuracy and silhouette of each model on each data set; whiskers are 95 % "
-        "bootstrap intervals over images. The menu chooses the measure."
+        "intervals over images. The menu chooses the measure."
     )
     return figures.bars_with_intervals(accuracy, MEASURES, caption)
 
@@ -87,21 +88,26 @@ def bars(accuracy: pd.DataFrame):
 def accuracy_table(accuracy: pd.DataFrame) -> tables.Table:
     """Accuracy and silhouette with their intervals, a row a model and data set."""
     shown = accuracy.copy()
-    for measure in MEASURES:
+    for measure in (*MEASURES, "mean_recall"):
         columns = accuracy[[measure, f"{measure}_low", f"{measure}_high"]]
         shown[f"{measure}_text"] = [
             f"{value:.3f} ({low:.3f} to {high:.3f})" if pd.notna(value) else "not defined"
             for value, low, high in columns.itertuples(index=False)
         ]
     headings = {"model": "model", "dataset": "data set", "images": "images", "classes": "classes"}
-    headings |= {"accuracy_text": "accuracy (95 % interval)", "mean_recall": "mean recall"}
+    headings |= {
+        "accuracy_text": "accuracy (95 % interval)",
+        "mean_recall_text": "mean recall (95 % interval)",
+    }
     headings |= {"accuracy_top5": "top-5 accuracy"}
     headings |= {"silhouette_text": "silhouette (95 % interval)"}
     return tables.show(shown, headings)
 
 
-def warnings(accuracy: pd.DataFrame):
-    """Sentences on rows that say little: accuracies at chance, silhouettes that are not defined."""
+def warnings(accuracy: pd.DataFrame, n_bootstrap: int):
+    """Sentences on rows that say little: accuracies at chance, silhouettes that are not defined or,
+    without the bootstrap, have intervals that are too narrow.
+    """
     for row in accuracy.itertuples():
         if intervals.at_chance(row.accuracy, row.images, row.classes):
             yield (
@@ -112,6 +118,12 @@ def warnings(accuracy: pd.DataFrame):
         yield (
             f"{name}: the silhouette is not defined; it needs two classes or more, and a class of "
             "several pictures."
+        )
+    few = accuracy[accuracy.silhouette.notna() & (accuracy.smallest_class < FEW)]
+    for name in few.dataset.unique() if not n_bootstrap else []:
+        yield (
+            f"{name}: a class has fewer than {FEW} pictures. With many such classes the closed "
+            "form makes the silhouette's intervals too narrow: set n_bootstrap to 500, say."
         )
 
 

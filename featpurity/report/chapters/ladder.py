@@ -30,7 +30,7 @@ def points(neurons: pd.DataFrame, models: pd.DataFrame):
     axes = "average |cos| (times chance)", "zero-shot accuracy (share)"
     caption = (
         "A point a model, purer ones to the left: colour says how its data were filtered, symbol "
-        "its group. Accuracy is the mean over the data sets, with 95 % bootstrap intervals over "
+        "its group. Accuracy is the mean over the data sets, with 95 % intervals over "
         "images. At 1 neurons are as orthogonal as random directions."
     )
     figure = figures.scatter_panels(

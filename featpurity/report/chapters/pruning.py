@@ -41,7 +41,7 @@ def differences(effects: pd.DataFrame, claim: str = "pruning_area"):
     chosen = chosen.assign(axis=NAMES[claim])
     chosen.loc[chosen.dataset == "mean", ["least", "most"]] = ends
     caption = (
-        f"{NAMES[claim][0].upper()}{NAMES[claim][1:]}, with 95 % bootstrap intervals over images; "
+        f"{NAMES[claim][0].upper()}{NAMES[claim][1:]}, with 95 % intervals over images; "
         "right of 0 the purest neurons do better. The grey band behind the mean goes from the "
         "lowest to the highest data set. The data sets are fixed, not drawn: the interval of the "
         "mean says nothing about others."
