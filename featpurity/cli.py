@@ -18,7 +18,22 @@ def main(arguments: list[str] | None = None) -> int:
 
     An error of the input becomes one line on stderr and status 2.
     """
-    arguments = sys.argv[1:] if arguments is None else arguments
+    options = parse(sys.argv[1:] if arguments is None else arguments)
+    try:
+        said = options.run(options)
+    except (ValueError, OSError) as error:
+        print(f"featpurity: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("featpurity: stopped; run it again to go on", file=sys.stderr)
+        return 130
+    if os.environ.get("RANK", "0") == "0":  # one process speaks for all that torchrun started
+        print(said)
+    return 0
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """The options of one command, with the function `run` that takes them."""
     parser = argparse.ArgumentParser(
         prog="featpurity", description="Measure the feature purity of CLIP-style models."
     )
@@ -31,16 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
             add_arguments, run = home if isinstance(home, tuple) else _commands_of(home)
             add_arguments(command)
             command.set_defaults(run=run)
-    options = parser.parse_args(arguments)
-    try:
-        print(options.run(options))
-    except (ValueError, OSError) as error:
-        print(f"featpurity: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("featpurity: stopped; run it again to go on", file=sys.stderr)
-        return 130
-    return 0
+    return parser.parse_args(arguments)
 
 
 def _commands_of(module):

@@ -107,7 +107,7 @@ def features(
     Parameters
     ----------
     **options
-        See `featpurity.features.extract.image_trunk_features_of`.
+        See `featpurity.features.extract.each_image_trunk_features`.
     """
     found = {
         f"cached, {n_views} crops": image_views(clip, captioned, n_views, seed, **options),

@@ -79,18 +79,7 @@ def image_trunk_features(
 
     Options and errors are those of `each_image_trunk_features`.
     """
-    return image_trunk_features_of([clip], dataset, store, **options)[0]
-
-
-def image_trunk_features_of(
-    clips: Sequence[ClipModel], dataset: Any, store: str | Path | None = None, **options: Any
-) -> list[torch.Tensor]:
-    """Image trunk features of several models on one data set, a tensor a model.
-
-    Options and errors are those of `each_image_trunk_features`, which goes through several data
-    sets.
-    """
-    (features,) = each_image_trunk_features(clips, [dataset], store, **options)
+    ((features,),) = each_image_trunk_features([clip], [dataset], store, **options)
     return features
 
 

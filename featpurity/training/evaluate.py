@@ -82,7 +82,7 @@ def zero_shot_on(
     prompts : str
         A prompt set, see `featpurity.data.prompts`.
     store, workers, **options
-        See `featpurity.features.extract.image_trunk_features_of`.
+        See `featpurity.features.extract.each_image_trunk_features`.
 
     Returns
     -------

@@ -2,8 +2,7 @@
 
 On several cards torchrun starts one process a card:
 
-    torchrun --nproc_per_node=4 -m featpurity.training.finetune --train-data pairs.csv --output-dir
-    results/online
+    torchrun --nproc_per_node=4 -m featpurity finetune --train-data pairs.csv --output-dir online
 
 The training itself is `featpurity.training.online`.
 """
@@ -14,7 +13,6 @@ import argparse
 import logging
 import os
 import re
-import sys
 import warnings
 from collections.abc import Sequence
 from datetime import timedelta
@@ -97,7 +95,7 @@ def run(options: argparse.Namespace) -> str:
     ValueError, FileNotFoundError
         Before a picture is opened: for names, files, lengths and settings that do not fit.
     """
-    check_names(options)
+    _check_names(options)
     import torch  # late: --help answers at once
 
     from featpurity.data.datasets import load_dataset
@@ -137,7 +135,7 @@ def run(options: argparse.Namespace) -> str:
         augment=not options.no_augmentation,
         evaluate=evaluate,
         resume=options.resume or (own if own.is_file() else None),
-        options=kept_options(options) | {"processes": world},
+        options=_kept_options(options) | {"processes": world},
         **towers,
     )
     if world > 1:
@@ -145,7 +143,7 @@ def run(options: argparse.Namespace) -> str:
     return f"{len(history)} epochs trained: {out}/last.safetensors and best.safetensors"
 
 
-def check_names(options: argparse.Namespace) -> None:
+def _check_names(options: argparse.Namespace) -> None:
     """Raise where a model or a state cannot be, and name what stands for the paper's own names."""
     from featpurity.models.names import resolve  # late: --help answers at once
 
@@ -164,7 +162,7 @@ def check_names(options: argparse.Namespace) -> None:
         )
 
 
-def kept_options(options: argparse.Namespace) -> dict:
+def _kept_options(options: argparse.Namespace) -> dict:
     """The options as plain values, without what the command line adds."""
     return {name: value for name, value in vars(options).items() if not callable(value)}
 
@@ -214,27 +212,3 @@ def _settings(options, world):
         options.lr_end,
         options.train_logit_scale,
     )
-
-
-def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    """The options as torchrun passes them on."""
-    parser = argparse.ArgumentParser(
-        prog="python -m featpurity.training.finetune", description=__doc__.splitlines()[0]
-    )
-    add_arguments(parser)
-    return parser.parse_args(arguments)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """For torchrun: train as the options say; the exit status."""
-    options = parse(arguments)
-    try:
-        run(options)
-    except (ValueError, OSError) as error:
-        sys.stderr.write(f"finetune: {error}\n")
-        return 2
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,10 +1,10 @@
 """Fine-tune the projections the paper's way: the frozen towers see every image at every step.
 
-`featpurity.training.finetune` is the command. The batches, draws and learning rates
-are those of cached training, so that with one view and no augmentation both do the same. With
-several processes each sees its part of the global batch, and open_clip's loss gathers the features
-of all; with ``--update-freq`` the towers take a batch in parts and the loss still sees it whole,
-because only what leaves the frozen trunks is kept.
+`featpurity finetune` is the command. The batches, draws and learning rates are those of cached
+training, so that with one view and no augmentation both do the same. With several processes each
+sees its part of the global batch, and open_clip's loss gathers the features of all; with
+``--update-freq`` the towers take a batch in parts and the loss still sees it whole, because only
+what leaves the frozen trunks is kept.
 """
 
 import json

@@ -17,7 +17,6 @@ import featpurity
 from featpurity import cli
 from featpurity.captions.swap import write_swaps
 from featpurity.profile import Profile
-from featpurity.training import finetune
 from featpurity.training.online import train
 from featpurity.training.settings import Settings
 
@@ -43,17 +42,16 @@ def ours(page):
     return found
 
 
-def helped(entry, *arguments):
+def helped(command):
     """What a command says of itself."""
     with contextlib.redirect_stdout(io.StringIO()) as said, pytest.raises(SystemExit):
-        entry([*arguments, "--help"])
+        cli.parse([command, "--help"])
     return said.getvalue()
 
 
 def options():
     """The options of each command."""
-    texts = {"finetune": helped(finetune.parse), "swap": helped(cli.main, "swap")}
-    return {command: set(OPTION.findall(text)) for command, text in texts.items()}
+    return {command: set(OPTION.findall(helped(command))) for command in ("finetune", "swap")}
 
 
 def source_cells(path):
@@ -111,7 +109,7 @@ def is_command(span, ground):
 def is_option(span, ground):
     if " " in span:  # with a value
         with contextlib.redirect_stderr(io.StringIO()):
-            finetune.parse(["--train-data=x", "--output-dir=x", *shlex.split(span)])
+            cli.parse(["finetune", "--train-data=x", "--output-dir=x", *shlex.split(span)])
     return any(span.split()[0] in known for known in ground.options.values())
 
 
@@ -174,7 +172,7 @@ def test_the_page_s_links_lead_somewhere():
         ("Script by script", "featpurity.captions.nothing"),
         ("Script by script", "notebooks/steps/train.ipynb"),
         ("Script by script", "featpurity mix"),
-        ("x", "torchrun -m featpurity.training.finetune --rate"),
+        ("x", "torchrun -m featpurity finetune --rate"),
         ("File by file", "tables/03_mean.csv"),
         ("File by file", "first.safetensors"),
         ("File by file", "Random"),
@@ -192,7 +190,14 @@ def test_columns_and_prose_are_told_apart():
 
 
 def test_the_training_s_own_spelling_is_understood():
-    chosen = finetune.parse(
-        ["--train-data=x", "--output-dir=x", "--augmented_caption_filelist", "a.txt", "b.txt"]
+    chosen = cli.parse(
+        [
+            "finetune",
+            "--train-data=x",
+            "--output-dir=x",
+            "--augmented_caption_filelist",
+            "a.txt",
+            "b.txt",
+        ]
     )
     assert chosen.augmented_caption_filelist == ["a.txt", "b.txt"]

@@ -32,7 +32,6 @@ from featpurity.features.extract import (
     embed_images,
     embed_texts,
     image_trunk_features,
-    image_trunk_features_of,
     text_trunk_features,
 )
 from featpurity.models import load, split
@@ -215,13 +214,13 @@ def test_a_process_that_was_killed_leaves_its_finished_shards_and_no_trace_of_th
 
 def test_models_that_share_a_preprocessing_share_the_decoding(tmp_path):
     clips, dataset = [TinyClip(0), TinyClip(1)], pictures()
-    features = image_trunk_features_of(clips, dataset, tmp_path)
+    (features,) = each_image_trunk_features(clips, [dataset], tmp_path)
     assert len(to_pixels_calls) == 50
     for clip, found in zip(clips, features):
         torch.testing.assert_close(found, plain(clip, dataset))
     to_pixels_calls.clear()
     fresh = TinyClip(2)
-    image_trunk_features_of([*clips, fresh], dataset, tmp_path, batch_size=16)
+    list(each_image_trunk_features([*clips, fresh], [dataset], tmp_path, batch_size=16))
     assert len(to_pixels_calls) == 50 and sum(fresh.batches) == 50 and sum(clips[0].batches) == 100
 
 
@@ -267,7 +266,8 @@ def test_a_picture_is_decoded_once_for_all_preprocessings(tmp_path):
 
     clips, dataset = [TinyClip(0), TinyClip(1)], pictures()
     clips[1].preprocess = Halved()
-    image_trunk_features_of(clips, replace(dataset, images=Counted(dataset.images.pixels)))
+    counted = replace(dataset, images=Counted(dataset.images.pixels))
+    list(each_image_trunk_features(clips, [counted]))
     assert sorted(decoded) == list(range(50))
 
 

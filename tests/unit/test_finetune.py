@@ -12,23 +12,24 @@ from PIL import Image
 from toy_training import scalars, toy_pairs
 from two_processes import torchrun
 
-from featpurity import class_embeddings, embed_images, load_dataset, load_model
+from featpurity import class_embeddings, cli, embed_images, load_dataset, load_model
 from featpurity.data.class_names import imagenet_names
 from featpurity.data.prompts import prompt_set
 from featpurity.metrics.zeroshot import accuracy
 from featpurity.training import online
-from featpurity.training.finetune import caption_choices, main, parse, run
+from featpurity.training.finetune import caption_choices
 from featpurity.training.settings import Settings, plan_epoch
 
 
 def finetune(*arguments):
     """Run the command in this process."""
-    return run(parse(list(map(str, arguments))))
+    options = cli.parse(["finetune", *map(str, arguments)])
+    return options.run(options)
 
 
 def trained_twice(*arguments):
     """Run the command in two processes; the epochs of its log lines."""
-    said = torchrun("-m", "featpurity.training.finetune", *arguments, "--batch-size", 8)
+    said = torchrun("-m", "featpurity", "finetune", *arguments, "--batch-size", 8)
     lines = [line for line in said.splitlines() if " epoch " in line]
     assert all("  loss " in line and "accuracy_imagenet " in line for line in lines)
     assert "Warning" not in said
@@ -148,7 +149,10 @@ class TestCommand:
         assert not (tmp_path / "out").exists()
 
     def test_an_error_is_one_line(self, data, tmp_path, capsys):
-        assert main([*data, "--output-dir", str(tmp_path), "--model", "CLIP_VITB16"]) == 2
+        assert (
+            cli.main(["finetune", *data, "--output-dir", str(tmp_path), "--model", "CLIP_VITB16"])
+            == 2
+        )
         assert capsys.readouterr().err.count("\n") == 1
 
     @pytest.mark.slow
