@@ -6,14 +6,20 @@ Friendly (2002), Corrgrams: exploratory displays for correlation matrices: the o
 the two leading eigenvectors.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
+from scipy.linalg import eigh
 
 from featpurity.metrics import purity
+from featpurity.models.clip import ClipModel
 from featpurity.report import style
+
+BY_SIMILARITY = "by signed similarity"
 
 
 @dataclass(frozen=True)
@@ -34,26 +40,30 @@ class Tower:
     scores: np.ndarray
     chance: float
 
-    def title(self, name):
+    def title(self, name: str) -> str:
         """What stands above the matrix: a name and the average |cos| beside chance."""
         average = np.abs(self.cosines).mean()
         return f"{name}<br>average |cos| {average:.3f} (chance {self.chance:.3f})"
 
     @property
-    def ranks(self):
+    def ranks(self) -> np.ndarray:
         """The place of each neuron in the order of purity, 1 for the purest."""
         return np.argsort(np.argsort(self.scores, kind="stable")) + 1
 
-    def orders(self):
+    @cached_property
+    def orders(self) -> dict[str, np.ndarray]:
         """Orders of the neurons by what they are called: int arrays of shape (d,)."""
         return {
-            "by signed similarity": angular_order(self.cosines),
+            BY_SIMILARITY: angular_order(self.cosines),
             "purest first": np.argsort(self.scores, kind="stable"),
             "by index": np.arange(len(self.scores)),
         }
 
 
-def towers_of(clip) -> dict[str, Tower]:
+Towers = Mapping[str, Tower]
+
+
+def towers_of(clip: ClipModel) -> dict[str, Tower]:
     """Both towers of a model by name, "image" and "text", from its neurons of shape (d, width)."""
     both = {"image": clip.image_neurons.cpu(), "text": clip.text_neurons.cpu()}
     scores = purity.purity_scores(*both.values()).numpy() / (2 * (len(both["image"]) - 1))
@@ -63,30 +73,34 @@ def towers_of(clip) -> dict[str, Tower]:
     }
 
 
-def chance(d, width):
+def chance(d: int, width: int) -> float:
     """Average |cos| of d random directions in `width` dimensions, the zero diagonal counted."""
     return purity.chance_level(width) * (d - 1) / d
 
 
-def chance_of(clip) -> dict[str, float]:
+def chance_of(clip: ClipModel) -> dict[str, float]:
     """The average |cos| of as many random directions as a model has neurons, by tower."""
     return {"image": chance(*clip.image_neurons.shape), "text": chance(*clip.text_neurons.shape)}
 
 
-def angular_order(cosines):
+def angular_order(cosines: np.ndarray) -> np.ndarray:
     """Order in which neurons that point the same way stand together: int array of shape (d,).
 
     By the angle of the two leading eigenvectors of the cosine matrix. Neurons that share one
     direction fall into two blocks, those along it and those against it.
     """
-    _, vectors = np.linalg.eigh(np.asarray(cosines, dtype=float) + np.eye(len(cosines)))
-    second, first = vectors[:, -2], vectors[:, -1]  # their signs are free: fixed here
-    first, second = (one * np.sign(one[np.argmax(np.abs(one))]) for one in (first, second))
+    d = len(cosines)
+    whole = np.asarray(cosines, dtype=float) + np.eye(d)
+    _, vectors = eigh(whole, subset_by_index=[max(d - 2, 0), d - 1])
+    vectors *= np.sign(
+        vectors[np.abs(vectors).argmax(0), np.arange(vectors.shape[1])]
+    )  # free signs
+    second, first = vectors[:, 0], vectors[:, -1]
     angle = np.arctan2(second, first)  # cut where the first changes its sign: both blocks are whole
     return np.argsort(np.where(angle < -np.pi / 2, angle + 2 * np.pi, angle), kind="stable")
 
 
-def side_by_side(models, caption, most_cells=256):
+def side_by_side(models: Mapping[str, Towers], caption: str, most_cells: int = 256) -> go.Figure:
     """Matrices of several models beside one another; a menu chooses tower and order.
 
     Parameters
@@ -99,27 +113,29 @@ def side_by_side(models, caption, most_cells=256):
     """
     names = list(models)
     figure = make_subplots(cols=len(names), subplot_titles=names, horizontal_spacing=0.04)
-    limit = _limit([tower.cosines for towers in models.values() for tower in towers.values()])
+    limit = colour_limit([tower.cosines for both in models.values() for tower in both.values()])
     shown, labels = {}, {}
-    for tower in next(iter(models.values())):
-        for order in ("by signed similarity", "purest first", "by index"):
-            choice = f"{tower} tower, {order}"
+    for side, first in next(iter(models.values())).items():
+        for order in first.orders:
+            choice = f"{side} tower, {order}"
             for column, (name, towers) in enumerate(models.items(), 1):
-                one, chosen = towers[tower], towers[tower].orders()[order]
+                tower, chosen = towers[side], towers[side].orders[order]
                 shown.setdefault(choice, set()).add(len(figure.data))
-                figure.add_trace(_matrix(one.cosines, chosen, most_cells), row=1, col=column)
-                here = _labels(column, name, one, chosen, most_cells)
+                figure.add_trace(matrix(tower, chosen, most_cells), row=1, col=column)
+                here = _labels(column, name, tower, chosen, most_cells)
                 labels.setdefault(choice, {}).update(here)
     style.menu(figure, shown, name="Tower and order")
     for button in figure.layout.updatemenus[0].buttons:
         button.args = (button.args[0], labels[button.label])
-    figure.update_layout(coloraxis=_scale(limit))
-    _square(figure, len(names))
+    figure.update_layout(coloraxis=colour_scale(limit))
+    square(figure)
     _set(figure, labels[next(iter(shown))])
     return style.finish(figure, caption, height=500)
 
 
-def over_ratios(models, caption, most_cells=128):
+def over_ratios(
+    models: Mapping[tuple[str, float], Towers], caption: str, most_cells: int = 128
+) -> go.Figure:
     """Matrices of fine-tuned models, with a slider over the ratio of swapped captions.
 
     A column is a kind of swap, a row a tower.
@@ -128,31 +144,29 @@ def over_ratios(models, caption, most_cells=128):
     ----------
     models : dict of (kind, ratio) to (dict of str to Tower)
     caption : str
-    most_cells : int
+    most_cells : int, default 128
         See `side_by_side`.
     """
     kinds, ratios = ({key[i]: None for key in models} for i in (0, 1))
-    towers = list(next(iter(models.values())))
-    titles = [f"{tower} tower, {kind}" for tower in towers for kind in kinds]
+    sides = list(next(iter(models.values())))
+    titles = [f"{side} tower, {kind}" for side in sides for kind in kinds]
     figure = make_subplots(
-        len(towers),
+        len(sides),
         len(kinds),
         subplot_titles=titles,
         horizontal_spacing=0.04,
         vertical_spacing=0.13,
     )
     shown, labels = {}, {}
-    for row, tower in enumerate(towers):
+    for row, side in enumerate(sides):
         for column, kind in enumerate(kinds):
             panel = row * len(kinds) + column + 1
             for ratio in ratios:
-                one = models[kind, ratio][tower]
-                chosen = one.orders()["by signed similarity"]
+                tower = models[kind, ratio][side]
+                chosen = tower.orders[BY_SIMILARITY]
                 shown.setdefault(f"{ratio:g}", set()).add(len(figure.data))
-                figure.add_trace(
-                    _matrix(one.cosines, chosen, most_cells), row=row + 1, col=column + 1
-                )
-                here = _labels(panel, titles[panel - 1], one, chosen, most_cells)
+                figure.add_trace(matrix(tower, chosen, most_cells), row=row + 1, col=column + 1)
+                here = _labels(panel, titles[panel - 1], tower, chosen, most_cells)
                 labels.setdefault(f"{ratio:g}", {}).update(here)
     last = list(shown)[-1]
     steps = {
@@ -162,24 +176,54 @@ def over_ratios(models, caption, most_cells=128):
     for index, trace in enumerate(figure.data):
         trace.visible = index in shown[last]
     style.slider(figure, steps, "Share of captions swapped", active=len(steps) - 1)
-    limit = _limit([tower.cosines for both in models.values() for tower in both.values()])
-    figure.update_layout(coloraxis=_scale(limit))
-    _square(figure, len(titles))
+    limit = colour_limit([tower.cosines for both in models.values() for tower in both.values()])
+    figure.update_layout(coloraxis=colour_scale(limit))
+    square(figure)
     _set(figure, labels[last])
-    return style.finish(figure, caption, height=150 + 340 * len(towers))
+    return style.finish(figure, caption, height=150 + 340 * len(sides))
 
 
-def _matrix(cosines, order, most_cells):
-    """One matrix as a trace, its neurons in an order."""
-    ordered = np.asarray(cosines, dtype=np.float32)[np.ix_(order, order)]
-    starts = _blocks(len(order), most_cells)
-    sizes = np.diff([*starts, len(order)])
-    sums = np.add.reduceat(np.add.reduceat(ordered, starts, axis=0), starts, axis=1)
+def matrix(tower: Tower, order: np.ndarray, most_cells: int) -> go.Heatmap:
+    """A tower's matrix as a trace, its neurons in an order."""
     return go.Heatmap(
-        z=(sums / np.outer(sizes, sizes)).astype(np.float32),
+        z=cells(tower, order, most_cells),
         coloraxis="coloraxis",
         hovertemplate="%{y}<br>%{x}<br>cosine %{z:+.3f}<extra></extra>",
     )
+
+
+def cells(tower: Tower, order: np.ndarray, most_cells: int) -> np.ndarray:
+    """Mean cosines of the blocks of neurons that share a cell: float32 (cells, cells).
+
+    Parameters
+    ----------
+    tower : Tower
+    order : int array of shape (d,)
+        In which the neurons stand.
+    most_cells : int
+        Where d is larger, neighbours in the order share a cell.
+    """
+    ordered = np.asarray(tower.cosines, dtype=np.float32)[np.ix_(order, order)]
+    starts = _blocks(len(order), most_cells)
+    sizes = np.diff([*starts, len(order)])
+    sums = np.add.reduceat(np.add.reduceat(ordered, starts, axis=0), starts, axis=1)
+    return (sums / np.outer(sizes, sizes)).astype(np.float32)
+
+
+def cell_names(tower: Tower, order: np.ndarray, most_cells: int) -> list[str]:
+    """What is said of the neurons of each row and column of `cells`."""
+    ranks = tower.ranks
+    return [
+        f"neuron {block[0]}, purity rank {ranks[block[0]]}, mean |cos| {tower.scores[block[0]]:.3f}"
+        if len(block) == 1
+        else f"neurons {', '.join(map(str, block))}"
+        for block in blocks_of(order, most_cells)
+    ]
+
+
+def blocks_of(order: np.ndarray, most_cells: int) -> list[np.ndarray]:
+    """The neurons of each row and column of `cells`."""
+    return np.split(order, _blocks(len(order), most_cells)[1:])
 
 
 def _blocks(d, most_cells):
@@ -190,14 +234,7 @@ def _blocks(d, most_cells):
 
 def _labels(panel, title, tower, order, most_cells):
     """A panel's title and what pointing at a cell says, as settings of the layout."""
-    starts, ranks = _blocks(len(order), most_cells), tower.ranks
-    said = []
-    for block in np.split(order, starts[1:]):
-        if len(block) == 1:
-            j = block[0]
-            said.append(f"neuron {j}, purity rank {ranks[j]}, mean |cos| {tower.scores[j]:.3f}")
-        else:
-            said.append(f"neurons {', '.join(map(str, block))}")
+    said = cell_names(tower, order, most_cells)
     number = "" if panel == 1 else str(panel)
     return {f"annotations[{panel - 1}].text": tower.title(title)} | {
         f"{axis}axis{number}.{key}": value
@@ -213,29 +250,39 @@ def _set(figure, settings):
         figure.layout[place][last] = value
 
 
-def _limit(matrices):
+def colour_limit(matrices: list[np.ndarray]) -> float:
     """End of the colour scale: wide enough for all but the most extreme 0.1 % of the pairs."""
-    return max(float(np.quantile(np.abs(one), 0.999)) for one in matrices)
+    return max(float(np.quantile(np.abs(cosines), 0.999)) for cosines in matrices)
 
 
-def _scale(limit):
+def colour_scale(limit: float) -> dict:
+    """The scale of colours from -limit to limit, as plotly's `coloraxis`."""
     bar = {"title": {"text": "cosine"}, "thickness": 12}
     return {"colorscale": "RdBu_r", "cmin": -limit, "cmax": limit, "colorbar": bar}
 
 
-def _square(figure, panels):
-    """Square panels that zoom together; neurons are named when pointed at, not on the axes."""
-    figure.update_xaxes(matches="x", constrain="domain", showticklabels=False, showgrid=False)
-    figure.update_yaxes(matches="y", constrain="domain", showticklabels=False, showgrid=False)
-    figure.update_xaxes(title="neuron", tickmode="array", ticks="")
-    figure.update_yaxes(autorange="reversed", tickmode="array", ticks="")
-    figure.update_yaxes(title="neuron", col=1)
-    for panel in range(1, panels + 1):
-        number = "" if panel == 1 else str(panel)
-        figure.layout[f"yaxis{number}"].scaleanchor = f"x{number}"
+def square(figure: go.Figure, row: int | None = None) -> None:
+    """Make the panels of a row, or all, square and let them zoom together.
+
+    Neurons are named when pointed at, not on the axes.
+    """
+    first = next(figure.select_xaxes(row=row)).plotly_name.removeprefix("xaxis")
+    alike = {"constrain": "domain", "showticklabels": False, "showgrid": False, "zeroline": False}
+    alike |= {"tickmode": "array", "ticks": ""}
+    figure.update_xaxes(alike, matches=f"x{first}", title="neuron", row=row)
+    figure.update_yaxes(alike, matches=f"y{first}", autorange="reversed", row=row)
+    figure.update_yaxes(title="neuron", row=row, col=1)
+    for axis in figure.select_yaxes(row=row):
+        axis.scaleanchor = axis.plotly_name.replace("yaxis", "x")
 
 
-def cosine_histogram(cosines, widths, caption, bins=81, ordered=False):
+def cosine_histogram(
+    cosines: Mapping[str, np.ndarray],
+    widths: Mapping[str, int],
+    caption: str,
+    bins: int = 81,
+    ordered: bool = False,
+) -> go.Figure:
     """How the cosines between different neurons are distributed, and those of random directions.
 
     Parameters
