@@ -189,7 +189,7 @@ const featpurityLooks = (() => {
 
   // On a phone a scale of colours lies below the panels.
   function layScales(data, layout) {
-    const bar = { orientation: "h", yref: "container", y: 0, yanchor: "bottom", thickness: 10 };
+    const bar = { orientation: "h", yref: "container", y: 0, yanchor: "bottom", thickness: 10, len: 1 };
     for (const trace of data.filter(({ type }) => type === "heatmap")) trace.colorbar = { ...trace.colorbar, ...bar };
     if (layout.coloraxis) layout.coloraxis.colorbar = { ...layout.coloraxis.colorbar, ...bar };
   }

@@ -44,7 +44,7 @@ class Compared:
             "matrices": compared.matrices(self.towers),
             "accuracy": compared.bars(self.accuracy),
             "pruning": pruned.multiples(self.pruning),
-            "pruning at each number": pruned.at_each_number(self.pruning),
+            "pruning at each number": pruned.at_each_number(self.pruning, self.towers),
         }
         if len(self.towers) > 1:
             found["differences"] = compared.gains(self.effects)

@@ -1,16 +1,19 @@
 """Accuracy and silhouette against the number of kept neurons."""
 
+from collections.abc import Mapping
+
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from featpurity.report import style
+from featpurity.report import heatmaps, style
 
 # The paper's figures go from 200 to 500 of 512 neurons; it reads them at 450.
 WINDOW, READ_AT = (200 / 512, 500 / 512), 450 / 512
 
 
-def pruning_curves(curves, measure, axis, caption):
+def pruning_curves(curves: pd.DataFrame, measure: str, axis: str, caption: str) -> go.Figure:
     """One model and data set at a time, with a menu; pointing at a number reads all lines.
 
     Parameters
@@ -35,7 +38,9 @@ def pruning_curves(curves, measure, axis, caption):
     return style.finish(figure, caption, hovermode="x unified")
 
 
-def small_multiples(curves, measure, axis, caption, columns=3):
+def small_multiples(
+    curves: pd.DataFrame, measure: str, axis: str, caption: str, columns: int = 3
+) -> go.Figure:
     """All data sets of a model side by side, with a menu of the models.
 
     The panels share both scales; parameters as in `pruning_curves`.
@@ -63,62 +68,115 @@ def small_multiples(curves, measure, axis, caption, columns=3):
     figure.update_xaxes(title="neurons kept", row=rows)
     figure.update_yaxes(title=axis, row=(rows + 1) // 2, col=1)
     style.finish(figure, caption, height=170 + 190 * rows)
-    return figure.update_layout(margin_t=110, legend={"orientation": "h", "y": -0.25})
+    return figure.update_layout(margin_t=110)
 
 
-def at_each_number(curves, measure, axis, caption, steps=32):
-    """What all curves say at one number of kept neurons, with a slider over that number.
+def at_each_number(
+    curves: pd.DataFrame,
+    measure: str,
+    axis: str,
+    caption: str,
+    towers: Mapping[str, heatmaps.Tower],
+    steps: int = 32,
+) -> go.Figure:
+    """What all curves say at one number of kept neurons, and which neurons these are.
+
+    A slider goes over the numbers. Above, a panel a model, a row a data set; below, the cosines of
+    a tower's neurons, whose margin marks those that are kept.
 
     Parameters
     ----------
     curves : DataFrame
-        As in `pruning_curves`; a panel a model, a row a data set.
+        As in `pruning_curves`.
     measure, axis, caption : str
-    steps : int
+    towers : dict of str to Tower
+        One of each model.
+    steps : int, default 32
         About so many numbers of neurons; the one where the paper reads its figures is among them.
     """
-    models = list(curves.model.unique())
-    lines = curves[curves.strategy != "full"]
-    even = np.linspace(0, 1, steps + 1)[1:]
-    shares = sorted([*even[abs(even - READ_AT) > 0.5 / steps], READ_AT])
-    figure = make_subplots(cols=len(models), subplot_titles=models, shared_yaxes=True)
-    x_of_step = {share: [] for share in shares}
+    models, datasets = list(curves.model.unique()), list(curves.dataset.unique())
+    lines, shares = curves[curves.strategy != "full"], _shares(steps)
+    dots = 60 + 36 * len(datasets)  # pixels of the upper panels
+    figure = make_subplots(
+        2,
+        len(models),
+        subplot_titles=[*models, *(f"{model}, neurons kept" for model in models)],
+        row_heights=[dots, MATRIX],
+        vertical_spacing=100 / (dots + MATRIX + 100),
+        horizontal_spacing=0.06,
+    )
+    moved = {share: [] for share in shares}  # x of each trace that the slider moves
     for column, model in enumerate(models, 1):
-        part = lines[lines.model == model]
-        d = part.kept.max()
-        for strategy, (name, colour, _) in style.STRATEGIES.items():
-            wide = part[part.strategy == strategy].pivot(
-                index="kept", columns="dataset", values=measure
-            )[list(part.dataset.unique())]
-            nearest = {share: abs(wide.index - share * d).argmin() for share in shares}
-            for share in shares:
-                x_of_step[share].append(wide.iloc[nearest[share]].tolist())
-            marker = {"color": colour, "size": 10, "symbol": _SYMBOLS[strategy]}
-            figure.add_scatter(
-                y=list(wide.columns),
-                mode="markers",
-                name=name,
-                marker=marker,
-                legendgroup=name,
-                showlegend=column == 1,
-                row=1,
-                col=column,
-            )
-    read = shares.index(READ_AT)
-    for trace, x in zip(figure.data, x_of_step[shares[read]]):
-        trace.x = x
-    sliders = {_share_kept(share, curves): ({"x": x}, {}) for share, x in x_of_step.items()}
-    style.slider(figure, sliders, "Neurons kept", active=read)
+        above = _dots(lines[lines.model == model], datasets, measure, shares)
+        for row, traces in enumerate([above, _margin(towers[model], shares)], 1):
+            for trace, x_at in traces:
+                trace.showlegend = (row, column) == (1, 1)
+                figure.add_trace(trace.update(x=x_at[READ_AT]), row=row, col=column)
+                for share, x in x_at.items():
+                    moved[share].append(x)
+    places = list(range(len(figure.data)))
+    steps_of = {_share_kept(share, curves): ({"x": x}, {}, places) for share, x in moved.items()}
+    style.slider(figure, steps_of, "Neurons kept", active=shares.index(READ_AT))
+    for column, model in enumerate(models, 1):
+        order = towers[model].orders[heatmaps.BY_SIMILARITY]
+        figure.add_trace(heatmaps.matrix(towers[model], order, MOST_CELLS), row=2, col=column)
+    heatmaps.square(figure, row=2)
+    limit = heatmaps.colour_limit([tower.cosines for tower in towers.values()])
+    bar = {"len": 0.5, "y": 0, "yanchor": "bottom"}  # beside the matrices
+    figure.update_layout(coloraxis=heatmaps.colour_scale(limit), coloraxis_colorbar=bar)
     low, high = lines[measure].min(), lines[measure].max()
     room = 0.04 * (high - low)
-    figure.update_xaxes(title=axis, range=[low - room, high + room])
-    rows = lines.dataset.nunique()
-    figure.update_yaxes(range=[rows - 0.5, -0.5], automargin=True)
-    style.finish(figure, caption, height=240 + 36 * rows)
-    return figure.update_layout(legend={"orientation": "h", "y": 1.25}, margin_t=100)
+    figure.update_xaxes(title=axis, range=[low - room, high + room], row=1)
+    whole = [len(datasets) - 0.5, -0.5]
+    figure.update_yaxes(range=whole, automargin=True, showticklabels=False, row=1)
+    figure.update_yaxes(showticklabels=True, row=1, col=1)
+    return style.finish(figure, caption, height=240 + dots + MATRIX)
 
 
+MATRIX, MOST_CELLS = 300, 128  # pixels of a matrix's side; cells of it
 _SYMBOLS = {"high_purity": "circle", "low_purity": "diamond", "random": "line-ns-open"}
+
+
+def _shares(steps):
+    """Shares of the neurons from 1 / steps to 1, with the paper's in the place of the nearest."""
+    even = np.linspace(0, 1, steps + 1)[1:]
+    return sorted([*even[abs(even - READ_AT) > 0.5 / steps], READ_AT])
+
+
+def _dots(part, datasets, measure, shares):
+    """One model's value on each data set: a trace a strategy, and its x at each share."""
+    for strategy, symbol in _SYMBOLS.items():
+        wide = part[part.strategy == strategy].pivot(
+            index="kept", columns="dataset", values=measure
+        )[datasets]
+        nearest = {share: abs(wide.index - share * part.kept.max()).argmin() for share in shares}
+        x_at = {share: wide.iloc[row].tolist() for share, row in nearest.items()}
+        yield _marks(strategy, datasets, {"size": 10, "symbol": symbol}), x_at
+
+
+def _margin(tower, shares):
+    """Marks above a matrix's kept neurons: a trace a strategy, and its x at each share.
+
+    A cell without one has None for its place.
+    """
+    d = len(tower.scores)
+    blocks = heatmaps.blocks_of(tower.orders[heatmaps.BY_SIMILARITY], MOST_CELLS)
+    places = {"high_purity": tower.ranks, "low_purity": d + 1 - tower.ranks}
+    for line, (strategy, place) in enumerate(places.items(), 1):
+        first = [place[block].min() for block in blocks]
+        x_at = {
+            share: [cell if one <= round(share * d) else None for cell, one in enumerate(first)]
+            for share in shares
+        }
+        above = [-1 - 0.04 * line * len(blocks)] * len(blocks)
+        yield _marks(strategy, above, {"size": 7, "symbol": "line-ns-open"}), x_at
+
+
+def _marks(strategy, y, marker):
+    """Marks in the colour of a strategy."""
+    name, colour, _ = style.STRATEGIES[strategy]
+    marker = marker | {"color": colour}
+    return go.Scatter(y=y, mode="markers", name=name, legendgroup=name, marker=marker)
 
 
 def _share_kept(share, curves):
@@ -126,7 +184,13 @@ def _share_kept(share, curves):
     return f"{share:.0%} ({' or '.join(map(str, counts))})"
 
 
-def gaps(curves, measure, axis, caption, published=None):
+def gaps(
+    curves: pd.DataFrame,
+    measure: str,
+    axis: str,
+    caption: str,
+    published: pd.DataFrame | None = None,
+) -> go.Figure:
     """High minus low purity against the share of neurons kept.
 
     Thin lines are the data sets, the thick one is their mean, the dotted one the paper's.
@@ -161,8 +225,7 @@ def gaps(curves, measure, axis, caption, published=None):
     figure.add_vrect(*WINDOW, fillcolor=style.FAINT, line_width=0, layer="below")
     figure.update_xaxes(title="share of neurons kept", tickformat=".0%")
     figure.update_yaxes(title=axis, col=1)
-    style.finish(figure, caption, height=420)
-    return figure.update_layout(legend={"orientation": "h", "y": -0.25})
+    return style.finish(figure, caption, height=420)
 
 
 def _high_minus_low(curves, kept, value):

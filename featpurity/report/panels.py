@@ -9,6 +9,7 @@ import functools
 import html
 import io
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import ipywidgets as widgets
 import numpy as np
@@ -18,12 +19,14 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from featpurity.data.datasets import LabelledImages
 from featpurity.metrics import pruning as pruned
 from featpurity.metrics import purity, zeroshot
 from featpurity.metrics.silhouette import silhouette
 from featpurity.models.clip import ClipModel
 from featpurity.report import display, heatmaps, style
+
+if TYPE_CHECKING:
+    from featpurity.data.datasets import LabelledImages
 
 STRATEGIES = ("high_purity", "low_purity", "random")
 PICTURE = 96  # pixels of a picture's longer side
@@ -84,7 +87,7 @@ def pruning(
     clip: ClipModel,
     embeddings: torch.Tensor,
     class_embeddings: torch.Tensor,
-    dataset: LabelledImages,
+    dataset: "LabelledImages",
     seed: int = 0,
 ) -> widgets.VBox:
     """Choose a strategy and a number of kept neurons; see accuracy and silhouette at once.
@@ -125,7 +128,7 @@ def pruning(
 
 
 def neuron(
-    clip: ClipModel, embeddings: torch.Tensor, dataset: LabelledImages, shown: int = 6
+    clip: ClipModel, embeddings: torch.Tensor, dataset: "LabelledImages", shown: int = 6
 ) -> widgets.VBox:
     """Choose a neuron by its place; see its cosines with the others and its strongest pictures.
 

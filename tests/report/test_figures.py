@@ -75,7 +75,9 @@ def drawn():
             {("random", 0.0): towers(1), ("random", 0.5): towers(-1)}, "Over ratios."
         ),
         "multiples": curves.small_multiples(pruned(), "accuracy", "accuracy", "Multiples."),
-        "numbers": curves.at_each_number(pruned(), "accuracy", "accuracy", "Numbers.", steps=4),
+        "numbers": curves.at_each_number(
+            pruned(), "accuracy", "accuracy", "Numbers.", {"m": towers(1)["image"]}, steps=4
+        ),
         "gaps": curves.gaps(pruned(), "accuracy", "difference of accuracy", "Gaps."),
         "histogram": heatmaps.cosine_histogram(
             {"one": SYMMETRIC}, {"one": 64}, "Histogram.", bins=4
@@ -161,9 +163,9 @@ def test_neurons_that_point_the_same_way_stand_together():
 
 
 def test_large_matrices_are_averaged_over_blocks():
-    cosines = np.arange(16.0).reshape(4, 4)
-    trace = heatmaps._matrix(cosines, np.arange(4), 2)
-    assert np.allclose(trace.z, [[2.5, 4.5], [10.5, 12.5]])
+    tower = heatmaps.Tower(np.arange(16.0).reshape(4, 4), np.arange(4.0), 0.1)
+    assert np.allclose(heatmaps.cells(tower, np.arange(4), 2), [[2.5, 4.5], [10.5, 12.5]])
+    assert heatmaps.cell_names(tower, np.arange(4), 2) == ["neurons 0, 1", "neurons 2, 3"]
 
 
 def test_a_slider_shows_one_ratio_at_a_time():
@@ -181,8 +183,11 @@ def test_the_slider_over_kept_neurons_reads_every_curve():
     figure = drawn()["numbers"]
     steps = {step.label: step.args[0]["x"] for step in figure.layout.sliders[0].steps}
     assert list(steps) == ["25% (1)", "50% (2)", "75% (3)", "88% (4)"]
-    high, low, random = steps["50% (2)"]
+    high, low, random, *margin = steps["50% (2)"]
     assert (list(high), list(low)) == ([0.25, 0.25], [0.1, 0.1])
+    order = towers(1)["image"].orders[heatmaps.BY_SIMILARITY].tolist()
+    kept = [{order[cell] for cell in marks if cell is not None} for marks in margin]
+    assert kept == [{1, 2}, {0, 2}]  # two of three neurons, of scores 0.3, 0.1, 0.2
 
 
 def test_gaps_are_high_minus_low():

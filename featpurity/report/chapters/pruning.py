@@ -1,10 +1,17 @@
 """What the chapter on pruning shows: tables of the experiment of that name in."""
 
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
 import pandas as pd
+import plotly.graph_objects as go
 
 from featpurity.metrics import intervals
-from featpurity.report import curves, figures, tables, wording
+from featpurity.report import curves, figures, heatmaps, tables, wording
 from featpurity.report.published import published_curves
+
+if TYPE_CHECKING:
+    from featpurity.data.datasets import LabelledImages
 
 ACCURACY = "zero-shot accuracy (share of images)"
 SILHOUETTE = "cosine silhouette (-1 to 1)"
@@ -67,13 +74,24 @@ def one_curve(accuracy: pd.DataFrame):
     return curves.pruning_curves(accuracy, "accuracy", ACCURACY, caption)
 
 
-def at_each_number(accuracy: pd.DataFrame):
-    """All curves read at one number of neurons."""
+def at_each_number(accuracy: pd.DataFrame, towers: Mapping[str, heatmaps.Towers]) -> go.Figure:
+    """All curves read at one number of neurons, and which neurons these are.
+
+    Parameters
+    ----------
+    accuracy : DataFrame
+    towers : dict of str to (dict of str to Tower)
+        Each model's towers, see `heatmaps.towers_of`.
+    """
     caption = (
         "Accuracy on every data set with as many neurons as the slider says, kept by purity or at "
-        "random. At first 88 %, which is 450 of 512, where the paper reads its figures."
+        "random. At first 88 %, which is 450 of 512, where the paper reads its figures. Below, the "
+        "cosines of the image tower's neurons, those that point the same way together: the marks "
+        "above a matrix are the neurons that stay, the purest in the lower line, the least pure in "
+        "the upper one."
     )
-    return curves.at_each_number(accuracy, "accuracy", ACCURACY, caption)
+    image_towers = {model: both["image"] for model, both in towers.items()}
+    return curves.at_each_number(accuracy, "accuracy", ACCURACY, caption, image_towers)
 
 
 def gaps(accuracy: pd.DataFrame):
@@ -103,7 +121,7 @@ def effects_table(effects: pd.DataFrame) -> tables.Table:
     return tables.show(shown, headings, digits)
 
 
-def warnings(accuracy: pd.DataFrame, data):
+def warnings(accuracy: pd.DataFrame, data: Mapping[str, "LabelledImages"]) -> Iterator[str]:
     """Sentences on models and data sets whose accuracy is chance with all neurons.
 
     Parameters
