@@ -92,14 +92,14 @@ def measure(
         tuned = Neurons(*neurons_by_tower(clip).values())
         if run.seed == first:
             neurons[run.kind, run.ratio] = tuned
-        measured = measure_model(tuned, embed(clip, data, prompts, **options))
+        measured = _measure_model(tuned, embed(clip, data, prompts, **options))
         rows += [run._asdict() | row for row in measured]
     runs = pd.DataFrame(rows)
     means = runs.drop(columns="dataset").groupby(["kind", "ratio", "seed"]).mean().reset_index()
     return Misaligned(runs, means, changes(means), neurons)
 
 
-def measure_model(neurons: Neurons, embedded: Mapping[str, Embedded]) -> Iterator[dict]:
+def _measure_model(neurons: Neurons, embedded: Mapping[str, Embedded]) -> Iterator[dict]:
     """Purity, accuracy, silhouette and spectrum of one model: a row a data set."""
     towers = dict(zip(("image", "text"), neurons))
     pure = {f"{tower}_avg_abs_cos": purity.avg_abs_cos(its) for tower, its in towers.items()}

@@ -66,7 +66,7 @@ def probe(inputs: Inputs, pairs: list[tuple[str, str]]) -> Probes:
         for shots in (*SHOTS, None):
             row = dict(model=model, dataset=name, classes=len(inputs.data[name].classes))
             row["shots"] = str(shots or "all")
-            found, more = train_one(images, labels, split, shots)
+            found, more = _train_one(images, labels, split, shots)
             rows.append(row | more)
         right[model, name] = found  # of all training images
     return Probes(pd.DataFrame(rows), gains(inputs, right, pairs))
@@ -79,7 +79,7 @@ def split_of(n: int, seed: int = 0) -> Split:
     return Split(order[n // 2 + valid :], order[n // 2 : n // 2 + valid], order[: n // 2])
 
 
-def train_one(
+def _train_one(
     images: torch.Tensor, labels: torch.Tensor, split: Split, shots: int | None = None
 ) -> tuple[torch.Tensor | None, dict]:
     """Which test images a probe has right, float64 of shape (n_test,), and its row of the table.

@@ -103,7 +103,23 @@ def basis_effects(table: pd.DataFrame) -> list[dict]:
 def mean_features(
     clip: ClipModel, data: Mapping[str, LabelledImages], prompts: str, **stored: Any
 ) -> dict[str, torch.Tensor]:
-    """Mean trunk feature of each tower: over all images, and over all prompts, of the data sets."""
+    """Mean trunk feature of each tower: over all images, and over all prompts, of the data sets.
+
+    Parameters
+    ----------
+    clip : ClipModel
+    data : dict of str to LabelledImages
+        Those of the same pictures count once among the images.
+    prompts : str
+        A prompt set, see `featpurity.data.prompts`.
+    **stored
+        ``store, precision`` of `featpurity.features.extract.image_trunk_features`.
+
+    Returns
+    -------
+    means : dict of str to float32 tensor of shape (width,)
+        By the name of the tower.
+    """
     distinct = {dataset.images_key: dataset for dataset in data.values()}
     images = [image_trunk_features(clip, dataset, **stored) for dataset in distinct.values()]
     filled = [
@@ -185,7 +201,23 @@ def rise_effects(runs: pd.DataFrame) -> list[dict]:
 def pair_features(
     clip: ClipModel, captioned: CaptionedImages, augmented: bool, n_views: int, **stored: Any
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Trunk features of image-caption pairs, as the step that fine-tunes takes them."""
+    """Trunk features of image-caption pairs, as the step that fine-tunes takes them.
+
+    Parameters
+    ----------
+    clip : ClipModel
+    captioned : CaptionedImages
+    augmented : bool
+        Whether to take `n_views` random crops of each image in place of the image.
+    n_views : int
+    **stored
+        ``store, precision`` of `featpurity.features.extract.image_trunk_features`.
+
+    Returns
+    -------
+    images : float32 tensor of shape (n, width_I) or (n_views, n, width_I)
+    texts : float32 tensor of shape (n, width_T)
+    """
     if augmented:
         images = image_views(clip, captioned, n_views, **stored)
     else:

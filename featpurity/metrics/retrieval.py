@@ -6,43 +6,13 @@ Radford et al. (2021), Learning Transferable Visual Models From Natural Language
 section 3.1 and appendix E. Faghri et al. (2018), VSE++: recall at k with several captions.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 
 from featpurity.metrics.inputs import Array, as_labels, check_embeddings, row_blocks
 
 KS = (1, 5, 10)
-
-
-def retrieved(
-    queries: torch.Tensor, gallery: torch.Tensor, truths: Callable, most: int
-) -> torch.Tensor:
-    """Rank of the first right answer of each query, among the `most` nearest.
-
-    Parameters
-    ----------
-    queries : float tensor of shape (q, d)
-        Unit rows.
-    gallery : float tensor of shape (g, d)
-        Unit rows.
-    truths : bool function of (query indices (m,), gallery indices (m, k)) -> bool tensor (m, k)
-        Which answers are right.
-    most : int
-
-    Returns
-    -------
-    ranks : int64 tensor of shape (q,)
-        0 for a right answer in the first place; `most` where none is among the nearest.
-    """
-    most, ranks = min(most, len(gallery)), []
-    for rows in row_blocks(len(queries), len(gallery), queries):
-        nearest = (queries[rows] @ gallery.T).topk(most, dim=1).indices  # (m, most)
-        index = torch.arange(rows.start, rows.stop, device=nearest.device)
-        right = truths(index, nearest)
-        first = right.int().argmax(1)  # the first of the largest
-        ranks.append(torch.where(right.any(1), first, most))
-    return torch.cat(ranks)
 
 
 def retrieval_ranks(
@@ -89,8 +59,8 @@ def retrieval_ranks(
         )
     if most < 1:
         raise ValueError(f"most: expected 1 or more of the nearest, got {most}")
-    of_images = retrieved(images, texts, lambda i, found: owners[found] == i[:, None], most)
-    of_texts = retrieved(texts, images, lambda i, found: found == owners[i][:, None], most)
+    of_images = _ranks(images, texts, lambda i, found: owners[found] == i[:, None], most)
+    of_texts = _ranks(texts, images, lambda i, found: found == owners[i][:, None], most)
     return of_images, of_texts
 
 
@@ -116,3 +86,17 @@ def retrieval_recall(
     of_images, of_texts = retrieval_ranks(image_embeddings, text_embeddings, image_of_text, max(ks))
     recall = {f"image_recall@{k}": (of_texts < k).float().mean().item() for k in ks}
     return recall | {f"text_recall@{k}": (of_images < k).float().mean().item() for k in ks}
+
+
+def _ranks(queries, gallery, right, most):
+    """Rank of each query's first right answer among the `most` nearest, `most` where there is none.
+
+    `right` takes queries (m,) and what they found (m, k), both by index, and says which is right.
+    """
+    most, ranks = min(most, len(gallery)), []
+    for rows in row_blocks(len(queries), len(gallery), queries):
+        nearest = (queries[rows] @ gallery.T).topk(most, dim=1).indices  # (m, most)
+        found = right(torch.arange(rows.start, rows.stop, device=nearest.device), nearest)
+        first = found.int().argmax(1)  # the first of the largest
+        ranks.append(torch.where(found.any(1), first, most))
+    return torch.cat(ranks)

@@ -53,7 +53,10 @@ def right_predictions(
 
 
 def accuracy(embeddings: Array, class_embeddings: Array, labels: Array, top: int = 1) -> float:
-    """Zero-shot accuracy in [0, 1]: the share of images whose class is among the `top` best."""
+    """Zero-shot accuracy in [0, 1]: the share of images whose class is among the `top` best.
+
+    Parameters and errors are those of `right_predictions`.
+    """
     return right_predictions(embeddings, class_embeddings, labels, top).float().mean().item()
 
 

@@ -100,9 +100,21 @@ class ClipModel:
         image_bias: torch.Tensor | None = None,
         text_bias: torch.Tensor | None = None,
     ) -> "ClipModel":
-        """The same trunks, shared, under other projections; ValueError when these do not fit.
+        """The same trunks, shared, under other projections.
 
-        Biases that are not given stay.
+        Parameters
+        ----------
+        image_neurons, text_neurons : float tensors of shape (d, width_I) and (d, width_T)
+            Copied, onto this model's device.
+        name : str, optional
+            What to call it, this model's name unless said.
+        image_bias, text_bias : float tensor of shape (d,), optional
+            Those that are not given stay.
+
+        Raises
+        ------
+        ValueError
+            For other shapes, NaN or infinity.
         """
         own = {"image_neurons": self.image_neurons, "text_neurons": self.text_neurons}
         given = {"image_neurons": image_neurons, "text_neurons": text_neurons}

@@ -86,7 +86,7 @@ def load_model(
         model, config, tokenizer = _from_open_clip(record)
     else:
         path = laclip.fetch(record.tag) if record.kind == "laclip" else record.file
-        model, config, tokenizer = model_from_file(path, record.architecture)
+        model, config, tokenizer = _from_file(path, record.architecture)
     return _cut(record, name, model.eval(), config, tokenizer, device, preprocess)
 
 
@@ -156,7 +156,7 @@ def _cut(record: ModelRecord, name, model, config, tokenizer, device, preprocess
     )
 
 
-def model_from_file(
+def _from_file(
     path: Path, architecture: str | None
 ) -> tuple[torch.nn.Module, dict[str, Any], Callable]:
     """An open_clip model with a file's weights, its configuration and its tokenizer."""
@@ -199,7 +199,7 @@ def model_from_file(
 
 
 def _from_open_clip(record):
-    """What `model_from_file` gives, for a model that open_clip finds and downloads itself."""
+    """What `_from_file` gives, for a model that open_clip finds and downloads itself."""
     hub = record.kind == "hf-hub"
     architecture, tag = (record.name, None) if hub else (record.architecture, record.tag)
     settings = open_clip.get_model_config(architecture)

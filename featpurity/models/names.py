@@ -137,7 +137,7 @@ class ModelRecord:
         architecture = self.architecture
         if self.kind == "laclip":
             architecture = architecture or laclip.LIKE
-        return weights_megabytes(architecture) if architecture else None
+        return _weights_megabytes(architecture) if architecture else None
 
     @property
     def at_least(self) -> bool:
@@ -342,7 +342,7 @@ def _hub_file(published):
 
 
 @cache
-def weights_megabytes(architecture: str) -> float | None:
+def _weights_megabytes(architecture: str) -> float | None:
     """Megabytes of an architecture's weights as float32, counted without making them; None where
     only the hub knows its text tower.
     """

@@ -146,7 +146,7 @@ def _make_pair(profile, folders, recipe, pictures, facts, data_root, work, devic
         model, history = train(
             recipe, pictures, tokens, tokenizer.vocab_size, checkpoints[-1], device=device
         )
-        save_model(folder, recipe, model, tokenizer.vocab_size)
+        _save_model(folder, recipe, model, tokenizer.vocab_size)
         accuracy = measure(folder, profile, data_root)
         about = (recipe, len(pictures), N_REWRITES, history, accuracy)
         write_card(folder, profile, kind, *about)
@@ -162,7 +162,9 @@ def read_tokenizer(folder: str | Path, context_length: int) -> SimpleTokenizer:
     return SimpleTokenizer(bpe_path=str(Path(folder) / "bpe.txt.gz"), context_length=context_length)
 
 
-def save_model(folder: str | Path, recipe: Recipe, model: torch.nn.Module, vocab_size: int) -> None:
+def _save_model(
+    folder: str | Path, recipe: Recipe, model: torch.nn.Module, vocab_size: int
+) -> None:
     """Write configuration and float16 weights for `open_clip.create_model("local-dir:FOLDER")`."""
     config = {
         "model_cfg": recipe.model_config(vocab_size),

@@ -16,11 +16,11 @@ import torch
 from tqdm.auto import tqdm
 
 from featpurity.files import digest
-from featpurity.metrics.purity import avg_abs_cos
 from featpurity.models.clip import ClipModel
 from featpurity.training.checkpoint import read_state, start_of, write_state
 from featpurity.training.loss import contrastive
 from featpurity.training.settings import Settings, plan_epoch
+from featpurity.training.watch import look
 
 
 def finetune_projections(
@@ -142,7 +142,7 @@ def sweep_projections(
     optimiser = settings.optimiser(weights[:2], weights[2], fused=True)
     n_steps = settings.steps_per_epoch(n)
     rates = settings.learning_rates(n_steps)
-    start, history = 0, _look(weights, torch.full((len(runs),), math.nan), 0, evaluate)
+    start, history = 0, _rows(weights, torch.full((len(runs),), math.nan), 0, evaluate)
     if checkpoint is not None:
         identity = {
             **asdict(settings),
@@ -176,7 +176,7 @@ def sweep_projections(
                     weights[2].clamp_(0, math.log(100))
                 total += losses
                 bar.update()
-            history += _look(weights, total / n_steps, epoch + 1, evaluate)
+            history += _rows(weights, total / n_steps, epoch + 1, evaluate)
             if checkpoint is not None:
                 write_state(
                     checkpoint,
@@ -269,23 +269,13 @@ def _epoch_rows(n, settings, runs, texts_of, epoch, images, texts):
     )
 
 
-def _look(weights, losses, epoch, evaluate):
+def _rows(weights, losses, epoch, evaluate):
     """The history's rows for one epoch."""
-    scales = weights[2].exp().tolist()
+    image_neurons, text_neurons, log_scales = weights
+    runs = zip(losses.tolist(), image_neurons, text_neurons, log_scales.exp().tolist())
     return [
-        {
-            "run": run,
-            "epoch": epoch,
-            "loss": losses[run].item(),
-            "logit_scale": scales[run],
-            "image_avg_abs_cos": avg_abs_cos(image),
-            "text_avg_abs_cos": avg_abs_cos(text),
-            **{
-                name: float(value)
-                for name, value in (evaluate(image, text) if evaluate else {}).items()
-            },
-        }
-        for run, (image, text) in enumerate(zip(*weights[:2]))
+        {"run": run, "epoch": epoch, "loss": loss, **look(image, text, scale, evaluate)}
+        for run, (loss, image, text, scale) in enumerate(runs)
     ]
 
 

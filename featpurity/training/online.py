@@ -27,11 +27,11 @@ from torch.utils.tensorboard import SummaryWriter
 from featpurity.features.crops import Crop
 from featpurity.features.extract import PRECISIONS
 from featpurity.files import digest, save_table, write_text
-from featpurity.metrics.purity import avg_abs_cos
 from featpurity.models.clip import ClipModel
 from featpurity.models.projections import save_projections
 from featpurity.training.checkpoint import read_state, start_of, write_state
 from featpurity.training.settings import Settings, plan_epoch
+from featpurity.training.watch import look, measured
 
 log = logging.getLogger("featpurity")
 
@@ -50,10 +50,9 @@ class Projections(nn.Module):
         self.register_buffer("image_bias", clip.image_bias)
         self.register_buffer("text_bias", clip.text_bias)
 
-    @property
-    def neurons(self) -> tuple[nn.Parameter, nn.Parameter]:
-        """The weights of both projections, image then text, (d, width) each."""
-        return self.image_neurons, self.text_neurons
+    def neurons(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """What both projections are now, image then text, (d, width) each, without gradients."""
+        return self.image_neurons.detach(), self.text_neurons.detach()
 
     def forward(
         self, images: torch.Tensor, texts: torch.Tensor
@@ -167,10 +166,11 @@ def train(
         model = nn.parallel.DistributedDataParallel(
             projections, [device] if device.type == "cuda" else None
         )
-    optimiser = settings.optimiser(list(projections.neurons), projections.log_scale)
+    trained = [projections.image_neurons, projections.text_neurons]
+    optimiser = settings.optimiser(trained, projections.log_scale)
     loss_of = ClipLoss(gather_with_grad=True, rank=rank, world_size=world)  # exact for any world
     rates = settings.learning_rates(n_steps)
-    watched = _watched(projections, evaluate)
+    watched = measured(*projections.neurons(), evaluate)
     identity = {
         **asdict(settings),
         "seed": seed,
@@ -223,27 +223,12 @@ def train(
             total += loss.item()
         if record:
             seen = {"epoch": epoch + 1, "loss": total / n_steps, "learning_rate": group["lr"]}
-            history.append(seen | _look(projections) | _watched(projections, evaluate))
+            scale = projections.log_scale.exp().item()
+            history.append(seen | look(*projections.neurons(), scale, evaluate))
             record.epoch(history, projections, optimiser)
     if record:
         record.board.close()
-    return *(neurons.detach().cpu() for neurons in projections.neurons), pd.DataFrame(history)
-
-
-def _look(projections):
-    """What the history says of the projections."""
-    image_neurons, text_neurons = (neurons.detach() for neurons in projections.neurons)
-    return {
-        "logit_scale": projections.log_scale.exp().item(),
-        "image_avg_abs_cos": avg_abs_cos(image_neurons),
-        "text_avg_abs_cos": avg_abs_cos(text_neurons),
-    }
-
-
-def _watched(projections, evaluate):
-    """What `evaluate` gives for the projections, as plain numbers that a state may hold."""
-    found = evaluate(*(neurons.detach() for neurons in projections.neurons)) if evaluate else {}
-    return {name: float(value) for name, value in found.items()}
+    return *(neurons.cpu() for neurons in projections.neurons()), pd.DataFrame(history)
 
 
 def _same_start(start, device):
@@ -287,10 +272,8 @@ class _Record:
         quality = table[accuracies].mean(axis=1) if accuracies else -table["loss"]
         save_table(table, self.folder / "history.csv")
         for name in ["last", "best"] if quality.idxmax() == len(table) - 1 else ["last"]:
-            neurons = [weights.detach() for weights in projections.neurons]
-            save_projections(
-                self.folder / f"{name}.safetensors", self.clip, *neurons, epoch=last["epoch"]
-            )
+            path = self.folder / f"{name}.safetensors"
+            save_projections(path, self.clip, *projections.neurons(), epoch=last["epoch"])
         write_state(
             self.folder / "last.pt",
             identity=self.identity,

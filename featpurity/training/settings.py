@@ -38,7 +38,7 @@ class Settings:
 
     def steps_per_epoch(self, n: int) -> int:
         """Whole batches of n pairs; ValueError when there is none."""
-        check_batch(self.batch_size, n)
+        _check_batch(self.batch_size, n)
         return n // self.batch_size
 
     def learning_rates(self, steps_per_epoch: int) -> np.ndarray:
@@ -84,7 +84,7 @@ def warm_up_and_cosine(
     return np.append(np.linspace(first, highest, warmup), last + cosine * (highest - last))
 
 
-def check_batch(batch_size: int, n: int) -> None:
+def _check_batch(batch_size: int, n: int) -> None:
     """Raise ValueError when there are fewer pairs than a batch."""
     if not 1 <= batch_size <= n:
         raise ValueError(f"batch_size: expected 1 .. {n} (the number of pairs), got {batch_size}")
@@ -103,7 +103,7 @@ def plan_epoch(
         A random number for each, which picks the view of the image and the text among those there
         are.
     """
-    check_batch(batch_size, n)
+    _check_batch(batch_size, n)
     rng = np.random.default_rng([seed, epoch])
     kept = n // batch_size * batch_size
     pairs, draws = rng.permutation(n)[:kept], rng.integers(2**31, size=(2, kept))
