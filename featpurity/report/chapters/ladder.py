@@ -1,6 +1,7 @@
 """What the chapter on the ladder of data quality shows: tables of that experiment in."""
 
 import pandas as pd
+import plotly.graph_objects as go
 
 from featpurity.metrics import intervals
 from featpurity.report import figures, style, tables, wording
@@ -23,7 +24,7 @@ def answer(correlations: pd.DataFrame) -> wording.Answer:
     return wording.Answer(f"{among}, {wording.listed(clauses)}")
 
 
-def points(neurons: pd.DataFrame, models: pd.DataFrame):
+def points(neurons: pd.DataFrame, models: pd.DataFrame) -> go.Figure:
     """A point a model, purity against accuracy, a panel a tower."""
     table = neurons.merge(models, on="model").assign(panel=lambda t: t.tower + " tower")
     table["name"] = table.data + ", " + table.group
@@ -39,7 +40,7 @@ def points(neurons: pd.DataFrame, models: pd.DataFrame):
     return figure.add_vline(x=1, line=style.CHANCE_LINE)
 
 
-def correlations(table: pd.DataFrame):
+def correlations(table: pd.DataFrame) -> go.Figure:
     """All correlations with their intervals."""
     effects = table.rename(columns={"spearman": "effect"})
     effects["row"] = effects.tower + " tower, " + effects.measure
@@ -58,10 +59,19 @@ def groups_table(rungs: pd.DataFrame) -> tables.Table:
 
 
 def models_table(models: pd.DataFrame) -> tables.Table:
-    """A row a model."""
-    headings = {"group": "group", "data": "data", "accuracy": "accuracy"}
-    headings |= {"silhouette": "silhouette", "image_times_chance": "|cos|, image (times chance)"}
-    return tables.show(models, headings | {"text_times_chance": "|cos|, text (times chance)"})
+    """A row a model: what it does."""
+    headings = {"group": "group", "data": "data", "accuracy": "accuracy (share of images)"}
+    return tables.show(models, headings | {"silhouette": "silhouette (-1 to 1)"})
+
+
+def neurons_table(neurons: pd.DataFrame, models: pd.DataFrame) -> tables.Table:
+    """A row a model and tower: average |cos|, and how many directions its neurons use."""
+    shown = neurons.merge(models[["model", "group", "data"]], on="model")
+    headings = {"group": "group", "data": "data", "tower": "tower", "avg_abs_cos": "average |cos|"}
+    headings |= {"times_chance": "times chance", "effective_rank": "effective rank"}
+    headings |= {"shared": "share of one direction"}
+    digits = {"avg_abs_cos": 4, "times_chance": 2, "effective_rank": 1, "shared": ".1%"}
+    return tables.show(shown, headings, digits)
 
 
 def at_chance(by_dataset: pd.DataFrame) -> tables.Table:
