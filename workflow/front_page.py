@@ -11,6 +11,7 @@ from featpurity.report import display_names, wording
 from featpurity.report.tables import MARKS
 
 CLAIMS_TABLE = "tables/claims.csv"
+SEVERAL = {"holds": "hold", "does not hold": "do not hold"}  # verdicts on several effects
 
 
 def words(names):
@@ -62,7 +63,8 @@ def strip(run):
     """How many effects hold, do not hold and are undecided, as a line of HTML."""
     counts = read_claims(run).verdict.map(_light).value_counts()
     parts = [
-        f'<span class="count light-{_light(name)}"><b>{counts[_light(name)]}</b> {name}</span>'
+        f'<span class="count light-{_light(name)}"><b>{counts[_light(name)]}</b> '
+        f"{name if counts[_light(name)] == 1 else SEVERAL.get(name, name)}</span>"
         for name in MARKS
         if _light(name) in counts
     ]
