@@ -162,10 +162,10 @@ def _margin(tower, shares):
     d = len(tower.scores)
     blocks = heatmaps.blocks_of(tower.orders[heatmaps.BY_SIMILARITY], MOST_CELLS)
     places = {"high_purity": tower.ranks, "low_purity": d + 1 - tower.ranks}
-    for line, (strategy, place) in enumerate(places.items(), 1):
-        first = [place[block].min() for block in blocks]
+    for line, (strategy, place_of) in enumerate(places.items(), 1):
+        first = [place_of[block].min() for block in blocks]
         x_at = {
-            share: [cell if one <= round(share * d) else None for cell, one in enumerate(first)]
+            share: [cell if place <= round(share * d) else None for cell, place in enumerate(first)]
             for share in shares
         }
         above = [-1 - 0.04 * line * len(blocks)] * len(blocks)

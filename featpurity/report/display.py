@@ -11,6 +11,7 @@ import itertools
 import json
 import re
 import textwrap
+from typing import Any
 
 import plotly.io
 from plotly.io.base_renderers import MimetypeRenderer
@@ -27,10 +28,10 @@ MARKUP = re.compile(r"<(?!br\s*/?>|/?extra>)", re.IGNORECASE)
 class NotebookRenderer(MimetypeRenderer):
     """A figure as JSON and as HTML without a network; a kernel's first brings plotly's script."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.shown = itertools.count()  # plotly shows with copies of a renderer: they share it
 
-    def to_mimebundle(self, fig_dict):
+    def to_mimebundle(self, fig_dict: dict) -> dict[str, Any]:
         figure = as_text(json.loads(plotly.io.to_json(fig_dict, validate=False)))
         figure = with_caption(figure)
         html = plotly.io.to_html(
@@ -45,7 +46,7 @@ class NotebookRenderer(MimetypeRenderer):
         return {PLOTLY_MIME: figure | {"config": CONFIG}, "text/html": html}
 
 
-def with_caption(figure):
+def with_caption(figure: dict) -> dict:
     """A copy of a figure's JSON with its caption below it, as a notebook shows it.
 
     The book sets the caption itself and takes this one out: see `without_caption`.
@@ -78,7 +79,7 @@ def with_caption(figure):
     return figure | {"layout": layout}
 
 
-def without_caption(figure):
+def without_caption(figure: dict) -> dict:
     """Undo `with_caption`."""
     layout = dict(figure.get("layout", {}))
     meta = layout.get("meta")
@@ -93,7 +94,7 @@ def without_caption(figure):
     return figure | {"layout": layout}
 
 
-def offline():
+def offline() -> None:
     """Take the offer to upload a chart out of every renderer of this process."""
     renderers = plotly.io.renderers
     for name in renderers:
@@ -103,7 +104,7 @@ def offline():
     renderers.default = renderers.default  # plotly holds on to the renderers that it chose by name
 
 
-def as_text(node):
+def as_text(node: Any) -> Any:
     """Copy a figure's JSON with the markup in its labels shown as it is written.
 
     Parameters

@@ -4,14 +4,16 @@ Tables know models and data sets by the labels of `featpurity.labels`, which hol
 of these gets the word for its role in the run.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+
+import pandas as pd
 
 from featpurity.labels import labels_of
 
 GENERATED = "scenes_"
 
 
-def short(name) -> str:
+def short(name: object) -> str:
     """The label of one name alone; see `featpurity.labels.labels_of`."""
     return _plain(labels_of([str(name)])[str(name)])
 
@@ -32,7 +34,11 @@ def of_datasets(names: Iterable[str], given: Mapping[str, str] | None = None) ->
     }
 
 
-def of_models(clip_models, laclip_models=(), given=None) -> dict[str, str]:
+def of_models(
+    clip_models: Sequence[str],
+    laclip_models: Sequence[str] = (),
+    given: Mapping[str, str] | None = None,
+) -> dict[str, str]:
     """What readers call models, by what the tables call them: of one pair CLIP and LaCLIP.
 
     Parameters
@@ -57,7 +63,11 @@ def _plain(label):
     return label.removeprefix("folder:")
 
 
-def renamed(table, models=None, datasets=None):
+def renamed(
+    table: pd.DataFrame,
+    models: Mapping[str, str] | None = None,
+    datasets: Mapping[str, str] | None = None,
+) -> pd.DataFrame:
     """A copy of a table whose columns model and dataset hold labels instead of names."""
     table = table.copy()
     for column, labels in (("model", models), ("dataset", datasets)):

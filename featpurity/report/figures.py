@@ -6,9 +6,12 @@ book sets below it. Matrices are in `heatmaps`, curves over the kept neurons in 
 
 import base64
 import io
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
+from PIL import Image
 from plotly.subplots import make_subplots
 
 from featpurity.report import style
@@ -17,7 +20,9 @@ from featpurity.report.style import BLUE, GREY, SYMBOLS
 THUMBNAIL = 96  # pixels of the longer side of a picture in a figure
 
 
-def bars_with_intervals(table, measures, caption, x_title="data set"):
+def bars_with_intervals(
+    table: pd.DataFrame, measures: Mapping[str, str], caption: str, x_title: str = "data set"
+) -> go.Figure:
     """Bars by data set and model with 95 % intervals; a menu chooses the measure.
 
     Parameters
@@ -54,7 +59,7 @@ def bars_with_intervals(table, measures, caption, x_title="data set"):
     return style.finish(figure, caption, barmode="group")
 
 
-def counts(table, label, count, axis, caption):
+def counts(table: pd.DataFrame, label: str, count: str, axis: str, caption: str) -> go.Figure:
     """Counts as bars, one row each in the table's order, the numbers beside them.
 
     Parameters
@@ -82,7 +87,9 @@ def counts(table, label, count, axis, caption):
     return style.finish(figure, caption, height=160 + 34 * len(table))
 
 
-def effects_with_intervals(table, label, axis, caption, group=None):
+def effects_with_intervals(
+    table: pd.DataFrame, label: str, axis: str, caption: str, group: str | None = None
+) -> go.Figure:
     """Effects as points with their 95 % intervals, one row each, and a line at zero: a forest plot.
 
     Parameters
@@ -101,7 +108,14 @@ def effects_with_intervals(table, label, axis, caption, group=None):
     return forest(table.assign(axis=axis), label, "axis", caption, group)
 
 
-def forest(table, label, axis, caption, group=None, theirs=None):
+def forest(
+    table: pd.DataFrame,
+    label: str,
+    axis: str,
+    caption: str,
+    group: str | None = None,
+    theirs: pd.DataFrame | None = None,
+) -> go.Figure:
     """Forest plots below one another, one for each quantity that the effects are given in.
 
     Parameters
@@ -200,8 +214,16 @@ def _each_once(figure):
 
 
 def lines_with_bands(
-    table, x, measures, group, x_title, caption, ordered=False, chance=None, columns=2
-):
+    table: pd.DataFrame,
+    x: str,
+    measures: Mapping[str, str],
+    group: str,
+    x_title: str,
+    caption: str,
+    ordered: bool = False,
+    chance: Mapping[str, float] | None = None,
+    columns: int = 2,
+) -> go.Figure:
     """Means over seeds with the range of the seeds as a band, one panel a measure.
 
     Parameters
@@ -232,29 +254,10 @@ def lines_with_bands(
     for panel, measure in enumerate(measures):
         place = {"row": panel // columns + 1, "col": panel % columns + 1}
         for index, (name, part) in enumerate(table.groupby(group, sort=False)):
-            seeds = part.groupby(x)[measure].agg(["mean", "min", "max"]).reset_index()
             dash = "solid" if ordered else style.DASHES[index % len(style.DASHES)]
-            about = dict(name=str(name), legendgroup=str(name), **place)
-            figure.add_scatter(
-                x=np.r_[seeds[x], seeds[x][::-1]],
-                y=np.r_[seeds["max"], seeds["min"][::-1]],
-                mode="lines",
-                fill="toself",
-                fillcolor=colours[name],
-                opacity=0.2,
-                line={"width": 0},
-                hoverinfo="skip",
-                showlegend=False,
-                **about,
-            )
-            figure.add_scatter(
-                x=seeds[x],
-                y=seeds["mean"],
-                showlegend=panel == 0,
-                mode="lines+markers",
-                line={"color": colours[name], "dash": dash},
-                **about,
-            )
+            line = {"color": colours[name], "dash": dash}
+            for trace in _mean_and_range(part, x, measure, str(name), line):
+                figure.add_trace(trace, **place)
         if measure in chance:
             ends = [table[x].min(), table[x].max()]
             figure.add_scatter(
@@ -263,18 +266,39 @@ def lines_with_bands(
                 mode="lines",
                 name="chance",
                 legendgroup="chance",
-                showlegend=measure == next(iter(chance)),
                 line=style.CHANCE_LINE,
                 **place,
             )
         figure.update_xaxes(title=x_title, **place)
+    _each_once(figure)
     legend = 22 * -(-table[group].nunique() // 2)  # pixels, with two long names a line
     return style.finish(figure, caption, height=120 + 300 * rows).update_layout(
         margin_t=max(70, 48 + legend)
     )
 
 
-def image_grid(images, titles, caption, columns=4):
+def _mean_and_range(part, x, measure, name, line):
+    """The range of the seeds as a band, and their mean as a line."""
+    seeds = part.groupby(x)[measure].agg(["mean", "min", "max"]).reset_index()
+    about = {"name": name, "legendgroup": name}
+    yield go.Scatter(
+        x=np.r_[seeds[x], seeds[x][::-1]],
+        y=np.r_[seeds["max"], seeds["min"][::-1]],
+        mode="lines",
+        fill="toself",
+        fillcolor=line["color"],
+        opacity=0.2,
+        line={"width": 0},
+        hoverinfo="skip",
+        showlegend=False,
+        **about,
+    )
+    yield go.Scatter(x=seeds[x], y=seeds["mean"], mode="lines+markers", line=line, **about)
+
+
+def image_grid(
+    images: Sequence[Image.Image], titles: Sequence[str], caption: str, columns: int = 4
+) -> go.Figure:
     """A few pictures with a title each, as thumbnails.
 
     Parameters
@@ -298,7 +322,7 @@ def image_grid(images, titles, caption, columns=4):
     return style.finish(figure, caption, height=80 + 190 * rows, dragmode=False)
 
 
-def thumbnail(image, side=THUMBNAIL):
+def thumbnail(image: Image.Image, side: int = THUMBNAIL) -> str:
     """A picture of at most `side` pixels a side as a data address, a JPEG."""
     small, file = image.convert("RGB"), io.BytesIO()
     small.thumbnail((side, side))
@@ -306,7 +330,16 @@ def thumbnail(image, side=THUMBNAIL):
     return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
 
 
-def scatter_panels(table, x, y, colour, symbol, panel, axes, caption):
+def scatter_panels(
+    table: pd.DataFrame,
+    x: str,
+    y: str,
+    colour: str,
+    symbol: str,
+    panel: str,
+    axes: tuple[str, str],
+    caption: str,
+) -> go.Figure:
     """A point a model, a panel a tower, say; pointing at a point shows its name.
 
     Parameters
@@ -351,9 +384,8 @@ def scatter_panels(table, x, y, colour, symbol, panel, axes, caption):
             go.Scatter(x=[None], y=[None], name=group, mode="markers", marker=_marker(GREY, mark))
         )
     figure.update_xaxes(title=axes[0]).update_yaxes(title=axes[1], matches="y")
-    return style.finish(figure, caption).update_layout(
-        margin_t=95
-    )  # room for a legend of two lines
+    style.finish(figure, caption)
+    return figure.update_layout(margin_t=95)  # room for a legend of two lines
 
 
 def _marker(colour, symbol):

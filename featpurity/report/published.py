@@ -79,15 +79,15 @@ def published_orders(curves: pd.DataFrame | None = None) -> pd.DataFrame:
             wide = chosen[chosen.measure == measure].pivot(
                 index=["dataset", "kept"], columns="strategy", values=["value", "error"]
             )
-            for one, other in pairs:
-                difference = wide["value"][one] - wide["value"][other]
-                error = wide["error"][one] + wide["error"][other]
+            for first, second in pairs:
+                difference = wide["value"][first] - wide["value"][second]
+                error = wide["error"][first] + wide["error"][second]
                 above, below = (difference > error).sum(), (difference < -error).sum()
                 rows.append(
                     dict(
                         measure=measure,
                         data_sets=name,
-                        compared=f"{one} against {other}".replace("_", " "),
+                        compared=f"{first} against {second}".replace("_", " "),
                         above=above,
                         within=len(wide) - above - below,
                         below=below,

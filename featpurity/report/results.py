@@ -7,10 +7,12 @@ file.
 import json
 import platform
 import subprocess
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
+from typing import Any, Literal
 
 import pandas as pd
 import torch
@@ -28,7 +30,7 @@ PAPER_COLUMNS = {
 }
 
 
-def save_record(path, **settings):
+def save_record(path: str | Path, **settings: Any) -> dict[str, Any]:
     """Write how a run was made, as JSON: its settings, time, device, commit, whether files differed
     from that commit, and the versions of what it used.
     """
@@ -56,7 +58,7 @@ def _git(*command):
     return done.stdout.strip()
 
 
-def save_paper_accuracy(table, folder):
+def save_paper_accuracy(table: pd.DataFrame, folder: str | Path) -> None:
     """One CSV a model and data set in the layout of the paper's experiment 1.
 
     Parameters
@@ -76,7 +78,9 @@ def save_paper_accuracy(table, folder):
         )
 
 
-def save_paper_curves(curves, folder, measure):
+def save_paper_curves(
+    curves: pd.DataFrame, folder: str | Path, measure: Literal["accuracy", "silhouette"]
+) -> None:
     """One CSV a model and data set in the layout of the paper's experiment 2.
 
     They are called `{dataset}_{model}_{measure}_vs_sam.csv`.
@@ -100,7 +104,9 @@ def save_paper_curves(curves, folder, measure):
         save_table(wide.rename_axis("sam").reset_index(), Path(folder) / named)
 
 
-def effect(claim, comparison, value, low, high, dataset="mean"):
+def effect(
+    claim: str, comparison: str, value: float, low: float, high: float, dataset: str = "mean"
+) -> dict[str, str | float]:
     """One row of a table of effects: a claim's id, what was compared on which data, the value and
     its 95 % interval.
     """
@@ -147,7 +153,7 @@ def load_claims() -> list[dict]:
     return yaml.safe_load((files("featpurity") / "assets/claims.yaml").read_text(encoding="utf-8"))
 
 
-def read_effects(folder, chapters):
+def read_effects(folder: str | Path, chapters: Sequence[str]) -> pd.DataFrame:
     """The effects that some chapters wrote, as one table.
 
     Parameters

@@ -4,8 +4,11 @@ Colours are Okabe and Ito's, which colour-blind readers tell apart; lines also d
 dashes. Ordered quantities, as the misalignment ratio, take their colours from a sequential scale.
 """
 
+from collections.abc import Iterable, Mapping
 from itertools import cycle
+from typing import Any
 
+import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
 from featpurity.report import display
@@ -19,10 +22,14 @@ PALETTE = (BLUE, ORANGE, GREEN, PURPLE, SKY, AMBER, YELLOW, GREY)
 DASHES = ("solid", "dash", "dot", "dashdot")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
 
-# What has a colour of its own, in every figure: models, kinds of swap, verdicts.
+# What has a colour of its own, in every figure: models, captions, kinds of swap, verdicts.
 COLOURS = {
     "CLIP": BLUE,
     "LaCLIP": ORANGE,
+    "raw": BLUE,  # what CLIP reads
+    "recaptioned": ORANGE,  # and LaCLIP
+    "filtered": GREEN,
+    "best possible": PURPLE,
     "swaps by similarity": SKY,
     "random swaps": AMBER,
     "holds": GREEN,
@@ -38,13 +45,13 @@ STRATEGIES = {  # the name, with the paper's, the colour and the dash of a choic
 CHANCE_LINE = {"color": BLACK, "width": 1, "dash": "dot"}
 
 
-def colours_of(names, ordered=False):
+def colours_of(names: Iterable, ordered: bool = False) -> dict[Any, str]:
     """A colour for each of several names: dict of name to colour.
 
     Parameters
     ----------
     names : list of str
-        A name that `COLOURS` knows, or that begins with one and a comma ("CLIP, image tower"), has
+        A name that `COLOURS` knows, or that has one between its commas ("CLIP, image tower"), has
         the same colour in every figure.
     ordered : bool, default False
         Whether the names are steps of one quantity; their colours then go from dark to light.
@@ -53,12 +60,16 @@ def colours_of(names, ordered=False):
     if ordered:
         shares = [0.85 * i / max(1, len(names) - 1) for i in range(len(names))]
         return dict(zip(names, sample_colorscale("Viridis", shares)))
-    known = {name: COLOURS.get(str(name).split(",")[0]) for name in names}
+    known = {name: next(_known_colours(name), None) for name in names}
     free = cycle(colour for colour in PALETTE if colour not in known.values())
     return {name: colour or next(free) for name, colour in known.items()}
 
 
-def finish(figure, caption, height=440, **layout):
+def _known_colours(name):
+    return (COLOURS[part] for part in str(name).split(", ") if part in COLOURS)
+
+
+def finish(figure: go.Figure, caption: str, height: int = 440, **layout: Any) -> go.Figure:
     """Give a figure its template, height, margins and caption."""
     figure.update_layout(
         template="plotly_white",
@@ -70,7 +81,9 @@ def finish(figure, caption, height=440, **layout):
     return figure
 
 
-def menu(figure, groups, y_titles=False, name="Show"):
+def menu(
+    figure: go.Figure, groups: Mapping[str, set[int]], y_titles: bool = False, name: str = "Show"
+) -> None:
     """A dropdown that shows one group of traces at a time.
 
     Parameters
@@ -104,7 +117,7 @@ def menu(figure, groups, y_titles=False, name="Show"):
         figure.update_layout(updatemenus=[{"buttons": buttons, "name": name, **place}])
 
 
-def slider(figure, steps, title, active=0):
+def slider(figure: go.Figure, steps: Mapping[str, Iterable], title: str, active: int = 0) -> None:
     """A slider below the figure; steps: {label: arguments of plotly's `update`}."""
     figure.update_layout(
         sliders=[

@@ -1,5 +1,6 @@
 """Tables for readers: headings with units, a fixed number of digits, and every cell as text."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -22,7 +23,13 @@ class Table:
         return self.frame.to_string(index=False)
 
 
-def show(frame, headings=None, digits=3, fold=LONGEST, cards=False):
+def show(
+    frame: pd.DataFrame,
+    headings: Mapping[str, str] | None = None,
+    digits: int | str | Mapping[str, int | str] = 3,
+    fold: int = LONGEST,
+    cards: bool = False,
+) -> Table:
     """A data frame as a table to read: nothing in its cells or headings is taken for markup.
 
     Parameters
@@ -31,12 +38,13 @@ def show(frame, headings=None, digits=3, fold=LONGEST, cards=False):
         Its index is not shown: `reset_index` first where it matters.
     headings : dict of str to str, optional
         Columns to show, in this order, and what stands above each, with its unit; all by default.
-    digits : int or dict of str to (int or str), default 3
+    digits : int or str, or dict of str to these, default 3
         Digits behind the point of a column of floats; a string is a format, say "+.3f", ".1%".
+        A dict has them by column, the others then have 3.
     fold : int, default 12
         A table of more rows is folded, under a line that says how many it has.
     cards : bool, default False
-        Whether each row becomes a card on a narrow screen.
+        Whether each row becomes a card on a narrow screen even where the table fits.
 
     Raises
     ------
@@ -59,7 +67,7 @@ def show(frame, headings=None, digits=3, fold=LONGEST, cards=False):
     return Table(frame[list(headings)], markup)
 
 
-def verdict_words(verdict):
+def verdict_words(verdict: str) -> str:
     """A verdict with its mark, so that colour is never all that tells verdicts apart."""
     first = next((known for known in MARKS if str(verdict).startswith(known)), None)
     return f"{MARKS[first]} {verdict}" if first else str(verdict)

@@ -1,6 +1,8 @@
 """Numbers in a sentence: signed, with a fixed number of digits, their unit and their interval."""
 
 import html
+from collections.abc import Iterable
+from typing import Any
 
 # Units: the word, by what a number is multiplied, and its digits. Shares are told in points.
 ACCURACY = ("points of accuracy", 100, 1)
@@ -15,7 +17,9 @@ class Answer(str):
         return f'<p class="answer"><strong>In this run:</strong> {html.escape(self)}.</p>'
 
 
-def with_interval(row, unit, sign=1, first=False):
+def with_interval(
+    row: Any, unit: tuple[str, float, int], sign: int = 1, first: bool = False
+) -> str:
     """An effect and its 95 % interval, as "+12.4 points of accuracy, 95 % interval +12.1 to +12.8".
 
     Parameters
@@ -36,12 +40,12 @@ def with_interval(row, unit, sign=1, first=False):
     return f"{sign * factor * row.effect:+.{digits}f} {word}, {called}{low} to {high}"
 
 
-def by_interval(row, above, below, around):
+def by_interval(row: Any, above: str, below: str, around: str) -> str:
     """What to say of an effect whose interval lies above 0, below 0 or around it."""
     return above if row.low > 0 else below if row.high < 0 else around
 
 
-def listed(parts) -> str:
+def listed(parts: Iterable[str]) -> str:
     """Parts of a sentence with commas and an "and" before the last."""
     *some, last = parts
     return f"{', '.join(some)}{',' * (len(some) > 1)} and {last}" if some else last

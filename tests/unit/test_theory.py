@@ -183,9 +183,11 @@ class TestSimulation:
         ]
         assert (both.who == "raw, published").sum() == 11
         ends = show.ends(simulated.table).frame.set_index(["measure", "probability"])
-        assert ends.loc[("accuracy", 0.5), "raw, published"] == 0.56271
+        assert ends.loc[("zero-shot accuracy (share of images)", 0.5), "raw, published"] == 0.56271
         ours = simulated.table.set_index(["texts", "probability"]).accuracy["filtered", 0.0].mean()
-        assert ends.loc[("accuracy", 0.0), "filtered, here"] == pytest.approx(ours)
+        assert ends.loc[
+            ("zero-shot accuracy (share of images)", 0.0), "filtered, here"
+        ] == pytest.approx(ours)
 
     def test_the_chapter_shows_it(self, simulated):
         raw = simulated.table[simulated.table.texts == "raw"]

@@ -1,7 +1,11 @@
 """What the chapter on the caption filter shows: tables of the experiment of that name in."""
 
-import pandas as pd
+from collections.abc import Mapping
 
+import pandas as pd
+import plotly.graph_objects as go
+
+from featpurity.captions.synthetic import Written
 from featpurity.report import figures, tables, wording
 
 WRONG = ("points", 100, 1)
@@ -42,7 +46,7 @@ def why_not_better(steps: pd.DataFrame) -> wording.Answer:
     )
 
 
-def wrong(shares: pd.DataFrame):
+def wrong(shares: pd.DataFrame) -> go.Figure:
     """Share of wrong captions at every level; a menu chooses the captioner's share of mistakes."""
     wide, measures = None, {}
     for mistaken, part in shares.groupby("mistaken", sort=False):
@@ -62,12 +66,14 @@ def wrong(shares: pd.DataFrame):
     )
 
 
-def examples(sets, count: int):
+def examples(sets: Mapping[str, Written], count: int) -> tables.Table:
     """The first captions of each of several sets, beside each other."""
-    return tables.show(pd.DataFrame({name: one.captions[:count] for name, one in sets.items()}))
+    return tables.show(
+        pd.DataFrame({name: written.captions[:count] for name, written in sets.items()})
+    )
 
 
-def choices(table: pd.DataFrame):
+def choices(table: pd.DataFrame) -> tables.Table:
     """How often the filter keeps the new caption."""
     headings = {
         "spurious": "spurious",
@@ -79,7 +85,7 @@ def choices(table: pd.DataFrame):
     return tables.show(table.sort_values(["mistaken", "spurious"]), headings, ".1%")
 
 
-def training(history: pd.DataFrame):
+def training(history: pd.DataFrame) -> go.Figure:
     """Epoch by epoch, on the captions of the first level."""
     first = history[history.spurious == history.spurious.iloc[0]]
     shown = first[first.captions.isin(["raw", "recaptioned", "filtered", "best possible"])]
@@ -90,7 +96,7 @@ def training(history: pd.DataFrame):
     return figures.lines_with_bands(shown, "epoch", PANELS, "captions", "epoch", caption)
 
 
-def gains(table: pd.DataFrame):
+def gains(table: pd.DataFrame) -> go.Figure:
     """What filtered captions bring over raw ones at every level."""
     caption = (
         "Training again on filtered instead of raw captions, with 95 % intervals over seeds; right "
@@ -101,7 +107,7 @@ def gains(table: pd.DataFrame):
     return figures.forest(shown, "level", "axis", caption)
 
 
-def steps(table: pd.DataFrame):
+def steps(table: pd.DataFrame) -> go.Figure:
     """What each single change of the captions does."""
     caption = (
         "From raw captions to the best possible ones, one change at a time: what each set brings "
@@ -110,7 +116,7 @@ def steps(table: pd.DataFrame):
     return figures.forest(table.assign(axis=table.measure.map(AXES)), "step", "axis", caption)
 
 
-def described(captions: pd.DataFrame):
+def described(captions: pd.DataFrame) -> tables.Table:
     """The sets of captions of the steps, what they are like and what training on them gives."""
     headings = {
         "captions": "captions",

@@ -4,6 +4,7 @@ import textwrap
 from pathlib import Path
 
 import pandas as pd
+import plotly.graph_objects as go
 
 from featpurity.report import figures, published, results, tables, wording
 
@@ -32,19 +33,21 @@ def answer(claims: pd.DataFrame) -> wording.Answer:
     )
 
 
-def forest(claims: pd.DataFrame):
+def forest(claims: pd.DataFrame) -> go.Figure:
     """All effects, by unit, with their verdicts and the paper's values in the same unit."""
     measured = claims.dropna(subset=["effect"])
     row = [
-        _wrapped(f"{one.experiment}: {one.statement} ({one.comparison})")
-        for one in measured.itertuples()
+        _wrapped(f"{claim.experiment}: {claim.statement} ({claim.comparison})")
+        for claim in measured.itertuples()
     ]
     measured = measured.assign(row=row, light=measured.verdict.map(_light))
-    of_claim = {one["id"]: one.get("published_effects") or {} for one in results.load_claims()}
+    of_claim = {
+        claim["id"]: claim.get("published_effects") or {} for claim in results.load_claims()
+    }
     theirs = [
-        dict(row=one.row, unit=one.unit, value=value, name=str(name))
-        for one in measured.itertuples()
-        for name, value in of_claim[one.claim].items()
+        dict(row=claim.row, unit=claim.unit, value=value, name=str(name))
+        for claim in measured.itertuples()
+        for name, value in of_claim[claim.claim].items()
     ]
     columns = ["row", "unit", "value", "name"]
     caption = (

@@ -1,6 +1,10 @@
 """What the chapter on CLIP and LaCLIP shows: tables of the experiment of that name in."""
 
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
 import pandas as pd
+import plotly.graph_objects as go
+from PIL import Image
 
 from featpurity.metrics import intervals
 from featpurity.metrics.silhouette import FEW
@@ -54,7 +58,7 @@ def answer(effects: pd.DataFrame) -> wording.Answer:
     return wording.Answer("; ".join(sentences))
 
 
-def matrices(towers):
+def matrices(towers: Mapping[str, heatmaps.Towers]) -> go.Figure:
     """The cosines of all models' neurons side by side; towers as `heatmaps.towers_of` has them."""
     caption = (
         "Cosine between every two neurons of a tower; the diagonal is set to 0. Ordered by signed "
@@ -65,7 +69,7 @@ def matrices(towers):
     return heatmaps.side_by_side(towers, caption)
 
 
-def gains(effects: pd.DataFrame):
+def gains(effects: pd.DataFrame) -> go.Figure:
     """Differences of accuracy and silhouette on each data set and on average."""
     chosen = effects[effects.claim.isin(DIFFERENCES)]
     caption = (
@@ -76,7 +80,7 @@ def gains(effects: pd.DataFrame):
     return figures.forest(chosen, "dataset", "axis", caption, group="comparison")
 
 
-def bars(accuracy: pd.DataFrame):
+def bars(accuracy: pd.DataFrame) -> go.Figure:
     """Accuracy and silhouette of each model on each data set."""
     caption = (
         "Zero-shot accuracy and silhouette of each model on each data set; whiskers are 95 % "
@@ -104,7 +108,7 @@ def accuracy_table(accuracy: pd.DataFrame) -> tables.Table:
     return tables.show(shown, headings)
 
 
-def warnings(accuracy: pd.DataFrame, n_bootstrap: int):
+def warnings(accuracy: pd.DataFrame, n_bootstrap: int) -> Iterator[str]:
     """Sentences on rows that say little: accuracies at chance, silhouettes that are not defined or,
     without the bootstrap, have intervals that are too narrow.
     """
@@ -138,12 +142,12 @@ def neurons_table(neurons: pd.DataFrame) -> tables.Table:
     return tables.show(neurons.assign(chance=neurons.chance * (d - 1) / d), headings, digits)
 
 
-def histogram(towers, widths):
+def histogram(towers: Mapping[str, heatmaps.Towers], widths: Iterable[int]) -> go.Figure:
     """The distributions of the cosines; widths in the towers' order."""
     cosines = {
-        f"{name}, {tower} tower": one.cosines
+        f"{name}, {side} tower": tower.cosines
         for name, both in towers.items()
-        for tower, one in both.items()
+        for side, tower in both.items()
     }
     caption = (
         "Distribution of the cosines between different neurons, beside what random directions of "
@@ -152,7 +156,7 @@ def histogram(towers, widths):
     return heatmaps.cosine_histogram(cosines, dict(zip(cosines, widths)), caption)
 
 
-def pictures(images, titles, dataset: str):
+def pictures(images: Sequence[Image.Image], titles: Sequence[str], dataset: str) -> go.Figure:
     """A few pictures of a data set with their classes."""
     caption = f"Pictures of the data set {dataset}, with their classes."
     return figures.image_grid(images, titles, caption)

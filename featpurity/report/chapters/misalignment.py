@@ -1,8 +1,15 @@
 """What the chapter on misaligned captions shows: tables of the experiment of that name in."""
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 import pandas as pd
+import plotly.graph_objects as go
 
 from featpurity.report import figures, heatmaps, tables, wording
+
+if TYPE_CHECKING:
+    from featpurity.data.pairs import CaptionedImages
 
 KINDS = {"similarity": "swaps by similarity", "random": "random swaps"}
 # Each claim's measure: its unit in the sentence, the axis, and the sign that undoes the claim's.
@@ -36,7 +43,7 @@ def answer(effects: pd.DataFrame) -> wording.Answer:
     )
 
 
-def matrices(models):
+def matrices(models: Mapping[tuple[str, float], heatmaps.Towers]) -> go.Figure:
     """The cosines of the fine-tuned neurons, ratio by ratio.
 
     Parameters
@@ -54,7 +61,7 @@ def matrices(models):
     return heatmaps.over_ratios(named, caption)
 
 
-def changes(effects: pd.DataFrame):
+def changes(effects: pd.DataFrame) -> go.Figure:
     """How much each measure changes, with its interval over seeds."""
     axis = {claim: f"{name}, change signed for the claim" for claim, (_, name, _) in CLAIMS.items()}
     caption = (
@@ -65,7 +72,7 @@ def changes(effects: pd.DataFrame):
     return figures.forest(table, "comparison", "axis", caption, group="comparison")
 
 
-def against_ratio(means: pd.DataFrame, chance: dict[str, float]):
+def against_ratio(means: pd.DataFrame, chance: dict[str, float]) -> go.Figure:
     """All measures of the fine-tuned models against the ratio.
 
     Parameters
@@ -97,7 +104,7 @@ def against_ratio(means: pd.DataFrame, chance: dict[str, float]):
     )
 
 
-def training(history: pd.DataFrame, chance: dict[str, float]):
+def training(history: pd.DataFrame, chance: dict[str, float]) -> go.Figure:
     """Epoch by epoch, for the smallest and the largest ratio of both kinds of swap."""
     ends = history[history.ratio.isin([history.ratio.min(), history.ratio.max()])]
     runs = ends.kind.map(KINDS) + ends.ratio.map(", ratio {:g}".format)
@@ -117,7 +124,7 @@ def training(history: pd.DataFrame, chance: dict[str, float]):
     )
 
 
-def over_time(history: pd.DataFrame, kind: str, chance: dict[str, float]):
+def over_time(history: pd.DataFrame, kind: str, chance: dict[str, float]) -> go.Figure:
     """Average |cos| epoch by epoch, for every ratio of one kind of swap."""
     panels = {key: MEASURES[key] for key in ("image_avg_abs_cos", "text_avg_abs_cos")}
     part = history[history.kind == kind]
@@ -131,7 +138,9 @@ def over_time(history: pd.DataFrame, kind: str, chance: dict[str, float]):
     )
 
 
-def histogram(models, kind: str, tower: str, width: int):
+def histogram(
+    models: Mapping[tuple[str, float], heatmaps.Towers], kind: str, tower: str, width: int
+) -> go.Figure:
     """The distributions of one tower's cosines, ratio by ratio; models as in `matrices`."""
     cosines = {
         f"ratio {ratio:g}": towers[tower].cosines
@@ -161,7 +170,7 @@ def examples_table(examples: pd.DataFrame) -> tables.Table:
     return tables.show(examples.assign(kind=examples.kind.map(KINDS)), headings, digits=2)
 
 
-def pictures(captioned, examples: pd.DataFrame):
+def pictures(captioned: "CaptionedImages", examples: pd.DataFrame) -> go.Figure:
     """The pictures of the examples."""
     images = [captioned.images[i] for i in examples.image]
     titles = [f"image {i}, {KINDS[kind]}" for i, kind in zip(examples.image, examples.kind)]

@@ -1,6 +1,7 @@
 """What the chapter on online and cached training shows: tables of that experiment in."""
 
 import pandas as pd
+import plotly.graph_objects as go
 
 from featpurity.report import figures, tables, wording
 from featpurity.report.chapters.misalignment import KINDS, RATIO
@@ -28,7 +29,7 @@ def answer(distances: pd.DataFrame) -> wording.Answer:
     return wording.Answer("; ".join(clauses))
 
 
-def ends(curves: pd.DataFrame, kind: str, chance: dict[str, float]):
+def ends(curves: pd.DataFrame, kind: str, chance: dict[str, float]) -> go.Figure:
     """What each way ends with, against the ratio, for one kind of swap."""
     last = curves[(curves.epoch == curves.epoch.max()) & (curves.kind == kind)]
     caption = (
@@ -39,14 +40,16 @@ def ends(curves: pd.DataFrame, kind: str, chance: dict[str, float]):
     return _lines(last, "ratio", RATIO, caption, chance)
 
 
-def over_epochs(curves: pd.DataFrame, ratio: float, kind: str, seed: int, chance):
+def over_epochs(
+    curves: pd.DataFrame, ratio: float, kind: str, seed: int, chance: dict[str, float]
+) -> go.Figure:
     """The same over the epochs, for one run."""
-    one = curves[(curves.seed == seed) & (curves.ratio == ratio) & (curves.kind == kind)]
+    run = curves[(curves.seed == seed) & (curves.ratio == ratio) & (curves.kind == kind)]
     caption = (
         f"The same over the epochs, at ratio {ratio:g}, {KINDS[kind]}, seed {seed}. Epoch 0 is the "
         "model before."
     )
-    return _lines(one, "epoch", "epoch", caption, chance)
+    return _lines(run, "epoch", "epoch", caption, chance)
 
 
 def distances_table(distances: pd.DataFrame) -> tables.Table:
@@ -62,7 +65,7 @@ def distances_table(distances: pd.DataFrame) -> tables.Table:
     return tables.show(shown, headings, digits=4)
 
 
-def costs_table(costs) -> tables.Table:
+def costs_table(costs: list[dict]) -> tables.Table:
     """Seconds of this run; the features' extraction is not counted."""
     table = pd.DataFrame(costs)
     headings = {"way": "way", "runs": "runs", "seconds": "seconds", "each": "seconds a run"}

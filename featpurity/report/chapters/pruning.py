@@ -40,7 +40,7 @@ def answer(effects: pd.DataFrame) -> wording.Answer:
     )
 
 
-def differences(effects: pd.DataFrame, claim: str = "pruning_area"):
+def differences(effects: pd.DataFrame, claim: str = "pruning_area") -> go.Figure:
     """One claim's effect on each data set and on average, with the spread over the data sets."""
     chosen = effects[effects.claim == claim].rename(columns={"comparison": "model"})
     single = chosen[chosen.dataset != "mean"]
@@ -56,7 +56,7 @@ def differences(effects: pd.DataFrame, claim: str = "pruning_area"):
     return figures.forest(chosen, "dataset", "axis", caption, group="model")
 
 
-def multiples(accuracy: pd.DataFrame):
+def multiples(accuracy: pd.DataFrame) -> go.Figure:
     """The curves of a model on all data sets at a glance."""
     caption = (
         "Zero-shot accuracy when only some neurons are kept: the purest first, the least pure "
@@ -65,7 +65,7 @@ def multiples(accuracy: pd.DataFrame):
     return curves.small_multiples(accuracy, "accuracy", "accuracy (share of images)", caption)
 
 
-def one_curve(accuracy: pd.DataFrame):
+def one_curve(accuracy: pd.DataFrame) -> go.Figure:
     """The curves of one data set and model, large."""
     caption = (
         "The same for one data set and model, chosen in the menu. Pointing at a number of neurons "
@@ -94,7 +94,7 @@ def at_each_number(accuracy: pd.DataFrame, towers: Mapping[str, heatmaps.Towers]
     return curves.at_each_number(accuracy, "accuracy", ACCURACY, caption, image_towers)
 
 
-def gaps(accuracy: pd.DataFrame):
+def gaps(accuracy: pd.DataFrame) -> go.Figure:
     """High minus low purity against the share of neurons, with the paper's curve."""
     caption = (
         "Accuracy with the purest neurons minus accuracy with the least pure, against the share of "
@@ -106,7 +106,7 @@ def gaps(accuracy: pd.DataFrame):
     return curves.gaps(accuracy, "accuracy", axis, caption, published_curves())
 
 
-def silhouettes(silhouette: pd.DataFrame):
+def silhouettes(silhouette: pd.DataFrame) -> go.Figure:
     """The silhouette of the kept coordinates."""
     caption = "Cosine silhouette of the kept coordinates. The menu chooses data set and model."
     return curves.pruning_curves(silhouette, "silhouette", SILHOUETTE, caption)

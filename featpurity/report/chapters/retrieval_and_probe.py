@@ -1,6 +1,9 @@
 """What the chapter on retrieval and linear probes shows: tables of the two experiments in."""
 
+from collections.abc import Iterator
+
 import pandas as pd
+import plotly.graph_objects as go
 
 from featpurity.report import figures, tables, wording
 
@@ -45,7 +48,7 @@ def answer(recall: pd.DataFrame, accuracy: pd.DataFrame, effects: pd.DataFrame) 
     return wording.Answer("; ".join(sentences))
 
 
-def recalls(recall: pd.DataFrame):
+def recalls(recall: pd.DataFrame) -> go.Figure:
     """Recall of each model at 1, 5 and 10, both ways."""
     caption = (
         "Zero-shot retrieval: the share of images that find one of their captions, and of captions "
@@ -57,7 +60,7 @@ def recalls(recall: pd.DataFrame):
     return figures.bars_with_intervals(shown, title, caption, "from what to what, and k")
 
 
-def gains(effects: pd.DataFrame):
+def gains(effects: pd.DataFrame) -> go.Figure | None:
     """Differences of recall and of the probe's accuracy; None where no models are compared."""
     if effects.empty:
         return None
@@ -69,7 +72,7 @@ def gains(effects: pd.DataFrame):
     return figures.forest(shown, "dataset", "axis", caption, group="comparison")
 
 
-def probes(accuracy: pd.DataFrame):
+def probes(accuracy: pd.DataFrame) -> go.Figure:
     """Accuracy of the probes of each model on each data set; a menu chooses the number of shots."""
     measures, wide = {}, None
     for shots, part in accuracy.groupby("shots", sort=False):
@@ -103,7 +106,7 @@ def probe_table(accuracy: pd.DataFrame) -> tables.Table:
     return tables.show(accuracy, headings, dict.fromkeys(headings, 3) | {"strength": "g"})
 
 
-def warnings(recall: pd.DataFrame, accuracy: pd.DataFrame):
+def warnings(recall: pd.DataFrame, accuracy: pd.DataFrame) -> Iterator[str]:
     """Sentences on rows that say little: recalls at chance, data sets without a probe."""
     for model, part in recall.groupby("model", sort=False):
         if (low := part[part.recall_low <= part.chance]).shape[0]:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 
 from featpurity.report import figures, histograms, results, tables, wording
 from featpurity.report.published import published_theory
@@ -54,7 +55,7 @@ def beside_published(table: pd.DataFrame) -> pd.DataFrame:
     return joined.sort_values("who", key=lambda who: who.map(order.index), kind="stable")
 
 
-def curves(table: pd.DataFrame):
+def curves(table: pd.DataFrame) -> go.Figure:
     """The four measures against the probability, here and in the paper's figure 1."""
     caption = (
         "The simulation here and in the paper's figure 1: encoders trained on raw pairs, and on "
@@ -70,7 +71,9 @@ def ends(table: pd.DataFrame) -> tables.Table:
     both = both[both.probability.isin([table.probability.min(), table.probability.max()])]
     long = both.melt(["who", "probability"], var_name="measure")
     wide = long.pivot_table("value", ["measure", "probability"], "who", sort=False)
-    return tables.show(wide.reset_index().rename_axis(columns=None))
+    shown = wide.reset_index().rename_axis(columns=None)
+    shown["measure"] = shown.measure.map(MEASURES)
+    return tables.show(shown, digits=".3g")
 
 
 def ceiling(table: pd.DataFrame) -> tables.Table:
@@ -79,7 +82,7 @@ def ceiling(table: pd.DataFrame) -> tables.Table:
     return tables.show(table, headings)
 
 
-def texts(table: pd.DataFrame):
+def texts(table: pd.DataFrame) -> go.Figure:
     """What recaptioning and filtering make of the noisy texts, and of average |cos|."""
     panels = {
         "text_truth": "truth of the texts (cosine)",
@@ -92,9 +95,9 @@ def texts(table: pd.DataFrame):
     )
 
 
-def neurons_and_features(cosines: dict[tuple[str, float], np.ndarray], near: float):
+def neurons_and_features(cosines: dict[tuple[str, float], np.ndarray], near: float) -> go.Figure:
     """|cos| of all neurons and features at the probability that is nearest to `near`."""
-    shown = min((probability for _, probability in cosines), key=lambda one: abs(one - near))
+    shown = min((probability for _, probability in cosines), key=lambda value: abs(value - near))
     samples = {name: cosines[name, shown] for name in ("raw", "filtered")}
     caption = (
         f"|cos| of every neuron of the image encoder and every feature, all seeds, at probability "
@@ -122,5 +125,6 @@ def bases(table: pd.DataFrame) -> tables.Table:
 def claims(effects: pd.DataFrame) -> tables.Table:
     """The effects with their intervals and verdicts, each in its own unit."""
     judged = results.judge(effects).dropna(subset="effect")
-    shown = ["statement", "comparison", "effect", "low", "high", "unit", "verdict"]
-    return tables.show(judged, {name: name for name in shown})
+    headings = {"statement": "claim", "comparison": "what is compared", "effect": "effect"}
+    headings |= {"low": "from", "high": "to", "unit": "unit", "verdict": "verdict"}
+    return tables.show(judged, headings, dict.fromkeys(["effect", "low", "high"], "+.3g"))

@@ -1,6 +1,7 @@
 """What the chapter on the meaning of average |cos| shows: tables of its three experiments in."""
 
 import pandas as pd
+import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from featpurity.report import figures, style, tables, wording
@@ -47,12 +48,12 @@ def answer(bases: pd.DataFrame, runs: pd.DataFrame, gains: pd.DataFrame) -> word
     return wording.Answer(
         "average |cos| of each model's own basis lies between "
         f"{bases.z.min():+.1f} and {bases.z.max():+.1f} standard deviations from that of random "
-        f"rotations, and what the singular values alone make expect is off by {off:.0%} at most; "
-        f"with {KINDS[image.kind.iloc[0]]} the image tower's changes by {rise.avg_abs_cos:+.3f}, "
-        f"that of rotations of the same neurons by {rise.expected:+.3f}, and without the neurons' "
-        f"shared direction it changes by {rise.without_shared:+.3f}; purest first against least "
-        f"pure first differs from rotated bases by {mean.z.min():+.1f} to {mean.z.max():+.1f} "
-        "standard deviations"
+        f"rotations, which the singular values alone tell to {off:.0%}. With "
+        f"{KINDS[image.kind.iloc[0]]} the image tower's changes by {rise.avg_abs_cos:+.3f}, that "
+        f"of its rotations by {rise.expected:+.3f}; without the neurons' shared direction it "
+        f"changes by {rise.without_shared:+.3f}. What purest first gains over least pure first "
+        f"lies between {mean.z.min():+.1f} and {mean.z.max():+.1f} standard deviations from what "
+        "it gains in rotated bases"
     )
 
 
@@ -65,7 +66,7 @@ def invariance_table(invariance: pd.DataFrame) -> tables.Table:
         ends = zip(shown[f"{tower}_low"], shown[f"{tower}_high"])
         shown[tower] = [f"{low:.4f} to {high:.4f}" for low, high in ends]
         headings |= {tower: f"average |cos|, {tower} tower"}
-    return tables.show(shown, headings, {"accuracy": ".1e", "silhouette": ".1e"})
+    return tables.show(shown, headings, {"accuracy": ".1g", "silhouette": ".1g"})
 
 
 def bases_table(bases: pd.DataFrame) -> tables.Table:
@@ -76,7 +77,7 @@ def bases_table(bases: pd.DataFrame) -> tables.Table:
     return tables.show(bases, headings, dict.fromkeys(headings, 4) | {"z": "+.1f"})
 
 
-def own_bases(effects: pd.DataFrame):
+def own_bases(effects: pd.DataFrame) -> go.Figure:
     """How much purer each tower is in its own basis than in rotated ones."""
     axis = "average |cos|, rotated minus own basis"
     table = effects.assign(tower=effects.claim.str.removeprefix("own_basis_") + " tower")
@@ -88,7 +89,7 @@ def own_bases(effects: pd.DataFrame):
     return figures.effects_with_intervals(table, "tower", axis, caption, group="comparison")
 
 
-def against_rank(spectra: pd.DataFrame, runs: pd.DataFrame):
+def against_rank(spectra: pd.DataFrame, runs: pd.DataFrame) -> go.Figure:
     """Average |cos| of all models of the run, against the number of directions they use.
 
     Parameters
@@ -116,7 +117,7 @@ def against_rank(spectra: pd.DataFrame, runs: pd.DataFrame):
     )
 
 
-def over_ratios(runs: pd.DataFrame):
+def over_ratios(runs: pd.DataFrame) -> go.Figure:
     """The shape of the fine-tuned towers against the ratio."""
     caption = (
         "The fine-tuned models against the share of captions swapped: mean over seeds and their "
@@ -129,7 +130,7 @@ def over_ratios(runs: pd.DataFrame):
     return figures.lines_with_bands(table, "ratio", SHAPE, "who", axis, caption)
 
 
-def over_time(watched: pd.DataFrame):
+def over_time(watched: pd.DataFrame) -> go.Figure:
     """The same after each epoch, for the runs that were trained again."""
     caption = (
         "During fine-tuning, for the smallest and the largest ratio of one kind of swap and one "
@@ -141,7 +142,7 @@ def over_time(watched: pd.DataFrame):
     )
 
 
-def rises(effects: pd.DataFrame):
+def rises(effects: pd.DataFrame) -> go.Figure:
     """How much |cos| changes without the shared direction."""
     axis = "change of average |cos| without the shared direction, ratio 0 to 0.8"
     table = effects.assign(tower=effects.claim.str.removeprefix("unshared_rise_") + " tower")
@@ -152,7 +153,7 @@ def rises(effects: pd.DataFrame):
     return figures.effects_with_intervals(table, "tower", axis, caption, group="comparison")
 
 
-def pruning_gains(effects: pd.DataFrame):
+def pruning_gains(effects: pd.DataFrame) -> go.Figure:
     """Purest first minus least pure first: own basis minus rotated ones, by data set."""
     axis = "difference of areas (accuracy), own minus rotated bases"
     caption = (
@@ -171,7 +172,7 @@ def gains_table(gains: pd.DataFrame) -> tables.Table:
     return tables.show(gains, headings, digits)
 
 
-def orders(areas: pd.DataFrame):
+def orders(areas: pd.DataFrame) -> go.Figure:
     """The area of every order and of its reverse, a panel a model.
 
     Parameters
@@ -210,7 +211,7 @@ def orders(areas: pd.DataFrame):
     return style.finish(figure, caption, height=420)
 
 
-def neurons(table: pd.DataFrame, measure: str):
+def neurons(table: pd.DataFrame, measure: str) -> go.Figure:
     """What each neuron knows against its purity, a panel a model.
 
     Parameters
