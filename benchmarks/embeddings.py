@@ -89,7 +89,7 @@ def write_photos(folder, n, classes=10, distinct=2048):
         for step in (64, 16, 4, 1)
     ]
     photo = np.tensordot(
-        [0.5, 0.25, 0.2, 0.05], np.stack([np.asarray(one, dtype=float) for one in layers]), 1
+        [0.5, 0.25, 0.2, 0.05], np.stack([np.asarray(layer, dtype=float) for layer in layers]), 1
     )
     for i in range(n):
         path = folder / str(i % classes) / f"{i}.jpg"

@@ -23,8 +23,8 @@ def family(root):
         except OSError:  # it has just ended
             continue
     found = [root]
-    for one in found:
-        found += parents.get(one, [])
+    for process in found:
+        found += parents.get(process, [])
     return found
 
 

@@ -17,12 +17,13 @@ def plan(profile: Profile) -> list[str]:
     """
     models, datasets, pairs = sources_of(profile)
     sources = [*models, *datasets, *pairs]
-    wide = max(len(one.name) for one in sources) + 2
+    wide = max(len(source.name) for source in sources) + 2
     lines = [f"Profile {profile.name}"]
     for title, part in {"Models": models, "Data sets": datasets, "Pairs": pairs}.items():
-        if part:
-            lines += ["", title, *(f"  {one.name:<{wide}}{one.what}{_to_do(one)}" for one in part)]
-    missing = [f"  {one.name}: {one.missing}" for one in sources if one.missing]
+        lines += ["", title] if part else []
+        for source in part:
+            lines.append(f"  {source.name:<{wide}}{source.what}{_to_do(source)}")
+    missing = [f"  {source.name}: {source.missing}" for source in sources if source.missing]
     return [
         *lines,
         "",
@@ -51,9 +52,9 @@ def _training(profile):
 
 
 def _to_download(sources):
-    megabytes = sum(one.megabytes or 0 for one in sources)
-    bound = "at least" if any(one.at_least for one in sources) else "about"
-    unknown = any(one.megabytes is None for one in sources)
+    megabytes = sum(source.megabytes or 0 for source in sources)
+    bound = "at least" if any(source.at_least for source in sources) else "about"
+    unknown = any(source.megabytes is None for source in sources)
     return f"To download: {bound} {megabytes:,.0f} MB{' and files of unknown size' * unknown}"
 
 

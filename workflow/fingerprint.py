@@ -50,10 +50,10 @@ def fingerprint(notebook):
     used = reached("\n".join(plain_python(cell) for cell in cells))
     parts = [*cells, *(f"{module}: {ast.dump(node)}" for module, node in used)]
     texts = {
-        one.value
+        part.value
         for _, node in used
-        for one in ast.walk(node)
-        if isinstance(one, ast.Constant) and isinstance(one.value, str)
+        for part in ast.walk(node)
+        if isinstance(part, ast.Constant) and isinstance(part.value, str)
     }
     for asset in sorted((PACKAGE / "assets").glob("*.*")):
         parts += [asset.read_text(encoding="utf-8")] if asset.name in texts else []
@@ -75,7 +75,7 @@ def reached(source):
             if (module, node) not in found:
                 found.add((module, node))
                 new |= set(references(node, scope(module)))
-    return sorted(found, key=lambda one: (one[0], ast.dump(one[1])))
+    return sorted(found, key=lambda used: (used[0], ast.dump(used[1])))
 
 
 def statements(module, name):
@@ -94,10 +94,10 @@ def defined(node):
     if isinstance(node, DEFINITIONS):
         return {node.name}
     if isinstance(node, (ast.Import, ast.ImportFrom)):
-        return {one.asname or one.name.split(".")[0] for one in node.names}
+        return {alias.asname or alias.name.split(".")[0] for alias in node.names}
     if isinstance(node, (ast.Assign, ast.AnnAssign)):
-        names = [one for one in ast.walk(node) if isinstance(one, ast.Name)]
-        return {one.id for one in names if isinstance(one.ctx, ast.Store)}
+        names = [part for part in ast.walk(node) if isinstance(part, ast.Name)]
+        return {name.id for name in names if isinstance(name.ctx, ast.Store)}
     return set()
 
 
@@ -111,12 +111,12 @@ def references(node, names):
         What the names around it stand for, as from `scope`.
     """
     names = names | imported(node)
-    based = {id(one.value) for one in ast.walk(node) if isinstance(one, ast.Attribute)}
-    for one in ast.walk(node):
-        if isinstance(one, ast.Attribute):
-            module, name = resolve(one, names)
-        elif isinstance(one, ast.Name) and id(one) not in based:
-            module, name = names.get(one.id, (None, None))
+    based = {id(part.value) for part in ast.walk(node) if isinstance(part, ast.Attribute)}
+    for part in ast.walk(node):
+        if isinstance(part, ast.Attribute):
+            module, name = resolve(part, names)
+        elif isinstance(part, ast.Name) and id(part) not in based:
+            module, name = names.get(part.id, (None, None))
         else:
             continue
         if module:  # the package's own door opens nothing by itself
@@ -145,15 +145,15 @@ def member(module, name):
 def imported(node):
     """What the imports in a piece of code bring of the package: local name -> (module, name)."""
     names = {}
-    for one in ast.walk(node):
-        if isinstance(one, ast.ImportFrom) and (one.module or "").split(".")[0] == "featpurity":
-            module = one.module.removeprefix("featpurity").lstrip(".")
-            names |= {part.asname or part.name: member(module, part.name) for part in one.names}
-        elif isinstance(one, ast.Import):
-            for part in one.names:
-                if part.name.split(".")[0] == "featpurity":
-                    whole = part.name.removeprefix("featpurity").lstrip(".") if part.asname else ""
-                    names[part.asname or "featpurity"] = (whole, None)
+    for part in ast.walk(node):
+        if isinstance(part, ast.ImportFrom) and (part.module or "").split(".")[0] == "featpurity":
+            module = part.module.removeprefix("featpurity").lstrip(".")
+            names |= {its.asname or its.name: member(module, its.name) for its in part.names}
+        elif isinstance(part, ast.Import):
+            for its in part.names:
+                if its.name.split(".")[0] == "featpurity":
+                    whole = its.name.removeprefix("featpurity").lstrip(".") if its.asname else ""
+                    names[its.asname or "featpurity"] = (whole, None)
     return names
 
 

@@ -1,6 +1,7 @@
 """What a run was: its settings, its notebooks' times and the versions behind it, as tables."""
 
 import importlib.metadata
+import itertools
 import platform
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,8 +53,8 @@ class Run:
             self.settings.get(key) for key in ("clip_models", "laclip_models", "ladder_models")
         ]
         named += [self.settings.get("finetune_model"), self.settings.get("filter_model")]
-        flat = [m for one in named for m in ([one] if isinstance(one, str) else one or [])]
-        return list(dict.fromkeys(flat))
+        lists = [[models] if isinstance(models, str) else models or [] for models in named]
+        return list(dict.fromkeys(itertools.chain.from_iterable(lists)))
 
     @property
     def datasets(self):
