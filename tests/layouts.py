@@ -212,7 +212,7 @@ def voc2007(root, monkeypatch):
     (folder / "ImageSets/Main/test.txt").write_text("000001\n000002\n")
     for name, objects in shown.items():
         photo(folder / f"JPEGImages/{name}.jpg")
-        marked = "".join(f"<object><name>{one}</name></object>" for one in objects)
+        marked = "".join(f"<object><name>{shown}</name></object>" for shown in objects)
         (folder / f"Annotations/{name}.xml").write_text(f"<annotation>{marked}</annotation>")
     labels = [[int(name in objects) for name in VOC_CLASSES] for objects in shown.values()]
     words = [VOC_WORDS.get(name, name) for name in VOC_CLASSES]

@@ -91,7 +91,9 @@ def ground(tmp_path_factory):
     """What there is for the page to name."""
     fetch = source_cells(ROOT / "notebooks/steps/fetch_cc3m.ipynb")[0]
     keys = (
-        {one.name for one in fields(Profile)} | set(re.findall(r"^(\w+) = ", fetch, re.M)) | OTHER
+        {field.name for field in fields(Profile)}
+        | set(re.findall(r"^(\w+) = ", fetch, re.M))
+        | OTHER
     )
     return SimpleNamespace(
         options=options(),

@@ -52,23 +52,23 @@ def pages(book):
     return [name for name in named if not name.startswith("_static/") and name != "index.html"]
 
 
-def faults_of(one, name, axe):
+def faults_of(visited, name, axe):
     """What is wrong with an open page, in sentences."""
-    drawn = one.draw_all()
-    yield from one.faults
+    drawn = visited.draw_all()
+    yield from visited.faults
     yield from (f"{figure['name']} was not drawn" for figure in drawn if not figure["drawn"])
-    if one.page.locator(".modebar-btn").count():
+    if visited.page.locator(".modebar-btn").count():
         yield "plotly's own buttons are there, and one of them uploads the chart"
-    width = one.page.evaluate("document.documentElement.scrollWidth")
-    if width > one.page.viewport_size["width"]:
+    width = visited.page.evaluate("document.documentElement.scrollWidth")
+    if width > visited.page.viewport_size["width"]:
         yield f"it is {width} pixels wide"
-    if one.weight() > HEAVIEST:
-        yield f"it weighs {one.weight():,} bytes with all that it loads"
-    stops = one.page.evaluate(COUNT_STOPS)
+    if visited.weight() > HEAVIEST:
+        yield f"it weighs {visited.weight():,} bytes with all that it loads"
+    stops = visited.page.evaluate(COUNT_STOPS)
     if stops > TAB_STOPS:
         yield f"it has {stops} stops of the Tab key"
-    one.page.evaluate(axe)
-    yield from one.page.evaluate(SERIOUS)
+    visited.page.evaluate(axe)
+    yield from visited.page.evaluate(SERIOUS)
 
 
 @pytest.mark.parametrize(
@@ -86,9 +86,9 @@ def faults_of(one, name, axe):
 def test_every_page_is_whole_light_and_open_to_all(request, visit, axe, which, scheme, size, look):
     book, faults = request.getfixturevalue(which), []
     for name in pages(book):
-        one = visit(book, name, scheme, viewport=size, color_scheme=look)
-        faults += [f"{name}: {fault}" for fault in faults_of(one, name, axe)]
-        one.page.context.close()
+        visited = visit(book, name, scheme, viewport=size, color_scheme=look)
+        faults += [f"{name}: {fault}" for fault in faults_of(visited, name, axe)]
+        visited.page.context.close()
     assert not faults, "\n".join(faults)
     assert len(pages(book)) >= 12
 
@@ -98,10 +98,10 @@ def test_every_menu_changes_what_is_drawn(request, visit, which):
     book, unmoved = request.getfixturevalue(which), []
     for name in pages(book):
         if "data-figure=" in (book / name).read_text("utf-8"):
-            one = visit(book, name, viewport=WIDE)
-            one.draw_all()
-            unmoved += one.page.evaluate(TRY_MENUS)
-            assert not one.faults
+            visited = visit(book, name, viewport=WIDE)
+            visited.draw_all()
+            unmoved += visited.page.evaluate(TRY_MENUS)
+            assert not visited.faults
     assert not unmoved, "\n".join(unmoved)
 
 
@@ -113,19 +113,19 @@ def test_links_inside_the_book_lead_somewhere(request, which):
 def test_hostile_words_are_text(sample, visit):
     faults = []
     for name in pages(sample):
-        one = visit(sample, name)
-        one.draw_all()
-        one.page.evaluate(
-            "document.querySelectorAll('details').forEach((one) => { one.open = true; })"
+        visited = visit(sample, name)
+        visited.draw_all()
+        visited.page.evaluate(
+            "document.querySelectorAll('details').forEach((closed) => { closed.open = true; })"
         )
-        one.page.evaluate(TRY_MENUS)
-        faults += [f"{name}: {fault}" for fault in one.faults]
-        foreign = one.page.locator(
+        visited.page.evaluate(TRY_MENUS)
+        faults += [f"{name}: {fault}" for fault in visited.faults]
+        foreign = visited.page.locator(
             "a[href^='javascript'], :is([href], [src])[href*='elsewhere.example'], "
             "[src*='elsewhere.example']"
         )
         assert foreign.count() == 0, name
-        shown = one.page.locator("body").inner_text()
+        shown = visited.page.locator("body").inner_text()
         told = name in (FIRST, CURVES, PANELS, "book/introduction.html")
         assert not told or "<script>alert(2)</script>" in shown, name
     assert not faults, "\n".join(faults)
@@ -142,17 +142,17 @@ def test_labels_of_figures_are_text(sample, visit):
 
 
 def test_search_finds_pages(sample, visit):
-    one = visit(sample, "search.html?q=orthogonal", "file")
-    found = one.page.locator("#search-results a", has_text="What purity is")
+    visited = visit(sample, "search.html?q=orthogonal", "file")
+    found = visited.page.locator("#search-results a", has_text="What purity is")
     found.first.wait_for()
-    assert not one.faults
+    assert not visited.faults
 
 
 @pytest.fixture
 def heatmap_page(sample, visit):
-    one = visit(sample, FIRST, color_scheme="light", viewport={"width": 1200, "height": 900})
-    one.draw_all()
-    return one.page
+    visited = visit(sample, FIRST, color_scheme="light", viewport={"width": 1200, "height": 900})
+    visited.draw_all()
+    return visited.page
 
 
 def test_browser_reads_the_packed_matrices(heatmap_page):
@@ -177,9 +177,9 @@ def test_menu_answers_the_keyboard(heatmap_page):
 
 @pytest.fixture
 def curves_page(sample, visit):
-    one = visit(sample, CURVES, viewport=WIDE, accept_downloads=True)
-    one.draw_all()
-    return one.page
+    visited = visit(sample, CURVES, viewport=WIDE, accept_downloads=True)
+    visited.draw_all()
+    return visited.page
 
 
 def test_slider_buttons_and_reset_answer(curves_page):
@@ -240,9 +240,9 @@ def test_a_figure_is_saved_as_data_and_as_picture(curves_page, tmp_path):
 
 
 def test_a_swipe_on_a_figure_scrolls_and_a_tap_tells_the_value(sample, visit):
-    one = visit(sample, CURVES, viewport=PHONE, has_touch=True, is_mobile=True)
-    one.draw_all()
-    page, plot = one.page, one.page.locator(".js-plotly-plot").first
+    visited = visit(sample, CURVES, viewport=PHONE, has_touch=True, is_mobile=True)
+    visited.draw_all()
+    page, plot = visited.page, visited.page.locator(".js-plotly-plot").first
     plot.evaluate("(plot) => plot.scrollIntoView({ block: 'center' })")
     box, before = plot.bounding_box(), page.evaluate("scrollY")
     ranges = "document.querySelector('.js-plotly-plot').layout.yaxis.range"
@@ -265,8 +265,8 @@ def test_a_swipe_on_a_figure_scrolls_and_a_tap_tells_the_value(sample, visit):
 
 @pytest.mark.parametrize("media", ["print", "without JavaScript"])
 def test_a_picture_of_each_figure_stands_on_paper_and_without_javascript(sample, visit, media):
-    one = visit(sample, PANELS, java_script_enabled=media == "print")
-    page = one.page
+    visited = visit(sample, PANELS, java_script_enabled=media == "print")
+    page = visited.page
     if media == "print":
         page.emulate_media(media="print")
         assert page.locator("figure .controls:visible, figure .plot:visible").count() == 0
@@ -281,8 +281,8 @@ def test_a_picture_of_each_figure_stands_on_paper_and_without_javascript(sample,
 
 
 def test_tables_sort_by_the_column_whose_header_is_pressed(sample, visit):
-    one = visit(sample, TABLES)
-    tables = one.page.locator("table.dataframe")
+    visited = visit(sample, TABLES)
+    tables = visited.page.locator("table.dataframe")
     assert [tables.nth(i).locator("th, td").locator("button").count() for i in range(4)] == [
         4,
         0,
@@ -310,7 +310,7 @@ def test_tables_sort_by_the_column_whose_header_is_pressed(sample, visit):
     assert shown() == ([1, 0, 2, 3], [None, "ascending", None, None])
     table.get_by_role("button", name="row").click()
     assert shown() == (original, ["ascending", None, None, None])
-    assert not one.faults
+    assert not visited.faults
 
 
 def test_long_tables_are_folded_and_saved(sample, visit):

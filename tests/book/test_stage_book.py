@@ -89,7 +89,7 @@ def test_the_first_page_tells_verdicts_once_a_claim(results):
     assert rows[0].a["href"] == "x.html#figure-1-1" and rows[1].a is None
     assert HOSTILE in rows[1].get_text()
     strip = BeautifulSoup(front_page.strip(run), "html.parser")
-    assert [one.get_text() for one in strip.select(".count")] == [
+    assert [counted.get_text() for counted in strip.select(".count")] == [
         "1 holds",
         "1 does not hold",
         "1 undecided",

@@ -77,9 +77,9 @@ def test_heatmap_orders_the_neurons_of_the_chosen_tower(toys):
     tower, order, said, figure, _ = panels.heatmap(toys[0]).children
     assert figure._config["showSendToCloud"] is False
     tower.value, order.value = "text", "purest first"
-    one = heatmaps.towers_of(toys[0])["text"]
-    purest = np.argsort(one.scores)
-    assert np.allclose(figure.data[0].z, one.cosines[np.ix_(purest, purest)])
+    tower = heatmaps.towers_of(toys[0])["text"]
+    purest = np.argsort(tower.scores)
+    assert np.allclose(figure.data[0].z, tower.cosines[np.ix_(purest, purest)])
     assert "text tower" in said.value
 
 

@@ -95,10 +95,10 @@ def test_each_run_of_a_sweep_equals_its_run_alone(monkeypatch, at_once):
 
 def test_views_are_drawn():
     clip, (images, texts) = make_clip(), make_features()
-    one = finetune_projections(clip, images, texts, **OPTIONS)[0]
+    first = finetune_projections(clip, images, texts, **OPTIONS)[0]
     same = finetune_projections(clip, torch.stack([images] * 3), texts, **OPTIONS)[0]
     other = finetune_projections(clip, torch.stack([images, images.flip(0)]), texts, **OPTIONS)[0]
-    assert torch.equal(one, same) and not torch.allclose(one, other, atol=1e-3)
+    assert torch.equal(first, same) and not torch.allclose(first, other, atol=1e-3)
 
 
 def test_history_and_what_stays_frozen():

@@ -99,7 +99,7 @@ def found():
 class TestRemedy:
     def test_the_filter_keeps_the_larger_cosine(self, found):
         judge, levels, *_ = found
-        new, raw = (judge.fit(one.captions) for one in (levels[0].new, levels[0].raw))
+        new, raw = (judge.fit(written.captions) for written in (levels[0].new, levels[0].raw))
         assert levels[0].keeps_new.tolist() == (new > raw).tolist()
         plain = torch.nn.functional.normalize(
             judge.clip.project_text(judge.text_features(levels[0].raw.captions)), dim=1
@@ -117,13 +117,13 @@ class TestRemedy:
 
     def test_the_claims_and_the_steps_follow_from_the_runs(self, found):
         _, levels, result, _ = found
-        claims = [one["id"] for one in results.load_claims() if one["experiment"] == 5]
+        claims = [claim["id"] for claim in results.load_claims() if claim["experiment"] == 5]
         assert sorted(result.effects.claim) == sorted(claims)
         last = result.history[result.history.epoch == 2]
         mean = last[last.spurious == 0.2].groupby("captions").image_avg_abs_cos.mean()
         effect = result.effects.set_index("claim").effect
         assert effect["filter_image"] == pytest.approx(mean["raw"] - mean["filtered"])
-        wrong = {name: 1 - one.right.mean() for name, one in levels[0].sets().items()}
+        wrong = {name: 1 - written.right.mean() for name, written in levels[0].sets().items()}
         assert effect["filter_wrong"] == pytest.approx(wrong["raw"] - wrong["filtered"])
         steps = result.steps[result.steps.measure == "image_avg_abs_cos"].effect.sum()
         assert steps == pytest.approx(mean["raw"] - mean["best possible"])

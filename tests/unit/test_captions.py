@@ -228,7 +228,9 @@ def test_a_table_that_names_images_is_swapped_between_them(tmp_path):
     assert named["within_image"] == 0 and bare["within_image"] is None
     perm = read_swaps(tmp_path / "out/captions.txt", "similarity", 0.4)
     assert (images[perm] != images)[perm != np.arange(150)].all()
-    assert named["changed_texts"] == np.mean([captions[i] != one for i, one in zip(perm, captions)])
+    assert named["changed_texts"] == np.mean(
+        [captions[i] != caption for i, caption in zip(perm, captions)]
+    )
 
 
 @pytest.fixture(scope="module")

@@ -90,7 +90,7 @@ class TestOneFolderTooHigh:
         "outer", [("train", "val"), ("test",), ("Testing", "Training"), ("photos",)]
     )
     def test_a_folder(self, outer, tmp_path):
-        touch(tmp_path, *(f"{one}/{name}/1.jpg" for one in outer for name in ["ant", "wolf"]))
+        touch(tmp_path, *(f"{folder}/{name}/1.jpg" for folder in outer for name in ["ant", "wolf"]))
         with pytest.raises(
             ValueError, match=rf"too high: .*\(ant, wolf, ...\).* take .*/{outer[0]}"
         ):

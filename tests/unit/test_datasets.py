@@ -25,7 +25,7 @@ class TestCifarPhotosAsFolders:
         )
         assert folder.classes == zipped.classes == CIFAR10_CLASSES
         assert folder.labels.tolist() == zipped.labels.tolist() == list(range(10))
-        assert all(np.array_equal(one[0], other[0]) for one, other in zip(folder, zipped))
+        assert all(np.array_equal(ours[0], other[0]) for ours, other in zip(folder, zipped))
         assert zipped.images.unreadable() == {}
 
     def test_folders_of_another_data_set(self, tmp_path):
@@ -43,10 +43,10 @@ class TestCifarPhotosAsFolders:
 class TestScenes:
     def test_one_set_of_pictures_for_all_attributes(self):
         sets = {attribute: load_dataset(f"scenes_{attribute}") for attribute in ATTRIBUTES}
-        assert len({one.images_key for one in sets.values()}) == 1
-        for column, (attribute, one) in enumerate(sets.items()):
-            assert one.classes == ATTRIBUTES[attribute] and len(one) == 5000
-            assert one.labels.tolist() == one.images.attributes[:, column].tolist()
+        assert len({dataset.images_key for dataset in sets.values()}) == 1
+        for column, (attribute, dataset) in enumerate(sets.items()):
+            assert dataset.classes == ATTRIBUTES[attribute] and len(dataset) == 5000
+            assert dataset.labels.tolist() == dataset.images.attributes[:, column].tolist()
 
     def test_pairs_say_what_is_drawn_and_differ_from_the_test(self):
         pairs = load_pairs("scenes", n_pairs=200)

@@ -58,9 +58,11 @@ def test_the_comparison_holds_what_the_metrics_say():
     made = made_up()
     found = clip_vs_laclip.compare(made, [("noisy", "clean")], n_bootstrap=20)
     for row in found.accuracy.itertuples():
-        one = made.embedded[row.model, row.dataset]
-        assert row.accuracy == pytest.approx(zeroshot.accuracy(*one))
-        assert row.silhouette == pytest.approx(silhouette.silhouette(one.images, one.labels))
+        embedded = made.embedded[row.model, row.dataset]
+        assert row.accuracy == pytest.approx(zeroshot.accuracy(*embedded))
+        assert row.silhouette == pytest.approx(
+            silhouette.silhouette(embedded.images, embedded.labels)
+        )
         assert row.accuracy_low <= row.accuracy <= row.accuracy_high
     mean = found.effects[found.effects.dataset == "mean"].set_index("claim").effect
     by_model = found.accuracy.set_index("model").accuracy
@@ -76,9 +78,9 @@ def test_intervals_in_closed_form_are_as_wide_as_the_bootstrap_s():
         clip_vs_laclip.compare(made, [("noisy", "clean")], n_bootstrap=n) for n in (400, 0)
     )
     pruned = [pruning.prune(made, n_random_orders=3, kept=[D], n_bootstrap=n) for n in (400, 0)]
-    for one, other in [(drawn, closed), pruned]:
-        assert one.effects.effect.tolist() == other.effects.effect.tolist()
-        wide, width = (table.effects.high - table.effects.low for table in (one, other))
+    for ours, other in [(drawn, closed), pruned]:
+        assert ours.effects.effect.tolist() == other.effects.effect.tolist()
+        wide, width = (table.effects.high - table.effects.low for table in (ours, other))
         assert width.tolist() == pytest.approx(wide.tolist(), rel=0.2, abs=1e-6)
     drawn, closed = drawn.accuracy, closed.accuracy
     for measure in ("accuracy", "silhouette"):
@@ -258,13 +260,13 @@ def test_the_ladder_correlates_purity_not_cosines():
 
 def test_the_atlas_says_what_a_neuron_reads_and_who_is_near_it():
     made = made_up()
-    one = made.embedded["clean", "made up"]
+    embedded = made.embedded["clean", "made up"]
     found = neurons.atlas(made, n_shown=4)
     table = found.neurons[found.neurons.model == "clean"].set_index("neuron")
     cosines = purity.cosine_matrix(made.models["clean"].image_neurons)
     for neuron, row in table.iterrows():
-        values = one.images[:, neuron]
-        by_class = [values[one.labels == i].mean() for i in range(CLASSES)]
+        values = embedded.images[:, neuron]
+        by_class = [values[embedded.labels == i].mean() for i in range(CLASSES)]
         contrast = (max(by_class) - values.mean()) / values.std(correction=0)
         assert row.best_class == str(int(np.argmax(by_class)))
         assert row.contrast == pytest.approx(float(contrast), abs=1e-5)
@@ -276,5 +278,5 @@ def test_the_atlas_says_what_a_neuron_reads_and_who_is_near_it():
         made.models["clean"].image_neurons, made.models["clean"].text_neurons
     )
     assert table.loc[order.tolist(), "rank"].tolist() == list(range(1, D + 1))
-    plane = neurons.plane(one.images, order[:4])
+    plane = neurons.plane(embedded.images, order[:4])
     assert plane.shape == (30, 2) and plane.var(0)[0] >= plane.var(0)[1]

@@ -261,7 +261,9 @@ def test_the_notebook_runs_on_such_a_list(tsv, tmp_path, monkeypatch):
     assert_right_pairs(tmp_path, ["red.jpg", "green.png", "blue.jpg"])
     outputs = [output for cell in done.cells for output in cell.get("outputs", [])]
     figures = [
-        one.data for one in outputs if "application/vnd.plotly.v1+json" in one.get("data", {})
+        output.data
+        for output in outputs
+        if "application/vnd.plotly.v1+json" in output.get("data", {})
     ]
     bars = figures[0]["application/vnd.plotly.v1+json"]["data"][0]
     assert len(figures) == 2 and "HTTP 404" in bars["y"]

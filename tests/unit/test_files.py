@@ -153,7 +153,7 @@ def test_a_folder_that_may_not_be_written_is_told(tmp_path, monkeypatch):
 def test_a_digest_follows_every_number_type_and_shape():
     ones = torch.ones(2, 3)
     values = [ones, ones.half(), ones.T, ones + torch.eye(2, 3), ones[0], "a", b"a", ("a",), 1, 1.0]
-    assert len({files.digest(one) for one in values}) == len(values)
+    assert len({files.digest(value) for value in values}) == len(values)
     assert files.digest(ones) == files.digest(ones.numpy()) == files.digest(ones.T.contiguous().T)
     assert files.digest(ones, "a") != files.digest("a", ones)
     assert files.digest(b"ab") == files.digest(b"a", b"b") == hashlib.sha256(b"ab").hexdigest()

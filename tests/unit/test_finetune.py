@@ -100,7 +100,7 @@ class TestCommand:
         assert said.startswith("3 epochs trained") and "out/last.safetensors" in said
         kept = json.loads((tmp_path / "out/options.json").read_text())
         assert kept["lr"] == 1e-2 and kept["batch_size"] == 16 and kept["processes"] == 1
-        assert not [one for one in recwarn if "distributed" in str(one.message)]
+        assert not [warning for warning in recwarn if "distributed" in str(warning.message)]
         caplog.clear()
         with caplog.at_level("INFO"):
             finetune(*data, *out)

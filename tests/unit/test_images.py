@@ -180,7 +180,7 @@ class TestRows:
     def test_twice_the_same(self):
         images = ImageArrays(np.arange(5 * 3, dtype=np.uint8).reshape(5, 1, 1, 3))
         part = subset(subset(images, [4, 2, 0]), [0, 0, 2])
-        assert [one.getpixel((0, 0))[0] for one in part] == [12, 12, 0]
+        assert [image.getpixel((0, 0))[0] for image in part] == [12, 12, 0]
 
 
 def test_a_picture_of_another_process_is_read_from_its_own_archive(tmp_path):

@@ -150,7 +150,7 @@ def test_the_twelve_names_have_addresses_and_architectures(shared):
     published = json.loads((shared / "reference/paper_results.json").read_text())[
         "laclip_checkpoints"
     ]
-    assert laclip.URLS == {one["name"]: one["url"] for one in published}
+    assert laclip.URLS == {model["name"]: model["url"] for model in published}
 
 
 def test_names_tell_architectures():

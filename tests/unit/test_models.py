@@ -142,10 +142,10 @@ def test_embeddings_are_those_of_open_clip(tmp_path, kind):
             (clip.encode_text(tokens), model.encode_text(tokens, normalize=False)),
         ]:
             torch.testing.assert_close(mine, theirs, atol=2e-6, rtol=1e-5)
-    one = clip.image_trunk(images)[0] @ clip.image_neurons[5] + (
+    by_hand = clip.image_trunk(images)[0] @ clip.image_neurons[5] + (
         clip.image_bias[5] if image_bias else 0
     )
-    assert abs(one - clip.encode_image(images)[0, 5]) < 1e-5
+    assert abs(by_hand - clip.encode_image(images)[0, 5]) < 1e-5
     assert not clip.encode_image(images).requires_grad and clip.image_neurons.dtype == torch.float32
     assert clip.logit_scale == pytest.approx(1 / 0.07, rel=1e-5)
 
@@ -343,7 +343,9 @@ def test_weights_are_channels_last_and_the_keys_know_nothing_of_it(tmp_path):
         for weights in clip.trunks.parameters()
         if weights.ndim == 4 and min(weights.shape[1:]) > 1
     ]
-    assert kernels and all(one.is_contiguous(memory_format=torch.channels_last) for one in kernels)
+    assert kernels and all(
+        kernel.is_contiguous(memory_format=torch.channels_last) for kernel in kernels
+    )
     split.cut(model, torch.ones(1, 16, dtype=torch.int64), "as it came")
     assert model.visual.conv1.weight.is_contiguous()
     assert (
@@ -604,7 +606,7 @@ def test_preprocessing_is_explicit(folder):
         name: load_model(folder, preprocess=name) for name in ["native", "paper", "paper-bicubic"]
     }
     pixels = {name: clip.preprocess(picture) for name, clip in clips.items()}
-    assert all(one.shape == (3, 32, 32) for one in pixels.values())
+    assert all(tensor.shape == (3, 32, 32) for tensor in pixels.values())
     assert all(clip.preprocess_name == name for name, clip in clips.items())
     black = {
         name: clip.preprocess(Image.new("RGB", (32, 32)))[:, 0, 0] for name, clip in clips.items()
@@ -675,7 +677,7 @@ def test_fine_tuned_projections_come_back(tmp_path, folder):
         and clip.base == f"local-dir:{folder}"
         and clip.name == "similarity_Cs30"
     )
-    assert path.stat().st_size < 50_000 and [one.name for one in path.parent.iterdir()] == [
+    assert path.stat().st_size < 50_000 and [file.name for file in path.parent.iterdir()] == [
         path.name
     ]
     torch.testing.assert_close(
@@ -821,9 +823,9 @@ def test_a_rotation_changes_the_neurons_and_no_cosine(tmp_path, kind):
         new = turned.encode_image(images), turned.encode_text(tokens)
         torch.testing.assert_close(new[0], image @ rotation.T.float(), atol=2e-6, rtol=1e-5)
         torch.testing.assert_close(new[1], text @ rotation.T.float(), atol=2e-6, rtol=1e-5)
-        for one in [image, text]:
-            cosines = torch.cosine_similarity(image[:, None], one[None], dim=2)
-            theirs = new[0] if one is image else new[1]
+        for neurons in [image, text]:
+            cosines = torch.cosine_similarity(image[:, None], neurons[None], dim=2)
+            theirs = new[0] if neurons is image else new[1]
             assert (
                 torch.cosine_similarity(new[0][:, None], theirs[None], dim=2) - cosines
             ).abs().max() < 1e-6
@@ -836,9 +838,9 @@ def test_accuracy_and_silhouette_survive_a_rotation():
     clip, pictures = load_model("scenes_clip"), load_dataset("scenes_shape").subset(range(100))
     rotation = torch.linalg.qr(torch.randn(clip.d, clip.d, dtype=torch.float64)).Q
     found = []
-    for one in [clip, clip.rotated(rotation)]:
-        embeddings, labels = embed_images(one, pictures, progress=False)
-        classes = class_embeddings(one, pictures.classes, ["a picture of a {}."])
+    for model in [clip, clip.rotated(rotation)]:
+        embeddings, labels = embed_images(model, pictures, progress=False)
+        classes = class_embeddings(model, pictures.classes, ["a picture of a {}."])
         accuracy = (embeddings @ classes.T).argmax(1).eq(labels).double().mean().item()
         found.append((accuracy, silhouette(embeddings, labels)))
     assert found[0] == pytest.approx(found[1], abs=1e-6)

@@ -80,11 +80,11 @@ def test_swapped_files_are_the_same_to_the_byte(captions, shards, tmp_path):
     write_swaps(
         source, [0.3, 0.8], out_dir=tmp_path / "three", nearest=load_shards(shards, captions, 3)
     )
-    one, three = (
+    one_shard, three = (
         {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
         for name in ("one", "three")
     )
-    assert one == three and len(one) == 6
+    assert one_shard == three and len(one_shard) == 6
 
 
 @pytest.mark.parametrize("at_once", [None, 300 * ROWS])

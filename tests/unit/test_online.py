@@ -70,7 +70,7 @@ def test_a_real_model_online_equals_cached(tmp_path):
     """The bundled ResNet without crops: its stored features lead where its towers lead at every step."""
     clip, (images, texts) = load_model("scenes_laclip"), toy_pairs()
     pairs = CaptionedImages(
-        "toy", [one for one, _ in texts], [[] for _ in texts], KeyedImages(images, "toy")
+        "toy", [caption for caption, _ in texts], [[] for _ in texts], KeyedImages(images, "toy")
     )
     image_features, text_features = (
         image_trunk_features(clip, pairs),
@@ -80,7 +80,7 @@ def test_a_real_model_online_equals_cached(tmp_path):
     online = train(
         clip,
         images,
-        [[one] for one in pairs.captions],
+        [[caption] for caption in pairs.captions],
         tmp_path,
         Settings(**options),
         seed=3,
@@ -129,7 +129,9 @@ def test_bf16_is_near_fp32_and_trains_float32_projections(tmp_path):
     assert (gap > 0).all() and (gap < 0.02 * fine[2]["loss"]).all()
     assert coarse[2]["loss"].iloc[-1] < coarse[2]["loss"].iloc[0]
     state = torch.load(tmp_path / "bf16/last.pt", weights_only=True)
-    moments = [value for one in state["optimiser"]["state"].values() for value in one.values()]
+    moments = [
+        value for of_weight in state["optimiser"]["state"].values() for value in of_weight.values()
+    ]
     assert {value.dtype for value in (*state["projections"].values(), *moments)} == {torch.float32}
 
 
@@ -225,8 +227,8 @@ def test_two_processes_equal_one_on_the_same_global_batch(twice, tmp_path, way):
     parts = two_processes.train(tmp_path / "parts", **options)
     for rank in range(2):
         both = torch.load(twice / way / f"{rank}.pt", weights_only=True)
-        for one, part, mine in zip(whole[:2], parts[:2], both):
-            assert (one - part).abs().max() < 1e-5 and (one - mine).abs().max() < 1e-5
+        for at_once, part, mine in zip(whole[:2], parts[:2], both):
+            assert (at_once - part).abs().max() < 1e-5 and (at_once - mine).abs().max() < 1e-5
     assert np.allclose(pd.read_csv(twice / way / "history.csv"), whole[2], atol=1e-5)
 
 

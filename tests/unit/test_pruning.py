@@ -156,10 +156,10 @@ class Largest(TorchDispatchMode):
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         made = function(*args, **(kwargs or {}))
-        known = {place(one) for one in args if isinstance(one, torch.Tensor)}
-        for one in made if isinstance(made, (tuple, list)) else [made]:
-            if isinstance(one, torch.Tensor) and place(one) not in known:
-                self.bytes = max(self.bytes, one.numel() * one.element_size())
+        known = {place(given) for given in args if isinstance(given, torch.Tensor)}
+        for tensor in made if isinstance(made, (tuple, list)) else [made]:
+            if isinstance(tensor, torch.Tensor) and place(tensor) not in known:
+                self.bytes = max(self.bytes, tensor.numel() * tensor.element_size())
         return made
 
 

@@ -19,7 +19,7 @@ def stub():
     """Names of the stub: those imported from a module, and those that are modules themselves."""
     nodes = ast.parse((PACKAGE / "__init__.pyi").read_text()).body
     imports = [node for node in nodes if isinstance(node, ast.ImportFrom)]
-    return [(node.module, one.name, one.asname) for node in imports for one in node.names]
+    return [(node.module, alias.name, alias.asname) for node in imports for alias in node.names]
 
 
 def test_the_stub_lists_every_public_name_from_its_module_and_every_module():

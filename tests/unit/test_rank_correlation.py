@@ -36,16 +36,16 @@ from featpurity.profile import load
 def test_a_name_tells_its_group_and_its_data(name, group, data, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(BUNDLED / "scenes_clip", "models/small/noisy")
-    one = rank_correlation.rung(resolve(name))
-    assert (one.model, one.group, one.data) == (name, group, data)
+    rung = rank_correlation.rung(resolve(name))
+    assert (rung.model, rung.group, rung.data) == (name, group, data)
 
 
 def test_the_profile_has_every_filter_in_every_group_and_open_clip_knows_each_name():
     profile = load(ROOT / "profiles/ladder.yaml")
     check(profile)  # raises for a name that open_clip lacks
     data = {}
-    for one in rank_correlation.rungs([resolve(name) for name in profile.ladder_models]):
-        data.setdefault(one.group, set()).add(one.data)
+    for rung in rank_correlation.rungs([resolve(name) for name in profile.ladder_models]):
+        data.setdefault(rung.group, set()).add(rung.data)
     assert list(data) == ["ViT-B-32, small", "ViT-B-32, medium", "ViT-B-16, large"]
     assert all(
         kinds == {"none", "basic", "text", "image", "laion", "clip", "datacomp"}

@@ -139,7 +139,7 @@ def test_zero_shot_accuracy_and_mean_recall_equal_clip_benchmark_s():
     labels = (images @ classes.T + 0.3 * torch.randn(90, 7, generator=draw)).argmax(1)
     data = TensorDataset(images, labels)
     data.classes = range(7)
-    model = SimpleNamespace(encode_image=lambda one: one, encode_text=lambda rows: classes[rows])
+    model = SimpleNamespace(encode_image=lambda rows: rows, encode_text=lambda rows: classes[rows])
     expected = theirs.evaluate(
         model,
         DataLoader(data, batch_size=50),
@@ -149,10 +149,10 @@ def test_zero_shot_accuracy_and_mean_recall_equal_clip_benchmark_s():
         "cpu",
         amp=False,
     )
-    one = images, classes, labels
-    assert zeroshot.accuracy(*one) == pytest.approx(expected["acc1"], abs=1e-6)
-    assert zeroshot.accuracy(*one, top=5) == pytest.approx(expected["acc5"], abs=1e-6)
-    recall = zeroshot.mean_per_class_recall(zeroshot.right_predictions(*one), labels).item()
+    arguments = images, classes, labels
+    assert zeroshot.accuracy(*arguments) == pytest.approx(expected["acc1"], abs=1e-6)
+    assert zeroshot.accuracy(*arguments, top=5) == pytest.approx(expected["acc5"], abs=1e-6)
+    recall = zeroshot.mean_per_class_recall(zeroshot.right_predictions(*arguments), labels).item()
     assert recall == pytest.approx(expected["mean_per_class_recall"], abs=1e-6)
 
 

@@ -152,8 +152,8 @@ def test_pairs_of_several_seeds_differ_and_are_made_once(tmp_path, small_world, 
     card = (folders[0] / "README.md").read_text()
     assert "`featpurity pretrain scenes --seeds 1 --out FOLDER`, seed 1" in card
     assert 'load_model("local-dir:PATH")' in card
-    one, two = (load_model(f"local-dir:{folder}") for folder in folders[1::2])
-    assert not torch.allclose(one.image_neurons, two.image_neurons, atol=1e-3)
+    model, other = (load_model(f"local-dir:{folder}") for folder in folders[1::2])
+    assert not torch.allclose(model.image_neurons, other.image_neurons, atol=1e-3)
 
     monkeypatch.setattr(bundled, "load_training", lambda *_: pytest.fail("all is made"))
     assert bundled.make_pairs("scenes", [2, 1], **making) == [*folders[2:], *folders[:2]]

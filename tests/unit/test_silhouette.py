@@ -194,7 +194,7 @@ def test_the_influence_s_error_is_the_centred_bootstrap_s():
     embeddings, labels, _ = world(n=1500)
     other = embeddings + 0.1
     draws = bootstrap_silhouettes([embeddings, other], labels, n_draws=300)
-    one, two = silhouette_influence(embeddings, labels), silhouette_influence(other, labels)
-    assert intervals.standard_error(one) == pytest.approx(draws[:, 0].std().item(), rel=0.12)
+    first, second = silhouette_influence(embeddings, labels), silhouette_influence(other, labels)
+    assert intervals.standard_error(first) == pytest.approx(draws[:, 0].std().item(), rel=0.12)
     difference = (draws[:, 1] - draws[:, 0]).std().item()
-    assert intervals.standard_error(two - one) == pytest.approx(difference, rel=0.12)
+    assert intervals.standard_error(second - first) == pytest.approx(difference, rel=0.12)

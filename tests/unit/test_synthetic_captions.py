@@ -163,7 +163,7 @@ def test_recaptions_are_known_to_be_right_or_wrong(mistaken):
 def test_recaptions_of_photos_are_known_to_be_right_or_wrong():
     facts = [{"class": name} for name in PHOTO_CLASSES] * 50
     written = recaptions(facts, seed=0, mistaken=0.5)
-    agrees = [one["class"] in caption for one, caption in zip(facts, written.captions)]
+    agrees = [fact["class"] in caption for fact, caption in zip(facts, written.captions)]
     assert written.right.tolist() == agrees
     assert 0.4 < written.right.mean() < 0.6
 

@@ -21,7 +21,10 @@ def pairs():
 def true_encoders(pairs, threshold=0.3):
     """Encoders whose neurons are the features themselves, one run a probability."""
     runs = len(pairs.texts)
-    towers = (one.T.repeat(runs, 1, 1) for one in (pairs.image_dictionary, pairs.text_dictionary))
+    towers = (
+        dictionary.T.repeat(runs, 1, 1)
+        for dictionary in (pairs.image_dictionary, pairs.text_dictionary)
+    )
     return Encoders(*towers, torch.full((runs, SMALL.n_features), threshold))
 
 
@@ -56,12 +59,12 @@ class TestSparseCoding:
         assert (classes[:, 0::2].argmax(0) != classes[:, 1::2].argmax(0)).all()
 
     def test_a_larger_lead_leaves_fewer_and_clearer_images(self, pairs):
-        one, two = (
+        small_lead, large_lead = (
             sparse_coding.sample_task(Setting(**{**vars(SMALL), "lead": lead}), pairs, seed=2)
             for lead in (1, 2)
         )
-        assert len(two.labels) < len(one.labels)
-        assert set(two.labels.tolist()) <= set(range(5))
+        assert len(large_lead.labels) < len(small_lead.labels)
+        assert set(large_lead.labels.tolist()) <= set(range(5))
 
     @pytest.mark.parametrize("probabilities", [[], [0.6], [-0.1]])
     def test_probabilities_out_of_range(self, probabilities):
@@ -100,8 +103,8 @@ class TestEncoders:
             own = true_encoders(pairs, threshold)
             turned = own.rotated(rotation)
             products = [
-                one.embed_images(pairs.images) @ one.embed_texts(pairs.texts).mT
-                for one in (own, turned)
+                encoders.embed_images(pairs.images) @ encoders.embed_texts(pairs.texts).mT
+                for encoders in (own, turned)
             ]
             assert torch.allclose(*products, atol=1e-4) == same
 

@@ -148,7 +148,7 @@ class TestRefused:
         path = shard(tmp_path / "a.tar", [*member(0, "0"), *member(1, "1")])
         whole = path.read_bytes()
         with tarfile.open(path) as archive:
-            starts = [one.offset for one in archive]
+            starts = [member.offset for member in archive]
         for stop in [*starts[1:], starts[-2] + 700, len(whole) - 10_240]:
             path.write_bytes(whole[:stop])
             with pytest.raises(ValueError, match="a.tar is (cut off|not a whole)"):

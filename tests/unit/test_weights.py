@@ -122,9 +122,9 @@ def test_pickles_in_disguise_run_nothing(tmp_path):
 
 
 def test_the_stand_in_keeps_nothing():
-    one = _Inert("torch", key="value")
-    one.__setstate__({"state": 1})
-    assert vars(one) == {} and not callable(one)
+    inert = _Inert("torch", key="value")
+    inert.__setstate__({"state": 1})
+    assert vars(inert) == {} and not callable(inert)
 
 
 CONTENT = {
@@ -237,7 +237,7 @@ def compressed(path):
     """An archive of 100 kB whose one storage unpacks to 100 MB."""
     write_zip({"a": torch.zeros(25_000_000)}, path)
     with zipfile.ZipFile(path) as archive:
-        members = {one.filename: archive.read(one) for one in archive.infolist()}
+        members = {member.filename: archive.read(member) for member in archive.infolist()}
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in members.items():
             archive.writestr(name, content)

@@ -84,10 +84,10 @@ def test_rises_are_slopes_over_the_paper_s_range_with_an_interval_over_seeds():
 def test_pruning_in_rotated_bases_is_pruning_of_a_rotated_model():
     loaded = inputs()
     gains = pruning_orders.in_rotated_bases(loaded, 3)
-    clip, one = loaded.models["tiny"], loaded.embedded["tiny", "toy"]
+    clip, embedded = loaded.models["tiny"], loaded.embedded["tiny", "toy"]
     turn = list(spectrum.random_rotations(8, 3))[1]
     neurons = turn @ clip.image_neurons, turn @ clip.text_neurons
-    turned = one.images @ turn.T, one.classifier @ turn.T, one.labels
+    turned = embedded.images @ turn.T, embedded.classifier @ turn.T, embedded.labels
     ends = purity.purity_order(*neurons), purity.low_purity_order(*neurons)
     first, last = (pruning.pruning_curve(*turned, order).mean().item() for order in ends)
     assert gains[gains.basis == 2].gain.item() == pytest.approx(first - last, abs=1e-6)
@@ -102,16 +102,16 @@ def test_the_greedy_order_is_a_ceiling_and_starts_with_the_best_neuron():
     assert set(areas.order) == set(show.ORDERS)
     assert areas[areas.order == "greedy"].area.item() == areas.area.max()
     assert pruning_orders.mean_areas(areas).order.tolist() == list(show.ORDERS)
-    one = loaded.embedded["tiny", "toy"]
-    order = pruning.greedy_order(*one)
+    embedded = loaded.embedded["tiny", "toy"]
+    order = pruning.greedy_order(*embedded)
     assert sorted(order.tolist()) == list(range(8))
     alone = [
         zeroshot.accuracy(
-            pruning.prune(one.images, torch.tensor([j]), 1)
+            pruning.prune(embedded.images, torch.tensor([j]), 1)
             if j == 0
-            else one.images * F.one_hot(torch.tensor(j), 8),
-            one.classifier,
-            one.labels,
+            else embedded.images * F.one_hot(torch.tensor(j), 8),
+            embedded.classifier,
+            embedded.labels,
         )
         for j in range(8)
     ]
@@ -120,10 +120,10 @@ def test_the_greedy_order_is_a_ceiling_and_starts_with_the_best_neuron():
 
 def test_neurons_know_what_they_are_made_to_know(monkeypatch):
     loaded = inputs(n=400)
-    one = loaded.embedded["tiny", "toy"]
-    one.images[:, 3] = one.labels  # this neuron alone tells all four classes apart
+    embedded = loaded.embedded["tiny", "toy"]
+    embedded.images[:, 3] = embedded.labels  # this neuron alone tells all four classes apart
     monkeypatch.setattr(
-        what_neurons_know, "image_trunk_features", lambda clip, data, **_: one.images
+        what_neurons_know, "image_trunk_features", lambda clip, data, **_: embedded.images
     )
     neurons = what_neurons_know.neurons_table(loaded, n_rotations=2)
     assert len(neurons) == 3 * 8 and set(neurons.knows) == {"toy"}

@@ -18,7 +18,7 @@ def test_the_workflow_runs_a_job_for_each_shard_and_swaps_the_same_captions(tmp_
         assert len(list(results.glob("neighbours/*.npz"))) == len(executed) + bool(executed)
         return {path.name: path.read_bytes() for path in (results / "captions").iterdir()}
 
-    one, three = swapped(1), swapped(3)
+    one_job, three = swapped(1), swapped(3)
     assert (
-        one == three and len(one) == 1 + 2 * 2 * 3 * 3
+        one_job == three and len(one_job) == 1 + 2 * 2 * 3 * 3
     )  # the captions; kinds, ratios, seeds, files
