@@ -2,8 +2,11 @@
 
 A picture is decoded as torchvision's `ImageFolder` does it, with one difference: greys of 16 bits
 and of floating point keep their scale, where Pillow's own conversion clips them to white or
-black. An orientation in the EXIF data is not applied, because neither torchvision nor the
-training of CLIP models applies it, and published numbers are for pictures as they are stored.
+black. Values of 10, 12 or 14 bits, as sensors have them, are often stored in 16 without being
+spread over them, and no header tells (PNG's sBIT says how many bits count, not how they are
+scaled): such a picture, nearly black, is refused. An orientation in the EXIF data is not applied
+(but that of a TIFF, which Pillow itself turns), because neither torchvision nor the training of
+CLIP models applies it, and published numbers are for pictures as they are stored.
 """
 
 from __future__ import annotations
@@ -36,6 +39,7 @@ LARGEST_FILE = 2**28  # bytes of one picture inside an archive, which are read a
 LARGE = 2**24  # pixels above which pictures are checked one at a time, since threads add up
 _one_large_at_a_time = threading.Lock()
 TIFF_BITS, TIFF_PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0
+DARK = 2**14 / 2**16  # share of white that the values of 14 bits do not reach when stored in 16
 
 
 class EncodedImages(ABC):
@@ -259,7 +263,7 @@ def decode(file: BinaryIO, checking: bool = False) -> Image.Image:
     Raises
     ------
     ValueError and others of Pillow's
-        For bytes that are no picture of one of `KINDS`, cut off, of too many pixels, or greys of
+        For bytes that are no picture of one of `KINDS`, cut off, of too many pixels, or values of
         which it is not known how many stand for white.
     """
     with Image.open(file, formats=KINDS) as picture:
@@ -274,6 +278,7 @@ def decode(file: BinaryIO, checking: bool = False) -> Image.Image:
 
 def _rgb(picture):
     """Any picture as RGB with 8 bits; transparency is dropped, as torchvision drops it."""
+    of_16_bits = picture.format in {"PNG", "PPM", "TIFF"} and ";16" in str(picture.tile)
     if picture.mode == "F":
         greys = np.asarray(picture)
         if not (greys.min() >= 0 and greys.max() <= 1):  # also for NaN
@@ -285,13 +290,27 @@ def _rgb(picture):
         tags = getattr(picture, "tag_v2", {})
         bits = tags.get(TIFF_BITS, (16,))[0]
         greys = np.asarray(picture) / (2**bits - 1)
+        if of_16_bits:
+            _refuse_nearly_black(greys.max())
         if tags.get(TIFF_PHOTOMETRIC) == WHITE_IS_ZERO:
             greys = 1 - greys
     elif picture.mode == "I":
         raise ValueError("its greys are whole numbers of 32 bits; save it with 8 or 16 bits")
     else:
-        return picture.convert("RGB")
+        colours = picture.convert("RGB")
+        if of_16_bits:
+            _refuse_nearly_black(np.asarray(colours).max() / 255)
+        return colours
     return Image.fromarray((greys * 255).round().astype(np.uint8)).convert("RGB")
+
+
+def _refuse_nearly_black(brightest):
+    """ValueError for values of fewer bits in 16; `brightest` is a share of white."""
+    if 0 < brightest < DARK:
+        raise ValueError(
+            f"its values of 16 bits end at {brightest:.1%} of white, as those of 14 bits or fewer "
+            "do when nobody spread them: nearly black; save it with 8 bits, or spread over all 16"
+        )
 
 
 def _fault(error):

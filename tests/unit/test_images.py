@@ -2,8 +2,10 @@
 
 import io
 import os
+import struct
 import threading
 import zipfile
+import zlib
 
 import numpy as np
 import pandas as pd
@@ -23,6 +25,23 @@ def encoded(picture, kind, **options):
     picture.save(file, kind, **options)
     file.seek(0)
     return file
+
+
+def png_of_16_bits(values, colour):
+    """A PNG with the same values in every channel, and an opaque one where its colour type has alpha."""
+    channels = {0: 1, 2: 3, 4: 2, 6: 4}[colour]
+    samples = np.repeat(values[..., None], channels, axis=2)
+    if colour in (4, 6):
+        samples[..., -1] = 65535
+    height, width = values.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in samples)
+    header = struct.pack(">IIBBBBB", width, height, 16, colour, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    body = b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
+    )
+    return io.BytesIO(b"\x89PNG\r\n\x1a\n" + body)
 
 
 def greys(file):
@@ -54,6 +73,36 @@ class TestGreys:
         file = encoded(Image.fromarray(RAMP.astype(np.int32)), "TIFF")
         with pytest.raises(ValueError, match="whole numbers of 32 bits; save it with 8 or 16"):
             decode(file)
+
+    @pytest.mark.parametrize(
+        "colour", [0, 2, 4, 6]
+    )  # PNG's grey, RGB, grey and alpha, RGB and alpha
+    @pytest.mark.parametrize("bits", [10, 12, 14])
+    def test_of_fewer_bits_in_16_are_refused(self, colour, bits):
+        with pytest.raises(ValueError, match="nearly black; save it with 8 bits"):
+            decode(png_of_16_bits(RAMP // 2 ** (16 - bits), colour))
+        black = greys(png_of_16_bits(0 * RAMP, colour))
+        assert not black.any() and greys(png_of_16_bits(RAMP, colour)).max() == 255
+
+    @pytest.mark.parametrize("tags", [{}, {262: 0}])  # 0 is black, 0 is white
+    def test_of_fewer_bits_in_a_tiff_are_refused(self, tags):
+        file = encoded(Image.fromarray((RAMP // 16).astype(np.uint16)), "TIFF", tiffinfo=tags)
+        with pytest.raises(ValueError, match="end at 6.2% of white"):
+            decode(file)
+
+    def test_of_a_pgm_are_scaled_by_its_own_white(self):
+        values = (RAMP // 16).astype(">u2")
+        said = io.BytesIO(b"P5 256 16 4095\n" + values.tobytes())
+        assert np.abs(greys(said) - (RAMP / 257)[..., None]).max() <= 0.6
+        dark = io.BytesIO(b"P5 256 16 65535\n" + values.tobytes())
+        with pytest.raises(ValueError, match="nearly black"):
+            decode(dark)
+
+    def test_of_fewer_bits_in_16_are_found_before_anything_runs(self, tmp_path):
+        for name, values in {"dark": RAMP // 16, "spread": RAMP}.items():
+            (tmp_path / f"{name}.png").write_bytes(png_of_16_bits(values, 0).read())
+        broken = ImageFiles(tmp_path, ["dark.png", "spread.png"]).unreadable()
+        assert list(broken) == ["dark.png"]
 
     def test_of_8_bits_are_pillow_s(self):
         picture = Image.fromarray((RAMP / 257).astype(np.uint8))
