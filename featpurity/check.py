@@ -8,7 +8,6 @@ import shutil
 from pathlib import Path
 
 from featpurity.data.catalog import (
-    FOLDER,
     GENERATED_PAIRS,
     SCENES,
     Source,
@@ -18,13 +17,22 @@ from featpurity.data.catalog import (
 )
 from featpurity.data.class_names import is_own_list, read_class_names
 from featpurity.data.prompts import prompt_set
-from featpurity.data.webdataset import PREFIX
 from featpurity.files import workspace, write_text
 from featpurity.labels import labels_of
 from featpurity.models.names import ModelRecord, resolve
-from featpurity.profile import FILTER, LADDER, PAIRED, TRAINED, Profile
+from featpurity.profile import (
+    FILTER,
+    LADDER,
+    ONLINE,
+    ONLINE_STEPS,
+    PAIRED,
+    TRAINED,
+    Profile,
+    results_dirs,
+)
 
 OWNER = "profile.json"  # in a folder of results: the profile whose run it holds
+CHECKED = "FEATPURITY_CHECKED"  # environment: digest of the settings that were checked already
 
 
 def check(profile: Profile) -> list[str]:
@@ -38,7 +46,7 @@ def check(profile: Profile) -> list[str]:
     -------
     remarks : list of str
         What runs, but otherwise than one might think: a silhouette that is not defined, a batch
-        that is cut.
+        that is cut, pictures that are left out.
 
     Raises
     ------
@@ -47,11 +55,16 @@ def check(profile: Profile) -> list[str]:
     FileNotFoundError
         For what has to be put in place.
     """
-    _check_pairs_of_filter(profile)
-    missing = [f"{one.name}: {one.missing}" for part in sources_of(profile) for one in part]
-    missing = [line for line in missing if not line.endswith(": None")]
-    if missing:
+    sources = sources_of(profile)
+    check_settings(profile)
+    if missing := missing_of(*sources):
         raise FileNotFoundError("; ".join(missing))
+    return check_files(profile)
+
+
+def check_settings(profile: Profile) -> None:
+    """The part of `check` that can be asked before all files are in place."""
+    _check_pairs_of_filter(profile)
     labels_of([*profile.models, *profile.datasets], profile.labels)  # no two alike
     _check_device(profile.device)
     _check_kept(profile)
@@ -65,8 +78,12 @@ def check(profile: Profile) -> list[str]:
         raise ValueError(
             f"prompts 'scenes' know nothing of {', '.join(strangers)}: take paper, laclip or openai"
         )
+
+
+def check_files(profile: Profile) -> list[str]:
+    """The part of `check` that reads files: lists of words, class folders, pairs; its remarks."""
     _check_lists_of_words(profile)
-    return [*_check_folders(profile), *_check_csv(profile)]
+    return [*_check_pictures(profile), *_check_pairs(profile)]
 
 
 def sources_of(profile: Profile) -> tuple[list[ModelRecord], list[Source], list[Source]]:
@@ -79,6 +96,12 @@ def sources_of(profile: Profile) -> tuple[list[ModelRecord], list[Source], list[
         pairs.append(pairs_source(profile.pairs, root))
         pairs += [rewrites_source(name, root) for name in profile.rewrites]
     return models, datasets, pairs
+
+
+def missing_of(*parts: list[ModelRecord] | list[Source]) -> list[str]:
+    """What has to be put in place first, a line for each of some sources."""
+    sources = [source for part in parts for source in part]
+    return [f"{source.name}: {source.missing}" for source in sources if source.missing]
 
 
 def own_results(profile: Profile) -> None:
@@ -98,7 +121,9 @@ def load_csv(profile: Profile):
         return None
     from featpurity.data.pairs import load_pairs  # late: brings torch
 
-    return load_pairs(profile.pairs, profile.data_root, profile.n_pairs, profile.rewrites)
+    return load_pairs(
+        profile.pairs, profile.data_root, profile.n_pairs, profile.rewrites, profile.unreadable
+    )
 
 
 def _check_pairs_of_filter(profile):
@@ -134,8 +159,20 @@ def _check_kept(profile):
 
 
 def _check_owner(profile):
-    note = workspace(profile.results_dir) / OWNER
-    if not profile.file or not note.is_file():
+    """No other profile writes to the same folder of results: of those beside this one, whether
+    they have run or not; of those elsewhere, the one whose run the folder holds.
+    """
+    if not profile.file:
+        return
+    results = workspace(profile.results_dir)
+    for beside, folder in results_dirs(Path(profile.file).parent).items():
+        if beside != Path(profile.file) and workspace(folder).resolve() == results.resolve():
+            raise ValueError(
+                f"{profile.results_dir}/ is also the results_dir of {beside}: "
+                f"give {profile.file} one of its own"
+            )
+    note = results / OWNER
+    if not note.is_file():
         return
     owner = workspace(json.loads(note.read_text(encoding="utf-8"))["profile"])
     if owner != Path(profile.file) and owner.is_file():
@@ -157,16 +194,16 @@ def _check_lists_of_words(profile):
             read_class_names(profile.class_names, found.listed.folders, name)
 
 
-def _check_folders(profile):
-    """Class folders and shards: listed, and each picture opened once (the store remembers)."""
+def _check_pictures(profile):
+    """Data sets on this disk: listed, and each picture opened once (the store remembers)."""
     from featpurity.data.datasets import load_dataset  # late: brings torch
     from featpurity.features.extract import refuse_unreadable
 
     remarks = []
     for name in profile.datasets:
-        if not name.startswith((FOLDER, PREFIX)):
+        if find(name, profile.data_root).kind in {"generated", "absent"}:
             continue
-        dataset = load_dataset(name, profile.data_root, profile.class_names)
+        dataset = load_dataset(name, profile.data_root, profile.class_names, profile.unreadable)
         used = len(set(dataset.labels.tolist()))
         if used < 2:
             raise ValueError(
@@ -177,16 +214,31 @@ def _check_folders(profile):
             remarks.append(f"{name}: one picture a class, so that its silhouette is not defined")
         if profile.unreadable == "raise":
             refuse_unreadable(dataset, workspace(profile.store_dir))
+        remarks += _skipped(dataset)
     return remarks
 
 
-def _check_csv(profile):
-    """The pairs of a CSV, and the batches that can be made of them."""
+def _check_pairs(profile):
+    """The pairs of a CSV, their pictures, and the batches that can be made of them."""
+    from featpurity.features.extract import refuse_unreadable  # late: brings torch
+
     pairs = load_csv(profile)
+    remarks = _skipped(pairs) if pairs else []
+    if pairs and profile.unreadable == "raise":
+        refuse_unreadable(pairs, workspace(profile.store_dir))
     n_pairs = profile.n_pairs if pairs is None else len(pairs)
-    if not set(TRAINED) & set(profile.chapters) or n_pairs >= profile.batch_size:
-        return []
-    return [
-        f"batches of {profile.batch_size:,} pairs are cut to {n_pairs:,}, since there are no more: "
-        "every step sees all pairs, and seeds differ by their swaps alone"
-    ]
+    asked = f"batches of {profile.batch_size:,} pairs are cut to"
+    if ({*TRAINED} - {ONLINE}) & {*profile.chapters} and n_pairs < profile.batch_size:
+        remarks.append(
+            f"{asked} {n_pairs:,}, since there are no more: every step sees all pairs, and seeds "
+            "differ by their swaps alone"
+        )
+    share = min(n_pairs, profile.online_pairs) // ONLINE_STEPS
+    if ONLINE in profile.chapters and share < profile.batch_size:
+        remarks.append(f"{ONLINE}: {asked} {share:,}, for {ONLINE_STEPS} steps an epoch")
+    return remarks
+
+
+def _skipped(data):
+    n = len(data.skipped)
+    return [f"{data.name}: {n} unreadable pictures are left out"] if n else []

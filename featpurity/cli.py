@@ -87,7 +87,7 @@ def _load(options):
     name, settings = options.profile, options.settings
     if "=" in name and not Path(name).is_file():  # only settings were given
         name, settings = "demo", [name, *settings]
-    if Path(name).suffix in {".yaml", ".yml"}:
+    if Path(name).suffix in profile.SUFFIXES:
         name = Path(name).expanduser().resolve()
     root = workspace(".")
     if not (root / ROOT_FILE).is_file() and not isinstance(name, Path):

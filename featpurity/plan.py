@@ -1,6 +1,6 @@
 """What will a run of a profile cost: what it downloads and computes, and what is missing."""
 
-from featpurity.check import sources_of
+from featpurity.check import check_files, check_settings, missing_of, sources_of
 from featpurity.data.catalog import SCENES, find
 from featpurity.profile import FILTER, FINETUNED, MISALIGNMENT, ONLINE, RETRIEVAL, Profile
 
@@ -13,9 +13,12 @@ def plan(profile: Profile) -> list[str]:
     Raises
     ------
     ValueError, FileNotFoundError
-        For a name that nothing knows, as in `featpurity.check.check`.
+        For what cannot run, as in `featpurity.check.check`; what is only missing is listed.
     """
     models, datasets, pairs = sources_of(profile)
+    check_settings(profile)
+    missing = missing_of(models, datasets, pairs)
+    remarks = [] if missing else check_files(profile)
     sources = [*models, *datasets, *pairs]
     wide = max(len(source.name) for source in sources) + 2
     lines = [f"Profile {profile.name}"]
@@ -23,7 +26,6 @@ def plan(profile: Profile) -> list[str]:
         lines += ["", title] if part else []
         for source in part:
             lines.append(f"  {source.name:<{wide}}{source.what}{_to_do(source)}")
-    missing = [f"  {source.name}: {source.missing}" for source in sources if source.missing]
     return [
         *lines,
         "",
@@ -37,7 +39,9 @@ def plan(profile: Profile) -> list[str]:
         _to_download(sources),
         "",
         "Missing",
-        *(missing or ["  nothing"]),
+        *(f"  {line}" for line in missing or ["nothing"]),
+        *(["", "Notes"] if remarks else []),
+        *(f"  {remark}" for remark in remarks),
     ]
 
 

@@ -5,6 +5,7 @@ the chapters that only generated captions allow apart. Everything that can be kn
 said here, before a model is read or a picture opened.
 """
 
+import contextlib
 import difflib
 import math
 import re
@@ -71,7 +72,9 @@ NAMING = {  # settings that name models, data sets and files of pairs
     *("clip_models", "laclip_models", "ladder_models", "finetune_model", "filter_model", "models"),
     *("datasets", "pairs", "rewrites"),
 }
+SUFFIXES = {".yaml", ".yml"}  # of the files of profiles
 FOLDERS = ["data_root", "results_dir", "store_dir"]
+ONLINE_STEPS = 8  # an epoch of the chapter ONLINE has at least so many, and smaller batches for it
 LIVE = "results/live"  # where notebooks write that nobody runs for a profile
 
 
@@ -218,10 +221,10 @@ def load(
         For a file that is no YAML, an unknown or repeated key, or a value that cannot be right.
     """
     path = Path(profile).expanduser()
-    path = path if path.suffix in {".yaml", ".yml"} else Path(folder) / f"{profile}.yaml"
+    path = path if path.suffix in SUFFIXES else Path(folder) / f"{profile}.yaml"
     settings = {
         "name": path.stem,
-        "results_dir": f"results/{path.stem}",
+        "results_dir": _usual_results(path),
         **_read(path, profile),
         **(overrides or {}),
     }
@@ -235,6 +238,22 @@ def load(
         return Profile(**settings, file=str(path.resolve()))
     except (ValueError, FileNotFoundError) as error:
         raise type(error)(f"{path}: {error}") from None
+
+
+def results_dirs(folder: Path) -> dict[Path, str]:
+    """Where the profiles of a folder write their results; files that are none are passed over."""
+    known, found = {one.name for one in fields(Profile)}, {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix in SUFFIXES:
+            with contextlib.suppress(ValueError, OSError):
+                settings = _read(path, path)
+                if settings.keys() <= known:
+                    found[path] = str(settings.get("results_dir", _usual_results(path)))
+    return found
+
+
+def _usual_results(path):
+    return f"results/{path.stem}"
 
 
 def setting(text: str) -> tuple[str, Any]:

@@ -12,10 +12,13 @@ from pathlib import Path
 
 import slurm
 
-from featpurity.files import workspace, write_text
+from featpurity.check import CHECKED, check, missing_of, sources_of
+from featpurity.files import digest, workspace, write_text
+from featpurity.plan import plan
 from featpurity.profile import load
 
-BUSY = 75  # exit status: another run is at work
+BUSY, INTERRUPTED = 75, 130  # exit statuses: another run is at work; Ctrl-C
+STOPPED = "Stopped. Run the same again to go on from here."
 JOB = re.compile(r"^Job \d+: (.*?)(?: \(log: .*\))?\nReason: (.*)$", re.M)  # of a dry run
 REASONS = {  # as Snakemake words them, and as a reader understands them
     "Missing output files": "has not run, or its result is gone",
@@ -41,13 +44,22 @@ def main(arguments=None):
     settings = {"data_root": options.data_root} if options.data_root else {}
     try:
         profile = load(options.profile, settings)
+        if options.plan:
+            print(*plan(profile), sep="\n", flush=True)
+        else:
+            for remark in check(profile):
+                print(f"Note: {remark}", file=sys.stderr)
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print(STOPPED, file=sys.stderr)
+        return INTERRUPTED
+    os.environ[CHECKED] = digest(profile.parameters())
     results = workspace(profile.results_dir)
     results.mkdir(parents=True, exist_ok=True)
     if options.plan:
-        return plan(profile, settings, more)
+        return print_jobs(profile, settings, more)
     with open(results / ".lock", "w") as lock:
         try:  # the lock ends with its owner, which Snakemake's own does not
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -64,15 +76,18 @@ def command_for(profile, settings, options):
     return [sys.executable, "-m", "snakemake", "--nolock", *options, "--configfile", str(config)]
 
 
-def plan(profile, settings, options):
-    """What a run would download and compute, and which jobs would run for what reason."""
+def print_jobs(profile, settings, options):
+    """Which jobs a run would consist of, and why."""
+    print("\nTo run")
+    if missing_of(*sources_of(profile)):
+        print("  known when nothing is missing")
+        return 0
     command = command_for(profile, settings, ["--dry-run", "--quiet", "host", *options])
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     if done.returncode:
+        print(done.stdout, file=sys.stderr)
         return done.returncode
-    costs, _, jobs = done.stdout.partition("Assuming unrestricted shared filesystem usage")
-    print(costs.strip(), end="\n\nTo run\n")
-    print("\n".join(to_run(jobs)) or "  nothing: all is there and as it was")
+    print("\n".join(to_run(done.stdout)) or "  nothing: all is there and as it was")
     return 0
 
 
@@ -100,8 +115,8 @@ def run(profile, settings, options):
         status = running.wait()
     except KeyboardInterrupt:
         running.wait()
-        print("Stopped. Run the same again to go on from here.", file=sys.stderr)
-        return 130
+        print(STOPPED, file=sys.stderr)
+        return INTERRUPTED
     if status == 0:
         page = workspace(profile.results_dir) / "book/_build/html/index.html"
         print(f"The book's first page: {page}")

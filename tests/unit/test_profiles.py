@@ -215,7 +215,7 @@ def test_kept_must_lie_within_the_model(folder, monkeypatch):
 def test_pairs_are_looked_up_below_the_data_root(folder):
     (folder / "there").mkdir()
     (folder / "there/pairs.csv").write_text("image,caption\na.png,a dog\n")
-    (folder / "there/a.png").touch()
+    Image.new("RGB", (4, 4)).save(folder / "there/a.png")
     assert files.below("pairs.csv", "there") == Path("there/pairs.csv")
     check(load("mine", {"pairs": "pairs.csv", "data_root": "there"}))
     with pytest.raises(FileNotFoundError, match="new.txt: there is no such file"):
@@ -291,7 +291,8 @@ def test_a_folder_of_classes_is_read_before_anything_runs(folder):
     (folder / "pictures/bee/2.png").write_bytes(b"no picture")
     with pytest.raises(ValueError, match=r"pictures: 1 of 5 images cannot be read.*\n.*2.png"):
         check(on_folder(dataset))
-    assert check(on_folder(dataset, unreadable="skip")) == []
+    told = [f"{dataset}: 1 unreadable pictures are left out"]
+    assert check(on_folder(dataset, unreadable="skip")) == told
 
 
 def test_a_silhouette_that_is_not_defined_is_told(folder):
@@ -334,6 +335,21 @@ def test_two_profiles_do_not_share_results(folder):
     check(load(other, {"results_dir": "results/other"}))
     (folder / "profiles/mine.yaml").rename(folder / "profiles/renamed.yaml")
     check(load(other))  # nobody claims it any more
+
+
+@pytest.mark.parametrize("shared", ["results/mine", "./results/mine/", "{folder}/results/mine"])
+def test_two_profiles_of_a_folder_do_not_share_results_before_either_has_run(folder, shared):
+    second = folder / "profiles/second.yaml"
+    second.write_text(f"clip_models: [a.pt]\nresults_dir: {shared.format(folder=folder)}\n")
+    with pytest.raises(ValueError, match="results/mine/ is also the results_dir of .*second.yaml"):
+        check(load("mine"))
+    check(load("mine", {"results_dir": "results/other"}))
+    second.rename(folder / "profiles/mine.yml")  # the same name and another suffix
+    with pytest.raises(ValueError, match="is also the results_dir of .*mine.yml"):
+        check(load("mine"))
+    second.with_name("mine.yml").write_text("services: {}\n")  # no profile
+    second.with_name("broken.yaml").write_text("results_dir: [")
+    check(load("mine"))
 
 
 def test_a_single_model_is_a_profile(folder):
@@ -399,7 +415,7 @@ def test_the_plan_tells_downloads_computing_and_what_is_missing(folder, capsys):
     assert catalog.find("cifar10", folder / "there").megabytes == 170
     for name in CIFAR10_CLASSES:
         (folder / "there/cifar10/test" / name).mkdir()
-        (folder / "there/cifar10/test" / name / "1.png").touch()
+        Image.new("RGB", (4, 4)).save(folder / "there/cifar10/test" / name / "1.png")
     assert main(["plan", "mine", "datasets=[cifar10]", "prompts=paper", "data_root=there"]) == 0
     assert "To download: about 0 MB\n\nMissing\n  nothing" in capsys.readouterr().out
 

@@ -183,7 +183,7 @@ def test_shards_of_captions_are_a_job_each_and_swap_waits_for_them(suite):
 def test_a_changed_file_of_rewritten_captions_reruns_what_reads_the_pairs(suite):
     (suite / "data").mkdir()
     (suite / "data/pairs.csv").write_text("image,caption\ndog.png,a dog\n")
-    (suite / "data/dog.png").touch()
+    Image.new("RGB", (4, 4)).save(suite / "data/dog.png")
     (suite / "data/chat.txt").write_text("a dog\n")
     settings = [
         "--config",
@@ -289,15 +289,28 @@ def test_a_profile_runs_its_own_chapters_and_what_they_need(suite):
     }, said
 
 
-def test_a_dry_run_lists_what_would_be_done_and_does_nothing(suite):
+def test_a_dry_run_does_nothing(suite):
     shutil.rmtree(suite / "results")
     status, said, notebooks = run(suite, "--dry-run")
     assert status == 0 and not notebooks and not (suite / "results").exists()
-    assert (
-        "To download: about 0 MB" in said
-        and "Missing\n  nothing" in said
-        and "embed_pairs, finetune" in said
-    )
+    assert "embed_pairs, finetune" in said
+
+
+def test_the_plan_tells_costs_and_jobs_or_what_is_missing(suite):
+    shutil.rmtree(suite / "results")
+    status, said, notebooks = run(suite, "--plan", command=BOOK)
+    assert status == 0 and not notebooks
+    costs, _, jobs = said.partition("To run\n")
+    assert "To download: about 0 MB" in costs and "Missing\n  nothing" in costs
+    assert "  chapter 03_misalignment: has not run, or its result is gone" in jobs
+    profile = suite / "profiles/demo.yaml"
+    text = profile.read_text().replace(" 05_caption_filter,", "")  # which takes no CSV
+    profile.write_text(f"{text}pairs: nowhere.csv\n")
+    status, said, _ = run(suite, "--plan", command=BOOK)
+    assert status == 0 and "Missing\n  nowhere.csv: there is no such file" in said
+    assert said.endswith("To run\n  known when nothing is missing\n")
+    status, said, _ = run(suite, command=BOOK)
+    assert status == 2 and said.startswith("nowhere.csv: there is no such file")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,99 @@
+"""What cannot run, or runs otherwise than meant: told in a line by check, plan and book, before anything runs."""
+
+import pytest
+from PIL import Image
+
+import book
+from featpurity.cli import main
+
+BASE = "prompts: paper\nchapters: [01_clip_vs_laclip, 02_neuron_pruning]\n"
+PHOTOS = "datasets: ['folder:photos']\n"
+CANNOT_RUN = {
+    "one class": ("datasets: ['folder:one']\n", "folder:one: 1 class; "),
+    "kept above d": (PHOTOS + "kept: [1, 5000]\n", "kept goes up to 5000, but scenes_clip has 128"),
+    "no card": (PHOTOS + "device: cuda\n", "device: cuda, but PyTorch sees 0 such cards here"),
+    "no such card": (PHOTOS + "device: cuda:7\n", "device: cuda:7, but PyTorch sees 0 such cards"),
+    "a key twice": (
+        PHOTOS + "epochs: 3\nepochs: 5\n",
+        "line 5: the key 'epochs' stands there a sec",
+    ),
+    "a label twice": (PHOTOS + "labels: {a: b, a: c}\n", "the key 'a' stands there a second time"),
+    "unreadable": ("datasets: ['folder:broken']\n", "folder:broken: 1 of 4 images cannot be read"),
+    "none readable": (
+        "datasets: ['folder:empty']\nunreadable: skip\n",
+        "folder:empty: none of the 2 images is readable",
+    ),
+    "unreadable, of pairs": (
+        PHOTOS + "chapters: [03_misalignment]\npairs: pairs.csv\n",
+        "pairs: 1 of 2 images cannot be read",
+    ),
+}
+RUNS_OTHERWISE = {
+    "one picture a class": (
+        "datasets: ['folder:single']\n",
+        "folder:single: one picture a class, so that its silhouette is not defined",
+    ),
+    "a batch that is cut": (
+        "chapters: [03_misalignment]\ndatasets: [scenes_shape]\nn_pairs: 795\n",
+        "batches of 1,024 pairs are cut to 795",
+    ),
+    "a batch that is cut for its steps": (
+        "chapters: [06_online_and_cached]\ndatasets: [scenes_shape]\n",
+        "06_online_and_cached: batches of 1,024 pairs are cut to 250, for 8 steps an epoch",
+    ),
+    "pictures left out": (
+        "datasets: ['folder:broken']\nunreadable: skip\n",
+        "folder:broken: 1 unreadable pictures are left out",
+    ),
+}
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    monkeypatch.setattr("featpurity.check.shutil.which", lambda name: None)
+    (tmp_path / "_toc.yml").touch()
+    for name in ["photos/ant", "photos/bee", "broken/ant", "broken/bee", "one/ant"]:
+        pictures(tmp_path / name, 2)
+    for name in ["single/ant", "single/bee", "single/cat", "empty/ant", "empty/bee"]:
+        pictures(tmp_path / name, 1)
+    for name in ["broken/bee/1.png", "empty/ant/0.png", "empty/bee/0.png"]:
+        (tmp_path / name).write_bytes(b"no picture")
+    (tmp_path / "pairs.csv").write_text(
+        "image,caption\nbroken/bee/0.png,a bee\nbroken/bee/1.png,bees\n"
+    )
+    return tmp_path
+
+
+def pictures(folder, n):
+    folder.mkdir(parents=True)
+    for i in range(n):
+        Image.new("RGB", (4, 4), (i, 0, 0)).save(folder / f"{i}.png")
+
+
+def profile(place, text):
+    keys = {line.partition(":")[0] for line in text.splitlines()}
+    base = "".join(line + "\n" for line in BASE.splitlines() if line.partition(":")[0] not in keys)
+    (place / "mine.yaml").write_text(base + text)
+    return "mine.yaml"
+
+
+@pytest.mark.parametrize("case", CANNOT_RUN)
+def test_what_cannot_run(place, capsys, case):
+    text, told = CANNOT_RUN[case]
+    name = profile(place, text)
+    ways = [main(["check", name]), main(["plan", name]), book.main([name, "", "--plan"])]
+    ways.append(book.main([name]))
+    said = capsys.readouterr()
+    assert ways == [2] * 4 and said.out == ""
+    assert said.err.count(told) == 4 and "Traceback" not in said.err
+
+
+@pytest.mark.parametrize("case", RUNS_OTHERWISE)
+def test_what_runs_otherwise(place, capsys, case):
+    text, told = RUNS_OTHERWISE[case]
+    name = profile(place, text)
+    assert main(["check", name]) == 0 and told in capsys.readouterr().out
+    assert main(["plan", name]) == 0
+    assert f"\nNotes\n  {told}" in capsys.readouterr().out
