@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 WRITTEN = "FEATPURITY_WRITTEN"  # environment: a file that is told each path that is written
-
-
 ALIASES = "FEATPURITY_ALIASES"  # environment: JSON of labels and the names that they stand for
+HIDDEN = ".../"  # what a label begins with that stands for a path
 
 
 def workspace(path: str | Path) -> Path:
     """A path relative to the project's root (the nearest folder above that holds `_toc.yml`), else
     to this folder; `~` is the home.
     """
+    path = _unhidden(path)
     here = Path.cwd()
     root = next(
         (folder for folder in (here, *here.parents) if (folder / "_toc.yml").is_file()), here
@@ -34,7 +34,7 @@ def located(path: str | Path) -> Path:
 
     So a relative path means the same in a notebook's folder and in the root; `~` is the home.
     """
-    stands = Path(path).expanduser()
+    stands = Path(_unhidden(path)).expanduser()
     in_root = workspace(stands)
     return in_root if in_root.exists() and not stands.exists() else stands
 
@@ -49,6 +49,11 @@ def meant(name: str | Path) -> str:
     so show no path of a disk. Any other name is itself.
     """
     return json.loads(os.environ.get(ALIASES, "{}")).get(str(name), str(name))
+
+
+def _unhidden(path):
+    """A path, where its label is given (see `featpurity.labels.hidden`)."""
+    return meant(path) if str(path).startswith(HIDDEN) else path
 
 
 def below(path: str | Path, root: str | Path | None = None) -> Path | None:

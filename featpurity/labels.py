@@ -1,11 +1,12 @@
 """Short names for models and data sets, which pages, tables and file names show for paths."""
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import PurePath
 
-from featpurity.files import digest
+from featpurity.files import HIDDEN, digest
 
 
 def labels_of(names: Iterable[str], given: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -43,6 +44,14 @@ def labels_of(names: Iterable[str], given: Mapping[str, str] | None = None) -> d
             raise ValueError(f"{' and '.join(alike)} share the label {labels[alike[0]]!r}")
         for name in longer:
             lengths[name] += 1
+
+
+def hidden(paths: Iterable[str | None]) -> dict[str, str]:
+    """What pages show for the paths that lead out of the project: ".../" and their ends."""
+    leading_out = [
+        path for path in paths if path and (os.path.isabs(path) or ".." in PurePath(path).parts)
+    ]
+    return {path: f"{HIDDEN}{label}" for path, label in labels_of(leading_out).items()}
 
 
 def file_names(labels: Iterable[str]) -> dict[str, str]:

@@ -78,15 +78,15 @@ def command_for(profile, settings, options):
 
 def print_jobs(profile, settings, options):
     """Which jobs a run would consist of, and why."""
-    print("\nTo run")
     if missing_of(*sources_of(profile)):
-        print("  known when nothing is missing")
+        print("\nTo run\n  known when nothing is missing")
         return 0
     command = command_for(profile, settings, ["--dry-run", "--quiet", "host", *options])
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     if done.returncode:
         print(done.stdout, file=sys.stderr)
         return done.returncode
+    print("\nTo run")
     print("\n".join(to_run(done.stdout)) or "  nothing: all is there and as it was")
     return 0
 

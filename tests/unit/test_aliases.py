@@ -5,6 +5,7 @@ import json
 from PIL import Image
 
 from featpurity import files, load_dataset
+from featpurity.data.prompts import prompt_set
 from featpurity.models.names import BUNDLED, resolve
 
 
@@ -19,3 +20,15 @@ def test_a_label_leads_to_what_it_stands_for(tmp_path, monkeypatch):
     dataset = load_dataset("photos of mine")
     assert dataset.name == "photos of mine" and dataset.classes == ["ant", "bee"]
     assert files.meant("scenes_clip") == "scenes_clip"
+
+
+def test_a_hidden_path_leads_to_its_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    place = tmp_path / "disk" / "store"
+    place.mkdir(parents=True)
+    monkeypatch.setenv(files.ALIASES, json.dumps({".../store": str(place), "store": "else"}))
+    for find in [files.workspace, files.located, files.data_folder]:
+        assert find(".../store") == place and find("store") != place
+    (place / "own.txt").write_text("a photo of a {}\n")
+    monkeypatch.setenv(files.ALIASES, json.dumps({".../own.txt": str(place / "own.txt")}))
+    assert prompt_set(".../own.txt") == ["a photo of a {}"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from featpurity.labels import file_names, labels_of
+from featpurity.labels import file_names, hidden, labels_of
 
 
 def test_a_path_shows_its_end_and_nothing_of_the_disk():
@@ -31,3 +31,12 @@ def test_file_names_are_apart_and_stay_in_their_folder():
     assert len({name.casefold() for name in names.values()}) == len(names)
     assert names["ViT:x"] == "ViT_x"
     assert not any("/" in name or name.startswith(".") for name in names.values())
+
+
+def test_paths_that_lead_out_of_the_project_show_their_ends():
+    shown = hidden(["/disk/me/store", "results/demo", "../there/x.txt", "paper", None, "/b/store"])
+    assert shown == {
+        "/disk/me/store": ".../me/store",
+        "../there/x.txt": ".../x.txt",
+        "/b/store": ".../b/store",
+    }

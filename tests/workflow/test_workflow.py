@@ -395,16 +395,22 @@ def test_notebooks_know_models_and_data_by_labels_and_show_no_path(suite):
     profile.write_text(
         f"chapters: [01_clip_vs_laclip, 07_claims]\nclip_models: [{suite}/disk/mine.pt]\n"
         f"laclip_models: [b.pt]\nlabels: {{b.pt: better}}\n"
-        f"datasets: ['folder:{suite}/disk/photos']\nprompts: paper\n"
+        f"datasets: ['folder:{suite}/disk/photos']\nprompts: {suite}/disk/own.txt\n"
+        f"data_root: {suite}/disk\nstore_dir: {suite}/disk/store\nresults_dir: {suite}/disk/out\n"
     )
+    (suite / "disk/own.txt").write_text("a photo of a {}\n")
     command = [sys.executable, "workflow/book.py", str(profile), "--cores", "2"]
     status, said, notebooks = run(suite, command=command)
     assert status == 0, said
     assert set(notebooks) >= {"steps/embed mine.pt", "steps/embed better"}
     assert notebooks["steps/embed mine.pt"][1]["datasets"] == ["photos"]
-    assert (suite / "results/labelled/notebooks/steps/embed_mine.pt.ipynb").is_file()
-    executed = (suite / "results/labelled/notebooks/steps/embed_mine.pt.ipynb").read_text()
-    assert str(suite / "disk") not in executed
+    assert notebooks["steps/embed mine.pt"][1]["store_dir"] == ".../store"
+    assert (suite / "disk/out/tables/01_clip_vs_laclip.csv").is_file()
+    executed = sorted((suite / "disk/out/notebooks").rglob("*.ipynb"))
+    assert "embed_mine.pt.ipynb" in [path.name for path in executed]
+    for path in executed:
+        notebook = json.loads(path.read_text())
+        assert str(suite) not in json.dumps([notebook["cells"], notebook["metadata"]["featpurity"]])
     assert "Nothing to be done" in run(suite, command=command)[1]
     Image.new("RGB", (4, 4)).save(suite / "disk/photos/ant/3.png")
     assert "embed_mine.pt runs again: the files of photos changed" in run(suite, command=command)[1]
