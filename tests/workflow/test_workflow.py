@@ -27,7 +27,7 @@ NOTEBOOKS = {
 # Each notebook notes that it ran, and with which parameters, and writes a table; some wait or fail when told so.
 BODY = """
 import json, pathlib, sys
-from featpurity.files import write_text
+from featpurity.files import workspace, write_text
 given = {key: value for key, value in globals().items() if key in %r}
 name = %r + "".join(f" {model}" for model in given.get("models", [])) + (" pairs" if given.get("pairs") else "")
 if pathlib.Path("fail").exists() and name == pathlib.Path("fail").read_text():
@@ -35,7 +35,7 @@ if pathlib.Path("fail").exists() and name == pathlib.Path("fail").read_text():
 if pathlib.Path("wait").exists() and name == pathlib.Path("wait").read_text():
     open("for ever").read()  # a pipe that nobody writes to
 if "results_dir" in given:
-    write_text(given["results_dir"] + f"/tables/{name.replace('/', ' ')}.csv", "a,b\\n")
+    write_text(workspace(given["results_dir"]) / f"tables/{name.replace('/', ' ')}.csv", "a,b\\n")
 with open("ran.txt", "a") as lines:
     lines.write(json.dumps([name, sys.executable, given]) + "\\n")
 """
