@@ -37,16 +37,23 @@ def held(process):
     return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
 
 
-if __name__ == "__main__":
+def measured(command, **options):
+    """Run a command: exit status, seconds, most GiB held. Options are subprocess.Popen's."""
+    start, peak = time.monotonic(), 0
+    running = subprocess.Popen(command, **options)
+    while running.poll() is None:
+        peak = max(peak, sum(map(held, family(running.pid))))
+        time.sleep(0.5)
+    return running.returncode, time.monotonic() - start, peak / 2**20
+
+
+def main():
     if len(sys.argv) < 2:
         sys.exit(__doc__)
-    start, peak = time.monotonic(), 0
-    command = subprocess.Popen(sys.argv[1:])
-    while command.poll() is None:
-        peak = max(peak, sum(map(held, family(command.pid))))
-        time.sleep(0.5)
-    print(
-        f"{' '.join(sys.argv[1:])}: status {command.returncode}, {time.monotonic() - start:.1f} s, "
-        f"{peak / 2**20:.2f} GiB at most"
-    )
-    sys.exit(command.returncode)
+    status, seconds, gib = measured(sys.argv[1:])
+    print(f"{' '.join(sys.argv[1:])}: status {status}, {seconds:.1f} s, {gib:.2f} GiB at most")
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

@@ -131,7 +131,7 @@ def each_image_trunk_features(
         _check(precision, batch_size, len(dataset))
     distinct = [_distinct(dataset.images) for dataset in datasets]
     shards = [
-        [Shards(store, _key(clip, dataset, precision), len(images)) for clip in clips]
+        [image_shards(clip, dataset.images_key, len(images), store, precision) for clip in clips]
         for dataset, (images, _) in zip(datasets, distinct)
     ]
     for dataset, own in zip(datasets, shards):
@@ -152,9 +152,19 @@ def each_image_trunk_features(
         yield [of_clip.features()[inverse] for of_clip in own]
 
 
-def _key(clip, dataset, precision):
-    """All that image features depend on."""
-    return "image", clip.image_key, clip.preprocess_name, dataset.images_key, precision
+def image_shards(
+    clip: ClipModel, images_key: str, n: int, store: str | Path | None, precision: str = "fp32"
+) -> Shards:
+    """The stored features of n distinct pictures; the key holds all that they depend on."""
+    key = "image", clip.image_key, clip.preprocess_name, images_key, precision
+    return Shards(store, key, n)
+
+
+def text_shards(
+    clip: ClipModel, texts: Sequence[str], store: str | Path | None, precision: str = "fp32"
+) -> Shards:
+    """The stored features of distinct texts; the key holds all that they depend on."""
+    return Shards(store, ("text", clip.text_key, digest(texts), precision), len(texts))
 
 
 def text_trunk_features(
@@ -172,7 +182,7 @@ def text_trunk_features(
     _check(precision, batch_size, len(texts))
     distinct = {text: row for row, text in enumerate(dict.fromkeys(texts))}
     unique = list(distinct)
-    shards = Shards(store, ("text", clip.text_key, digest(unique), precision), len(unique))
+    shards = text_shards(clip, unique, store, precision)
     batches = _batches([shards], batch_size)
     tokens = ([clip.tokenizer(unique[start:stop])] for start, stop in batches)
     tower = runner(clip, clip.text_trunk, precision)
