@@ -99,7 +99,7 @@ def compare(
     """
     if not models or not datasets:
         raise ValueError("expected at least one model and one data set, got none")
-    loaded = inputs.load(models, datasets, prompts, **options)
+    loaded = inputs.load(models, datasets, prompts, trunks=False, **options)
     first, *others = loaded.models
     found = clip_vs_laclip.compare(loaded, [(first, other) for other in others], n_bootstrap)
     curves = pruning.prune(loaded, n_random_orders, n_bootstrap=n_bootstrap, silhouettes=False)

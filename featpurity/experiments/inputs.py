@@ -1,7 +1,9 @@
 """What an experiment starts from: models, data sets, and what each model makes of each data set."""
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -13,6 +15,7 @@ from featpurity.files import check_list
 from featpurity.labels import labels_of
 from featpurity.models.clip import ClipModel
 from featpurity.models.load import load_model
+from featpurity.models.names import resolve
 
 
 class Embedded(NamedTuple):
@@ -39,11 +42,19 @@ class Inputs:
     models : dict of str to ClipModel
     data : dict of str to LabelledImages
     embedded : dict of (model, data set) to Embedded
+        On the model's device.
     """
 
     models: dict[str, ClipModel]
     data: dict[str, LabelledImages]
     embedded: dict[tuple[str, str], Embedded]
+
+    def cpu(self) -> "Inputs":
+        """The same with all embeddings on the processor."""
+        embedded = {
+            key: Embedded(*(part.cpu() for part in seen)) for key, seen in self.embedded.items()
+        }
+        return Inputs(self.models, self.data, embedded)
 
 
 def load(
@@ -51,14 +62,15 @@ def load(
     datasets: list[str],
     prompts: str = "paper",
     *,
-    store=None,
-    labels: dict[str, str] | None = None,
-    data_root=None,
+    store: str | Path | None = None,
+    labels: Mapping[str, str] | None = None,
+    data_root: str | Path | None = None,
     class_names: str = "words",
     unreadable: str = "raise",
     preprocess: str = "native",
     precision: str = "fp32",
     device: str = "auto",
+    trunks: bool = True,
 ) -> Inputs:
     """Load models and data sets, and embed each data set with each model.
 
@@ -80,26 +92,38 @@ def load(
     preprocess, device
         See `featpurity.load_model`.
     precision : {"fp32", "bf16", "fp16"}
+    trunks : bool
+        Whether the models keep their trunks, which embed what is not stored. Without them a dozen
+        models take no more memory than one.
 
     Raises
     ------
     ValueError, FileNotFoundError
-        For unknown names and missing files, before any tower runs.
+        For unknown names and missing files, before any tower runs; for broken files of weights,
+        which are read one after the other, later.
     """
     check_list("models", models)
     named = models if isinstance(models, dict) else labels_of(models, labels)
     sources = named if isinstance(models, dict) else {one: name for name, one in named.items()}
-    loaded = {name: load_model(source, device, preprocess) for name, source in sources.items()}
+    for source in sources.values():
+        resolve(source)
     data = load_data(datasets, data_root, class_names, unreadable, labels)
-    embedded = {
-        (model, name): one
-        for model, clip in loaded.items()
-        for name, one in embed(clip, data, prompts, store, precision).items()
-    }
+    loaded, embedded = {}, {}
+    for model, source in sources.items():
+        clip = load_model(source, device, preprocess)
+        for name, seen in embed(clip, data, prompts, store, precision).items():
+            embedded[model, name] = seen
+        loaded[model] = clip if trunks else clip.without_trunks()
     return Inputs(loaded, data, embedded)
 
 
-def load_data(datasets, data_root=None, class_names="words", unreadable="raise", labels=None):
+def load_data(
+    datasets: Sequence[str],
+    data_root: str | Path | None = None,
+    class_names: str = "words",
+    unreadable: str = "raise",
+    labels: Mapping[str, str] | None = None,
+) -> dict[str, LabelledImages]:
     """Data sets by label: dict of str to LabelledImages; see `featpurity.load_dataset`."""
     check_list("datasets", datasets)
     return {
@@ -108,15 +132,19 @@ def load_data(datasets, data_root=None, class_names="words", unreadable="raise",
     }
 
 
-def embed(clip, data, prompts, store=None, precision="fp32"):
-    """What one model makes of several data sets: dict of name to Embedded."""
-    embedded = {}
+def embed(
+    clip: ClipModel,
+    data: Mapping[str, LabelledImages],
+    prompts: str,
+    store: str | Path | None = None,
+    precision: str = "fp32",
+) -> dict[str, Embedded]:
+    """What one model makes of several data sets, by their names, on the model's device."""
+    embedded, options = {}, dict(store=store, precision=precision, device=clip.device)
     for name, dataset in data.items():
-        images, labels = embed_images(clip, dataset, store=store, precision=precision)
+        images, labels = embed_images(clip, dataset, **options)
         templates = prompt_set(prompts, dataset=dataset.name)
-        classifier = embed_classes(
-            clip, dataset.classes, templates, store=store, precision=precision
-        )
+        classifier = embed_classes(clip, dataset.classes, templates, **options)
         embedded[name] = Embedded(images, classifier, labels)
     return embedded
 
@@ -126,12 +154,12 @@ def neurons_by_tower(clip: ClipModel) -> dict[str, torch.Tensor]:
     return {"image": clip.image_neurons.cpu(), "text": clip.text_neurons.cpu()}
 
 
-def has_silhouette(labels) -> bool:
+def has_silhouette(labels: torch.Tensor) -> bool:
     """Whether the silhouette is defined: 2 classes or more, and some class of several images."""
     return 2 <= len(labels.unique()) < len(labels)
 
 
-def examples(dataset, count: int = 8):
+def examples(dataset: LabelledImages, count: int = 8) -> tuple[list, list[str]]:
     """The first pictures of several classes of a data set, in turn: pictures and their classes.
 
     Parameters

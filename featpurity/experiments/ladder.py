@@ -134,7 +134,7 @@ def _models(groups, by_dataset, neurons, right, pictures, n_bootstrap):
     low, high = intervals.mean_estimate(accuracies, pictures).interval()  # (models,) each
     measured = by_dataset.groupby("model", sort=False)[list(MEASURES)].mean()
     models = groups.join(measured, on="model")
-    models = models.assign(accuracy_low=low.numpy(), accuracy_high=high.numpy())
+    models = models.assign(accuracy_low=low.tolist(), accuracy_high=high.tolist())
     wide = neurons.pivot(index="model", columns="tower", values=["avg_abs_cos", "times_chance"])
     wide.columns = [f"{tower}_{measure}" for measure, tower in wide.columns]
     return models.join(wide, on="model")

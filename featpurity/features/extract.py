@@ -24,7 +24,11 @@ PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def embed_images(
-    clip: ClipModel, dataset: Any, store: str | Path | None = None, **options: Any
+    clip: ClipModel,
+    dataset: Any,
+    store: str | Path | None = None,
+    device: str | torch.device = "cpu",
+    **options: Any,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Unit embeddings of a data set's images, and their labels.
 
@@ -34,25 +38,32 @@ def embed_images(
     dataset : LabelledImages
     store : str or Path, optional
         Folder of stored trunk features; without it nothing is kept.
+    device : str or torch.device, default "cpu"
+        Where both are to lie.
     **options
         See `each_image_trunk_features`.
 
     Returns
     -------
     embeddings : float tensor of shape (n, d)
-        Unit rows, on the CPU.
+        Unit rows.
     labels : int64 tensor of shape (n,)
     """
     features = image_trunk_features(clip, dataset, store, **options)
-    labels = torch.as_tensor(dataset.labels, dtype=torch.int64)
-    return _project(clip, clip.project_image, features), labels
+    labels = torch.as_tensor(dataset.labels, dtype=torch.int64, device=device)
+    return _project(clip, clip.project_image, features, device), labels
 
 
 def embed_texts(
-    clip: ClipModel, texts: Sequence[str], store: str | Path | None = None, **options: Any
+    clip: ClipModel,
+    texts: Sequence[str],
+    store: str | Path | None = None,
+    device: str | torch.device = "cpu",
+    **options: Any,
 ) -> torch.Tensor:
-    """Unit embeddings of texts, float of shape (n, d) on the CPU; see `text_trunk_features`."""
-    return _project(clip, clip.project_text, text_trunk_features(clip, texts, store, **options))
+    """Unit embeddings of texts, float of shape (n, d) on a device; see `text_trunk_features`."""
+    features = text_trunk_features(clip, texts, store, **options)
+    return _project(clip, clip.project_text, features, device)
 
 
 def embed_classes(
@@ -64,8 +75,8 @@ def embed_classes(
 ) -> torch.Tensor:
     """The zero-shot classifier of `class_embeddings`, its prompts' trunk features from the store.
 
-    The parameters are as there and in `text_trunk_features`; float tensor of shape (n_classes, d)
-    on the CPU, unit rows.
+    The parameters are as there and in `embed_texts`; float tensor of shape (n_classes, d), unit
+    rows.
     """
     prompts = fill(classes, templates)  # those of a class side by side
     units = embed_texts(clip, prompts, store, **options)
@@ -318,9 +329,9 @@ def refuse_unreadable(dataset: Any, store: str | Path | None) -> None:
         keep(lambda: write_text(passed, ""), Path(store))
 
 
-def _project(clip, project, features, batch_size=65536):
+def _project(clip, project, features, device, batch_size=65536):
     parts = (project(part.to(clip.device)).float() for part in features.split(batch_size))
-    embeddings = torch.cat([F.normalize(part, dim=1).cpu() for part in parts])
+    embeddings = torch.cat([F.normalize(part, dim=1).to(device) for part in parts])
     if not torch.isfinite(embeddings).all():
         raise ValueError(
             f"{clip.name}: embeddings hold NaN or infinity; its projection or trunk is broken"

@@ -50,7 +50,7 @@ class ClipModel:
     image_key: str
     text_key: str
     trunk_keys: tuple
-    trunks: nn.Module  # open_clip's model without its projections
+    trunks: nn.Module | None  # open_clip's model without its projections
 
     @property
     def d(self) -> int:
@@ -64,15 +64,20 @@ class ClipModel:
             f"preprocess_name={self.preprocess_name!r})"
         )
 
+    def _trunks(self):
+        if self.trunks is None:
+            raise ValueError(f"{self.name}: its trunks were left behind; load it with load_model")
+        return self.trunks
+
     @torch.no_grad()
     def image_trunk(self, images: torch.Tensor) -> torch.Tensor:
         """Images (n, 3, S, S), as `preprocess` makes them, to trunk features (n, width_I)."""
-        return self.trunks.encode_image(images.to(self.device), normalize=False)
+        return self._trunks().encode_image(images.to(self.device), normalize=False)
 
     @torch.no_grad()
     def text_trunk(self, tokens: torch.Tensor) -> torch.Tensor:
         """Tokens (n, context_length) to trunk features (n, width_T)."""
-        return self.trunks.encode_text(tokens.to(self.device), normalize=False)
+        return self._trunks().encode_text(tokens.to(self.device), normalize=False)
 
     @torch.no_grad()
     def project_image(self, features: torch.Tensor) -> torch.Tensor:
@@ -132,6 +137,12 @@ class ClipModel:
                 )
             setattr(other, part, values.detach().to(self.image_neurons, copy=True))
         other.name = name or self.name
+        return other
+
+    def without_trunks(self) -> "ClipModel":
+        """The same projections alone, which are little of a model's memory: nothing is encoded."""
+        other = copy.copy(self)
+        other.trunks = None
         return other
 
     def rotated(self, rotation: torch.Tensor, name: str | None = None) -> "ClipModel":

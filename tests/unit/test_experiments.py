@@ -7,9 +7,12 @@ import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from scipy import stats
+from torch.overrides import TorchFunctionMode
 
 import featpurity
+from featpurity import embed_images, load_model
 from featpurity.experiments import (
     clip_vs_laclip,
     compare,
@@ -70,6 +73,46 @@ def test_the_comparison_holds_what_the_metrics_say():
     noisy, clean = (made.models[name].image_neurons for name in ("noisy", "clean"))
     gain = purity.avg_abs_cos(noisy) - purity.avg_abs_cos(clean)
     assert mean.purity_laclip_image == pytest.approx(gain)
+
+
+class Moved(TorchFunctionMode):
+    """Notes how many numbers of a tensor go to the processor, to NumPy or into lists at once."""
+
+    def __init__(self):
+        super().__init__()
+        self.most = 0
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        leaves = (torch.Tensor.cpu, torch.Tensor.numpy, torch.Tensor.tolist)
+        if func in leaves or func is torch.Tensor.to and "cpu" in map(str, args[1:]):
+            self.most = max(self.most, args[0].numel())
+        return func(*args, **(kwargs or {}))
+
+
+def test_no_embeddings_leave_the_device_in_experiments_1_and_2():
+    made = made_up(torch.arange(300) % CLASSES)
+    with Moved() as moved:
+        clip_vs_laclip.compare(made, [("noisy", "clean")], n_bootstrap=0)
+        pruning.check(made, pruning.prune(made, n_random_orders=2, n_bootstrap=0).accuracy)
+        with_results = moved.most
+        made.embedded["clean", "made up"].images.cpu()
+    assert 0 < with_results < 300 * D == moved.most
+
+
+@pytest.mark.parametrize("trunks", [True, False])
+def test_inputs_keep_what_the_chapters_need(trunks, tmp_path):
+    for i, name in enumerate(["cat", "cat", "dog"]):
+        (tmp_path / name).mkdir(exist_ok=True)
+        Image.new("RGB", (64, 64), (80 * i, 0, 0)).save(tmp_path / name / f"{i}.png")
+    loaded = inputs.load(["scenes_clip"], [f"folder:{tmp_path}"], device="cpu", trunks=trunks)
+    ((_, name), seen), clip = *loaded.embedded.items(), loaded.models["scenes_clip"]
+    whole, data = load_model("scenes_clip"), loaded.data[name]
+    assert torch.equal(seen.images, embed_images(whole, data)[0]) and len(seen.classifier) == 2
+    assert torch.equal(clip.image_neurons, whole.image_neurons)
+    assert (clip.trunks is not None) == trunks
+    if not trunks:
+        with pytest.raises(ValueError, match="scenes_clip: its trunks were left behind"):
+            clip.encode_text(clip.tokenizer(["a dog"]))
 
 
 def test_intervals_in_closed_form_are_as_wide_as_the_bootstrap_s():
