@@ -184,10 +184,12 @@ def main():
     parser.add_argument("--orders", type=int, help="random orders; left out, the profile's")
     parser.add_argument("--layers", type=int, help="of the towers; left out, the published ones'")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--folder", type=Path, help="for 15 GB of files; left out, a temporary one")
+    parser.add_argument(
+        "--folder", type=Path, help="a new one, for 15 GB that stay; left out, a temporary one"
+    )
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        folder = Path(folder)
+    with tempfile.TemporaryDirectory() as own:
+        folder = (options.folder or Path(own)).absolute()
         os.environ["FEATPURITY_CACHE"] = str(folder / "cache")
         profile, n_images = prepare(folder, options)
         rows = []
