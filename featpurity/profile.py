@@ -6,7 +6,6 @@ said here, before a model is read or a picture opened.
 """
 
 import contextlib
-import difflib
 import math
 import re
 import types
@@ -16,6 +15,8 @@ from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import yaml
+
+from featpurity.files import did_you_mean
 
 SCENES = ["shape", "colour", "background", "texture", "size", "position"]
 COMPARISON = "01_clip_vs_laclip"
@@ -231,9 +232,7 @@ def load(
     known = [one.name for one in fields(Profile)]
     for key in settings:
         if key not in known:
-            raise ValueError(
-                f"{path}: unknown key {key!r}{_hint(key, known)}. Known: {', '.join(known)}"
-            )
+            raise ValueError(f"{path}: unknown key {key!r}, {did_you_mean(key, known)}")
     try:
         return Profile(**settings, file=str(path.resolve()))
     except (ValueError, FileNotFoundError) as error:
@@ -293,11 +292,6 @@ def _read(path, profile):
     if not isinstance(settings or {}, dict):
         raise ValueError(f"{path} must hold `key: value` lines, not a {type(settings).__name__}")
     return settings or {}
-
-
-def _hint(name, known):
-    close = difflib.get_close_matches(str(name), known, n=1)
-    return f", did you mean {close[0]!r}?" if close else ""
 
 
 def _typed(key, value, kind):
@@ -373,9 +367,7 @@ def _check_choices(profile):
         values = getattr(profile, key)
         for value in values if isinstance(values, list) else [values]:
             if value not in known and not (key in LISTED and Path(value).suffix):
-                raise ValueError(
-                    f"{key}: unknown {value!r}{_hint(value, known)}. Known: {', '.join(known)}"
-                )
+                raise ValueError(f"{key}: unknown {value!r}, {did_you_mean(value, known)}")
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", profile.device):
         raise ValueError(f"device must be auto, cpu, cuda, cuda:N or mps, got {profile.device!r}")
 

@@ -71,7 +71,7 @@ BAD_VALUES = {
     "clip_models": (["a.pt", "b.pt"], "equal length .*, got 2 and 1"),
     "labels": ({"a.pt": 1}, r"labels\['a.pt'\] must be of type str, got 1 .*in quotes"),
     "preprocess": ("papr", "did you mean 'paper'"),
-    "precision": ("fp8", "Known: fp32"),
+    "precision": ("fp8", "known: fp32"),
     "device": ("tpu", "got 'tpu'"),
     "n_random_orders": (0, "at least 2, got 0"),
     "caption_shards": (0, "at least 1, got 0"),
