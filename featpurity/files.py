@@ -177,7 +177,7 @@ def write_tensors(path: str | Path, tensors: dict, header: dict[str, str] | None
     from safetensors.torch import save  # late: brings torch
 
     with writing(path) as file:
-        file.write(save({name: one.contiguous() for name, one in tensors.items()}, header))
+        file.write(save({name: values.contiguous() for name, values in tensors.items()}, header))
 
 
 def tensors_header(path: str | Path) -> dict[str, Any] | None:

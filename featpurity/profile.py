@@ -146,11 +146,11 @@ class Profile:
 
     def __post_init__(self, file):
         object.__setattr__(self, "file", file)
-        for one in fields(self):
-            value = _typed(one.name, getattr(self, one.name), one.type)
-            if one.name in FOLDERS and value is not None:
+        for setting in fields(self):
+            value = _typed(setting.name, getattr(self, setting.name), setting.type)
+            if setting.name in FOLDERS and value is not None:
                 value = str(Path(value).expanduser())
-            object.__setattr__(self, one.name, value)
+            object.__setattr__(self, setting.name, value)
         _check_values(self)
 
     @property
@@ -229,7 +229,7 @@ def load(
         **_read(path, profile),
         **(overrides or {}),
     }
-    known = [one.name for one in fields(Profile)]
+    known = [setting.name for setting in fields(Profile)]
     for key in settings:
         if key not in known:
             raise ValueError(f"{path}: unknown key {key!r}, {did_you_mean(key, known)}")
@@ -241,7 +241,7 @@ def load(
 
 def results_dirs(folder: Path) -> dict[Path, str]:
     """Where the profiles of a folder write their results; files that are none are passed over."""
-    known, found = {one.name for one in fields(Profile)}, {}
+    known, found = {setting.name for setting in fields(Profile)}, {}
     for path in sorted(folder.iterdir()):
         if path.suffix in SUFFIXES:
             with contextlib.suppress(ValueError, OSError):
@@ -266,7 +266,7 @@ def setting(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals:
         raise ValueError(f"settings are KEY=VALUE, got {text!r}")
-    kinds = {one.name: one.type for one in fields(Profile)}
+    kinds = {setting.name: setting.type for setting in fields(Profile)}
     if kinds.get(key) is str or (kinds.get(key) == str | None and value not in {"", "null"}):
         return key, value
     try:
@@ -344,13 +344,13 @@ def _check_values(profile):
 
 
 def _check_lists(profile):
-    for one in fields(profile):
-        values = getattr(profile, one.name)
+    for setting in fields(profile):
+        values = getattr(profile, setting.name)
         if not isinstance(values, list):
             continue
-        if len(set(values)) < len(values) or not values and one.name not in MAY_BE_EMPTY:
+        if len(set(values)) < len(values) or not values and setting.name not in MAY_BE_EMPTY:
             raise ValueError(
-                f"{one.name} must hold at least one value and none twice, got {values}"
+                f"{setting.name} must hold at least one value and none twice, got {values}"
             )
     clip, laclip = profile.clip_models, profile.laclip_models
     if set(COMPARING) & set(profile.chapters) and not clip + laclip:

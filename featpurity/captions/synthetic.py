@@ -319,7 +319,7 @@ def _misread(attribute, name, mistaken, rng):
 
 def _judged(written, all_facts):
     """Pairs of a caption and what it says, beside what is true."""
-    captions, all_said = ([one[part] for one in written] for part in (0, 1))
+    captions, all_said = ([pair[part] for pair in written] for part in (0, 1))
     right = [said.items() <= facts.items() for said, facts in zip(all_said, all_facts)]
     return Written(captions, all_said, np.array(right, dtype=bool))
 

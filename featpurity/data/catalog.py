@@ -363,7 +363,7 @@ def data_state(name: str, root: str | Path | None = None) -> str:
     if found.listed is None:
         folders = {Path(file).parts[0] for file in CATALOG[found.name].files}
         return _state_of(
-            [file for one in sorted(folders) for file in _all_files(found.where / one)]
+            [file for folder in sorted(folders) for file in _all_files(found.where / folder)]
         )
     listed = found.listed
     if class_folders.is_zip(listed.source):
@@ -383,7 +383,7 @@ def pictures_of_table(table: Path, first: str, root: str | Path | None = None) -
     """
     beside = [table.parent / name for name in ("", "images", "Images")]
     folders = [*beside, *([located(root)] if root else [])]
-    return next((one for one in folders if (one / first).is_file()), folders[0])
+    return next((folder for folder in folders if (folder / first).is_file()), folders[0])
 
 
 def _state_of_table(table, root):
@@ -396,7 +396,7 @@ def _state_of_table(table, root):
 
 def unknown(name: str) -> ValueError:
     """The ValueError for a name that no data set has, with what may have been meant."""
-    plain = {re.sub(r"[\W_]", "", one): one for one in names()}
+    plain = {re.sub(r"[\W_]", "", known): known for known in names()}
     known = plain.get(re.sub(r"[\W_]", "", name.lower()))  # CIFAR-10, food-101
     hint = f"did you mean {known!r}?" if known else did_you_mean(name, names())
     if name and located(name).exists():

@@ -135,8 +135,8 @@ def holds_class_folders(source: str | Path, inside: str = "", pattern: str = "")
     source = Path(source)
     if not is_zip(source):
         at = source / inside
-        named = (one for one in _entries(at) if one.is_dir()) if at.is_dir() else ()
-        return any(re.match(pattern, one.name) for one in named)
+        named = (entry for entry in _entries(at) if entry.is_dir()) if at.is_dir() else ()
+        return any(re.match(pattern, entry.name) for entry in named)
     if not source.is_file() or source.stat().st_size == 0:
         return False
     try:
@@ -244,7 +244,7 @@ def _refuse_outer_folder(where, pictures):
     parts = [file.split("/") for file in pictures]
     outer = sorted({first for first, *_ in parts})
     inner = sorted({second for _, second, *_ in parts})
-    deeper = bool(parts) and all(len(one) > 2 for one in parts)
+    deeper = bool(parts) and all(len(names) > 2 for names in parts)
     splits = all(SPLIT.fullmatch(folder.lower()) for folder in outer)
     if deeper and (splits or (len(outer) == 1 and len(inner) > 1)):
         raise ValueError(

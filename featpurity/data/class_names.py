@@ -111,7 +111,9 @@ def read_class_names(path: str | Path, folders: list[str], dataset: str) -> list
     content = read_list(path)
     if isinstance(content, str):
         return names_from_lines(content, folders, path)
-    if isinstance(content, dict) and any(isinstance(one, (list, dict)) for one in content.values()):
+    if isinstance(content, dict) and any(
+        isinstance(value, (list, dict)) for value in content.values()
+    ):
         if dataset not in content:
             return None
         content = content[dataset]

@@ -148,12 +148,14 @@ def load_dataset(
 def left_out(datasets: Iterable) -> list[str]:
     """A line for each data set, or set of pairs, that leaves pictures out: how many and which."""
     lines = []
-    for one in datasets:
-        if one.skipped:
-            skipped = ", ".join(one.skipped)
-            lines.append(f"{one.name}: {len(one.skipped)} unreadable images left out: {skipped}")
-        if others := getattr(one, "left_out", None):
-            lines.append(f"{one.name}: left out, since they are not read: {counted(others)}")
+    for dataset in datasets:
+        if dataset.skipped:
+            skipped = ", ".join(dataset.skipped)
+            lines.append(
+                f"{dataset.name}: {len(dataset.skipped)} unreadable images left out: {skipped}"
+            )
+        if others := getattr(dataset, "left_out", None):
+            lines.append(f"{dataset.name}: left out, since they are not read: {counted(others)}")
     return lines
 
 
@@ -250,7 +252,7 @@ def _display_names(found, raw, wanted):
     if own or wanted == "raw":
         return own or raw
     if found.name in CATALOG:
-        return [CATALOG[found.name].words(one) for one in raw]
+        return [CATALOG[found.name].words(name) for name in raw]
     if found.kind == "webdataset" and not webdataset.read_classes(webdataset.shards_of(found.name)):
         raise ValueError(
             f"{found.name}: the classes have numbers only; put {webdataset.CLASS_NAMES[0]} beside "

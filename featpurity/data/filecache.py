@@ -84,7 +84,9 @@ def _recall(folder):
     if folder not in _digests:
         try:
             listed = json.loads(_place("digests", folder).read_text(encoding="utf-8"))
-            whole = all(isinstance(one, list) and len(one) == FIELDS for one in listed.values())
+            whole = all(
+                isinstance(facts, list) and len(facts) == FIELDS for facts in listed.values()
+            )
         except (OSError, ValueError, AttributeError):  # none yet, or damaged
             listed, whole = {}, True
         _digests[folder] = listed if whole else {}

@@ -145,7 +145,9 @@ class ImageZip(EncodedImages):
     @cached_property
     def key(self) -> str:
         with zipfile.ZipFile(self.source) as archive:
-            facts = {one.filename: (one.CRC, one.file_size) for one in archive.infolist()}
+            facts = {
+                member.filename: (member.CRC, member.file_size) for member in archive.infolist()
+            }
         return digest([(name, facts[name]) for name in self.names])
 
     def subset(self, rows: list[int]) -> ImageZip:

@@ -70,7 +70,10 @@ def _own(path, dataset):
         content = content[dataset]
     if not isinstance(content, list) or not content:
         raise ValueError(f"{path}: expected a list of templates, got {content!r:.80}")
-    templates = [one.replace("{c}", "{}") if isinstance(one, str) else one for one in content]
+    templates = [
+        template.replace("{c}", "{}") if isinstance(template, str) else template
+        for template in content
+    ]
     for template in templates:
         if not isinstance(template, str) or "{}" not in template:
             raise ValueError(

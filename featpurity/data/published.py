@@ -200,6 +200,6 @@ def voc(data: VisionDataset) -> Content:
     """Labels of 0 or 1 a class: whether an object of it is marked, difficult ones counted too."""
     labels = []
     for file in data.annotations:
-        shown = {one.text.strip() for one in ElementTree.parse(file).iterfind("object/name")}
+        shown = {named.text.strip() for named in ElementTree.parse(file).iterfind("object/name")}
         labels.append([int(name in shown) for name in VOC_CLASSES])
     return data.images, labels, VOC_CLASSES

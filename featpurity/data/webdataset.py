@@ -92,7 +92,9 @@ def shards_of(name: str) -> list[Path]:
         shards = [path.with_name(f"{before}{n:0{len(first)}d}{after}") for n in numbers]
     elif path.is_dir():
         shards = list(path.glob("*.tar")) or list((path / "test").glob("*.tar"))
-        shards = sorted(shards, key=lambda one: (len(one.name), one.name))  # 2.tar before 10.tar
+        shards = sorted(
+            shards, key=lambda shard: (len(shard.name), shard.name)
+        )  # 2.tar before 10.tar
     else:
         shards = [path]
     missing = [shard for shard in shards if not shard.is_file()]
@@ -126,11 +128,11 @@ def read_samples(shards: list[Path], text: str) -> tuple[ImageTars, list[str], d
     names, places, texts, left_out = [], {}, [], Counter()
     for shard in shards:
         for sample, files in remembered("shards", shard, list_shard).items():
-            pictures = [one for one in files if f".{one.lower()}" in SUFFIXES]
+            pictures = [name for name in files if f".{name.lower()}" in SUFFIXES]
             if len(pictures) > 1:
                 raise ValueError(f"{shard}: the sample {sample} holds {len(pictures)} pictures")
             if not pictures:
-                others = {f".{one.lower()}" for one in files}
+                others = {f".{suffix.lower()}" for suffix in files}
                 left_out.update(others.intersection(OTHER_SUFFIXES))
                 continue
             if text not in files:
