@@ -12,7 +12,9 @@ from urllib.parse import unquote, urlsplit
 import npm_file
 import pytest
 import sample_book
+import small_photos
 import static_pictures
+import yaml
 from checkout import ROOT, snakemake
 
 AXE = "4.14.1"
@@ -58,6 +60,33 @@ def demo():
     done = snakemake("demo")
     assert done.returncode == 0, done.stdout
     return ROOT / "results" / "demo" / "book" / "_build" / "html"
+
+
+# What makes the photos profile a run of a minute; the other settings stay as they are.
+CUT_DOWN = {
+    "chapters": ["01_clip_vs_laclip", "02_neuron_pruning", "05_caption_filter", "07_claims"],
+    "n_pairs": 100,
+    "epochs": 1,
+    "seeds": [0, 1],
+    "spurious_captions": [0.2, 0.6],
+    "n_random_orders": 4,
+    "n_bootstrap": 0,
+}
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory):
+    """The book of a cut-down run of the photos profile."""
+    place = tmp_path_factory.mktemp("photos")
+    for split in ("train", "test"):
+        small_photos.write(place / "data" / split, 200, split)
+    whole = yaml.safe_load((ROOT / "profiles" / "photos.yaml").read_text("utf-8"))
+    folders = {"data_root": "data", "results_dir": "photos", "store_dir": "store"}
+    folders = {key: str(place / name) for key, name in folders.items()}
+    (place / "profile.yaml").write_text(yaml.safe_dump(whole | CUT_DOWN | folders), "utf-8")
+    done = snakemake(place / "profile.yaml")
+    assert done.returncode == 0, done.stdout
+    return place / "photos" / "book" / "_build" / "html"
 
 
 class QuietServer(ThreadingHTTPServer):

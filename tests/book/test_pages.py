@@ -1,7 +1,8 @@
 """Every built page in a real browser: nothing asked elsewhere, no error, figures that answer, for everybody.
 
-Two books are read: one of small sample notebooks, whose contents are known, and the demo profile's,
-which the workflow brings up to date first (minutes in a fresh clone, seconds afterwards).
+Three books are read: one of small sample notebooks, whose contents are known, the demo profile's,
+which the workflow brings up to date first (minutes in a fresh clone, seconds afterwards), and that
+of a cut-down run of the photos profile.
 """
 
 import csv
@@ -80,6 +81,8 @@ def faults_of(visited, name, axe):
         ("demo", "file", WIDE, "dark"),
         ("demo", "file", PHONE, "light"),
         ("demo", "http", PHONE, "dark"),
+        ("photos", "http", WIDE, "dark"),
+        ("photos", "file", PHONE, "light"),
     ],
     ids=lambda value: str(value.get("width")) if isinstance(value, dict) else None,
 )
@@ -93,7 +96,7 @@ def test_every_page_is_whole_light_and_open_to_all(request, visit, axe, which, s
     assert len(pages(book)) >= 12
 
 
-@pytest.mark.parametrize("which", ["sample", "demo"])
+@pytest.mark.parametrize("which", ["sample", "demo", "photos"])
 def test_every_menu_changes_what_is_drawn(request, visit, which):
     book, unmoved = request.getfixturevalue(which), []
     for name in pages(book):
@@ -105,9 +108,18 @@ def test_every_menu_changes_what_is_drawn(request, visit, which):
     assert not unmoved, "\n".join(unmoved)
 
 
-@pytest.mark.parametrize("which", ["sample", "demo"])
+@pytest.mark.parametrize("which", ["sample", "demo", "photos"])
 def test_links_inside_the_book_lead_somewhere(request, which):
     assert list(broken_links(request.getfixturevalue(which))) == []
+
+
+def test_the_first_page_of_the_photos_book_tells_of_photographs(photos, visit):
+    page = visit(photos, "book/introduction.html").page
+    told = page.locator(".this-run").inner_text()
+    assert "the run photos" in told and "cifar10" in told and "generated pictures" not in told
+    assert page.locator("table.verdicts tbody tr").count() >= 3
+    page = visit(photos, "book/data_and_models.html").page
+    assert page.locator("ul.examples img").count() == 6
 
 
 def test_hostile_words_are_text(sample, visit):

@@ -2,15 +2,13 @@
 
 import json
 import os
-import re
-import zipfile
 
 import pandas as pd
 import pytest
-from checkout import ROOT, snakemake
+import small_photos
+from checkout import snakemake
 from laclip_checkpoint import PUBLISHED, TINY, weights_of, write
 
-from featpurity.data.scenes import Scenes
 from featpurity.models import laclip
 
 LARGE = pytest.param(
@@ -24,24 +22,6 @@ LARGE = pytest.param(
 pytestmark = pytest.mark.slow
 
 
-def photos(folder, n):
-    """A folder of class folders: the first photos of CIFAR-10's test set where they are at hand, else drawn pictures."""
-    archive = ROOT.parent / "shared" / "data" / "cifar10_test.zip"
-    if archive.is_file():
-        with zipfile.ZipFile(archive) as photos:
-            files = sorted(name for name in photos.namelist() if re.search(r"/0*\d+\.jpg$", name))
-            by_class = pd.Series(files).groupby([name.split("/")[-2] for name in files])
-            for name in by_class.head(n // 10):
-                path = folder / "/".join(name.split("/")[-2:])
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(photos.read(name))
-        return folder
-    for i, picture in enumerate(Scenes(n, seed=0, size=32)):
-        (folder / f"kind {i % 10}").mkdir(parents=True, exist_ok=True)
-        picture.save(folder / f"kind {i % 10}" / f"{i}.png")
-    return folder
-
-
 @pytest.mark.parametrize("size, n", [("tiny", 200), LARGE])
 def test_experiments_1_and_2_on_two_published_checkpoints(tmp_path, size, n):
     models = []
@@ -52,7 +32,7 @@ def test_experiments_1_and_2_on_two_published_checkpoints(tmp_path, size, n):
             models[-1].with_suffix(".json").write_text(
                 json.dumps(laclip.open_clip_config(weights, text_heads=2))
             )
-    folder = photos(tmp_path / "photos", n)
+    folder = small_photos.write(tmp_path / "photos", n)
     (next(folder.iterdir()) / "broken.jpg").write_bytes(b"no picture")
     profile = tmp_path / "published.yaml"
     profile.write_text(f"""
