@@ -1,9 +1,10 @@
 """The built pages, finished: lighter, described for who shares a link, the theme's faults mended.
 
-What Sphinx and the theme write is changed in seven ways, each a function: formulas become MathML,
-which browsers draw by themselves, heavy scripts that a page does not need are left out, the head
-gets a description and a picture, code stands below what it shows, chapters that were not run stand
-apart, labels that hide their own words are taken off, and a map of the site is written.
+What Sphinx and the theme write is changed in eight ways, each a function: formulas become MathML,
+which browsers draw by themselves, heavy scripts that a page does not need are left out, what its
+first figure needs is asked for early, the head gets a description and a picture, code stands below
+what it shows, chapters that were not run stand apart, labels that hide their own words are taken
+off, and a map of the site is written.
 """
 
 import html
@@ -41,6 +42,7 @@ def finish(site, title, address="", absent=()):
         name = path.relative_to(site).as_posix()
         draw_formulas(page)
         leave_out_heavy(page)
+        ask_early(page)
         describe(page, name, title, address)
         show_first(page)
         stand_apart(page, path.name, absent)
@@ -81,6 +83,18 @@ def leave_out_heavy(page):
     if not page.select("[class^='sd-'], [class*=' sd-']"):
         for link in page.find_all("link", href=re.compile(r"sphinx-design\.min\.css")):
             link.decompose()
+
+
+def ask_early(page):
+    """The scripts of a page's first figure, which `figures.js` asks for once the page is read."""
+    figure = page.select_one("figure[data-figure]")
+    own = page.find("script", src=re.compile(r"_static/figures\.js"))
+    if figure is None or own is None or page.head is None:
+        return
+    folder = own["src"].partition("figures.js")[0]
+    for file in ("plotly.min.js", f"figures/{figure['data-figure']}.js"):
+        attributes = {"rel": "preload", "as": "script", "href": folder + file}
+        page.head.append(page.new_tag("link", attrs=attributes))
 
 
 def leave_out_icons(site, pages):

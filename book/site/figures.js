@@ -5,7 +5,7 @@
 // arrays of hidden traces come later, each by a file of its own, when a menu shows the trace.
 (() => {
   "use strict";
-  const { isDark, traceColours, template, fit } = featpurityLooks;
+  const { isDark, traceColours, layoutColours, template, fit } = featpurityLooks;
   const { addControls, addValues } = featpurityControls;
   const here = document.currentScript.src.replace(/[^/]*$/, "");
   const root = document.documentElement;
@@ -116,15 +116,14 @@
       const [figure] = await Promise.all([fetchFigure(host.dataset.figure), script("plotly.min.js")]);
       await unpackAll(figure);
       const { data, layout, frames, later } = figure;
-      const own = layout.template;
       const pictures = data.every(({ type }) => type === "image");
       const first = structuredClone({ visible: data.map(({ visible = true }) => visible), layout, pictures });
       addControls(host, changer(plot, later), layout, first);
       fit(plot, data, layout);
       const named = data.map(({ line, marker, fillcolor, colorscale }) => structuredClone({ line, marker, fillcolor, colorscale }));
-      await Plotly.newPlot(plot, data, { ...layout, template: template(own) }, config);
+      await Plotly.newPlot(plot, data, { ...layout, template: template(layout.template) }, config);
       if (frames.length) await Plotly.addFrames(plot, frames);
-      const dress = () => Plotly.update(plot, traceColours(named), { template: template(own) });
+      const dress = () => Plotly.update(plot, traceColours(named), layoutColours(first.layout));
       if (isDark()) await dress();
       new MutationObserver(dress).observe(root, { attributes: true, attributeFilter: ["data-theme"] });
       addValues(host);

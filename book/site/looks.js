@@ -38,10 +38,22 @@ const featpurityLooks = (() => {
       update[path] = values.map((value) => {
         if (!isDark()) return value;
         if (path !== "colorscale") return typeof value === "string" ? onDark(value) : value;
-        return Array.isArray(value) && value.some((stop) => stop[1] === "rgb(247,247,247)") ? looks.dark.diverging : value;
+        return scale(value);
       });
     }
     return update;
+  }
+
+  // A diverging scale through white goes through black on dark ground.
+  function scale(stops) {
+    const throughWhite = Array.isArray(stops) && stops.some((stop) => stop[1] === "rgb(247,247,247)");
+    return throughWhite && isDark() ? looks.dark.diverging : stops;
+  }
+
+  // What to change in the layout so that it suits the look; `named` is the layout as the figure had it.
+  function layoutColours(named) {
+    const stops = named.coloraxis?.colorscale;
+    return { template: template(named.template), ...(stops && { "coloraxis.colorscale": scale(stops) }) };
   }
 
   function template(own = {}) {
@@ -224,5 +236,5 @@ const featpurityLooks = (() => {
     if (layout.height) plot.style.minHeight = `${layout.height}px`;
   }
 
-  return { isDark, traceColours, template, fit };
+  return { isDark, traceColours, layoutColours, template, fit };
 })();

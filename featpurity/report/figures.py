@@ -18,6 +18,7 @@ from featpurity.report import style
 from featpurity.report.style import BLUE, GREY, SYMBOLS
 
 THUMBNAIL = 96  # pixels of the longer side of a picture in a figure
+GAP = 75  # pixels between panels one below the other: marks, a title and room
 
 
 def bars_with_intervals(
@@ -130,9 +131,11 @@ def forest(
     """
     shown = table.dropna(subset=["effect"])
     panels = dict(list(shown.groupby(axis, sort=False)))
-    heights = [70 + _row_height(part[label]) * part[label].nunique() for part in panels.values()]
-    gap = 60 / sum(heights) if len(heights) > 1 else 0
-    figure = make_subplots(rows=len(panels), row_heights=heights, vertical_spacing=gap)
+    heights = [_row_height(part[label]) * part[label].nunique() for part in panels.values()]
+    gaps = GAP * (len(heights) - 1)
+    area = sum(heights) + gaps
+    spacing = GAP / area if gaps else 0
+    figure = make_subplots(len(panels), row_heights=heights, vertical_spacing=spacing)
     colours = style.colours_of(shown[group]) if group else {"": BLUE}
     for row, (title, part) in enumerate(panels.items(), 1):
         place = {"row": row, "col": 1}
@@ -150,7 +153,7 @@ def forest(
         if _row_height(order) > 34:
             figure.update_yaxes(tickfont={"size": 10}, **place)
     _each_once(figure)
-    return style.finish(figure, caption, height=100 + sum(heights))
+    return style.finish(figure, caption, height=125 + area)
 
 
 def _row_height(labels):

@@ -190,6 +190,12 @@ def test_the_slider_over_kept_neurons_reads_every_curve():
     assert kept == [{1, 2}, {0, 2}]  # two of three neurons, of scores 0.3, 0.1, 0.2
 
 
+def test_a_forest_may_have_one_row():
+    row = dict(name=["x"], effect=[0.1], low=[0.0], high=[0.2])
+    figure = figures.effects_with_intervals(pd.DataFrame(row), "name", "difference", "One row.")
+    assert list(figure.layout.yaxis.range) == [-0.5, 0.5]
+
+
 def test_gaps_are_high_minus_low():
     mean = next(trace for trace in drawn()["gaps"].data if trace.name == "mean, m")
     assert list(mean.y) == pytest.approx([0.075, 0.15, 0.225, 0.3])
