@@ -161,7 +161,8 @@ def build(results, root=ROOT, run=None):
     Raises
     ------
     RuntimeError
-        When the build gives a warning or an error. The book that was there before stays.
+        When the build gives a warning or an error, or a link inside the book leads nowhere. The
+        book that was there before stays.
     """
     fresh, book, old = (results / name for name in ("book.new", "book", "book.old"))
     absent = stage(results, fresh, root, run)
@@ -174,6 +175,9 @@ def build(results, root=ROOT, run=None):
     static_pictures.add(site)
     title = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))["title"]
     finished_pages.finish(site, title, os.environ.get(ADDRESS, ""), absent)
+    broken = [f"{page}: {link}" for page, link in finished_pages.broken_links(site)]
+    if broken:
+        raise RuntimeError(f"links of the book lead nowhere: {', '.join(broken)}")
     shutil.rmtree(old, ignore_errors=True)
     if book.exists():
         book.rename(old)
