@@ -108,8 +108,7 @@
     const results = tables.filter((table) => table.matches(".dataframe"));
     results.filter((table) => table.tBodies[0].rows.length > LONG).forEach(offerFile);
     results.forEach(makeSortable);
-    keepFitting(tables);
-    reachScrolling();
+    requestIdleCallback(() => { keepFitting(tables); reachScrolling(); }, { timeout: 500 }); // figures are drawn first
   }
 
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);

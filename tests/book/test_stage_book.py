@@ -279,6 +279,17 @@ def test_table_of_contents_names_pages_that_exist():
     assert {name for name in names if name.startswith("book/")} == prose
 
 
+def test_a_chapter_is_called_the_same_on_its_page_in_the_contents_and_on_its_card():
+    parts = yaml.safe_load((ROOT / "_toc.yml").read_text())["parts"]
+    titled = [entry for part in parts for entry in part["chapters"] if "title" in entry]
+    cards = (ROOT / "book" / "introduction.md").read_text()
+    for entry in titled:
+        page = nbformat.read(ROOT / f"{entry['file']}.ipynb", as_version=4)
+        assert page.cells[0].source.splitlines()[0] == f"# {entry['title']}"
+        assert f"{{grid-item-card}} {entry['title']}\n" in cards
+    assert len(titled) == len(CHAPTERS)
+
+
 def test_the_page_holds_no_address_of_another_host():
     for path in (ROOT / "book" / "site").iterdir():
         text = path.read_text().replace("http://www.w3.org/2000/svg", "")
