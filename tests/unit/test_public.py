@@ -1,14 +1,19 @@
 """What `import featpurity` offers: every name and module, lazily; a stub for editors; a wheel."""
 
 import ast
+import re
 import shutil
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
+import open_clip
 import pytest
+import torch
 from checkout import ROOT
+from PIL import Image
+from plotly.graph_objects import Figure
 
 import featpurity as fp
 
@@ -48,6 +53,42 @@ def test_the_modules_of_a_room_are_there_without_another_import():
     subprocess.run([sys.executable, "-c", ROOMS], check=True)
     with pytest.raises(AttributeError, match="module 'featpurity.metrics' has no attribute 'no'"):
         fp.metrics.no  # noqa: B018
+
+
+TINY = {  # of as many neurons as ViT-B-32, and of little else
+    "embed_dim": 512,
+    "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 16},
+    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1},
+}
+
+
+def python_of(page):
+    """The Python examples of a page, in order."""
+    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.S)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["README.md", "book/run_your_own.md"])
+def test_the_examples_of_a_page_run_as_they_stand(tmp_path, monkeypatch, capsys, page):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, "ViT-B-32", TINY)
+    monkeypatch.setattr(Figure, "show", lambda figure: print(figure.layout.meta["caption"]))
+    for name in ["base", "tuned"]:
+        torch.save(open_clip.CLIP(**TINY).state_dict(), f"{name}.pt")
+    for i, shade in enumerate([10, 40, 70, 180, 210, 240]):
+        path = Path("photos", "dark" if shade < 128 else "light", f"{i}.png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40, 40), (shade, shade, 255 - shade)).save(path)
+    examples = python_of(page)
+    for example in examples:
+        exec(example, {})
+    printed = capsys.readouterr().out
+    assert examples and len(printed.splitlines()) >= len(examples)
+    if "fp.compare" in "".join(examples):  # the rows that the page speaks of are there
+        assert re.search(r"base +image", printed) and re.search(
+            r"tuned .*high_purity +400", printed
+        )
+        assert len(examples[0].splitlines()) <= 10
 
 
 @pytest.mark.slow
