@@ -6,6 +6,7 @@ What a profile can know of itself (types, ranges, choices) `featpurity.profile` 
 import json
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from featpurity.data.catalog import (
     GENERATED_PAIRS,
@@ -30,6 +31,9 @@ from featpurity.profile import (
     Profile,
     results_dirs,
 )
+
+if TYPE_CHECKING:  # else late: brings torch
+    from featpurity.data.pairs import CaptionedImages
 
 OWNER = "profile.json"  # in a folder of results: the profile whose run it holds
 CHECKED = "FEATPURITY_CHECKED"  # environment: digest of the settings that were checked already
@@ -115,7 +119,7 @@ def own_results(profile: Profile) -> None:
             write_text(note, text)
 
 
-def load_csv(profile: Profile):
+def load_csv(profile: Profile) -> "CaptionedImages | None":
     """The profile's pairs from a CSV, None where they are generated or no chapter needs them."""
     if profile.pairs in GENERATED_PAIRS or not set(PAIRED) & set(profile.chapters):
         return None

@@ -10,7 +10,11 @@ import os
 import secrets
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+if TYPE_CHECKING:  # else late: what only plans a run needs neither
+    import pandas as pd
+    import torch
 
 WRITTEN = "FEATPURITY_WRITTEN"  # environment: a file that is told each path that is written
 ALIASES = "FEATPURITY_ALIASES"  # environment: JSON of labels and the names that they stand for
@@ -166,7 +170,7 @@ def write_text(path: str | Path, text: str) -> None:
         file.write(text.encode())
 
 
-def save_table(frame, path: str | Path):
+def save_table(frame: "pd.DataFrame", path: str | Path) -> "pd.DataFrame":
     """Write a table as CSV, without its index, and return it."""
     write_text(path, frame.to_csv(index=False))
     return frame
@@ -214,7 +218,7 @@ def digest(*values: Any) -> str:
     return hashed.hexdigest()
 
 
-def raw(tensor) -> memoryview:
+def raw(tensor: "torch.Tensor") -> memoryview:
     """The bytes of a tensor's numbers, for `digest`."""
     import torch  # late: what only plans a run needs none of it
 

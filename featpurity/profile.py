@@ -144,7 +144,7 @@ class Profile:
     store_dir: str = "store"
     file: InitVar[str | None] = None  # where these settings were read
 
-    def __post_init__(self, file):
+    def __post_init__(self, file: str | None) -> None:
         object.__setattr__(self, "file", file)
         for setting in fields(self):
             value = _typed(setting.name, getattr(self, setting.name), setting.type)
@@ -182,10 +182,13 @@ class Profile:
         return asdict(self)
 
 
+KINDS = {setting.name: setting.type for setting in fields(Profile)}
+
+
 class _UniqueKeys(yaml.SafeLoader):
     """YAML in which a key that stands twice is an error: its first value would be lost."""
 
-    def construct_mapping(self, node, deep=False):
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         for i, key in enumerate(keys):
             if key in keys[:i]:
@@ -246,7 +249,7 @@ def results_dirs(folder: Path) -> dict[Path, str]:
         if path.suffix in SUFFIXES:
             with contextlib.suppress(ValueError, OSError):
                 settings = _read(path, path)
-                if settings.keys() <= known:
+                if settings.keys() <= KINDS.keys():
                     found[path] = str(settings.get("results_dir", _usual_results(path)))
     return found
 

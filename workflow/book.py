@@ -122,7 +122,7 @@ def run(profile, settings, options):
         print(f"The book's first page: {page}")
     if status:
         log = f"The run failed: its logs lie in {profile.results_dir}/logs"
-        print(*([*ended, *failures(profile)] or [log]), sep="\n", file=sys.stderr)
+        print(*(dict.fromkeys([*ended, *failures(profile)]) or [log]), sep="\n", file=sys.stderr)
     return status
 
 

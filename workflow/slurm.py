@@ -4,6 +4,7 @@ import re
 import subprocess
 
 ENDED = re.compile(r"SLURM status is: '(\w+)")  # as the executor plugin tells it
+REFUSED = re.compile(r"sbatch: error: (?:Batch job submission failed: )?(.+)")
 ADVICE = {
     "OUT_OF_MEMORY": "too little memory: raise mem_mb_per_cpu in workflow/profiles/slurm",
     "TIMEOUT": "its time was up: raise runtime in workflow/profiles/slurm",
@@ -43,7 +44,11 @@ def closed_partitions():
 
 
 def why_ended(line):
-    """What a line of the executor plugin says about a job that ended badly; None for others."""
+    """What a line of the executor plugin says about a job that ended badly or was not taken; None
+    for others.
+    """
+    if found := REFUSED.search(line):
+        return f"Slurm took no job: {found[1]} (see workflow/profiles/slurm)"
     if found := ENDED.search(line):
         return f"a job ended as {found[1]}: {ADVICE.get(found[1], 'see its log')}"
     return None

@@ -114,7 +114,7 @@ def similar_captions(
     return lists_of(np.sort(best, axis=1)[:, ::-1], vectors.shape[0])
 
 
-def rank(similarity, index):
+def rank(similarity: np.ndarray, index: np.ndarray) -> np.ndarray:
     """The order of neighbours as int64, in the shape of `index`; the nearest is the highest.
 
     Of captions equally near the one of the lower index is the higher.
@@ -125,7 +125,7 @@ def rank(similarity, index):
     return np.rint(similarity * DIGITS).astype(np.int64) * MOST + (MOST - 1 - index)
 
 
-def lists_of(ranks, n):
+def lists_of(ranks: np.ndarray, n: int) -> sparse.csr_matrix:
     """Rows of ranks, highest first, as a sparse matrix (n_rows, n) without similarities of 0."""
     kept = ranks >= MOST
     indptr = np.concatenate([[0], np.cumsum(kept.sum(axis=1))])
@@ -135,7 +135,7 @@ def lists_of(ranks, n):
     )
 
 
-def equal_rows(vectors):
+def equal_rows(vectors: sparse.csr_matrix) -> tuple[np.ndarray, np.ndarray]:
     """The first index of each distinct row, and for every row the number of its distinct row."""
     keys = [
         vectors.indices[a:b].tobytes() + vectors.data[a:b].tobytes()

@@ -136,10 +136,10 @@ class ImageZip(EncodedImages):
                 # With a number, because a header that lies would have all unpacked at once.
                 return io.BytesIO(member.read(size + 1))
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         return {"source": self.source, "names": self.names}
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)
 
     @cached_property

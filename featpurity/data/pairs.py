@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from featpurity.captions.files import read_captioned, read_captions
 from featpurity.captions.synthetic import make_captions, scene_facts
@@ -34,10 +35,10 @@ class CaptionedImages:
     facts: list[dict] | None = None
     left_out: dict[str, int] = field(default_factory=dict)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, i):
+    def __getitem__(self, i: int) -> tuple[Image.Image, str]:
         return self.images[i], self.captions[i]
 
     @property
@@ -130,14 +131,16 @@ SCENES_PAIRS = {
 CAPTIONS_SEED, N_REWRITES = SCENES_PAIRS["seed"], 4
 
 
-def scenes(root=None, n_pairs=None, download=True):
+def scenes(
+    root: Path | None = None, n_pairs: int | None = None, download: bool = True
+) -> CaptionedImages:
     """Generated pictures with raw and rewritten captions; nothing is read from disk."""
     images = Scenes(n_pairs or SCENES_PAIRS["n"], SCENES_PAIRS["seed"])
     facts = [scene_facts(row) for row in images.attributes]
     return _generated("scenes", images, facts)
 
 
-def photos(root, n_pairs=None, download=True):
+def photos(root: Path, n_pairs: int | None = None, download: bool = True) -> CaptionedImages:
     """CIFAR-10's training photos, or a seeded draw of them, with captions of their classes."""
     images, classes, labels = read_known("cifar10", root, "train", download)
     drawn = np.random.default_rng(SCENES_PAIRS["seed"]).permutation(len(images))[:n_pairs].tolist()
@@ -150,7 +153,9 @@ def _generated(name, images, facts):
     return CaptionedImages(name, captions, rewrites, images, facts=facts)
 
 
-def from_shards(name, rewrites=(), n_pairs=None):
+def from_shards(
+    name: str, rewrites: Sequence[str | Path] = (), n_pairs: int | None = None
+) -> CaptionedImages:
     """Pairs from webdataset's shards, which hold a `.txt` for each picture."""
     if rewrites:
         raise ValueError(f"rewrites go with a CSV of pairs, got {name}")
@@ -159,7 +164,12 @@ def from_shards(name, rewrites=(), n_pairs=None):
     return pairs if n_pairs is None or n_pairs >= len(pairs) else pairs.subset(range(n_pairs))
 
 
-def from_table(path, root=None, rewrites=(), n_pairs=None):
+def from_table(
+    path: str | Path,
+    root: Path | None = None,
+    rewrites: Sequence[str | Path] = (),
+    n_pairs: int | None = None,
+) -> CaptionedImages:
     """Pairs from a table of images and captions; see `load_pairs`."""
     given, path = path, below(path, root)
     if path is None:
