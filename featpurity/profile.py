@@ -146,11 +146,11 @@ class Profile:
 
     def __post_init__(self, file: str | None) -> None:
         object.__setattr__(self, "file", file)
-        for setting in fields(self):
-            value = _typed(setting.name, getattr(self, setting.name), setting.type)
-            if setting.name in FOLDERS and value is not None:
+        for key, kind in KINDS.items():
+            value = _typed(key, getattr(self, key), kind)
+            if key in FOLDERS and value is not None:
                 value = str(Path(value).expanduser())
-            object.__setattr__(self, setting.name, value)
+            object.__setattr__(self, key, value)
         _check_values(self)
 
     @property
@@ -232,10 +232,9 @@ def load(
         **_read(path, profile),
         **(overrides or {}),
     }
-    known = [setting.name for setting in fields(Profile)]
     for key in settings:
-        if key not in known:
-            raise ValueError(f"{path}: unknown key {key!r}, {did_you_mean(key, known)}")
+        if key not in KINDS:
+            raise ValueError(f"{path}: unknown key {key!r}, {did_you_mean(key, KINDS)}")
     try:
         return Profile(**settings, file=str(path.resolve()))
     except (ValueError, FileNotFoundError) as error:
@@ -244,7 +243,7 @@ def load(
 
 def results_dirs(folder: Path) -> dict[Path, str]:
     """Where the profiles of a folder write their results; files that are none are passed over."""
-    known, found = {setting.name for setting in fields(Profile)}, {}
+    found = {}
     for path in sorted(folder.iterdir()):
         if path.suffix in SUFFIXES:
             with contextlib.suppress(ValueError, OSError):
@@ -269,8 +268,8 @@ def setting(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals:
         raise ValueError(f"settings are KEY=VALUE, got {text!r}")
-    kinds = {setting.name: setting.type for setting in fields(Profile)}
-    if kinds.get(key) is str or (kinds.get(key) == str | None and value not in {"", "null"}):
+    kind = KINDS.get(key)
+    if kind is str or (kind == str | None and value not in {"", "null"}):
         return key, value
     try:
         return key, yaml.load(value, _UniqueKeys)
@@ -347,14 +346,12 @@ def _check_values(profile):
 
 
 def _check_lists(profile):
-    for setting in fields(profile):
-        values = getattr(profile, setting.name)
+    for key in KINDS:
+        values = getattr(profile, key)
         if not isinstance(values, list):
             continue
-        if len(set(values)) < len(values) or not values and setting.name not in MAY_BE_EMPTY:
-            raise ValueError(
-                f"{setting.name} must hold at least one value and none twice, got {values}"
-            )
+        if len(set(values)) < len(values) or not values and key not in MAY_BE_EMPTY:
+            raise ValueError(f"{key} must hold at least one value and none twice, got {values}")
     clip, laclip = profile.clip_models, profile.laclip_models
     if set(COMPARING) & set(profile.chapters) and not clip + laclip:
         raise ValueError("clip_models and laclip_models are both empty: name one model at least")
