@@ -12,6 +12,7 @@ from featpurity.report.tables import MARKS
 
 CLAIMS_TABLE = "tables/claims.csv"
 SEVERAL = {"holds": "hold", "does not hold": "do not hold"}  # verdicts on several effects
+EXPERIMENTS = ("1", "2", "3")  # the paper's; what other chapters claim goes beyond them
 
 
 def words(names):
@@ -74,7 +75,7 @@ def strip(run):
 
 
 def verdicts(run, places):
-    """The claims with their verdicts, as one table of HTML.
+    """The claims with their verdicts, as HTML: the paper's experiments, the others folded below.
 
     Parameters
     ----------
@@ -85,11 +86,24 @@ def verdicts(run, places):
     claims = read_claims(run)
     if claims.empty:
         return ""
+    experiments = claims.experiment.astype(str).isin(EXPERIMENTS)
+    further = claims[~experiments]
+    count = further.statement.nunique()
+    folded = (
+        f'<details class="further-claims"><summary>Claims beyond the three experiments: {count}'
+        f"</summary>{_table(further, places)}</details>"
+    )
+    return _table(claims[experiments], places) + (folded if len(further) else "")
+
+
+def _table(claims, places):
+    if claims.empty:
+        return ""
+    heads = ("claim", "in this run: effect (95 % interval)", "the paper's own number")
+    head = "".join(f'<th scope="col">{text}</th>' for text in heads)
     rows = [
         _row(statement, part, places) for statement, part in claims.groupby("statement", sort=False)
     ]
-    heads = ("claim of the paper", "in this run: effect (95 % interval)", "the paper's own number")
-    head = "".join(f'<th scope="col">{text}</th>' for text in heads)
     return (
         f'<table class="verdicts cards"><thead><tr>{head}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table>"

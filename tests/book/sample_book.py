@@ -231,6 +231,7 @@ def claims():
         (1, "Better captions raise accuracy.", "other", -0.2, -0.3, -0.1, "does not hold", "+7.3"),
         (2, f"Pure neurons {HOSTILE}", "one", 0.0, -0.1, 0.1, "undecided", HOSTILE),
         (3, "Never measured", "one", None, None, None, "not measured", "12"),
+        (8, "Its own basis is purer.", "one", 0.1, -0.1, 0.3, "undecided", "not asked"),
     ]
     names = "experiment statement comparison effect low high verdict published".split()
     return pd.DataFrame(rows, columns=names).assign(unit="accuracy (share of images)")

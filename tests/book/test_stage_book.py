@@ -80,8 +80,10 @@ def test_the_run_is_told_on_its_pages(staged):
 def test_the_first_page_tells_verdicts_once_a_claim(results):
     run = run_record.read(results, RUN)
     page = BeautifulSoup(front_page.verdicts(run, {"1": "x.html#figure-1-1"}), "html.parser")
-    rows = page.select("tbody tr")
+    rows = page.table.select("tbody tr")
     assert len(rows) == 2  # a claim that nothing measured is not among them
+    further = page.select_one("details")
+    assert further.summary.get_text().endswith(": 1") and len(further.select("tbody tr")) == 1
     cells = [cell.get_text(" ", strip=True) for cell in rows[0].find_all("td")]
     assert cells[0] == "Better captions raise accuracy." and cells[2] == "+7.3"
     assert "✔ holds +0.124 (+0.121 to +0.128)" in cells[1]
@@ -92,7 +94,7 @@ def test_the_first_page_tells_verdicts_once_a_claim(results):
     assert [counted.get_text() for counted in strip.select(".count")] == [
         "1 holds",
         "1 does not hold",
-        "1 undecided",
+        "2 undecided",
     ]
 
 
