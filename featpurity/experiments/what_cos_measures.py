@@ -24,6 +24,7 @@ from featpurity.metrics import intervals, purity, silhouette, spectrum, zeroshot
 from featpurity.models.clip import ClipModel
 from featpurity.models.projections import read_projections
 from featpurity.report import published, results
+from featpurity.report.chapters.misalignment import KINDS
 
 TOWERS = ("image", "text")
 SHAPE = (
@@ -194,7 +195,7 @@ def rise_effects(runs: pd.DataFrame) -> list[dict]:
         ]
         ends = intervals.t_interval(rises)
         mean = sum(rises) / len(rises)
-        rows.append(results.effect(f"unshared_rise_{tower}", f"{kind} swaps", mean, *ends))
+        rows.append(results.effect(f"unshared_rise_{tower}", KINDS[kind], mean, *ends))
     return rows
 
 
