@@ -108,7 +108,8 @@
     const results = tables.filter((table) => table.matches(".dataframe"));
     results.filter((table) => table.tBodies[0].rows.length > LONG).forEach(offerFile);
     results.forEach(makeSortable);
-    requestIdleCallback(() => { keepFitting(tables); reachScrolling(); }, { timeout: 500 }); // figures are drawn first
+    const idle = window.requestIdleCallback ?? setTimeout; // Safari has no idle callbacks
+    idle(() => { keepFitting(tables); reachScrolling(); }, { timeout: 500 }); // figures are drawn first
   }
 
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
