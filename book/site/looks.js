@@ -167,7 +167,8 @@ const featpurityLooks = (() => {
     const panels = panelsOf(data, layout);
     if (panels.length < 2) return false;
     const columns = data.every(({ type }) => type === "image") ? 2 : 1;
-    if (columns === 1) shareMarks(panels);
+    const isMatrix = ({ traces }) => traces.some(({ type }) => type === "heatmap");
+    if (columns === 1) [true, false].forEach((kind) => shareMarks(panels.filter((panel) => isMatrix(panel) === kind)));
     const margin = { l: columns === 2 ? 8 : 48, r: 12, t: 8, b: 10 };
     const width = (plot.clientWidth - margin.l - margin.r) / columns;
     const sizes = panels.map((panel) => measure(panel, width));

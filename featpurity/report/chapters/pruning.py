@@ -91,7 +91,8 @@ def at_each_number(accuracy: pd.DataFrame, towers: Mapping[str, heatmaps.Towers]
         "the upper one."
     )
     image_towers = {model: both["image"] for model, both in towers.items()}
-    return curves.at_each_number(accuracy, "accuracy", ACCURACY, caption, image_towers)
+    axis = "accuracy (share of images)"
+    return curves.at_each_number(accuracy, "accuracy", axis, caption, image_towers)
 
 
 def gaps(accuracy: pd.DataFrame) -> go.Figure:
