@@ -97,7 +97,7 @@ const featpurityLooks = (() => {
 
   // Long row labels break into lines, so that the rows keep their share of the width.
   function breakLabels(width, data, layout) {
-    const letters = width < narrow ? 22 : Math.round(width / 18);
+    const letters = width < narrow ? 22 : Math.round(width / 14);
     const broken = (label) => lines(String(label).replaceAll("<br>", " "), letters);
     const rows = new Set(); // of all panels
     for (const trace of data.filter(isRows)) {
