@@ -154,7 +154,7 @@ def prepare(folder, options):
 
 
 def run_chapter(chapter, profile, folder):
-    """Run a notebook as the workflow does; seconds and GiB."""
+    """Run a notebook as the workflow does: its row of the table."""
     notebook = ROOT / "notebooks" / f"{chapter}.ipynb"
     sys.path.insert(0, str(ROOT / "workflow"))
     from fingerprint import declared_parameters
@@ -163,14 +163,15 @@ def run_chapter(chapter, profile, folder):
     values = {key: settings[key] for key in declared_parameters(notebook) if key in settings}
     command = [sys.executable, ROOT / "workflow/run_notebook.py", notebook]
     command += [folder / f"{chapter}.ipynb", folder / f"{chapter}.log", yaml.safe_dump(values)]
-    status, seconds, gib = measured(
+    status, seconds, busy, gib = measured(
         list(map(str, command)),
         cwd=ROOT,
         stderr=None if sys.stderr.isatty() else subprocess.DEVNULL,
     )
     if status:
         raise SystemExit((folder / f"{chapter}.log").read_text()[-4000:])
-    return seconds, gib
+    row = {"chapter": chapter, "seconds": f"{seconds:.0f}", "of processors": f"{busy:.0f}"}
+    return row | {"GiB at most": f"{gib:.2f}"}
 
 
 def main():
@@ -192,10 +193,7 @@ def main():
         folder = (options.folder or Path(own)).absolute()
         os.environ["FEATPURITY_CACHE"] = str(folder / "cache")
         profile, n_images = prepare(folder, options)
-        rows = []
-        for chapter in profile.chapters:
-            seconds, gib = run_chapter(chapter, profile, folder)
-            rows.append({"chapter": chapter, "seconds": f"{seconds:.0f}", "GiB": f"{gib:.2f}"})
+        rows = [run_chapter(chapter, profile, folder) for chapter in profile.chapters]
     about = (
         f"{len(profile.models)} models, {len(profile.datasets)} data sets, {n_images:,} images, "
     )

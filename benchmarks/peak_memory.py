@@ -6,6 +6,7 @@ Memory that several processes share counts once: it is the sum of their proporti
 taken twice a second.
 """
 
+import os
 import subprocess
 import sys
 import time
@@ -38,19 +39,25 @@ def held(process):
 
 
 def measured(command, **options):
-    """Run a command: exit status, seconds, most GiB held. Options are subprocess.Popen's."""
-    start, peak = time.monotonic(), 0
+    """Run a command: exit status, seconds, seconds of processors, most GiB held.
+
+    Options are subprocess.Popen's. Processors' seconds are of the command and of all it waited for.
+    """
+    start, before, peak = time.monotonic(), os.times(), 0
     running = subprocess.Popen(command, **options)
     while running.poll() is None:
         peak = max(peak, sum(map(held, family(running.pid))))
         time.sleep(0.5)
-    return running.returncode, time.monotonic() - start, peak / 2**20
+    after = os.times()
+    busy = after.children_user + after.children_system
+    busy -= before.children_user + before.children_system
+    return running.returncode, time.monotonic() - start, busy, peak / 2**20
 
 
 def main():
     if len(sys.argv) < 2:
         sys.exit(__doc__)
-    status, seconds, gib = measured(sys.argv[1:])
+    status, seconds, _, gib = measured(sys.argv[1:])
     print(f"{' '.join(sys.argv[1:])}: status {status}, {seconds:.1f} s, {gib:.2f} GiB at most")
     sys.exit(status)
 

@@ -1,10 +1,21 @@
 """What will a run of a profile cost: what it downloads and computes, and what is missing."""
 
 from featpurity.check import check_files, check_settings, missing_of, sources_of
+from featpurity.costs import Size, costs
 from featpurity.data.catalog import SCENES, find
-from featpurity.profile import FILTER, FINETUNED, MISALIGNMENT, ONLINE, RETRIEVAL, Profile
+from featpurity.models.names import resolve
+from featpurity.profile import (
+    COMPARISON,
+    FILTER,
+    FINETUNED,
+    MISALIGNMENT,
+    ONLINE,
+    RETRIEVAL,
+    Profile,
+)
 
-WIDTH = 768  # of the trunk features of a ViT-B: what sizes are told for
+WIDTH, NEURONS = 768, 512  # of a ViT-B: what sizes are told for where they are not known
+VIT_B = 0.6  # gigabytes of its weights
 
 
 def plan(profile: Profile) -> list[str]:
@@ -34,6 +45,7 @@ def plan(profile: Profile) -> list[str]:
         f"                  kept in {profile.store_dir}/",
         *_training(profile),
         f"  chapters        {', '.join(profile.chapters)}",
+        *_chapters(profile),
         f"  results         {profile.results_dir}/",
         "",
         _to_download(sources),
@@ -53,6 +65,22 @@ def _training(profile):
         f"  fine-tuning     {kinds * ratios * seeds} runs of {profile.epochs} epochs on "
         f"{profile.n_pairs:,} pairs: {kinds} kinds of swap x {ratios} ratios x {seeds} seeds"
     ]
+
+
+def _chapters(profile):
+    """Time and memory of the chapters of which they are known."""
+    compared = [resolve(name) for name in profile.models_of(COMPARISON)]
+    neurons = [model.d or NEURONS for model in compared]
+    weights = [(model.here.stat().st_size / 1e9) if model.here else VIT_B for model in compared]
+    found = [find(name, profile.data_root) for name in profile.datasets]
+    sizes = [Size(one.images, one.classes) for one in found if one.images and one.classes]
+    if not (compared and sizes):
+        return []
+    lines = []
+    for chapter, cost in costs(profile, neurons, weights, sizes).items():
+        told = f"{cost.seconds:.0f} s" if cost.seconds < 100 else f"{cost.seconds / 60:.0f} min"
+        lines.append(f"                  {chapter}: about {told}, {cost.gigabytes:.1f} GB")
+    return [*lines, "                  on two cores, the features stored"] if lines else []
 
 
 def _to_download(sources):

@@ -9,6 +9,7 @@ import platform
 import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
@@ -148,6 +149,7 @@ def verdict(low: float, high: float, negligible: float = 0.0) -> str:
     return said + ", negligible" * (-negligible < low and high < negligible)
 
 
+@cache  # every row of effects asks for them
 def load_claims() -> list[dict]:
     """The paper's claims, dicts in the order of the chapters; the file says what each key means."""
     return yaml.safe_load((files("featpurity") / "assets/claims.yaml").read_text(encoding="utf-8"))

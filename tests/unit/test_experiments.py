@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from PIL import Image
 from scipy import stats
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import featpurity
 from featpurity import embed_images, load_model
@@ -23,6 +24,7 @@ from featpurity.experiments import (
     online_and_cached,
     pruning,
 )
+from featpurity.metrics import inputs as metric_inputs
 from featpurity.metrics import purity, silhouette, zeroshot
 from featpurity.report import display_names
 from featpurity.report.chapters import clip_vs_laclip as chapter
@@ -97,6 +99,33 @@ def test_no_embeddings_leave_the_device_in_experiments_1_and_2():
         with_results = moved.most
         made.embedded["clean", "made up"].images.cpu()
     assert 0 < with_results < 300 * D == moved.most
+
+
+class Largest(TorchDispatchMode):
+    """Notes how many numbers the largest tensor holds that is computed."""
+
+    def __init__(self):
+        super().__init__()
+        self.numbers = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        found = func(*args, **(kwargs or {}))
+        for part in found if isinstance(found, (tuple, list)) else [found]:
+            if isinstance(part, torch.Tensor):
+                self.numbers = max(self.numbers, part.numel())
+        return found
+
+
+def test_memory_is_bounded_by_the_blocks(monkeypatch):
+    made = made_up(torch.arange(1000) % 40)
+    embeddings, scores = 1000 * D, 1000 * 40
+    with Largest() as whole:
+        clip_vs_laclip.estimate(made)
+    monkeypatch.setattr(metric_inputs, "MAX_BYTES", 2**14)  # some images at once
+    with Largest() as blocks:
+        clip_vs_laclip.estimate(made)
+        pruning.prune(made, n_random_orders=2, kept=[4, D], n_bootstrap=0)
+    assert whole.numbers >= scores and blocks.numbers <= embeddings
 
 
 @pytest.mark.parametrize("trunks", [True, False])

@@ -1,0 +1,93 @@
+"""What experiments 1 and 2 cost on a processor: time and memory, from a few constants.
+
+The constants hold for two cores, features stored. `benchmarks/paper_run.py` and
+`benchmarks/growth.py` measure what they are set against, and benchmarks/README.md has the tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from featpurity.profile import CLAIMS, COMPARISON, PRUNING, Profile
+
+START = 5.0  # seconds until a notebook has its modules, and of its figures
+START_GB = 1.0
+LOADING = 4.0  # seconds that a model of a gigabyte takes, read, checked and digested
+CURVE = 8e-10  # seconds an image, class and neuron of one order
+SILHOUETTE = 1.5e-3  # seconds of one silhouette, whatever its size
+SILHOUETTE_ROWS = 1.5e-9  # more, an image and neuron
+SILHOUETTE_CLASSES = 1.2e-11  # more, an image, neuron and class
+DRAW = 5e-9  # seconds an image of one draw of the bootstrap
+GRID = 15, 0.53  # numbers of kept neurons for the silhouette by default; their mean, of all
+SPECTRUM = 1e-3  # seconds a neuron, of what average |cos| is after rotations
+AREAS = 6  # passes over the class scores besides one for each random order: two orders, four areas
+
+
+class Size(NamedTuple):
+    """Images and classes of a data set."""
+
+    images: int
+    classes: int
+
+
+class Cost(NamedTuple):
+    """Seconds on two cores, and gigabytes of memory."""
+
+    seconds: float
+    gigabytes: float
+
+
+def costs(
+    profile: Profile, neurons: Sequence[int], gigabytes: Sequence[float], sizes: Sequence[Size]
+) -> dict[str, Cost]:
+    """Costs of the profile's chapters of which they are known, by chapter.
+
+    Parameters
+    ----------
+    profile : Profile
+    neurons : sequence of int
+        One number a model that is compared.
+    gigabytes : sequence of float
+        Sizes of the files of these models.
+    sizes : sequence of Size
+        Of the data sets.
+    """
+    loading = START + LOADING * sum(gigabytes)
+    embeddings = 4e-9 * sum(neurons) * sum(size.images for size in sizes)
+    largest = 2 * max(gigabytes, default=0) + 12e-9 * max(size.images for size in sizes) * 1024
+    memory = START_GB + embeddings + largest
+    comparison, pruning = (
+        sum(seconds(profile, d, size) for d in neurons for size in sizes)
+        for seconds in (_comparison, _pruning)
+    )
+    known = {
+        COMPARISON: Cost(loading + SPECTRUM * 2 * sum(neurons) + comparison, memory),
+        PRUNING: Cost(loading + pruning, memory),
+        CLAIMS: Cost(START, START_GB),
+    }
+    return {chapter: known[chapter] for chapter in profile.chapters if chapter in known}
+
+
+def silhouette_seconds(size: Size, d: int) -> float:
+    """Of one silhouette on d neurons."""
+    a_neuron = SILHOUETTE_ROWS + SILHOUETTE_CLASSES * size.classes
+    return SILHOUETTE + a_neuron * size.images * d
+
+
+def _intervals(profile, size, d):
+    """Of a silhouette's interval: draws of the bootstrap, or influences."""
+    draws = profile.n_bootstrap or 3
+    return draws * (silhouette_seconds(size, d) + DRAW * size.images)
+
+
+def _comparison(profile, d, size):
+    return silhouette_seconds(size, d) + _intervals(profile, size, d)
+
+
+def _pruning(profile, d, size):
+    orders, (points, share) = profile.n_random_orders, GRID
+    kept = profile.kept or [round(share * d)] * points
+    curves = (orders + AREAS) * CURVE * size.images * size.classes * d
+    grid = (orders + 2) * sum(silhouette_seconds(size, k) for k in kept)
+    return curves + grid + 2 * _intervals(profile, size, d)
