@@ -20,8 +20,12 @@ OTHER_SUFFIXES = (
     ".dng .cr2 .nef .arw .psd .svg .eps .dcm .npy"
 ).split()
 OUTSIDE = "outside class folders"
-NO_FOLDERS = {"@eaDir", "__MACOSX", "lost+found", "#recycle", "$RECYCLE.BIN"}
-SPLIT = re.compile(r"(train(ing)?|val(id(ation)?)?|test(ing)?|dev|eval)[-_ ]?(set|images|data|\d*)")
+NO_FOLDERS = set("@eaDir @Recycle #recycle #snapshot $RECYCLE.BIN __MACOSX lost+found".split())
+NO_FOLDERS |= {"System Volume Information"}
+SPLIT = re.compile(
+    r"(\w+[-_ ])?(train(ing)?|val(id(ation)?)?|test(ing)?|dev|eval|split|fold)"
+    r"[-_ ]?(set|images|imgs|data|\d*)"
+)
 CLASS_NAMES = "classes.txt"
 CLASS_NAMES_BYTES = 2**24  # far more than the names of all classes of any data set
 
@@ -202,8 +206,12 @@ def _in_zip(source, inside):
             class_names = _class_names_in(archive, source, f"{prefix}{CLASS_NAMES}")
     except zipfile.BadZipFile as error:
         raise ValueError(f"{source} is not a whole zip archive: {error}") from None
-    for name in listed:
+    for name, count in Counter(listed).items():
         refuse_leading_outside(source, name)
+        if count > 1:
+            raise ValueError(f"{source} holds {name} {count} times")
+        if "\\" in name and "/" not in name:
+            raise ValueError(f"{source}: the member {name!r} has no folder; expected names with /")
     names = [name.removeprefix(prefix) for name in listed if name.startswith(prefix)]
     names = [name for name in names if not any(map(passed_over, name.split("/")))]
     folders = {name.split("/")[0] for name in names if "/" in name}
@@ -242,12 +250,17 @@ def refuse_leading_outside(archive: Path, name: str) -> None:
 def _refuse_outer_folder(where, pictures):
     """ValueError where the class folders lie one folder deeper, as in train/ and val/."""
     parts = [file.split("/") for file in pictures]
+    deeper = [folders for folders in parts if len(folders) > 2]
     outer = sorted({first for first, *_ in parts})
-    inner = sorted({second for _, second, *_ in parts})
-    deeper = bool(parts) and all(len(names) > 2 for names in parts)
-    splits = all(SPLIT.fullmatch(folder.lower()) for folder in outer)
-    if deeper and (splits or (len(outer) == 1 and len(inner) > 1)):
+    inner = sorted({second for _, second, *_ in deeper})
+    splits = bool(parts) and all(SPLIT.fullmatch(folder.lower()) for folder in outer)
+    if deeper and (splits or (len(deeper) == len(parts) and len(outer) == 1 and len(inner) > 1)):
         raise ValueError(
             f"{where} is one folder too high: the class folders ({', '.join(inner[:3])}, ...) lie "
             f"in {', '.join(outer)}; take {where / outer[0]}"
+        )
+    if splits and len(outer) > 1:
+        raise ValueError(
+            f"{where}: {', '.join(outer)} are parts of a data set, not classes; expected one "
+            "folder a class"
         )

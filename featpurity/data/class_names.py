@@ -6,6 +6,7 @@ line, or JSON.
 
 import json
 import re
+import unicodedata
 from functools import cache
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from featpurity.data.class_folders import in_order
 from featpurity.data.published import spaced
 from featpurity.files import located
 
+SEPARATORS = (r"\t+", r"\s*[,;:=]\s*", r"\s+")  # between a folder's name and the class's
+NUMBER = re.compile(r"[0-9]+[.)]?")  # of a class, in a list
 WORDNET = re.compile(r"n[0-9]{8}")  # a noun's number in WordNet, what ImageNet's folders are called
 
 
@@ -68,8 +71,10 @@ def names_from_lines(text: str, folders: list[str], where: str | Path) -> list[s
     Parameters
     ----------
     text : str
-        A name a line in the folders' order, numbers by their value; or on each line a folder's
-        name, white space, and the display name. Blank lines do not count.
+        A name a line in the folders' order, numbers by their value, each maybe with its number,
+        from 0 or 1, before it; or on each line a folder's name and the display name. Between the
+        two stand a tab, one of ",;:=", or white space. Other folders may be listed too. Blank lines
+        do not count.
     folders : list of str
     where : str or Path
         The list, for messages.
@@ -80,10 +85,28 @@ def names_from_lines(text: str, folders: list[str], where: str | Path) -> list[s
         For another number of names, or where it cannot be known which belongs to which folder.
     """
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    pairs = [line.split(maxsplit=1) for line in lines]
-    if all(len(pair) == 2 for pair in pairs) and {pair[0] for pair in pairs} == set(folders):
-        return _by_folder(dict(pairs), folders, where)
+    n = len(lines)
+    for separator in SEPARATORS:
+        pairs = [re.split(separator, line, maxsplit=1) for line in lines]
+        if any(len(pair) < 2 for pair in pairs):
+            continue
+        listed = {_composed(key).strip('"'): name.strip('"') for key, name in pairs}
+        if {_composed(folder) for folder in folders} <= listed.keys():
+            return _by_folder(listed, folders, where)
+        numbers = {int(key.rstrip(".)")): name for key, name in pairs if NUMBER.fullmatch(key)}
+        if sorted(numbers) in (list(range(n)), list(range(1, n + 1))):
+            return _in_turn([numbers[number] for number in sorted(numbers)], folders, where)
+    if any("\t" in line for line in lines):
+        raise ValueError(
+            f"{where}: expected a folder's name before each tab ({', '.join(folders[:3])}, ...), "
+            f"got {lines[0]!r}"
+        )
     return _in_turn(lines, folders, where)
+
+
+def _composed(name):
+    """A name in the one of Unicode's forms in which two spellings of an accent are equal."""
+    return unicodedata.normalize("NFC", name)
 
 
 def read_class_names(path: str | Path, folders: list[str], dataset: str) -> list[str] | None:
@@ -146,10 +169,11 @@ def read_list(path: str | Path) -> str | list | dict:
 
 
 def _by_folder(names, folders, where):
-    missing = [folder for folder in folders if folder not in names]
+    names = {_composed(folder): name for folder, name in names.items()}
+    missing = [folder for folder in folders if _composed(folder) not in names]
     if missing:
         raise ValueError(f"{where} names no class for {', '.join(missing[:5])}")
-    return _texts([names[folder] for folder in folders], where)
+    return _texts([names[_composed(folder)] for folder in folders], where)
 
 
 def _in_turn(names, folders, where):
@@ -178,7 +202,7 @@ def _texts(names, where):
 
 
 def _letters(name):
-    return re.sub(r"[\W_]+", "", name).casefold()
+    return re.sub(r"[\W_]+", "", _composed(name)).casefold()
 
 
 def _by_numbers(name):

@@ -87,7 +87,16 @@ def test_pictures_of_kinds_that_are_not_read_are_counted(tmp_path):
 
 class TestOneFolderTooHigh:
     @pytest.mark.parametrize(
-        "outer", [("train", "val"), ("test",), ("Testing", "Training"), ("photos",)]
+        "outer",
+        [
+            ("train", "val"),
+            ("test",),
+            ("Testing", "Training"),
+            ("photos",),
+            ("imgs_test", "imgs_train"),
+            ("split1", "split2"),
+            ("test2017", "val2017"),
+        ],
     )
     def test_a_folder(self, outer, tmp_path):
         touch(tmp_path, *(f"{folder}/{name}/1.jpg" for folder in outer for name in ["ant", "wolf"]))
@@ -103,6 +112,16 @@ class TestOneFolderTooHigh:
         with pytest.raises(ValueError, match=r"take .*p\.zip/photos"):
             load_dataset(f"folder:{path}")
         assert load_dataset(f"folder:{path}/photos").classes == ["Ameise", "Wolf"]
+
+    def test_pictures_beside_the_class_folders(self, tmp_path):
+        touch(tmp_path, "train/ant/1.jpg", "train/wolf/1.jpg", "train/1.jpg", "val/ant/1.jpg")
+        with pytest.raises(ValueError, match="too high"):
+            load_dataset(f"folder:{tmp_path}")
+
+    def test_parts_without_classes(self, tmp_path):
+        touch(tmp_path, "train/1.jpg", "test/1.jpg")
+        with pytest.raises(ValueError, match="test, train are parts of a data set, not classes"):
+            load_dataset(f"folder:{tmp_path}")
 
     def test_folders_inside_classes_stay_part_of_them(self, tmp_path):
         touch(tmp_path, "ant/2019/1.jpg", "ant/2020/1.jpg", "wolf/2019/1.jpg")
@@ -123,6 +142,15 @@ class TestZips:
     def test_members_that_lead_outside(self, name, tmp_path):
         path = zipped(tmp_path / "p.zip", ["ant/1.jpg", name])
         with pytest.raises(ValueError, match="leads outside the archive; expected relative names"):
+            load_dataset(f"folder:{path}")
+
+    def test_members_twice_and_backslashes(self, tmp_path):
+        with pytest.warns(UserWarning, match="Duplicate"):
+            path = zipped(tmp_path / "p.zip", ["ant/1.jpg", "wolf/1.jpg", "ant/1.jpg"])
+        with pytest.raises(ValueError, match=r"p\.zip holds ant/1\.jpg 2 times"):
+            load_dataset(f"folder:{path}")
+        path = zipped(tmp_path / "q.zip", ["ant\\1.jpg", "wolf\\1.jpg"])
+        with pytest.raises(ValueError, match="has no folder; expected names with /"):
             load_dataset(f"folder:{path}")
 
     def test_damaged_or_empty(self, tmp_path):

@@ -1,6 +1,7 @@
 """Which display name belongs to which class: in turn, by the folder's name, or refused."""
 
 import json
+import unicodedata
 
 import pytest
 
@@ -23,6 +24,41 @@ def test_lines_in_turn():
 def test_lines_that_name_their_folder():
     lines = "10\tten\n2  two, or a pair\n\n1 one\n"
     assert names_from_lines(lines, ["1", "2", "10"], "list") == ["one", "two, or a pair", "ten"]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "bee: Biene\nant: Ameise\n",
+        "bee,Biene\nant,Ameise\n",
+        "bee = Biene\nant = Ameise",
+        '"bee";"Biene"\n"ant";"Ameise"\n',
+        "bee\tBiene\r\nant\tAmeise\r\n",
+        "bee Biene\nwasp Wespe\nant Ameise\n",  # more than there are folders
+        "0 Ameise\n1 Biene\n",
+        "2,Biene\n1,Ameise\n",
+        "1. Ameise\n2. Biene\n",
+        "00\tAmeise\n01\tBiene\n",
+    ],
+)
+def test_what_stands_before_a_name_says_whose_it_is(lines):
+    assert names_from_lines(lines, ["ant", "bee"], "list") == ["Ameise", "Biene"]
+
+
+def test_accents_are_equal_in_both_forms_of_unicode():
+    folders = [unicodedata.normalize("NFD", name) for name in ["Größe", "Höhe"]]
+    lines = "Höhe\theight\nGröße\tsize\n"
+    assert names_from_lines(lines, folders, "list") == ["size", "height"]
+    assert names_from_lines("Höhe\nGröße\n", folders, "list") == ["Größe", "Höhe"]
+
+
+def test_numbers_that_do_not_count_the_classes_are_part_of_the_names():
+    assert names_from_lines("2 dogs\n3 cats\n", ["a", "b"], "list") == ["2 dogs", "3 cats"]
+
+
+def test_tabs_behind_what_is_no_folder():
+    with pytest.raises(ValueError, match="expected a folder's name before each tab"):
+        names_from_lines("Ant\tAmeise\nBee\tBiene\n", ["ant", "bee"], "list")
 
 
 def test_the_folders_names_again_in_another_order():
