@@ -74,11 +74,13 @@ def estimate(inputs: Inputs, n_bootstrap: int = 0) -> dict[tuple[str, str], Esti
     estimates = {}
     for name in tqdm(inputs.data, desc="accuracy and silhouette"):
         of_models = [inputs.embedded[model, name] for model in inputs.models]
-        right = torch.stack([zeroshot.right_predictions(*one) for one in of_models], 1).float()
+        right = torch.stack(
+            [zeroshot.right_predictions(*embedded) for embedded in of_models], 1
+        ).float()
         estimates["accuracy", name] = intervals.estimate_means(right, n_bootstrap)
         labels = of_models[0].labels
         if has_silhouette(labels):
-            images = [one.images for one in of_models]
+            images = [embedded.images for embedded in of_models]
             found = silhouette.estimate_silhouettes(images, labels, n_bootstrap)
             estimates["silhouette", name] = found
     return estimates
@@ -97,11 +99,11 @@ def accuracy_table(inputs: Inputs, estimates: Mapping[tuple[str, str], Estimate]
             for measure in MEASURES:
                 known = estimates.get((measure, name))
                 row |= _with_interval(measure, known and known[i])
-            one, many = inputs.embedded[model, name], len(dataset.classes) > 5
-            row["accuracy_top5"] = zeroshot.accuracy(*one, top=5) if many else None
-            right = zeroshot.right_predictions(*one)
-            recall = zeroshot.mean_per_class_recall(right, one.labels)
-            influence = zeroshot.recall_influence(right, one.labels)
+            embedded, many = inputs.embedded[model, name], len(dataset.classes) > 5
+            row["accuracy_top5"] = zeroshot.accuracy(*embedded, top=5) if many else None
+            right = zeroshot.right_predictions(*embedded)
+            recall = zeroshot.mean_per_class_recall(right, embedded.labels)
+            influence = zeroshot.recall_influence(right, embedded.labels)
             rows.append(row | _with_interval("mean_recall", Estimate(recall, influence)))
     return pd.DataFrame(rows)
 
@@ -124,7 +126,7 @@ def gains(
         key: estimates[key] for measure in MEASURES for key in estimates if key[0] == measure
     }
     for measure in MEASURES:
-        known = {name: one for (its, name), one in estimates.items() if its == measure}
+        known = {name: estimate for (its, name), estimate in estimates.items() if its == measure}
         if known:
             pictures = [inputs.data[name].images_key for name in known]
             mean = intervals.mean_estimate(list(known.values()), pictures)
@@ -132,8 +134,8 @@ def gains(
     rows, names = [], list(inputs.models)
     for before, after in pairs:
         a, b = names.index(before), names.index(after)
-        for (measure, name), one in ordered.items():
-            gain = one[b] - one[a]
+        for (measure, name), estimate in ordered.items():
+            gain = estimate[b] - estimate[a]
             claim, compared = f"{measure}_laclip", f"{after} minus {before}"
             rows.append(results.effect(claim, compared, gain.value, *gain.interval(), dataset=name))
     return rows

@@ -104,7 +104,7 @@ def load(
     """
     check_list("models", models)
     named = models if isinstance(models, dict) else labels_of(models, labels)
-    sources = named if isinstance(models, dict) else {one: name for name, one in named.items()}
+    sources = named if isinstance(models, dict) else {label: name for name, label in named.items()}
     for source in sources.values():
         resolve(source)
     data = load_data(datasets, data_root, class_names, unreadable, labels)

@@ -103,13 +103,13 @@ def prune(
     """
     orders = {model: orders_of(clip, n_random_orders) for model, clip in inputs.models.items()}
     accuracy, scores, found = [], [], {}
-    for (model, name), one in tqdm(inputs.embedded.items(), desc="pruning"):
+    for (model, name), embedded in tqdm(inputs.embedded.items(), desc="pruning"):
         its = orders[model]
-        accuracy.append(_named(accuracy_curves(one, its), model, name))
-        if silhouettes and has_silhouette(one.labels):
+        accuracy.append(_named(accuracy_curves(embedded, its), model, name))
+        if silhouettes and has_silhouette(embedded.labels):
             grid = kept or pruning.paper_kept(inputs.models[model].d)
-            scores.append(_named(silhouette_curves(one, its, grid), model, name))
-        for claim, difference in differences(one, its, n_bootstrap).items():
+            scores.append(_named(silhouette_curves(embedded, its, grid), model, name))
+        for claim, difference in differences(embedded, its, n_bootstrap).items():
             found.setdefault((claim, model), {})[name] = difference
     pictures = {name: dataset.images_key for name, dataset in inputs.data.items()}
     return Pruned(
@@ -119,47 +119,52 @@ def prune(
     )
 
 
-def accuracy_curves(one: Embedded, orders: Orders) -> pd.DataFrame:
+def accuracy_curves(embedded: Embedded, orders: Orders) -> pd.DataFrame:
     """Accuracy for every number of kept neurons, and with all of them."""
     by_purity = orders.by_purity()
-    curves = pruning.pruning_curves(*one, [*by_purity.values(), *orders.random]).cpu()
+    curves = pruning.pruning_curves(*embedded, [*by_purity.values(), *orders.random]).cpu()
     d, (both, random) = curves.shape[1], curves.tensor_split([len(by_purity)])
     full = [d], random[:1, -1].numpy()
     return _curves("accuracy", range(1, d + 1), dict(zip(by_purity, both)), random, full)
 
 
-def silhouette_curves(one: Embedded, orders: Orders, kept: Sequence[int]) -> pd.DataFrame:
+def silhouette_curves(embedded: Embedded, orders: Orders, kept: Sequence[int]) -> pd.DataFrame:
     """Silhouette of the kept coordinates for some numbers of neurons, and with all of them."""
     by_purity = {
-        strategy: silhouette.silhouette_curve(one.images, one.labels, order, kept)
+        strategy: silhouette.silhouette_curve(embedded.images, embedded.labels, order, kept)
         for strategy, order in orders.by_purity().items()
     }
     random = [
-        silhouette.silhouette_curve(one.images, one.labels, order, kept) for order in orders.random
+        silhouette.silhouette_curve(embedded.images, embedded.labels, order, kept)
+        for order in orders.random
     ]
-    full = [one.images.shape[1]], [silhouette.silhouette(one.images, one.labels)]
+    full = [embedded.images.shape[1]], [silhouette.silhouette(embedded.images, embedded.labels)]
     return _curves("silhouette", kept, by_purity, torch.stack(random), full)
 
 
-def differences(one: Embedded, orders: Orders, n_bootstrap: int = 0) -> dict[str, Estimate]:
+def differences(embedded: Embedded, orders: Orders, n_bootstrap: int = 0) -> dict[str, Estimate]:
     """What the curves come to for one model and data set, by claim.
 
     The *area* is the mean difference of accuracy over all numbers of kept neurons, the *window*
     that over the paper's; the others are read where the paper reads its figures.
     """
-    d = one.images.shape[1]
+    d = embedded.images.shape[1]
     k = round(READ_AT * d)
 
     def right_with(order):
-        pruned = pruning.prune(one.images, order, k)
-        return zeroshot.right_predictions(pruned, one.classifier, one.labels).float()  # (n,)
+        pruned = pruning.prune(embedded.images, order, k)
+        return zeroshot.right_predictions(
+            pruned, embedded.classifier, embedded.labels
+        ).float()  # (n,)
 
     purest, least_pure = orders.purest_first, orders.least_pure_first
     high, low = right_with(purest), right_with(least_pure)
     random = torch.stack([right_with(order) for order in orders.random]).mean(0)
 
     def area(window=None):
-        high, low = (pruning.area_by_image(*one, order, window) for order in (purest, least_pure))
+        high, low = (
+            pruning.area_by_image(*embedded, order, window) for order in (purest, least_pure)
+        )
         return high - low
 
     by_image = {
@@ -171,9 +176,9 @@ def differences(one: Embedded, orders: Orders, n_bootstrap: int = 0) -> dict[str
     found = {
         claim: intervals.estimate_means(values, n_bootstrap) for claim, values in by_image.items()
     }
-    if has_silhouette(one.labels):
-        both = [one.images[:, order[:k]] for order in (purest, least_pure)]
-        scores = silhouette.estimate_silhouettes(both, one.labels, n_bootstrap)
+    if has_silhouette(embedded.labels):
+        both = [embedded.images[:, order[:k]] for order in (purest, least_pure)]
+        scores = silhouette.estimate_silhouettes(both, embedded.labels, n_bootstrap)
         found["pruning_silhouette"] = scores[0] - scores[1]
     return found
 
@@ -184,11 +189,11 @@ def check(inputs: Inputs, curves: pd.DataFrame, tolerance: float = 2e-3) -> None
     The plain way masks the embeddings of half the neurons and classifies them anew.
     """
     lines = curves.set_index(["model", "dataset", "strategy", "kept"]).accuracy
-    for (model, name), one in inputs.embedded.items():
-        clip, full = inputs.models[model], zeroshot.accuracy(*one)
+    for (model, name), embedded in inputs.embedded.items():
+        clip, full = inputs.models[model], zeroshot.accuracy(*embedded)
         order = orders_of(clip, 1).purest_first
-        pruned = pruning.prune(one.images, order, clip.d // 2)
-        half = zeroshot.accuracy(pruned, one.classifier, one.labels)
+        pruned = pruning.prune(embedded.images, order, clip.d // 2)
+        half = zeroshot.accuracy(pruned, embedded.classifier, embedded.labels)
         for strategy in ("high_purity", "low_purity", "random"):
             assert abs(lines[model, name, strategy, clip.d] - full) < tolerance, (model, name)
         assert abs(lines[model, name, "high_purity", clip.d // 2] - half) < tolerance, (model, name)
@@ -220,7 +225,7 @@ def _effects(found, pictures):
         keys = [pictures[name] for name in by_dataset]
         mean = intervals.mean_estimate(list(by_dataset.values()), keys)
         rows += [
-            results.effect(claim, model, one.value, *one.interval(), dataset=name)
-            for name, one in (by_dataset | {"mean": mean}).items()
+            results.effect(claim, model, estimate.value, *estimate.interval(), dataset=name)
+            for name, estimate in (by_dataset | {"mean": mean}).items()
         ]
     return pd.DataFrame(rows)

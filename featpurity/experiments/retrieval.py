@@ -1,6 +1,8 @@
 """Experiment 10, retrieval: does an image find one of its captions, and a caption its image?"""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 import torch
@@ -39,7 +41,7 @@ class Retrieval:
     images: int
     captions: int
 
-    def renamed(self, models=None):
+    def renamed(self, models: Mapping[str, str] | None = None) -> "Retrieval":
         """The same under the names that readers see, of `featpurity.report.display_names`."""
         tables = (display_names.renamed(table, models) for table in (self.recall, self.effects))
         return Retrieval(*tables, self.images, self.captions)
@@ -49,7 +51,7 @@ def retrieve(
     models: dict[str, ClipModel],
     captioned: CaptionedImages,
     pairs: list[tuple[str, str]],
-    **options,
+    **options: Any,
 ) -> Retrieval:
     """Recall of all models, and of the second of each pair less that of the first.
 
@@ -84,7 +86,9 @@ def owners_of(captioned: CaptionedImages) -> tuple[torch.Tensor, torch.Tensor]:
     )
 
 
-def recalls(of_images, of_texts, owners) -> tuple[torch.Tensor, torch.Tensor]:
+def recalls(
+    of_images: torch.Tensor, of_texts: torch.Tensor, owners: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Recalls, and the influence of each image, which is drawn together with its captions.
 
     Parameters
@@ -110,14 +114,16 @@ def recalls(of_images, of_texts, owners) -> tuple[torch.Tensor, torch.Tensor]:
     return values, torch.cat([of_images - of_images.mean(0), ratio], 1)
 
 
-def chances(owners) -> list[float]:
+def chances(owners: torch.Tensor) -> list[float]:
     """Recalls of a random order, in the order of `MEASURES`."""
     counts, n_captions = torch.bincount(owners).numpy(), len(owners)
     of_images = [hypergeom.sf(0, n_captions, counts, min(k, n_captions)).mean().item() for k in KS]
     return of_images + [min(1.0, k / len(counts)) for k in KS]
 
 
-def recall_table(found, chance) -> pd.DataFrame:
+def recall_table(
+    found: Mapping[str, tuple[torch.Tensor, torch.Tensor]], chance: list[float]
+) -> pd.DataFrame:
     """A row a model and measure."""
     rows = []
     for model, (values, influences) in found.items():
@@ -129,7 +135,9 @@ def recall_table(found, chance) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def gains(found, pairs) -> pd.DataFrame:
+def gains(
+    found: Mapping[str, tuple[torch.Tensor, torch.Tensor]], pairs: list[tuple[str, str]]
+) -> pd.DataFrame:
     """Each pair's second model minus the first: rows of effects, a measure each and their mean."""
     rows = []
     for before, after in pairs:

@@ -22,7 +22,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from featpurity.metrics.inputs import as_tensor, check_finite
+from featpurity.metrics.inputs import Array, as_tensor, check_finite
 
 
 def standard_error(influence: Tensor) -> Tensor:
@@ -88,7 +88,8 @@ def mean_influence(influences: Sequence[Tensor], pictures: Sequence[str]) -> Ten
         influence = influence.double() - influence.double().mean(0)
         shared[key] = shared[key] + influence if key in shared else influence
     total = sum(map(len, shared.values()))
-    return torch.cat([total / len(one) * one for one in shared.values()]) / len(influences)
+    scaled = [total / len(influence) * influence for influence in shared.values()]
+    return torch.cat(scaled) / len(influences)
 
 
 def mean_interval(
@@ -165,9 +166,9 @@ def mean_estimate(estimates: Sequence[Estimate], pictures: Sequence[str]) -> Est
     pictures : sequence of str
         Which pictures each data set shows, as in `mean_influence`.
     """
-    drawn, spreads = estimates[0].drawn, [one.spread for one in estimates]
+    drawn, spreads = estimates[0].drawn, [estimate.spread for estimate in estimates]
     spread = torch.stack(spreads).mean(0) if drawn else mean_influence(spreads, pictures)
-    return Estimate(torch.stack([one.value for one in estimates]).mean(0), spread, drawn)
+    return Estimate(torch.stack([estimate.value for estimate in estimates]).mean(0), spread, drawn)
 
 
 def bootstrap_weights(
@@ -184,7 +185,7 @@ def bootstrap_weights(
         yield torch.bincount(drawn, minlength=n).float().to(device)
 
 
-def bootstrap_means(values, n_draws: int = 1000, seed: int = 0) -> Tensor:
+def bootstrap_means(values: Array, n_draws: int = 1000, seed: int = 0) -> Tensor:
     """Bootstrap draws of the mean over images of one or several quantities.
 
     Parameters
@@ -209,7 +210,7 @@ def bootstrap_means(values, n_draws: int = 1000, seed: int = 0) -> Tensor:
     )
 
 
-def interval(draws, level: float = 0.95) -> tuple[Tensor, Tensor]:
+def interval(draws: Array, level: float = 0.95) -> tuple[Tensor, Tensor]:
     """Percentile interval of bootstrap draws (n_draws, ...): two tensors, low and high, of shape
     (...).
     """

@@ -10,11 +10,12 @@ Sun, Zhang, Li & Wang (NeurIPS 2025), section 5: high purity is their Min Sparse
 Sparse.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 
-from featpurity.metrics.inputs import as_tensor, check_classifier, check_order, row_blocks
+from featpurity.metrics.inputs import Array, as_tensor, check_classifier, check_order, row_blocks
 
 # The numbers of kept neurons on the paper's horizontal axis, for d = 512.
 PAPER_KEPT = (200, 250, 300, 350, 400, 450, 500)
@@ -22,7 +23,9 @@ PAPER_KEPT = (200, 250, 300, 350, 400, 450, 500)
 KS_AT_ONCE = 32
 
 
-def pruning_curve(embeddings, class_embeddings, labels, order):
+def pruning_curve(
+    embeddings: Array, class_embeddings: Array, labels: Array, order: Array
+) -> torch.Tensor:
     """Zero-shot accuracy for every number of kept neurons.
 
     Parameters
@@ -50,7 +53,9 @@ def pruning_curve(embeddings, class_embeddings, labels, order):
     return pruning_curves(embeddings, class_embeddings, labels, [order])[0]
 
 
-def pruning_curves(embeddings, class_embeddings, labels, orders):
+def pruning_curves(
+    embeddings: Array, class_embeddings: Array, labels: Array, orders: Array | Sequence[Array]
+) -> torch.Tensor:
     """Zero-shot accuracy for every number of kept neurons, in several orders.
 
     The images are read once, block by block, for all orders; beside them no more is held than the
@@ -74,7 +79,13 @@ def pruning_curves(embeddings, class_embeddings, labels, orders):
     return right_images.float() / len(world.labels)
 
 
-def area_by_image(embeddings, class_embeddings, labels, order, window=None):
+def area_by_image(
+    embeddings: Array,
+    class_embeddings: Array,
+    labels: Array,
+    order: Array,
+    window: tuple[int, int] | None = None,
+) -> torch.Tensor:
     """For each image the share of some numbers k of kept neurons for which it is classified right.
 
     Its mean over images is the mean of `pruning_curve` over these k, for all k the area under it
@@ -104,7 +115,7 @@ def area_by_image(embeddings, class_embeddings, labels, order, window=None):
     return right_ks.float() / (last - first + 1)
 
 
-def greedy_order(embeddings, class_embeddings, labels):
+def greedy_order(embeddings: Array, class_embeddings: Array, labels: Array) -> torch.Tensor:
     """The order that adds, at each step, the neuron that makes most images right.
 
     It sees the labels, so that its curve is no fair classifier but a ceiling: what an order of the
@@ -144,7 +155,7 @@ def greedy_order(embeddings, class_embeddings, labels):
     return torch.stack(order)
 
 
-def prune(embeddings, order, k):
+def prune(embeddings: Array, order: Array, k: int) -> torch.Tensor:
     """Set all but the first k neurons of an order to zero.
 
     Parameters
@@ -167,7 +178,7 @@ def prune(embeddings, order, k):
     return embeddings * mask
 
 
-def paper_kept(d):
+def paper_kept(d: int) -> list[int]:
     """A grid of kept numbers for a model of d neurons: the paper's, times d / 512, and more."""
     paper = {round(k * d / 512) for k in PAPER_KEPT}
     return sorted(
@@ -175,7 +186,7 @@ def paper_kept(d):
     )
 
 
-def random_orders(d, n_orders, seed=0):
+def random_orders(d: int, n_orders: int, seed: int = 0) -> torch.Tensor:
     """Random orders of d neurons: int64 of shape (n_orders, d), the same for the same seed."""
     generator = torch.Generator().manual_seed(seed)
     return torch.stack([torch.randperm(d, generator=generator) for _ in range(n_orders)])

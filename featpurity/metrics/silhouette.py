@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from featpurity.metrics.inputs import check_embeddings, check_order, row_blocks
+from featpurity.metrics.inputs import Array, check_embeddings, check_order, row_blocks
 from featpurity.metrics.intervals import Estimate, bootstrap_weights
 
 # Up to so many numbers all is computed in double precision, which takes no time worth saving.
@@ -30,7 +30,7 @@ CLOSE = 0.1
 FEW = 5
 
 
-def silhouette(embeddings, labels) -> float:
+def silhouette(embeddings: Array, labels: Array) -> float:
     """Exact mean silhouette of the classes for the cosine metric.
 
     Equal to scikit-learn's `silhouette_score(..., metric="cosine")` in double precision to 1e-6.
@@ -55,7 +55,7 @@ def silhouette(embeddings, labels) -> float:
     return _neighbours(embeddings, groups).scores().mean().item()
 
 
-def silhouette_influence(embeddings, labels) -> torch.Tensor:
+def silhouette_influence(embeddings: Array, labels: Array) -> torch.Tensor:
     """Influence of each image on the silhouette: its gradient by the image's weight, times n.
 
     An image of weight w counts as w copies of it do in a bootstrap sample: w times in the mean of
@@ -105,7 +105,9 @@ def silhouette_influence(embeddings, labels) -> torch.Tensor:
     return scores - scores.mean() + moved
 
 
-def silhouette_curve(embeddings, labels, order, kept: Sequence[int]) -> torch.Tensor:
+def silhouette_curve(
+    embeddings: Array, labels: Array, order: Array, kept: Sequence[int]
+) -> torch.Tensor:
     """Silhouette of the pruned image embeddings for some numbers of kept neurons.
 
     Parameters
@@ -133,7 +135,7 @@ def silhouette_curve(embeddings, labels, order, kept: Sequence[int]) -> torch.Te
     )
 
 
-def estimate_silhouettes(models: Sequence, labels, n_bootstrap: int = 0) -> Estimate:
+def estimate_silhouettes(models: Sequence[Array], labels: Array, n_bootstrap: int = 0) -> Estimate:
     """Silhouettes of several models on the same images, with their intervals.
 
     Parameters
@@ -149,15 +151,17 @@ def estimate_silhouettes(models: Sequence, labels, n_bootstrap: int = 0) -> Esti
     estimate : Estimate
         With a value of shape (len(models),).
     """
-    values = torch.tensor([silhouette(one, labels) for one in models], dtype=torch.float64)
+    values = torch.tensor(
+        [silhouette(embeddings, labels) for embeddings in models], dtype=torch.float64
+    )
     if n_bootstrap:
         return Estimate(values, bootstrap_silhouettes(models, labels, n_bootstrap), drawn=True)
-    influences = torch.stack([silhouette_influence(one, labels) for one in models], 1)
+    influences = torch.stack([silhouette_influence(embeddings, labels) for embeddings in models], 1)
     return Estimate(values.to(influences.device), influences)
 
 
 def bootstrap_silhouettes(
-    models: Sequence, labels, n_draws: int = 1000, seed: int = 0
+    models: Sequence[Array], labels: Array, n_draws: int = 1000, seed: int = 0
 ) -> torch.Tensor:
     """Bootstrap draws of the silhouette, paired over models that embedded the same images.
 
