@@ -19,6 +19,7 @@ LIVE_ONLY = "live-only"
 WOULD_SHOW = (
     "would-show"  # the tag of a markdown cell that says what a chapter shows, for runs without it
 )
+ENDS = ("Check", "What this shows")  # headings of every chapter's last steps
 NOT_RUN = """```{note}
 This chapter is **not in this run**: the setting `chapters` of its profile leaves it out. Below is
 what it asks and what it would show.
@@ -195,7 +196,8 @@ def stage_absent(path, target):
     page = nbformat.v4.new_notebook(cells=source.cells[:1], metadata=source.metadata)
     said = [cell.source for cell in source.cells if WOULD_SHOW in tags(cell)]
     headings = re.findall(r"^## (.+)$", "\n".join(cell.source for cell in source.cells), re.M)
-    steps = "\n".join(f"- {heading}" for heading in headings)
+    asked = [heading for heading in headings if not heading.startswith(ENDS)]
+    steps = "\n".join(f"- {heading}" for heading in asked)
     would = "\n\n".join(said) or f"Its steps:\n\n{steps}"
     page.cells += [
         nbformat.v4.new_markdown_cell(text)

@@ -87,6 +87,7 @@
   }
 
   function keepFitting(tables) {
+    if (!tables.length) return;
     tables.filter((table) => table.matches(".cards")).forEach((table) => { table.dataset.cards = "always"; });
     new ResizeObserver(() => tables.forEach(fit)).observe(document.querySelector("article"));
   }

@@ -56,7 +56,7 @@ def bars_with_intervals(
                 textposition="none",
             )
     style.menu(figure, groups, y_titles=True, name="Measure")
-    figure.update_xaxes(title=x_title)
+    figure.update_xaxes(title=x_title, type="category")  # names, also where one is "20%"
     return style.finish(figure, caption, barmode="group")
 
 

@@ -34,7 +34,7 @@ def test_twenty_rotations_change_no_accuracy_and_no_silhouette():
     found = what_cos_measures.invariance(inputs(), 20)
     assert (found[["accuracy", "silhouette"]] < 1e-6).all(axis=None)
     assert (found.image_high - found.image_low > 1e-3).all()
-    assert "0.0e+00" in show.invariance_table(found).markup
+    assert ">0<" in show.invariance_table(found).markup
 
 
 def test_the_own_basis_is_set_against_rotations():
