@@ -87,7 +87,11 @@ def check_settings(profile: Profile) -> None:
 def check_files(profile: Profile) -> list[str]:
     """The part of `check` that reads files: lists of words, class folders, pairs; its remarks."""
     _check_lists_of_words(profile)
-    return [*_check_pictures(profile), *_check_pairs(profile)]
+    known = {*profile.models, *profile.datasets, profile.pairs, *profile.rewrites}
+    strangers = [
+        f"labels: {name} is nothing of this run" for name in profile.labels if name not in known
+    ]
+    return [*strangers, *_check_pictures(profile), *_check_pairs(profile)]
 
 
 def sources_of(profile: Profile) -> tuple[list[ModelRecord], list[Source], list[Source]]:

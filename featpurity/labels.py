@@ -28,9 +28,11 @@ def labels_of(names: Iterable[str], given: Mapping[str, str] | None = None) -> d
     Raises
     ------
     ValueError
-        When one label was given to two of the names.
+        When one label was given to two of the names, and for an empty one.
     """
     names, given = list(dict.fromkeys(names)), dict(given or {})
+    if blank := [name for name, label in given.items() if not label.strip()]:
+        raise ValueError(f"labels: {', '.join(blank)} has an empty one")
     chosen = {name: given[name] for name in names if name in given}
     parts = {name: _parts(name) for name in names if name not in given}
     lengths = dict.fromkeys(parts, 1)

@@ -189,7 +189,8 @@ class _UniqueKeys(yaml.SafeLoader):
     """YAML in which a key that stands twice is an error: its first value would be lost."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        merged = "tag:yaml.org,2002:merge"  # "<<", which takes in another mapping
+        keys = [self.construct_object(key, True) for key, _ in node.value if key.tag != merged]
         for i, key in enumerate(keys):
             if key in keys[:i]:
                 line = node.value[i][0].start_mark.line + 1

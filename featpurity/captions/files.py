@@ -85,7 +85,10 @@ def read_table(path: str | Path) -> pd.DataFrame:
 
 def read_text(path: str | Path) -> str:
     """A file of UTF-8, with or without a byte order mark; ValueError where it is anything else."""
-    raw = Path(path).read_bytes()
+    path = Path(path)
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} is not a regular file")  # to open a pipe would wait for ever
+    raw = path.read_bytes()
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise ValueError(f"{path} is in UTF-16; {EXPECTED}")
     try:

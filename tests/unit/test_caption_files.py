@@ -1,5 +1,7 @@
 """Caption files as they are found: tables under any name, odd text, and what is refused with its line."""
 
+import os
+
 import pandas as pd
 import pytest
 
@@ -143,3 +145,9 @@ def test_quotation_marks_mean_nothing_in_a_bare_list_with_tabs(write):
     table = read_table(write("x.txt", text))
     assert list(table["caption"]) == ['"No" , he said .', '" two"', 'a 5" nail']
     assert list(table["image"]) == ["0.jpg", "0.jpg", "1.jpg"]
+
+
+def test_a_pipe_is_refused_unread(tmp_path):
+    os.mkfifo(tmp_path / "x.txt")
+    with pytest.raises(ValueError, match="x.txt is not a regular file"):
+        read_captions(tmp_path / "x.txt")

@@ -22,6 +22,8 @@ def test_chosen_labels_win_and_are_no_one_else_s():
         "scenes_clip": "CLIP",
         "/disk/x.pt": "mine",
     }
+    with pytest.raises(ValueError, match="labels: a has an empty one"):
+        labels_of(["a", "b"], {"a": " "})
     with pytest.raises(ValueError, match="a and b share the label 'A'"):
         labels_of(["a", "b"], {"a": "A", "b": "A"})
 

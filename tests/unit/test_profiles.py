@@ -102,6 +102,11 @@ def test_a_broken_file_is_told(folder, text, message):
         load("broken")
 
 
+def test_a_file_may_take_in_another_mapping(folder):
+    (folder / "profiles/taking.yaml").write_text("<<: {epochs: 4, n_pairs: 9}\nepochs: 3\n")
+    assert (load("taking").epochs, load("taking").n_pairs) == (3, 9)
+
+
 def test_chapters_say_which_models_are_needed():
     assert Profile(chapters=["03_misalignment"]).models == ["scenes_laclip"]
     assert Profile(chapters=["01_clip_vs_laclip", "07_claims"]).models == [

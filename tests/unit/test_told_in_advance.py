@@ -41,6 +41,7 @@ RUNS_OTHERWISE = {
         "chapters: [06_online_and_cached]\ndatasets: [scenes_shape]\n",
         "06_online_and_cached: batches of 1,024 pairs are cut to 250, for 8 steps an epoch",
     ),
+    "a label of nothing": (PHOTOS + "labels: {a: b}\n", "labels: a is nothing of this run"),
     "pictures left out": (
         "datasets: ['folder:broken']\nunreadable: skip\n",
         "folder:broken: 1 unreadable pictures are left out",
