@@ -72,11 +72,11 @@ def pruning_curves(
     accuracy : float tensor of shape (n_orders, d)
         On the device of the embeddings; a row is the `pruning_curve` of its order.
     """
-    world = _World.checked(embeddings, class_embeddings, labels, orders)
-    right_images = world.embeddings.new_zeros(world.orders.shape, dtype=torch.int64)
-    for number, ks, _, right in _right_predictions(world):
+    given = _Arguments.checked(embeddings, class_embeddings, labels, orders)
+    right_images = given.embeddings.new_zeros(given.orders.shape, dtype=torch.int64)
+    for number, ks, _, right in _right_predictions(given):
         right_images[number, ks] += right.sum(1)
-    return right_images.float() / len(world.labels)
+    return right_images.float() / len(given.labels)
 
 
 def area_by_image(
@@ -103,13 +103,13 @@ def area_by_image(
     -------
     shares : float tensor of shape (n,)
     """
-    world = _World.checked(embeddings, class_embeddings, labels, [order])
-    d = world.orders.shape[1]
+    given = _Arguments.checked(embeddings, class_embeddings, labels, [order])
+    d = given.orders.shape[1]
     first, last = window or (1, d)
     if not 1 <= first <= last <= d:
         raise ValueError(f"window: expected 1 <= first <= last <= {d}, got {window}")
-    right_ks = torch.zeros_like(world.labels)
-    for _, ks, images, right in _right_predictions(world):
+    right_ks = torch.zeros_like(given.labels)
+    for _, ks, images, right in _right_predictions(given):
         inside = slice(max(0, first - 1 - ks.start), max(0, last - ks.start))
         right_ks[images] += right[inside].sum(0)
     return right_ks.float() / (last - first + 1)
@@ -192,7 +192,7 @@ def random_orders(d: int, n_orders: int, seed: int = 0) -> torch.Tensor:
     return torch.stack([torch.randperm(d, generator=generator) for _ in range(n_orders)])
 
 
-class _World(NamedTuple):
+class _Arguments(NamedTuple):
     """Checked arguments: on one device, orders as (n_orders, d)."""
 
     embeddings: torch.Tensor
@@ -210,16 +210,16 @@ class _World(NamedTuple):
         return cls(*what, torch.stack(orders))
 
 
-def _right_predictions(world):
+def _right_predictions(given):
     """Yield blocks of right predictions for all images, orders and numbers of neurons.
 
     As (number of the order, slice of k - 1, slice of images, bool tensor (ks, images)).
     """
-    classes = world.class_embeddings.T.contiguous()  # (d, n_classes)
-    for images in row_blocks(len(world.labels), classes.shape[1], classes):
-        coordinates = world.embeddings[images].T.contiguous()  # (d, m)
-        for number, order in enumerate(world.orders):
-            for ks, right in _in_order(coordinates, classes, world.labels[images], order):
+    classes = given.class_embeddings.T.contiguous()  # (d, n_classes)
+    for images in row_blocks(len(given.labels), classes.shape[1], classes):
+        coordinates = given.embeddings[images].T.contiguous()  # (d, m)
+        for number, order in enumerate(given.orders):
+            for ks, right in _in_order(coordinates, classes, given.labels[images], order):
                 yield number, ks, images, right
 
 
