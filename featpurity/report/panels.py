@@ -42,12 +42,13 @@ def heatmap(clip: ClipModel) -> widgets.VBox:
         Anything with `image_neurons` and `text_neurons` of shape (d, width).
     """
     towers = heatmaps.towers_of(clip)
-    side, order = _menu(towers, "tower"), _menu(towers["image"].orders, "order")
+    orders = {side: tower.orders for side, tower in towers.items()}  # found here, not at a click
+    side, order = _menu(towers, "tower"), _menu(orders["image"], "order")
     figure, said = _matrix_figure(), widgets.HTML()
 
     def update():
         tower = towers[side.value]
-        _draw_matrix(figure, tower, order.value)
+        _draw_matrix(figure, tower, orders[side.value][order.value])
         said.value = tower.title(f"{side.value} tower")
 
     return _panel([side, order], [said, figure], update)
@@ -66,16 +67,21 @@ def misalignment(
     means : DataFrame, optional
         Columns kind, ratio and accuracy, told beside the matrix.
     """
-    towers = {run: heatmaps.towers_of(clip) for run, clip in models.items()}
+    towers = {
+        (*run, side): tower
+        for run, clip in models.items()
+        for side, tower in heatmaps.towers_of(clip).items()
+    }
+    orders = {key: tower.orders[heatmaps.BY_SIMILARITY] for key, tower in towers.items()}
     kind = _menu({kind: None for kind, _ in models}, "swaps")
     side = _menu(["image", "text"], "tower")
     ratio = widgets.SelectionSlider(options=sorted({r for _, r in models}), description="ratio")
     figure, said = _matrix_figure(), widgets.HTML()
 
     def update():
-        tower = towers[kind.value, ratio.value][side.value]
-        _draw_matrix(figure, tower, heatmaps.BY_SIMILARITY)
-        said.value = tower.title(f"{side.value} tower")
+        chosen = kind.value, ratio.value, side.value
+        _draw_matrix(figure, towers[chosen], orders[chosen])
+        said.value = towers[chosen].title(f"{side.value} tower")
         if means is not None:
             here = means[(means.kind == kind.value) & (means.ratio == ratio.value)]
             said.value += f"<br>accuracy {here.accuracy.mean():.3f}"
@@ -295,8 +301,7 @@ def _matrix_figure():
     return figure
 
 
-def _draw_matrix(figure, tower, order_name):
-    order = tower.orders[order_name]
+def _draw_matrix(figure, tower, order):
     cells = heatmaps.cells(tower, order, MOST_CELLS)
     names = heatmaps.cell_names(tower, order, MOST_CELLS)
     limit = heatmaps.colour_limit([cells])
