@@ -35,19 +35,28 @@ def this_run(run):
         )
     else:
         data = f"the pictures of {words(display_names.of_datasets(run.datasets).values())}"
-    models = words(map(display_names.short, run.models))
+    models = words(_called(run))
     small = "small models that were trained from scratch for this project, " if bundled else ""
     evidence = (
-        "They show that the method runs and what it measures in a small world whose truth is "
-        "known; they are no evidence about models of other sizes and other data."
+        "Its numbers show that the method runs and what it measures in a small world whose truth "
+        "is known; they are no evidence about models of other sizes and other data."
         if bundled
-        else "They hold for these models and data."
+        else "Its numbers hold for these models and data."
     )
     return (
         f'<p class="this-run">This book shows the run <b>{html.escape(run.name)}</b>: '
         f'{small}{models}, on {data}. {evidence} <a href="data_and_models.html">The data and the '
         "models of this run</a> says what they are.</p>"
     )
+
+
+def _called(run):
+    """The models' names with their roles: "CLIP (scenes_clip)"."""
+    sides = (run.settings.get(key) or [] for key in ("clip_models", "laclip_models"))
+    roles = display_names.of_models(*sides)
+    for name in map(display_names.short, run.models):
+        role = roles.get(name, name)
+        yield role if name in role else f"{role} ({name})"
 
 
 def read_claims(run):
