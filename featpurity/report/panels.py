@@ -195,36 +195,26 @@ def zero_shot(
     scores.update_xaxes(title="cosine")
     scores.update_yaxes(autorange="reversed", automargin=True)
     preview, said = widgets.VBox(), widgets.HTML()
-    embedded = {"of": None, "unit": None}
+    embed_classes = functools.lru_cache(maxsize=32)(functools.partial(_embed_classes, clip))
 
-    @functools.lru_cache(maxsize=32)
-    def classifier(classes, template):
-        if "{}" not in template:
-            raise ValueError(f'prompt: expected "{{}}" for the class name, got {template!r}')
-        tokens = clip.tokenizer([template.replace("{}", name) for name in classes])
-        return F.normalize(clip.encode_text(tokens).float(), dim=1).cpu()
-
-    def picture():
-        given = upload.value[0].content if upload.value else None
-        if given is None and image is None:
-            return None
-        if embedded["unit"] is None or embedded["of"] != given:
-            opened = Image.open(io.BytesIO(given)) if given else image
-            opened = opened.convert("RGB")
-            batch = clip.preprocess(opened)[None]
-            embedded["unit"] = F.normalize(clip.encode_image(batch).float(), dim=1)[0].cpu()
-            embedded["of"], preview.children = given, [_thumbnail(opened)]
-        return embedded["unit"]
+    @functools.lru_cache(maxsize=1)
+    def embed_picture(uploaded):
+        picture = (Image.open(io.BytesIO(uploaded)) if uploaded else image).convert("RGB")
+        preview.children = [_thumbnail(picture)]
+        return F.normalize(clip.encode_image(clip.preprocess(picture)[None]).float(), dim=1)[
+            0
+        ].cpu()
 
     def update():
-        unit = picture()
-        if unit is None:
+        uploaded = upload.value[0].content if upload.value else None
+        if uploaded is None and image is None:
             said.value = "Choose a picture."
             return
+        unit = embed_picture(bytes(uploaded) if uploaded is not None else None)
         chosen = tuple(name.strip() for name in names.value.split(",") if name.strip())
         if len(chosen) < 2:
             raise ValueError(f"expected two class names or more, got {len(chosen)}")
-        rows = classifier(chosen, prompt.value)
+        rows = embed_classes(chosen, prompt.value)
         kept = torch.ones(clip.d)
         kept[list(off.value)] = 0
         cosines = rows @ (unit * kept)
@@ -245,6 +235,14 @@ def zero_shot(
         )
 
     return _panel([names, prompt, upload, off], [preview, said, scores], update)
+
+
+def _embed_classes(clip, classes, template):
+    """Unit embeddings of class names in a prompt: (n_classes, d)."""
+    if "{}" not in template:
+        raise ValueError(f'prompt: expected "{{}}" for the class name, got {template!r}')
+    tokens = clip.tokenizer([template.replace("{}", name) for name in classes])
+    return F.normalize(clip.encode_text(tokens).float(), dim=1).cpu()
 
 
 def _panel(controls, outputs, update):
