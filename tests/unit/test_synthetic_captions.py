@@ -147,14 +147,15 @@ def test_sentences_name_what_is_to_be_said_and_no_more():
 def test_recaptions_are_known_to_be_right_or_wrong(mistaken):
     written = recaptions(FACTS, seed=3, mistaken=mistaken)
     captions, right = written.captions, written.right
+    all_said = [said_about(caption) for caption in captions]
     agrees = [
-        all(found in ([], [facts[attribute]]) for attribute, found in said_about(caption).items())
-        for facts, caption in zip(FACTS, captions)
+        all(found in ([], [facts[attribute]]) for attribute, found in said.items())
+        for facts, said in zip(FACTS, all_said)
     ]
     assert right.tolist() == agrees
     wrong_shape = [
-        said_about(caption)["shape"] == [spurious_partner("shape", facts["shape"])]
-        for facts, caption in zip(FACTS, captions)
+        said["shape"] == [spurious_partner("shape", facts["shape"])]
+        for facts, said in zip(FACTS, all_said)
     ]
     assert sum(wrong_shape) / len(FACTS) == pytest.approx(SHAPE_NAMED * mistaken, abs=0.03)
     assert recaptions(FACTS[:9], 3, mistaken).captions == captions[:9]
