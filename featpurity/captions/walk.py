@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from numbers import Real
 
 import numpy as np
 
@@ -72,8 +73,8 @@ def swap_pairs(
 
 def count_pairs(n: int, ratio: float) -> int:
     """The number of pairs that swap at least ``ratio * n`` of n captions, n // 2 at most."""
-    if not 0 <= ratio <= 1:
-        raise ValueError(f"ratio is a share of the captions in [0, 1], got {ratio}")
+    if not isinstance(ratio, Real) or not 0 <= ratio <= 1:
+        raise ValueError(f"ratio is a share of the captions in [0, 1], got {ratio!r}")
     return min(n // 2, math.ceil(ratio * n / 2 - 1e-9))  # the small number forgives 0.1 * 30 > 3
 
 

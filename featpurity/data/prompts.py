@@ -94,6 +94,10 @@ def _scenes(dataset):
 
 def fill(classes: list[str], templates: list[str]) -> list[str]:
     """Every template with every class name: n_classes x n_templates prompts, class by class."""
+    for what, texts in {"classes": classes, "templates": templates}.items():
+        if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+            raise ValueError(f"{what}: expected a list of texts, got {texts!r:.80}")
+    classes, templates = list(classes), list(templates)
     if not classes:
         raise ValueError("classes: expected at least one class name, got none")
     without = [t for t in templates if "{}" not in t]

@@ -3,6 +3,9 @@
 Every check raises a ValueError that says what came and what was expected.
 """
 
+import operator
+from collections.abc import Iterable
+
 import numpy as np
 import torch
 
@@ -87,6 +90,17 @@ def check_order(order: Array, d: int) -> torch.Tensor:
             f"order: expected a permutation of 0 .. {d - 1}, got shape {tuple(order.shape)}"
         )
     return order.long()
+
+
+def check_kept(kept: Iterable[int], d: int, name: str = "kept") -> list[int]:
+    """Numbers of neurons that are kept, each a whole number in 1 .. d, as a list."""
+    try:
+        kept = [operator.index(k) for k in kept]
+    except TypeError:
+        raise ValueError(f"{name}: expected whole numbers in 1 .. {d}, got {kept!r}") from None
+    if wrong := [k for k in kept if not 1 <= k <= d]:
+        raise ValueError(f"{name}: expected numbers of neurons in 1 .. {d}, got {wrong}")
+    return kept
 
 
 def as_float(values: torch.Tensor) -> torch.Tensor:

@@ -15,7 +15,14 @@ from typing import NamedTuple
 
 import torch
 
-from featpurity.metrics.inputs import Array, as_tensor, check_classifier, check_order, row_blocks
+from featpurity.metrics.inputs import (
+    Array,
+    as_tensor,
+    check_classifier,
+    check_kept,
+    check_order,
+    row_blocks,
+)
 
 # The numbers of kept neurons on the paper's horizontal axis, for d = 512.
 PAPER_KEPT = (200, 250, 300, 350, 400, 450, 500)
@@ -171,10 +178,9 @@ def prune(embeddings: Array, order: Array, k: int) -> torch.Tensor:
     """
     embeddings = as_tensor(embeddings, "embeddings", "shape (n, d)")
     d = embeddings.shape[-1]
-    if not 1 <= k <= d:
-        raise ValueError(f"k: expected a number of neurons in 1 .. {d}, got {k}")
+    (k,) = check_kept([k], d, "k")
     mask = embeddings.new_zeros(d)
-    mask[as_tensor(order, "order", f"shape ({d},)")[:k]] = 1
+    mask[check_order(order, d)[:k]] = 1
     return embeddings * mask
 
 
@@ -188,6 +194,8 @@ def paper_kept(d: int) -> list[int]:
 
 def random_orders(d: int, n_orders: int, seed: int = 0) -> torch.Tensor:
     """Random orders of d neurons: int64 of shape (n_orders, d), the same for the same seed."""
+    if d < 1 or n_orders < 1:
+        raise ValueError(f"d and n_orders: expected at least 1, got {d} and {n_orders}")
     generator = torch.Generator().manual_seed(seed)
     return torch.stack([torch.randperm(d, generator=generator) for _ in range(n_orders)])
 

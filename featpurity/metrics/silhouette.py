@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from featpurity.metrics.inputs import Array, check_embeddings, check_order, row_blocks
+from featpurity.metrics.inputs import Array, check_embeddings, check_kept, check_order, row_blocks
 from featpurity.metrics.intervals import Estimate, bootstrap_weights
 
 # Up to so many numbers all is computed in double precision, which takes no time worth saving.
@@ -127,9 +127,7 @@ def silhouette_curve(
     embeddings, groups = _checked(embeddings, labels)
     d = embeddings.shape[1]
     order = check_order(order, d).to(embeddings.device)
-    wrong = [k for k in kept if not 1 <= k <= d]
-    if wrong:
-        raise ValueError(f"kept: expected numbers of neurons in 1 .. {d}, got {wrong}")
+    kept = check_kept(kept, d)
     return torch.tensor(
         [_neighbours(embeddings[:, order[:k]], groups).scores().mean() for k in kept]
     )

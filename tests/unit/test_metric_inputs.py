@@ -78,3 +78,30 @@ def test_bootstrapped_silhouettes_are_of_a_list_of_models(models):
 def test_captions_are_a_list_of_texts(captions):
     with pytest.raises(ValueError, match="expected a list of captions, each a str"):
         fp.swap_captions(captions, 0.5)
+
+
+@pytest.mark.parametrize("k", [0, 7, 2.5, "2", None])
+def test_numbers_of_kept_neurons_are_whole_and_within_reach(k):
+    with pytest.raises(ValueError, match="k: expected"):
+        fp.prune(UNIT, ORDER, k)
+    for kept in [[k], k]:
+        with pytest.raises(ValueError, match="kept: expected"):
+            fp.silhouette_curve(UNIT, LABELS, ORDER, kept)
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2, 3, 4, 4], [1, 2, 3, 4, 5, 6], [0, 1]])
+def test_an_order_to_prune_by_holds_each_neuron_once(order):
+    with pytest.raises(ValueError, match="order: expected a permutation of 0 .. 5"):
+        fp.prune(UNIT, np.array(order), 2)
+
+
+def test_there_is_at_least_one_random_order_of_one_neuron():
+    for d, n_orders in [(6, 0), (0, 2)]:
+        with pytest.raises(ValueError, match="d and n_orders: expected at least 1"):
+            fp.random_orders(d, n_orders)
+
+
+@pytest.mark.parametrize("ratio", ["0.5", None, -0.1, 1.5, float("nan")])
+def test_a_share_of_captions_is_a_number_from_0_to_1(ratio):
+    with pytest.raises(ValueError, match="ratio is a share of the captions"):
+        fp.swap_captions(["a dog", "a cat"], ratio)

@@ -2,10 +2,11 @@
 
 import json
 
+import numpy as np
 import open_clip
 import pytest
 
-from featpurity.data.prompts import prompt_set
+from featpurity.data.prompts import fill, prompt_set
 from featpurity.data.scenes import ATTRIBUTES
 
 
@@ -80,3 +81,10 @@ class TestOwnFile:
         (tmp_path / "mine.json").write_text(json.dumps(content))
         with pytest.raises(ValueError, match=message):
             prompt_set(str(tmp_path / "mine.json"), "birds")
+
+
+def test_class_names_and_templates_are_lists_of_texts():
+    assert fill(np.array(["ant", "bee"]), ("a {}",)) == ["a ant", "a bee"]
+    for classes, templates in [("ant", ["a {}"]), (["ant"], "a {}"), (["ant", 3], ["a {}"])]:
+        with pytest.raises(ValueError, match="(classes|templates): expected a list of texts"):
+            fill(classes, templates)
