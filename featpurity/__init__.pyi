@@ -3,6 +3,7 @@
 from . import captions as captions
 from . import check as check
 from . import cli as cli
+from . import costs as costs
 from . import data as data
 from . import experiments as experiments
 from . import features as features
