@@ -37,6 +37,7 @@ from featpurity.data import prompts
 from featpurity.data.catalog import CATALOG
 from featpurity.data.class_names import imagenet_names
 from featpurity.data.datasets import load_dataset
+from featpurity.data.published import CIFAR10_CLASSES
 from featpurity.features import extract
 from featpurity.models import split
 from featpurity.models.laclip import LIKE, architecture_of
@@ -70,11 +71,11 @@ def write_pictures(root, name, share):
     Classes differ in size by a factor of about three, as in data sets that are not balanced.
     """
     record = CATALOG[name]
-    classes = (
-        list(imagenet_names())
-        if name.startswith("imagenet")
-        else [f"class_{i:03d}" for i in range(record.classes)]
-    )
+    classes = [f"class_{i:03d}" for i in range(record.classes)]
+    if name == "cifar10":
+        classes = CIFAR10_CLASSES
+    if name.startswith("imagenet"):
+        classes = list(imagenet_names())
     n = max(2 * len(classes), round(share * record.images))
     sizes = np.linspace(0.5, 1.5, len(classes))
     counts = np.maximum(2, np.floor(sizes * n / len(classes))).astype(int)

@@ -1,7 +1,7 @@
 """What experiments 1 and 2 cost on a processor: time and memory, from a few constants.
 
-The constants hold for two cores, features stored. `benchmarks/paper_run.py` and
-`benchmarks/growth.py` measure what they are set against, and benchmarks/README.md has the tables.
+The constants hold for one core of the machine of benchmarks/README.md, features stored:
+`benchmarks/growth.py` and `benchmarks/paper_run.py` measure what they are set against.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SILHOUETTE_ROWS = 1.5e-9  # more, an image and neuron
 SILHOUETTE_CLASSES = 1.2e-11  # more, an image, neuron and class
 DRAW = 5e-9  # seconds an image of one draw of the bootstrap
 GRID = 15, 0.53  # numbers of kept neurons for the silhouette by default; their mean, of all
-SPECTRUM = 1e-3  # seconds a neuron, of what average |cos| is after rotations
+SPECTRUM = 6e-4  # seconds a neuron, of what average |cos| is after rotations
 AREAS = 6  # passes over the class scores besides one for each random order: two orders, four areas
 
 
@@ -32,7 +32,7 @@ class Size(NamedTuple):
 
 
 class Cost(NamedTuple):
-    """Seconds on two cores, and gigabytes of memory."""
+    """Seconds on one core, and gigabytes of memory."""
 
     seconds: float
     gigabytes: float

@@ -80,7 +80,7 @@ def _chapters(profile):
     for chapter, cost in costs(profile, neurons, weights, sizes).items():
         told = f"{cost.seconds:.0f} s" if cost.seconds < 100 else f"{cost.seconds / 60:.0f} min"
         lines.append(f"                  {chapter}: about {told}, {cost.gigabytes:.1f} GB")
-    return [*lines, "                  on two cores, the features stored"] if lines else []
+    return [*lines, "                  on one core, the features stored"] if lines else []
 
 
 def _to_download(sources):
