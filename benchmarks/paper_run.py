@@ -46,7 +46,7 @@ from featpurity.profile import CLAIMS, COMPARISON, PRUNING, load
 
 ROOT = Path(__file__).parent.parent
 CHAPTERS = [COMPARISON, PRUNING, CLAIMS]
-NOISE = 3.0  # of the features, against centres of length 1: accuracies between chance and 1
+NOISE = 14.0  # of the features, against centres of length 1: accuracies between chance and 1
 
 
 def write_model(folder, name, layers=None):

@@ -19,6 +19,7 @@ from featpurity.models.clip import ClipModel
 from featpurity.report import display_names, results
 
 MEASURES = ("accuracy", "silhouette")
+LOWEST = {"accuracy": 0, "mean_recall": 0, "silhouette": -1}  # that they can be; 1 is highest
 FEWEST_PAIRS = 3  # over which an interval says something
 
 
@@ -110,9 +111,10 @@ def accuracy_table(inputs: Inputs, estimates: Mapping[tuple[str, str], Estimate]
 
 def _with_interval(measure, estimate):
     """Three columns of a row; without an estimate they are NaN."""
-    low, high = estimate.interval() if estimate else (nan, nan)
-    value = estimate.value if estimate else nan
-    return {measure: float(value), f"{measure}_low": float(low), f"{measure}_high": float(high)}
+    if estimate is None:
+        return {measure: nan, f"{measure}_low": nan, f"{measure}_high": nan}
+    low, high = (end.clamp(LOWEST[measure], 1).item() for end in estimate.interval())
+    return {measure: estimate.value.item(), f"{measure}_low": low, f"{measure}_high": high}
 
 
 def gains(
