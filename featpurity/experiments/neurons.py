@@ -6,9 +6,15 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
+from featpurity.data.pairs import CaptionedImages
 from featpurity.experiments.inputs import Embedded, Inputs
+from featpurity.features.extract import embed_texts
 from featpurity.metrics import purity
+from featpurity.models.clip import ClipModel
 from featpurity.report import display_names
+
+N_CLASSES = 8  # of a neuron's profile
+N_CAPTIONS = 3
 
 
 @dataclass(frozen=True)
@@ -22,47 +28,73 @@ class Atlas:
         towers, for each tower the nearest neuron and the cosine with it (image_nearest, image_cos,
         text_nearest, text_cos); and which class of which data set stands out most (dataset,
         best_class) and by how much (contrast).
+    profiles : DataFrame
+        The class profile of each neuron: a row for each of the classes, over all data sets, that
+        stand out most in it, upwards or downwards, with their contrasts; the largest first.
+    captions : DataFrame
+        A row for each of a neuron's strongest captions: caption and value, the neuron's coordinate
+        of the unit embedding of that text.
     strongest, weakest : dict of str to int64 tensor of shape (d, n_shown)
         Of each model, pictures of the first data set with the largest and smallest values.
     """
 
     neurons: pd.DataFrame
+    profiles: pd.DataFrame
+    captions: pd.DataFrame
     strongest: dict[str, torch.Tensor]
     weakest: dict[str, torch.Tensor]
 
-    def renamed(self, models=None, datasets=None):
+    def renamed(
+        self, models: dict[str, str] | None = None, datasets: dict[str, str] | None = None
+    ) -> "Atlas":
         """The same under the names that readers see, of `featpurity.report.display_names`."""
         called = models or {}
-        strongest, weakest = (
+        tables = (
+            display_names.renamed(table, models, datasets)
+            for table in (self.neurons, self.profiles, self.captions)
+        )
+        places = (
             {called.get(name, name): places for name, places in of_models.items()}
             for of_models in (self.strongest, self.weakest)
         )
-        return Atlas(display_names.renamed(self.neurons, models, datasets), strongest, weakest)
+        return Atlas(*tables, *places)
 
 
-def atlas(inputs: Inputs, n_shown: int = 6) -> Atlas:
+def atlas(
+    inputs: Inputs, captioned: CaptionedImages | None = None, n_shown: int = 6, **options
+) -> Atlas:
     """Look at every neuron of every model.
 
     Parameters
     ----------
     inputs : Inputs
+    captioned : CaptionedImages, optional
+        Whose captions and first rewrites are read for the strongest captions.
     n_shown : int
         Strongest and weakest pictures of a neuron, at most as many as the first data set has.
+    **options
+        Store, precision and batch size of `featpurity.features.extract.text_trunk_features`.
     """
-    tables, strongest, weakest = [], {}, {}
+    texts = list(dict.fromkeys(captioned.captions + captioned.best_captions)) if captioned else []
+    tables, profiles, captions, strongest, weakest = [], [], [], {}, {}
     for model, clip in tqdm(inputs.models.items(), desc="neurons"):
         seen = {name: inputs.embedded[model, name] for name in inputs.data}
         images = next(iter(seen.values())).images
         n_shown = min(n_shown, len(images))
         strongest[model] = images.topk(n_shown, dim=0).indices.T
         weakest[model] = images.topk(n_shown, dim=0, largest=False).indices.T
-        table = neighbours(clip).join(what_it_reads(seen, inputs.data))
-        table.insert(0, "model", model)
-        tables.append(table)
-    return Atlas(pd.concat(tables, ignore_index=True), strongest, weakest)
+        profile = class_profiles(seen, inputs.data)
+        tables.append(neighbours(clip).join(best_classes(profile)).assign(model=model))
+        profiles.append(profile.assign(model=model))
+        if texts:
+            units = embed_texts(clip, texts, **options)
+            captions.append(strongest_captions(texts, units).assign(model=model))
+    neurons, profiles = (_with_model_first(parts) for parts in (tables, profiles))
+    captions = _with_model_first(captions or [strongest_captions([], None).assign(model="")])
+    return Atlas(neurons, profiles, captions, strongest, weakest)
 
 
-def neighbours(clip) -> pd.DataFrame:
+def neighbours(clip: ClipModel) -> pd.DataFrame:
     """Rank by purity, and the nearest neuron in each tower by |cos|: a row a neuron."""
     towers = {"image": clip.image_neurons.cpu(), "text": clip.text_neurons.cpu()}
     scores = purity.purity_scores(*towers.values()) / (2 * (clip.d - 1))
@@ -78,6 +110,7 @@ def neighbours(clip) -> pd.DataFrame:
         table[f"{tower}_nearest"] = nearest.numpy()
         table[f"{tower}_cos"] = cosines.gather(1, nearest[:, None])[:, 0].numpy()
         table[f"{tower}_mean_abs_cos"] = cosines.abs().sum(1).numpy() / (clip.d - 1)
+        table[f"{tower}_chance"] = purity.chance_level(neurons.shape[1])
     return table
 
 
@@ -95,30 +128,63 @@ def class_contrast(one: Embedded) -> torch.Tensor:
     return (means - one.images.mean(0)) / spread * (counts > 0)
 
 
-def what_it_reads(seen: dict[str, Embedded], data) -> pd.DataFrame:
-    """The class that stands out most in each neuron, over all data sets: a row a neuron."""
-    best = []
-    for name, one in seen.items():
-        contrast, which = class_contrast(one).max(0)
-        best.append([(value, name, data[name].classes[i]) for value, i in zip(contrast, which)])
-    chosen = [max(of_neuron, key=lambda found: found[0]) for of_neuron in zip(*best)]
-    columns = {"contrast": [float(value) for value, _, _ in chosen]}
-    columns["dataset"] = [name for _, name, _ in chosen]
-    return pd.DataFrame(columns | {"best_class": [best_class for *_, best_class in chosen]})
-
-
-def plane(images: torch.Tensor, kept: torch.Tensor | None = None, most: int = 1000):
-    """The first two principal components of some unit embeddings: float tensor of shape (m, 2).
+def class_profiles(seen: dict[str, Embedded], data, most: int = N_CLASSES) -> pd.DataFrame:
+    """The classes that stand out most in each neuron, up or down, over all data sets.
 
     Parameters
     ----------
-    images : float tensor of shape (n, d)
-    kept : int64 tensor, optional
-        The neurons that are kept; all by default.
+    seen : dict of str to Embedded
+    data : dict of str to LabelledImages
     most : int
-        Only the first so many images.
+        Classes of a neuron; the one with the largest contrast is always among them.
+
+    Returns
+    -------
+    profiles : DataFrame
+        Columns neuron, dataset, class_name and contrast, a neuron's classes from the largest
+        contrast to the smallest.
     """
-    chosen = images[:most] if kept is None else images[:most, kept]
-    centred = chosen - chosen.mean(0)
-    _, _, directions = torch.linalg.svd(centred, full_matrices=False)
-    return centred @ directions[:2].T
+    names = [(name, class_name) for name in seen for class_name in data[name].classes]
+    contrasts = torch.cat([class_contrast(one) for one in seen.values()])  # (all classes, d)
+    largeness = contrasts.abs()
+    largeness[contrasts.argmax(0), torch.arange(contrasts.shape[1])] = torch.inf
+    rows = []
+    for neuron, chosen in enumerate(largeness.topk(min(most, len(names)), dim=0).indices.T):
+        values = contrasts[chosen, neuron]
+        for place in values.argsort(descending=True).tolist():
+            dataset, class_name = names[chosen[place]]
+            rows.append((neuron, dataset, class_name, values[place].item()))
+    return pd.DataFrame(rows, columns=["neuron", "dataset", "class_name", "contrast"])
+
+
+def best_classes(profiles: pd.DataFrame) -> pd.DataFrame:
+    """The class that stands out most in each neuron: columns dataset, best_class and contrast."""
+    first = profiles.groupby("neuron").first()
+    return first.rename(columns={"class_name": "best_class"})
+
+
+def strongest_captions(
+    texts: list[str], units: torch.Tensor | None, most: int = N_CAPTIONS
+) -> pd.DataFrame:
+    """The texts with the largest value of each neuron: columns neuron, caption and value.
+
+    Parameters
+    ----------
+    texts : list of str of length n
+    units : float tensor of shape (n, d)
+        Their unit embeddings; not read where there are no texts.
+    most : int
+        Texts of a neuron.
+    """
+    rows = []
+    if texts:
+        values, places = units.topk(min(most, len(texts)), dim=0)
+        for neuron in range(units.shape[1]):
+            best = zip(places[:, neuron].tolist(), values[:, neuron].tolist())
+            rows += [(neuron, texts[place], value) for place, value in best]
+    return pd.DataFrame(rows, columns=["neuron", "caption", "value"])
+
+
+def _with_model_first(tables):
+    table = pd.concat(tables, ignore_index=True)
+    return table[["model", *table.columns.drop("model")]]

@@ -17,6 +17,8 @@ from featpurity import embed_images, load_model
 from featpurity.experiments import (
     clip_vs_laclip,
     compare,
+    embedding_maps,
+    image_text_cosines,
     inputs,
     ladder,
     misalignment,
@@ -350,5 +352,84 @@ def test_the_atlas_says_what_a_neuron_reads_and_who_is_near_it():
         made.models["clean"].image_neurons, made.models["clean"].text_neurons
     )
     assert table.loc[order.tolist(), "rank"].tolist() == list(range(1, D + 1))
-    plane = neurons.plane(embedded.images, order[:4])
-    assert plane.shape == (30, 2) and plane.var(0)[0] >= plane.var(0)[1]
+    profile = found.profiles[found.profiles.model == "clean"].groupby("neuron")
+    assert (profile.contrast.first() == table.contrast).all()
+    assert (profile.contrast.apply(lambda values: values.is_monotonic_decreasing)).all()
+    assert found.captions.empty
+
+
+def test_a_neuron_s_strongest_captions_have_its_largest_values():
+    units = F.normalize(torch.randn(5, D, generator=torch.Generator().manual_seed(1)), dim=1)
+    found = neurons.strongest_captions(list("abcde"), units, 2)
+    for neuron, part in found.groupby("neuron"):
+        expected = units[:, neuron].argsort(descending=True)[:2].tolist()
+        assert part.caption.tolist() == ["abcde"[place] for place in expected]
+        assert part.value.tolist() == pytest.approx(units[expected, neuron].tolist())
+
+
+def test_maps_show_the_same_pictures_before_and_after():
+    made = made_up()
+    one = made.embedded["clean", "made up"]
+    found = embedding_maps.pruned(made, "clean")
+    assert found.points.groupby("plane", sort=False).size().tolist() == [30, 30, 30]
+    first = found.points[found.points.plane == "all 8 neurons"]
+    assert first.x.var() > first.y.var()  # the first component has the larger variance
+    names = found.classes.set_index("image").class_name
+    assert names[4] == str(int(one.labels[4]))
+    score = found.separation.set_index("plane").silhouette["all 8 neurons"]
+    assert score == pytest.approx(silhouette.silhouette(one.images, one.labels))
+    few = embedding_maps.maps({"all": one.images}, made.data, most=3)
+    assert few.points.image.tolist() == [0, 14, 29]
+
+
+def test_a_plane_that_is_turned_and_mirrored_comes_back():
+    points = torch.randn(20, 2, generator=torch.Generator().manual_seed(0))
+    turn = torch.tensor([[0.6, 0.8], [0.8, -0.6]])  # a reflection
+    assert torch.allclose(embedding_maps.aligned(points @ turn, points), points, atol=1e-5)
+
+
+class Toy:
+    """A model whose text tower knows texts by their number."""
+
+    device, text_key, name = torch.device("cpu"), "toy", "toy"
+
+    def __init__(self, units):
+        self.units = units
+
+    def tokenizer(self, texts):
+        return torch.tensor([int(text) for text in texts])
+
+    def text_trunk(self, tokens):
+        return self.units[tokens]
+
+    def project_text(self, features):
+        return features
+
+    project_image = project_text
+
+
+class Pairs:
+    """Three pairs; the second has no rewritten caption."""
+
+    name, rewrites = "toys", [["4"], [], ["5"]]
+    captions, best_captions = ["1", "2", "3"], ["4", "2", "5"]
+
+    def __len__(self):
+        return 3
+
+
+def test_cosines_compare_a_picture_with_its_own_captions_and_another_s(monkeypatch):
+    units = F.normalize(torch.randn(9, D, generator=torch.Generator().manual_seed(2)), dim=1)
+    monkeypatch.setattr(image_text_cosines, "image_trunk_features", lambda *_: units[6:9])
+    found = image_text_cosines.measure({"toy": Toy(units)}, Pairs())
+    expected = {"raw": [1, 2, 3], "of another picture": [3, 1, 2]}
+    for kind, texts in expected.items():
+        assert torch.allclose(found.values["toy", kind], (units[6:9] * units[texts]).sum(1))
+    rewritten = (units[[6, 8]] * units[[4, 5]]).sum(1)
+    assert torch.allclose(found.values["toy", "rewritten"], rewritten)
+    table = found.table.set_index("captions")
+    assert table.pairs.tolist() == [3, 2, 3] and table.loc["rewritten", "mean"] == pytest.approx(
+        rewritten.mean().item()
+    )
+    nearer = (found.values["toy", "raw"] > found.values["toy", "of another picture"]).double()
+    assert table.above["raw"] == pytest.approx(nearer.mean().item())

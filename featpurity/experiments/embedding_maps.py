@@ -1,0 +1,157 @@
+"""Pictures in a plane: where a model's embeddings put them, before and after something is done.
+
+The plane of an embedding is that of its two leading principal components. Components have no sign
+and near-equal ones no order, so each plane is turned to lie on the first as well as it can.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+import torch.nn.functional as F
+
+from featpurity.experiments.inputs import Inputs, has_silhouette
+from featpurity.features.extract import embed_images
+from featpurity.metrics import purity
+from featpurity.metrics.silhouette import silhouette
+from featpurity.models.clip import ClipModel
+from featpurity.models.projections import read_projections
+from featpurity.report import display_names
+
+N_SHOWN = 300  # pictures of a map
+
+
+@dataclass(frozen=True)
+class Maps:
+    """The same pictures in several planes.
+
+    Attributes
+    ----------
+    points : DataFrame
+        A row a plane and picture: plane, image (its place in the data set), x, y, in units of the
+        unit embeddings.
+    classes : DataFrame
+        A row a data set and picture: dataset, image, class_name. All data sets that ask about these
+        pictures.
+    separation : DataFrame
+        A row a plane and data set: plane, dataset, silhouette of all images in the embedding (not
+        in the plane; none where it is not defined) and shown, the share of the variance that the
+        plane shows.
+    """
+
+    points: pd.DataFrame
+    classes: pd.DataFrame
+    separation: pd.DataFrame
+
+    def renamed(self, datasets: dict[str, str]) -> "Maps":
+        """The same under the names of data sets that readers see."""
+        tables = (
+            display_names.renamed(table, datasets=datasets)
+            for table in (self.classes, self.separation)
+        )
+        return Maps(self.points, *tables)
+
+
+def pruned(inputs: Inputs, model: str) -> Maps:
+    """The first data set's pictures with all neurons of a model, and with either half by purity."""
+    images, clip = inputs.embedded[model, next(iter(inputs.data))].images, inputs.models[model]
+    order = purity.purity_order(clip.image_neurons.cpu(), clip.text_neurons.cpu())
+    half = clip.d // 2
+    embedded = {f"all {clip.d} neurons": images}
+    embedded[f"the {half} purest"] = F.normalize(images[:, order[:half]], dim=1)
+    embedded[f"the {half} least pure"] = F.normalize(images[:, order[-half:]], dim=1)
+    return maps(embedded, inputs.data)
+
+
+def misaligned(
+    clip: ClipModel, data, checkpoints: dict[float, Path], store=None, precision: str = "fp32"
+) -> Maps:
+    """The first data set's pictures before and after training on captions that changed places.
+
+    Parameters
+    ----------
+    clip : ClipModel
+        The model whose projections were trained.
+    data : dict of str to LabelledImages
+    checkpoints : dict of float to Path
+        The fine-tuned projections, by the ratio of misaligned captions.
+    store, precision
+        See `featpurity.features.extract.embed_images`.
+
+    Raises
+    ------
+    FileNotFoundError
+        When a checkpoint is not there.
+    """
+    models = {"before training": clip}
+    for ratio, path in checkpoints.items():
+        called = f"{ratio:.0%} of the captions wrong" if ratio else "right captions"
+        models[called] = read_projections(path, clip)
+    first, stored = next(iter(data.values())), dict(store=store, precision=precision)
+    return maps({name: embed_images(one, first, **stored)[0] for name, one in models.items()}, data)
+
+
+def maps(embedded: dict[str, torch.Tensor], data, most: int = N_SHOWN) -> Maps:
+    """Planes of several embeddings of the first data set's pictures.
+
+    Parameters
+    ----------
+    embedded : dict of str to float tensor of shape (n, d)
+        Unit rows, by the name of the plane.
+    data : dict of str to LabelledImages
+        The first data set, and others; those with the same pictures colour the maps too.
+    most : int
+        Pictures shown; they are spread evenly over the data set. Planes and silhouettes are of all.
+    """
+    first = next(iter(data.values()))
+    alike = {name: one for name, one in data.items() if one.images_key == first.images_key}
+    n = len(next(iter(embedded.values())))
+    shown = torch.linspace(0, n - 1, min(most, n)).round().long()
+    points, separation, before = [], [], None
+    for name, images in embedded.items():
+        where, share = plane(images)
+        before = where if before is None else before
+        x, y = aligned(where, before)[shown].T.tolist()
+        points.append(pd.DataFrame(dict(plane=name, image=shown.tolist(), x=x, y=y)))
+        for dataset, one in alike.items():
+            own = torch.as_tensor(one.labels)
+            score = silhouette(images, own) if has_silhouette(own) else None
+            separation.append(dict(plane=name, dataset=dataset, silhouette=score, shown=share))
+    classes = [
+        dict(dataset=dataset, image=place, class_name=one.classes[int(one.labels[place])])
+        for dataset, one in alike.items()
+        for place in shown.tolist()
+    ]
+    tables = pd.concat(points, ignore_index=True), pd.DataFrame(classes), pd.DataFrame(separation)
+    return Maps(*tables)
+
+
+def plane(images: torch.Tensor) -> tuple[torch.Tensor, float]:
+    """The plane of the two leading principal components.
+
+    Parameters
+    ----------
+    images : float tensor of shape (n, d)
+
+    Returns
+    -------
+    points : float tensor of shape (n, 2)
+    share : float
+        Of the variance, in [0, 1].
+    """
+    centred = images - images.mean(0)
+    _, values, directions = torch.linalg.svd(centred, full_matrices=False)
+    share = (values[:2].square().sum() / values.square().sum().clamp(min=1e-12)).item()
+    return centred @ directions[:2].T, share
+
+
+def aligned(points: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
+    """Points (n, 2), rotated and reflected to lie as near to others (n, 2) as they can.
+
+    References
+    ----------
+    Schönemann (1966), A generalized solution of the orthogonal Procrustes problem.
+    """
+    left, _, right = torch.linalg.svd(points.T @ before)
+    return points @ (left @ right)
