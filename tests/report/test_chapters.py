@@ -1,11 +1,9 @@
 """What chapters say: sentences from effects, verdicts beside the paper's values."""
 
 import pandas as pd
-import torch
-from PIL import Image
 
 from featpurity.report import results, wording
-from featpurity.report.chapters import claims, clip_vs_laclip, misalignment, neurons, pruning
+from featpurity.report.chapters import claims, clip_vs_laclip, misalignment, pruning
 
 
 def effects(*rows):
@@ -67,34 +65,3 @@ def test_claims_are_counted_and_drawn_beside_the_paper_s_values(tmp_path):
         judged.to_csv(tmp_path / run / "tables/claims.csv", index=False)
     both = claims.of_all_runs(tmp_path).frame
     assert list(both) == ["claim", "demo", "photos"] and both.demo[0] == "holds"
-
-
-def test_the_atlas_shows_a_sheet_of_pictures_for_each_neuron():
-    class Pictures:
-        def __getitem__(self, i):
-            return Image.new("RGB", (400, 300), (i, 0, 0)), 0
-
-    table = pd.DataFrame(
-        dict(
-            model="m",
-            neuron=[0, 1],
-            rank=[2, 1],
-            mean_abs_cos=[0.2, 0.1],
-            image_nearest=[1, 0],
-            image_cos=0.3,
-            text_nearest=[1, 0],
-            text_cos=-0.1,
-            dataset=["shape", "colour"],
-            best_class=["star", "red"],
-            contrast=[1.5, 0.5],
-        )
-    )
-    places = torch.tensor([[0, 1], [2, 3]])
-    figure = neurons.strips(table, "m", places, places, Pictures())
-    steps = figure.layout.sliders[0].steps
-    assert [step.label for step in steps] == ["1 (neuron 1)", "2 (neuron 0)"]
-    assert figure.layout.title.text.startswith("neuron 1, rank 1") and "red (colour)" in (
-        figure.layout.title.text
-    )
-    assert steps[0].args[0]["source"][0] == figure.data[0].source != steps[1].args[0]["source"][0]
-    assert "it is colour (1)" in neurons.answer(table) or "it is shape (1)" in neurons.answer(table)

@@ -1,14 +1,23 @@
-"""What the atlas of neurons shows: tables of the experiment of that name in."""
+"""What the atlas of neurons shows: tables of the experiments of chapter 11 in, figures out."""
 
+from typing import Any
+
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-from PIL import Image
+import torch
 from plotly.subplots import make_subplots
 
-from featpurity.report import figures, style, tables, wording
+from featpurity.report import atlas as pages
+from featpurity.report import style, tables, thumbnails, wording
 
-SIDE = 56  # pixels of a picture in a neuron's strip
-MOST = 128  # neurons in a figure; of more the purest and the least pure half of them
+BINS = 60
+MOST_CLASSES = 12  # with a mark of their own on a map of pictures; the others share one
+KINDS = {  # what a cosine is with, and its line
+    "raw": {"color": style.PURPLE, "dash": "solid"},
+    "rewritten": {"color": style.GREEN, "dash": "dash"},
+    "of another picture": {"color": style.GREY, "dash": "dot"},
+}
 
 
 def answer(neurons: pd.DataFrame) -> wording.Answer:
@@ -28,144 +37,211 @@ def answer(neurons: pd.DataFrame) -> wording.Answer:
     return wording.Answer(f"what most neurons read best: {'; '.join(clauses)}")
 
 
-def strips(neurons: pd.DataFrame, model: str, strongest, weakest, dataset):
-    """A model's neurons one by one, the purest first, with a slider.
+def sheet(found: Any, maps: list, dataset: Any) -> thumbnails.Sheet:
+    """Every picture that the chapter shows, once.
 
     Parameters
     ----------
-    neurons : DataFrame
-        Of `featpurity.experiments.neurons.atlas`.
-    model : str
-    strongest, weakest : int tensors of shape (d, n_shown)
-        Places of pictures.
+    found : featpurity.experiments.neurons.Atlas
+    maps : list of featpurity.experiments.embedding_maps.Maps
     dataset : LabelledImages
-        The pictures.
+        The data set that their places of pictures are about.
     """
-    part = neurons[neurons.model == model].sort_values("rank")
-    if len(part) > MOST:
-        part = pd.concat([part.iloc[: MOST // 2], part.iloc[-MOST // 2 :]])
-    small, steps = {}, {}
-    for row in part.itertuples():
-        places = [*strongest[row.neuron].tolist(), *weakest[row.neuron].tolist()]
-        sheet = _sheet(dataset, places, len(strongest[row.neuron]), small)
-        steps[f"{row.rank} (neuron {row.neuron})"] = sheet, _words(row)
-    (sheet, words), *_ = steps.values()
-    figure = go.Figure(go.Image(source=sheet, hoverinfo="skip"))
-    figure.update_xaxes(visible=False).update_yaxes(visible=False)
-    figure.update_layout(title={"text": words, "font": {"size": 13}}, dragmode=False)
-    arguments = {
-        label: ({"source": [sheet]}, {"title.text": words})
-        for label, (sheet, words) in steps.items()
-    }
-    style.slider(figure, arguments, "Rank by purity")
-    caption = (
-        f"{model}, neuron by neuron: above the pictures with its largest values, below those with "
-        "its smallest. The slider goes from the purest neuron to the least pure."
-    )
-    return style.finish(figure, caption, height=340)
+    shown, pictures = pages.on_the_page(found.neurons), set()
+    for model, part in shown.groupby("model"):
+        for places in (found.strongest[model], found.weakest[model]):
+            pictures.update(places[part.neuron.tolist()].flatten().tolist())
+    for one in maps:
+        pictures.update(one.points.image)
+    return thumbnails.sheet(dataset, pictures)
 
 
-def map_of_neurons(neurons: pd.DataFrame):
-    """Each neuron by its mean |cos| in both towers, coloured by the data set it tells best."""
+def atlas(found: Any, sheet: thumbnails.Sheet, dataset: Any) -> tables.Table:
+    """All neurons, one by one; see `featpurity.report.atlas.atlas`."""
+    labels = torch.as_tensor(dataset.labels).tolist()
+    names = [dataset.classes[labels[picture]] for picture in sheet.tiles]
+    return pages.atlas(found, sheet, names)
+
+
+def map_of_neurons(neurons: pd.DataFrame) -> go.Figure:
+    """Each neuron by its mean |cos| in both towers, coloured by the data set it tells best.
+
+    In the book a neuron that is pressed opens below.
+    """
     models = list(neurons.model.unique())
-    figure = make_subplots(cols=len(models), subplot_titles=models, shared_yaxes=True)
-    colours = style.colours_of(neurons.dataset)
-    for (model, dataset), part in neurons.groupby(["model", "dataset"], sort=False):
-        figure.add_scatter(
-            x=part.image_mean_abs_cos,
-            y=part.text_mean_abs_cos,
-            mode="markers",
-            name=dataset,
-            legendgroup=dataset,
-            marker={"color": colours[dataset], "size": 8},
-            text=[_words(row) for row in part.itertuples()],
-            hovertemplate="%{text}<extra></extra>",
-            row=1,
-            col=models.index(model) + 1,
-        )
-    figure.update_xaxes(title="mean |cos|, image tower").update_yaxes(
-        title="mean |cos|, text tower", col=1
+    figure = make_subplots(cols=len(models), subplot_titles=models, horizontal_spacing=0.1)
+    datasets, places = list(dict.fromkeys(neurons.dataset)), pages.addresses(neurons)
+    marks = _marks(datasets)
+    for column, model in enumerate(models, 1):
+        own, place = neurons[neurons.model == model], {"row": 1, "col": column}
+        for dataset, part in own.groupby("dataset", sort=False):
+            figure.add_scatter(
+                x=part.image_mean_abs_cos,
+                y=part.text_mean_abs_cos,
+                mode="markers",
+                name=dataset,
+                legendgroup=dataset,
+                legendrank=datasets.index(dataset) + 1,
+                marker={**marks[dataset], "size": 8},
+                customdata=[places[model, neuron] for neuron in part.neuron],
+                text=[_words(row) for row in part.itertuples()],
+                hovertemplate="%{text}<extra></extra>",
+                **place,
+            )
+        for add, tower in ((figure.add_vline, "image"), (figure.add_hline, "text")):
+            add(own[f"{tower}_chance"].iloc[0], line=style.CHANCE_LINE, **place)
+    figure.update_xaxes(title="mean |cos| with the others, image tower")
+    figure.update_yaxes(title="mean |cos| with the others, text tower", col=1)
+    _each_once(figure)
+    caption = (
+        "A point a neuron: its mean |cos| with the other neurons in each tower, purer ones at the "
+        "lower left. The colour and shape say which data set has the class that stands out most "
+        "in it. Dotted: chance, the mean |cos| of random directions. Press a point to open its "
+        "neuron below."
     )
+    figure = style.finish(figure, caption, hovermode="closest")
+    figure.layout.meta["opens"] = "address"
+    return figure
+
+
+def maps(found: Any, sheet: thumbnails.Sheet, caption: str) -> go.Figure:
+    """Pictures in planes side by side, coloured by their classes; a menu chooses whose classes.
+
+    Pointing at a picture shows it, in the book.
+
+    Parameters
+    ----------
+    found : featpurity.experiments.embedding_maps.Maps
+        With labels for names.
+    sheet : Sheet
+        With the pictures.
+    caption : str
+    """
+    titles = list(found.points.plane.unique())
+    figure = make_subplots(cols=len(titles), subplot_titles=titles, horizontal_spacing=0.06)
+    groups = {}
+    for dataset, classes in found.classes.groupby("dataset", sort=False):
+        named = found.points.merge(classes, on="image")
+        kept = named.class_name.value_counts().index[:MOST_CLASSES]
+        named.loc[~named.class_name.isin(kept), "class_name"] = "other classes"
+        order = [name for name in dict.fromkeys(classes.class_name) if name in set(kept)]
+        order += ["other classes"] * (len(kept) < classes.class_name.nunique())
+        marks = _marks(order)
+        groups[str(dataset)] = range(len(figure.data), len(figure.data) + len(order) * len(titles))
+        for column, title in enumerate(titles, 1):
+            for name in order:
+                part = named[(named.plane == title) & (named.class_name == name)]
+                figure.add_scatter(
+                    x=part.x.round(3),
+                    y=part.y.round(3),
+                    mode="markers",
+                    name=name,
+                    legendgroup=f"{dataset} {name}",
+                    showlegend=column == 1,
+                    marker={**marks[name], "size": 6, "opacity": 0.85},
+                    customdata=part.image.map(sheet.places),
+                    hovertemplate="%{fullData.name}<br>%{x:.2f}, %{y:.2f}<extra></extra>",
+                    row=1,
+                    col=column,
+                )
+    style.menu(figure, {name: set(traces) for name, traces in groups.items()}, name="Coloured by")
+    figure.update_xaxes(title="first component", matches="x")
+    figure.update_yaxes(title="second component", matches="y", col=1)
+    figure.update_yaxes(matches="y")
+    figure = style.finish(figure, caption, hovermode="closest", height=470)
+    figure.layout.meta["sheet"] = sheet.name
+    figure.update_layout(margin_t=110)  # room for a legend of three lines
+    return figure
+
+
+def separation_table(found: Any) -> tables.Table:
+    """Silhouettes of the maps' embeddings by data set: a row a data set, a column a plane."""
+    table = found.separation.pivot_table(
+        index="dataset", columns="plane", values="silhouette", sort=False, dropna=False
+    )
+    shares = found.separation.groupby("plane", sort=False).shown.first()
+    shown = table.reset_index().rename_axis(columns=None)
+    headings = {"dataset": "silhouette by the classes of"}
+    headings |= {name: f"{name} (plane: {share:.0%} of variance)" for name, share in shares.items()}
+    return tables.show(shown, headings, dict.fromkeys(shares.index, "+.3f"))
+
+
+def cosines(found: Any) -> go.Figure:
+    """Cosines of pictures with their captions, as histograms: a panel a model.
+
+    Parameters
+    ----------
+    found : featpurity.experiments.image_text_cosines.Cosines
+        With labels for names.
+    """
+    models = list(dict.fromkeys(model for model, _ in found.values))
+    figure = make_subplots(
+        cols=len(models), subplot_titles=models, shared_yaxes=True, horizontal_spacing=0.06
+    )
+    every = torch.cat(list(found.values.values()))
+    edges = np.linspace(every.min().item(), every.max().item(), BINS + 1)
+    for (model, kind), values in found.values.items():
+        line, place = KINDS[kind], {"row": 1, "col": models.index(model) + 1}
+        counts, _ = np.histogram(values.numpy(), edges)
+        figure.add_scatter(
+            x=((edges[1:] + edges[:-1]) / 2).round(4),
+            y=counts / len(values),
+            mode="lines",
+            name=kind,
+            legendgroup=kind,
+            line=line | {"shape": "hvh"},
+            hovertemplate="cosine %{x:.2f}: %{y:.1%}<extra>%{fullData.name}</extra>",
+            **place,
+        )
+        figure.add_vline(values.mean().item(), line=line | {"width": 1}, **place)
+    figure.update_xaxes(title="cosine of picture and caption")
+    figure.update_yaxes(title="share of the pairs", tickformat=".0%", col=1)
+    _each_once(figure)
+    caption = (
+        "Cosines between pictures and their raw and rewritten captions, and, as chance, the raw "
+        "captions of other pictures. Thin upright lines are the means."
+    )
+    return style.finish(figure, caption)
+
+
+def cosines_table(found: Any) -> tables.Table:
+    """Means with their intervals, spreads, and how often a caption beats another picture's."""
+    table = found.table
+    mean = [f"{r.mean:+.3f} ({r.low:+.3f} to {r.high:+.3f})" for r in table.itertuples()]
+    above = [f"{share:.1%}" if pd.notna(share) else "" for share in table.above]
+    shown = table.assign(mean=mean, above=above)
+    headings = {"model": "model", "captions": "captions", "pairs": "pairs"}
+    headings |= {"mean": "mean cosine (95 % interval)", "spread": "standard deviation"}
+    headings |= {"above": "nearer than another picture's"}
+    return tables.show(shown, headings)
+
+
+def _words(row):
+    """What is said of a neuron when it is pointed at."""
+    return (
+        f"neuron {row.neuron}, rank {row.rank}<br>{row.best_class} ({row.dataset}) "
+        f"{row.contrast:+.1f} std<br>mean |cos| {row.image_mean_abs_cos:.3f} image, "
+        f"{row.text_mean_abs_cos:.3f} text"
+    )
+
+
+def _marks(names):
+    """A colour and a shape for each of several names, so that colour is never all that differs."""
+    colours = style.colours_of(names)
+    return {
+        name: {"color": style.GREY, "symbol": "circle-open"}
+        if name == "other classes"
+        else {"color": colours[name], "symbol": style.SYMBOLS[place % len(style.SYMBOLS)]}
+        for place, name in enumerate(dict.fromkeys(names))
+    }
+
+
+def _each_once(figure):
+    """Let the legend name what several panels share once."""
     seen = set()
     for trace in figure.data:
         trace.showlegend = trace.name not in seen
         seen.add(trace.name)
-    caption = (
-        "A point a neuron: its mean |cos| with the other neurons in each tower, purer ones at the "
-        "lower left. The colour says which data set has the class that stands out most in it."
-    )
-    return style.finish(figure, caption)
-
-
-def planes(before, after, classes, kept: int, model: str):
-    """Images by class in a plane, with all neurons and with the purest ones.
-
-    Parameters
-    ----------
-    before, after : float tensors of shape (n, 2)
-    classes : list of str of length n
-        The class of each image.
-    kept : int
-        How many neurons are kept in `after`.
-    model : str
-    """
-    titles = ["all neurons", f"the {kept} purest neurons"]
-    figure = make_subplots(cols=2, subplot_titles=titles, horizontal_spacing=0.08)
-    colours = style.colours_of(classes)
-    for name in dict.fromkeys(classes):
-        rows = [i for i, one in enumerate(classes) if one == name]
-        for column, points in enumerate((before, after), 1):
-            figure.add_scatter(
-                x=points[rows, 0],
-                y=points[rows, 1],
-                mode="markers",
-                name=name,
-                legendgroup=name,
-                showlegend=column == 1,
-                marker={"color": colours[name], "size": 5},
-                hovertemplate=f"{name}<extra></extra>",
-                row=1,
-                col=column,
-            )
-    figure.update_xaxes(title="first principal component")
-    figure.update_yaxes(title="second principal component", col=1)
-    caption = (
-        f"{model}: images in the plane of their two leading principal components, coloured by "
-        "class, with all neurons and with the purest half."
-    )
-    return style.finish(figure, caption)
-
-
-def neurons_table(neurons: pd.DataFrame) -> tables.Table:
-    """A row a neuron, the purest first."""
-    headings = {"model": "model", "rank": "rank", "neuron": "neuron"}
-    headings |= {"mean_abs_cos": "mean |cos|", "dataset": "data set", "best_class": "class"}
-    headings |= {"contrast": "stands out by (std)", "image_nearest": "nearest, image"}
-    headings |= {"image_cos": "its cosine", "text_nearest": "nearest, text"}
-    headings |= {"text_cos": "cosine, text"}
-    return tables.show(neurons.sort_values(["model", "rank"]), headings)
-
-
-def _words(row):
-    """What is said of a neuron above its pictures."""
-    return (
-        f"neuron {row.neuron}, rank {row.rank}, mean |cos| {row.mean_abs_cos:.3f}: "
-        f"{row.best_class} ({row.dataset}) stands out by {row.contrast:+.1f} std<br>"
-        f"nearest: {row.image_nearest} in the image tower ({row.image_cos:+.2f}), "
-        f"{row.text_nearest} in the text tower ({row.text_cos:+.2f})"
-    )
-
-
-def _sheet(dataset, places, columns, small):
-    """Pictures in rows of `columns`, as one picture; `small` keeps those that were decoded."""
-    sheet = Image.new("RGB", (columns * SIDE, -(-len(places) // columns) * SIDE), "white")
-    for i, place in enumerate(places):
-        if place not in small:
-            picture = dataset[place][0].convert("RGB")
-            picture.thumbnail((SIDE - 2, SIDE - 2))
-            small[place] = picture
-        sheet.paste(small[place], (i % columns * SIDE, i // columns * SIDE))
-    return figures.thumbnail(sheet, side=max(sheet.size))
 
 
 def _commonest(datasets):

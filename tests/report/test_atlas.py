@@ -1,0 +1,156 @@
+"""The atlas of neurons: an address for each, all of its data as text, figures that say what they show."""
+
+import json
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+import torch
+from bs4 import BeautifulSoup
+from PIL import Image
+
+from featpurity.report import atlas, thumbnails
+from featpurity.report.chapters import neurons as show
+
+HOSTILE = """<img src=x onerror="alert('1')">"""
+
+
+class Pictures:
+    classes, labels = ["star", HOSTILE], torch.tensor([0, 1, 0, 1, 0, 1])
+
+    def __getitem__(self, i):
+        return Image.new("RGB", (12, 8), (40 * i, 0, 0)), int(self.labels[i])
+
+
+def table(model, ranks):
+    d = len(ranks)
+    near = dict(image_nearest=[(i + 1) % d for i in range(d)], image_cos=0.3)
+    near |= dict(text_nearest=[(i - 1) % d for i in range(d)], text_cos=-0.1)
+    level = dict(image_mean_abs_cos=0.1, text_mean_abs_cos=0.2, image_chance=0.1, text_chance=0.1)
+    reads = dict(dataset="shape", best_class=HOSTILE, contrast=1.5)
+    return pd.DataFrame(
+        dict(model=model, neuron=range(d), rank=ranks, mean_abs_cos=0.15, **near, **level, **reads)
+    )
+
+
+@pytest.fixture
+def found():
+    """Two models of three neurons."""
+    frame = pd.concat([table("CLIP", [2, 1, 3]), table("La CLIP", [1, 2, 3])], ignore_index=True)
+    key = frame[["model", "neuron"]]
+    profiles = pd.concat(
+        [
+            key.assign(dataset="shape", class_name=HOSTILE, contrast=1.5),
+            key.assign(dataset="shape", class_name="star", contrast=-0.5),
+        ]
+    )
+    places = {name: torch.tensor([[0, 1], [2, 1], [4, 5]]) for name in ("CLIP", "La CLIP")}
+    weakest = {name: torch.tensor([[5, 4], [3, 2], [1, 0]]) for name in places}
+    return SimpleNamespace(
+        neurons=frame,
+        profiles=profiles,
+        captions=key.assign(caption=f"a {HOSTILE}", value=0.25),
+        strongest=places,
+        weakest=weakest,
+    )
+
+
+def page(made):
+    return BeautifulSoup(made._repr_html_(), "html.parser")
+
+
+def test_every_neuron_has_an_address_and_all_of_its_data(found):
+    sheet = thumbnails.sheet(Pictures(), range(6), side=8)
+    rows = page(show.atlas(found, sheet, Pictures())).select("tr[data-neuron]")
+    assert [row["id"] for row in rows] == [
+        *("neuron-1", "neuron-0", "neuron-2"),
+        *("neuron-0-la-clip", "neuron-1-la-clip", "neuron-2-la-clip"),
+    ]
+    told = json.loads(rows[0]["data-neuron"])
+    assert told["model"] == "CLIP" and told["neuron"] == 1 and told["rank"] == 1
+    assert told["of"] == 3 and told["nearest"] == {"image": [2, 0.3], "text": [0, -0.1]}
+    assert told["strongest"] == [2, 1] and told["weakest"] == [3, 2]
+    assert told["profile"] == [[HOSTILE, "shape", 1.5], ["star", "shape", -0.5]]
+    assert told["captions"] == [[f"a {HOSTILE}", 0.25]]
+    links = [link["href"] for link in rows[4].select("a")]
+    assert links == ["#neuron-2-la-clip", "#neuron-0-la-clip"]
+
+
+def test_words_of_the_data_are_text(found):
+    sheet = thumbnails.sheet(Pictures(), range(6), side=8)
+    for made in (show.atlas(found, sheet, Pictures()), atlas.glance(found, sheet)):
+        read = page(made)
+        assert all(picture["src"].startswith("data:image/webp") for picture in read.select("img"))
+        assert HOSTILE in read.get_text()
+
+
+def test_labels_that_read_alike_have_addresses_of_their_own(found):
+    frame = pd.concat([table(name, [1]) for name in ("A", "b c", "B-C", "!")])
+    assert list(atlas.addresses(frame).values()) == [
+        *("neuron-0", "neuron-0-b-c", "neuron-0-b-c-3", "neuron-0-model")
+    ]
+
+
+def test_of_too_many_neurons_the_ends_are_shown_and_a_link_never_leads_nowhere(found):
+    few = atlas.on_the_page(found.neurons, most=4)
+    assert few.groupby("model")["rank"].apply(list).to_dict() == {"CLIP": [1, 3], "La CLIP": [1, 3]}
+    whole = atlas.on_the_page(found.neurons)
+    assert len(whole) == 6
+
+
+def test_the_map_of_neurons_opens_them_and_shows_chance(found):
+    figure = show.map_of_neurons(found.neurons)
+    assert figure.layout.meta["opens"] == "address"
+    assert [list(trace.customdata) for trace in figure.data] == [
+        ["neuron-0", "neuron-1", "neuron-2"],
+        ["neuron-0-la-clip", "neuron-1-la-clip", "neuron-2-la-clip"],
+    ]
+    assert {line.x0 for line in figure.layout.shapes} >= {0.1}
+
+
+def test_maps_of_pictures_name_the_places_on_the_sheet():
+    points = pd.DataFrame(
+        dict(plane=["all"] * 3 + ["few"] * 3, image=[0, 2, 5] * 2, x=[0.0, 1, 2] * 2, y=0.5)
+    )
+    classes = pd.concat(
+        [
+            pd.DataFrame(dict(dataset=name, image=[0, 2, 5], class_name=["a", "b", kind]))
+            for name, kind in (("shape", "a"), ("colour", "c"))
+        ]
+    )
+    found = SimpleNamespace(points=points, classes=classes)
+    sheet = thumbnails.sheet(Pictures(), [0, 2, 5], side=8)
+    figure = show.maps(found, sheet, "of toys")
+    assert figure.layout.meta == {"caption": "of toys", "sheet": sheet.name}
+    assert [trace.name for trace in figure.data] == ["a", "b"] * 2 + ["a", "b", "c"] * 2
+    first = figure.data[0]
+    assert list(first.customdata) == [0, 2] and list(first.x) == [0, 2]
+    shown = [button.args[0]["visible"] for button in figure.layout.updatemenus[0].buttons]
+    assert shown == [[True] * 4 + [False] * 6, [False] * 4 + [True] * 6]
+
+
+def test_of_many_classes_the_commonest_have_a_mark_and_the_others_share_one():
+    n = 40
+    points = pd.DataFrame(dict(plane="all", image=range(n), x=0.0, y=0.0))
+    names = ["common"] * 10 + [f"class {i}" for i in range(n - 10)]
+    classes = pd.DataFrame(dict(dataset="many", image=range(n), class_name=names))
+    sheet = SimpleNamespace(name="sheet", places={i: i for i in range(n)})
+    figure = show.maps(SimpleNamespace(points=points, classes=classes), sheet, "")
+    assert len(figure.data) == show.MOST_CLASSES + 1 and figure.data[-1].name == "other classes"
+    assert sum(len(trace.x) for trace in figure.data) == n
+    marks = {(trace.marker.color, trace.marker.symbol) for trace in figure.data}
+    assert len(marks) == len(figure.data)
+
+
+def test_cosines_are_drawn_as_shares_with_their_means():
+    draw = torch.Generator().manual_seed(0)
+    kinds = list(show.KINDS)
+    values = {("CLIP", kind): torch.rand(50, generator=draw) for kind in kinds}
+    figure = show.cosines(SimpleNamespace(values=values))
+    assert [sum(trace.y) for trace in figure.data] == pytest.approx([1, 1, 1])
+    means = sorted(line.x0 for line in figure.layout.shapes)
+    assert means == pytest.approx(sorted(one.mean().item() for one in values.values()))
+
+
+def test_the_answer_counts_what_neurons_read_best(found):
+    assert "of CLIP's 3 neurons it is shape (3)" in show.answer(found.neurons)
