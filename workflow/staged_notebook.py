@@ -8,6 +8,7 @@ import itertools
 import re
 
 import nbformat
+import picture_files
 import safe_html
 from book_figures import figure_html, figure_scripts
 
@@ -20,6 +21,7 @@ WOULD_SHOW = (
     "would-show"  # the tag of a markdown cell that says what a chapter shows, for runs without it
 )
 ENDS = ("Check", "What this shows")  # headings of every chapter's last steps
+PICTURES = "../_static/pictures"  # where a page finds what lies in book/site/pictures
 NOT_RUN = """```{note}
 This chapter is **not in this run**: the setting `chapters` of its profile leaves it out. Below is
 what it asks and what it would show.
@@ -103,7 +105,7 @@ def _joins(cell):
     return cell.cell_type == "code" and not cell.outputs
 
 
-def shown_outputs(cell, chapter, figures):
+def shown_outputs(cell, chapter, figures, pictures):
     """The outputs of a cell that a static page can show.
 
     Parameters
@@ -113,6 +115,8 @@ def shown_outputs(cell, chapter, figures):
         The notebook's name without `.ipynb`; figures are named and numbered after it.
     figures : dict of str to dict
         Takes each plotly figure, by its new name.
+    pictures : Path
+        The folder that takes large pictures of the page's HTML.
     """
     for output in cell.outputs:
         data = output.get("data", {})
@@ -124,7 +128,8 @@ def shown_outputs(cell, chapter, figures):
             number = f"{chapter_number(chapter)}.{len(figures)}"
             data = {"text/html": figure_html(name, figures[name], number)}
         elif "text/html" in data:
-            data = {"text/html": safe_html.clean(data["text/html"])}
+            cleaned = safe_html.clean(data["text/html"])
+            data = {"text/html": picture_files.move(cleaned, pictures, PICTURES)}
         elif "text/markdown" in data:
             data = {"text/html": safe_html.markdown(data["text/markdown"])}
         elif data:
@@ -170,12 +175,12 @@ def stage(path, target, figures_folder):
         When the notebook holds saved errors or cells that never ran; the message names each.
     """
     notebook = read(path)
-    figures, headlines = {}, []
+    figures, headlines, pictures = {}, [], figures_folder.parent / "pictures"
     cells = settings_last(without_live(notebook.cells))
     for cell in cells:
         if cell.cell_type == "code":
             before = len(figures)
-            cell.outputs = list(shown_outputs(cell, path.stem, figures))
+            cell.outputs = list(shown_outputs(cell, path.stem, figures, pictures))
             headlines += list(figures)[before:] if "headline" in tags(cell) else []
     download = nbformat.v4.new_markdown_cell(DOWNLOAD.format(name=path.name))
     notebook.cells = [*fold_code(cells), download]

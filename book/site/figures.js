@@ -128,6 +128,7 @@
       new MutationObserver(dress).observe(root, { attributes: true, attributeFilter: ["data-theme"] });
       addValues(host);
       host.dataset.state = "drawn";
+      host.dispatchEvent(new Event("drawn", { bubbles: true }));
     } catch (error) {
       host.dataset.state = "failed";
       plot.textContent = `This figure could not be drawn: ${error.message}`;

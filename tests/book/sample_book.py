@@ -11,6 +11,7 @@ import nbformat
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+import sample_atlas
 from checkout import ROOT
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
@@ -20,7 +21,7 @@ from featpurity.report import tables
 from featpurity.report.display import PLOTLY_MIME
 
 CHAPTERS = sorted(path.stem for path in (ROOT / "notebooks").glob("[0-9]*.ipynb"))
-ABSENT = CHAPTERS[5]
+ABSENT, ATLAS = CHAPTERS[5], "11_neurons"
 RUN = [name for name in CHAPTERS if name != ABSENT]
 CAPTION = "Cosines between neurons; <b>not</b> a real model & not measured."
 HOSTILE = (
@@ -180,7 +181,7 @@ WIDGET = new_output(
 )
 
 
-def notebook(title, *figures):
+def notebook(title, *figures, html=()):
     cells = [
         new_markdown_cell(
             f"# {title}\n\nA question, with mathematics: $C = V V^\\top$.\n\n## Measure"
@@ -200,7 +201,7 @@ def notebook(title, *figures):
             ],
         ),
         *(new_code_cell("show()", outputs=[shown(figure)]) for figure in figures),
-        *(new_code_cell("table", outputs=[result("text/html", html)]) for html in TABLES),
+        *(new_code_cell("table", outputs=[result("text/html", one)]) for one in [*html, *TABLES]),
         new_code_cell("said", outputs=[result("text/markdown", f"**In this run** {HOSTILE}")]),
         new_markdown_cell("## What this shows, and what it does not\n\nNothing: it is a sample."),
     ]
@@ -248,9 +249,11 @@ def write_results(results):
         CHAPTERS[1]: [curves()],
         CHAPTERS[2]: [effects(), panels(), pictures()],
     }
+    figures[ATLAS], markup = sample_atlas.parts(HOSTILE)
     for name in RUN:
         title = "A sample of " + name[3:].replace("_", " ")
-        nbformat.write(notebook(title, *figures.get(name, [])), folder / f"{name}.ipynb")
+        made = notebook(title, *figures.get(name, []), html=markup if name == ATLAS else ())
+        nbformat.write(made, folder / f"{name}.ipynb")
     nbformat.write(notebook("A step"), folder / "steps" / "embed.ipynb")
     claims().to_csv(results / "tables" / "claims.csv", index=False)
     return results

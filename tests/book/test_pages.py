@@ -46,6 +46,7 @@ FIRST = "notebooks/01_clip_vs_laclip.html"
 CURVES = "notebooks/02_neuron_pruning.html"
 PANELS = "notebooks/03_misalignment.html"
 TABLES = "notebooks/04_data_quality_ladder.html"
+ATLAS = "notebooks/11_neurons.html"
 
 
 def pages(book):
@@ -390,3 +391,84 @@ def test_a_chapter_that_was_not_run_stands_apart(sample, visit):
     )
     page = visit(sample, "book/introduction.html").page
     assert page.locator(".sd-card.not-in-this-run").count() == 1
+
+
+@pytest.fixture
+def atlas(sample, visit):
+    """`atlas(part, **context)`: the page of the sample's atlas at an address, its figures drawn."""
+
+    def opened(part="", **context):
+        one = visit(sample, f"{ATLAS}{part}", **({"viewport": WIDE} | context))
+        one.page.wait_for_selector(".one-neuron h3")
+        return one
+
+    return opened
+
+
+def shown_neuron(page):
+    return page.locator(".one-neuron h3").inner_text().removesuffix("#").strip()
+
+
+def test_every_neuron_opens_by_its_address(atlas):
+    page = atlas("#neuron-4").page
+    assert shown_neuron(page) == "CLIP, neuron 4"
+    page.evaluate("location.hash = '#neuron-2-laclip'")
+    page.wait_for_function("document.querySelector('.one-neuron').id === 'neuron-2-laclip'")
+    assert shown_neuron(page) == "LaCLIP, neuron 2"
+    assert page.locator(".one-neuron").bounding_box()["y"] < WIDE["height"] / 2
+    page.locator(".one-neuron li a", has_text="neuron 3").first.click()
+    page.wait_for_function("document.querySelector('.one-neuron').id === 'neuron-3-laclip'")
+    page.evaluate("location.hash = '#neuron-99'")
+    page.locator(".one-neuron .wrong", has_text="There is no neuron 99 on this page").wait_for()
+
+
+def test_the_atlas_answers_the_keyboard_and_says_what_its_table_says(atlas):
+    one = atlas()
+    page = one.page
+    assert shown_neuron(page) == "CLIP, neuron 0" and "#" not in page.url
+    page.get_by_role("slider", name="Rank by purity").press("ArrowRight")
+    assert shown_neuron(page) == "CLIP, neuron 1" and page.url.endswith("#neuron-1")
+    page.get_by_role("button", name="Less pure").press("Enter")
+    assert shown_neuron(page) == "CLIP, neuron 2"
+    page.get_by_label("Model").select_option("LaCLIP")
+    assert shown_neuron(page) == "LaCLIP, neuron 2"
+    page.get_by_role("spinbutton", name="Neuron").fill("5")
+    page.keyboard.press("Enter")
+    assert shown_neuron(page) == "LaCLIP, neuron 5"
+    assert page.get_by_role("button", name="Less pure").is_disabled()
+    said = page.locator(".one-neuron").inner_text()
+    for words in ("Rank 6 of 6", "0.150", "neuron 0 (cosine −0.25)", "+2.50", sample_book.HOSTILE):
+        assert words in said
+    assert page.locator(".one-neuron .tile").count() == 4 and not one.faults
+
+
+def test_pressing_a_point_of_the_map_opens_its_neuron(atlas):
+    one = atlas()
+    one.draw_all()
+    page = one.page
+    click = """(address) => { const plot = document.querySelector(".js-plotly-plot");
+      plot.emit("plotly_click", { points: [{ customdata: address }] }); }"""
+    page.evaluate(click, "neuron-3-laclip")
+    assert shown_neuron(page) == "LaCLIP, neuron 3"
+
+
+def test_pointing_at_a_picture_s_point_shows_it(atlas):
+    one = atlas()
+    one.draw_all()
+    page, plot = one.page, one.page.locator(".js-plotly-plot").nth(1)
+    plot.scroll_into_view_if_needed()
+    plot.focus()
+    plot.press("ArrowRight")  # the first point of the first class: picture 0
+    tile = page.locator("figure .thumbnail .tile")
+    tile.wait_for()
+    place = tile.evaluate("(tile) => tile.style.backgroundPosition")
+    assert place.replace("-", "") == "0px 0px"
+    source = tile.evaluate("(tile) => getComputedStyle(tile).backgroundImage")
+    assert "/_static/pictures/" in source and not one.faults
+
+
+def test_without_javascript_every_neuron_is_a_row_with_its_address(sample, visit):
+    page = visit(sample, f"{ATLAS}#neuron-2-laclip", java_script_enabled=False).page
+    assert page.locator("tr#neuron-2-laclip td").nth(2).inner_text() == "2"
+    assert page.locator(".glance img").count() == 12
+    assert page.locator(".neuron-atlas tr[id]").count() == 12

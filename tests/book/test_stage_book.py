@@ -7,6 +7,7 @@ import finished_pages
 import front_page
 import nbformat
 import npm_file
+import picture_files
 import plotly_script
 import pytest
 import run_record
@@ -56,6 +57,7 @@ def test_a_staged_notebook_shows_figures_and_nothing_that_needs_a_kernel(staged)
         "01_clip_vs_laclip-2.js",
         "02_neuron_pruning-1.js",
         *(f"03_misalignment-{number}.js" for number in (1, 2, 3)),
+        *(f"11_neurons-{number}.js" for number in (1, 2)),
     }
     assert (site / "plotly.min.js").stat().st_size > 1e6
     own = nbformat.read(site / "notebooks" / f"{CHAPTERS[0]}.ipynb", as_version=4)
@@ -296,3 +298,14 @@ def test_the_page_holds_no_address_of_another_host():
     for path in (ROOT / "book" / "site").iterdir():
         text = path.read_text().replace("http://www.w3.org/2000/svg", "")
         assert "http://" not in text and "https://" not in text, path.name
+
+
+def test_large_pictures_become_files_each_once_and_small_ones_stay(tmp_path):
+    picture = "data:image/webp;base64," + "QUJD" * 4000
+    small, broken = "data:image/png;base64,QUJD", "data:image/png;base64," + "A" * 9001
+    html = "".join(f'<img src="{address}">' for address in (picture, small, picture, broken))
+    moved = picture_files.move(f"{html}<p>{picture}</p>", tmp_path, "../files")
+    (file,) = tmp_path.iterdir()
+    assert file.read_bytes() == b"ABC" * 4000 and file.suffix == ".webp"
+    assert moved.count(f'src="../files/{file.name}"') == 2
+    assert small in moved and broken in moved and f"<p>{picture}</p>" in moved

@@ -1,0 +1,155 @@
+// The atlas of neurons: one neuron at a time, by its address (#neuron-17), by rank, by number, or from the map.
+//
+// All it shows stands in the rows of the table inside <div class="neuron-atlas">, in `data-neuron`; without this script
+// the table is there and its rows have the addresses. Words of the data are set as text, never as markup.
+(() => {
+  "use strict";
+  const { tile } = featpurityThumbnails;
+  const SIDE = 56; // pixels of a picture
+
+  function element(tag, attributes = {}, ...children) {
+    const made = document.createElement(tag);
+    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+    made.append(...children);
+    return made;
+  }
+
+  const signed = (value, digits) => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(digits);
+
+  function read(atlas) {
+    const neurons = [...atlas.querySelectorAll("tr[data-neuron]")].map((row) => {
+      const address = row.id;
+      row.removeAttribute("id"); // the address opens the neuron above the table
+      return { address, ...JSON.parse(row.dataset.neuron) };
+    });
+    const models = new Map(); // model -> its neurons, the purest first
+    for (const neuron of neurons) models.set(neuron.model, [...(models.get(neuron.model) ?? []), neuron]);
+    return { models, byAddress: new Map(neurons.map((neuron) => [neuron.address, neuron])) };
+  }
+
+  function pictures(title, places, sheet, names) {
+    const said = places.map((place) => names[place]).join(", ");
+    const row = element("div", { class: "tiles", role: "img", "aria-label": `${title}: ${said}` });
+    for (const place of places) {
+      const one = tile(sheet, place, SIDE);
+      one.title = names[place];
+      row.append(one);
+    }
+    return element("div", {}, element("h4", {}, title), row);
+  }
+
+  function profile(classes) {
+    const most = Math.max(...classes.map(([, , value]) => Math.abs(value)), 1e-9);
+    const rows = classes.map(([name, dataset, value]) => {
+      const bar = element("span", { class: value < 0 ? "bar below" : "bar" });
+      bar.style.width = `${(50 * Math.abs(value)) / most}%`;
+      return element("tr", {},
+        element("th", { scope: "row" }, name, " ", element("small", {}, dataset)),
+        element("td", { class: "bars", "aria-hidden": "true" }, bar),
+        element("td", { class: "number" }, signed(value, 2)));
+    });
+    const head = element("tr", {}, element("th", { scope: "col" }, "class"),
+      element("td", {}), element("th", { scope: "col" }, "stands out by (std)"));
+    return element("div", {}, element("h4", {}, "Class profile"),
+      element("table", { class: "profile" }, element("thead", {}, head), element("tbody", {}, ...rows)));
+  }
+
+  function captions(texts) {
+    if (!texts.length) return "";
+    const lines = texts.map(([text, value]) => element("li", {}, `“${text}” `, element("small", {}, signed(value, 2))));
+    return element("div", {}, element("h4", {}, "Strongest captions"), element("ol", {}, ...lines));
+  }
+
+  function neighbours({ model, nearest }, find) {
+    const lines = Object.entries(nearest).map(([tower, [number, cosine]]) => {
+      const near = find(model, number);
+      const named = `neuron ${number}`;
+      return element("li", {}, `${tower} tower: `, near ? element("a", { href: `#${near.address}` }, named) : named,
+        ` (cosine ${signed(cosine, 2)})`);
+    });
+    return element("div", {}, element("h4", {}, "Nearest neurons"), element("ul", {}, ...lines));
+  }
+
+  function viewer(atlas) {
+    const { models, byAddress } = read(atlas);
+    if (!byAddress.size) return;
+    const sheet = atlas.querySelector("img.sheet");
+    const names = JSON.parse(atlas.dataset.names);
+    const find = (model, number) => models.get(model).find(({ neuron }) => neuron === number);
+
+    const model = element("select", {}, ...Array.from(models.keys(), (name) => element("option", { value: name }, name)));
+    const rank = element("input", { type: "range", min: 0, step: 1 });
+    const place = element("output");
+    const number = element("input", { type: "number", min: 0, step: 1 });
+    const [before, after] = ["Purer", "Less pure"].map((label) => element("button", { type: "button" }, label));
+    const card = element("div", { class: "card-of-neuron" });
+    const said = element("p", { class: "wrong", role: "status" });
+    const controls = element("div", { class: "controls" },
+      element("label", {}, "Model ", model), element("label", {}, "Rank by purity ", rank, place),
+      element("label", {}, "Neuron ", number), element("span", { class: "buttons" }, before, after));
+    const section = element("section", { class: "one-neuron", "aria-label": "One neuron" }, controls, said, card);
+    atlas.prepend(section);
+    let shown = null;
+
+    function show(neuron, { address = true } = {}) {
+      shown = neuron;
+      const own = models.get(neuron.model);
+      model.value = neuron.model;
+      rank.max = own.length - 1;
+      rank.value = own.indexOf(neuron);
+      rank.setAttribute("aria-valuetext", `rank ${neuron.rank} of ${neuron.of}`);
+      place.value = `${neuron.rank} of ${neuron.of}`;
+      number.max = neuron.of - 1;
+      number.value = neuron.neuron;
+      before.disabled = own.indexOf(neuron) === 0;
+      after.disabled = own.indexOf(neuron) === own.length - 1;
+      section.id = neuron.address;
+      said.textContent = "";
+      if (address) history.replaceState(history.state, "", `#${neuron.address}`);
+      card.replaceChildren(
+        element("h3", {}, `${neuron.model}, neuron ${neuron.neuron} `,
+          element("a", { href: `#${neuron.address}`, "aria-label": "Address of this neuron" }, "#")),
+        element("p", {}, `Rank ${neuron.rank} of ${neuron.of} by purity, 1 for the purest; mean |cos| with the other neurons `
+          + `of both towers ${neuron.cos.toFixed(3)}. Pictures go through the image tower, captions through the text tower.`),
+        element("div", { class: "columns" },
+          pictures("Strongest pictures", neuron.strongest, sheet, names),
+          pictures("Weakest pictures", neuron.weakest, sheet, names),
+          profile(neuron.profile),
+          element("div", {}, captions(neuron.captions), neighbours(neuron, find))));
+    }
+
+    function open(address, scroll) {
+      const neuron = byAddress.get(address);
+      if (neuron) {
+        show(neuron);
+        if (scroll) section.scrollIntoView({ block: "start" });
+      } else {
+        said.textContent = `There is no ${address.replaceAll("-", " ")} on this page.`;
+        if (scroll) section.scrollIntoView({ block: "start" });
+      }
+    }
+
+    const asked = () => decodeURIComponent(location.hash.slice(1));
+    model.addEventListener("change", () => show(find(model.value, shown.neuron) ?? models.get(model.value)[0]));
+    rank.addEventListener("input", () => show(models.get(model.value)[rank.value]));
+    number.addEventListener("change", () => {
+      const neuron = find(model.value, Number(number.value));
+      if (neuron) show(neuron);
+      else said.textContent = `Neuron ${number.value} of ${model.value} is not on this page.`;
+    });
+    const step = (by) => show(models.get(model.value)[Number(rank.value) + by]);
+    before.addEventListener("click", () => step(-1));
+    after.addEventListener("click", () => step(1));
+    window.addEventListener("hashchange", () => { if (asked().startsWith("neuron-")) open(asked(), true); });
+    document.addEventListener("open-neuron", ({ detail }) => open(detail, false));
+    show(models.values().next().value[0], { address: false });
+    if (asked().startsWith("neuron-")) open(asked(), true);
+  }
+
+  function start() {
+    document.querySelectorAll(".neuron-atlas").forEach(viewer);
+  }
+
+  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
+  else start();
+})();

@@ -1,0 +1,53 @@
+// Small pictures from a sheet that holds each of many once, and the picture of the point that a figure is asked about.
+//
+// A page holds <img class="sheet" id="sheet-..." data-columns data-rows hidden>; its file is loaded when a picture of it
+// is first shown. A figure whose points are pictures names the sheet in `layout.meta.sheet`, and each point's place on
+// it in `customdata`. A figure whose points have addresses on the page says `layout.meta.opens`.
+const featpurityThumbnails = (() => {
+  "use strict";
+
+  // The picture at a place of a sheet, as an element of so many pixels a side.
+  function tile(sheet, place, side) {
+    const { columns, rows } = sheet.dataset;
+    const made = document.createElement("span");
+    made.className = "tile";
+    Object.assign(made.style, {
+      width: `${side}px`, height: `${side}px`,
+      backgroundImage: `url("${sheet.src}")`,
+      backgroundSize: `${columns * side}px ${rows * side}px`,
+      backgroundPosition: `-${(place % columns) * side}px -${Math.floor(place / columns) * side}px`,
+    });
+    return made;
+  }
+
+  function showOnHover(host, plot, sheet) {
+    const frame = document.createElement("div");
+    frame.className = "thumbnail";
+    frame.hidden = true;
+    host.querySelector(".canvas").append(frame);
+    plot.on("plotly_hover", ({ points: [point] }) => {
+      if (!Number.isInteger(point.customdata) || !point.bbox) return;
+      const { x0, y0, y1 } = point.bbox;
+      frame.replaceChildren(tile(sheet, point.customdata, 72));
+      frame.hidden = false;
+      const left = Math.min(Math.max(x0 - 36, 0), plot.clientWidth - 80);
+      frame.style.left = `${left}px`;
+      frame.style.top = `${y0 > 90 ? y0 - 86 : y1 + 8}px`;
+    });
+    plot.on("plotly_unhover", () => { frame.hidden = true; });
+  }
+
+  document.addEventListener("drawn", ({ target: host }) => {
+    const plot = host.querySelector(".plot");
+    const { sheet, opens } = plot.layout.meta ?? {};
+    const found = sheet && document.getElementById(sheet);
+    if (found) showOnHover(host, plot, found);
+    if (opens) {
+      plot.on("plotly_click", ({ points: [{ customdata }] }) => {
+        document.dispatchEvent(new CustomEvent("open-neuron", { detail: customdata }));
+      });
+    }
+  });
+
+  return { tile };
+})();
