@@ -5,7 +5,7 @@
 (() => {
   "use strict";
   const { tile } = featpurityThumbnails;
-  const SIDE = 56; // pixels of a picture
+  const SIDE = matchMedia("(max-width: 576px)").matches ? 46 : 56; // pixels of a picture
 
   function element(tag, attributes = {}, ...children) {
     const made = document.createElement(tag);
@@ -27,20 +27,22 @@
     return { models, byAddress: new Map(neurons.map((neuron) => [neuron.address, neuron])) };
   }
 
-  function pictures(title, places, sheet, names) {
-    const said = places.map((place) => names[place]).join(", ");
-    const row = element("div", { class: "tiles", role: "img", "aria-label": `${title}: ${said}` });
-    for (const place of places) {
+  function pictures(title, places, sheet, classes) {
+    const labels = sheet.dataset.labels.split(" ");
+    const names = places.map((place) => classes[labels[place]][0]);
+    const row = element("div", { class: "tiles", role: "img", "aria-label": `${title}: ${names.join(", ")}` });
+    places.forEach((place, i) => {
       const one = tile(sheet, place, SIDE);
-      one.title = names[place];
+      one.title = names[i];
       row.append(one);
-    }
+    });
     return element("div", {}, element("h4", {}, title), row);
   }
 
-  function profile(classes) {
-    const most = Math.max(...classes.map(([, , value]) => Math.abs(value)), 1e-9);
-    const rows = classes.map(([name, dataset, value]) => {
+  function profile(values, classes) {
+    const most = Math.max(...values.map(([, value]) => Math.abs(value)), 1e-9);
+    const rows = values.map(([number, value]) => {
+      const [name, dataset] = classes[number];
       const bar = element("span", { class: value < 0 ? "bar below" : "bar" });
       bar.style.width = `${(50 * Math.abs(value)) / most}%`;
       return element("tr", {},
@@ -73,8 +75,7 @@
   function viewer(atlas) {
     const { models, byAddress } = read(atlas);
     if (!byAddress.size) return;
-    const sheet = atlas.querySelector("img.sheet");
-    const names = JSON.parse(atlas.dataset.names);
+    const classes = JSON.parse(atlas.dataset.classes); // [class, data set], those of the pictures first
     const find = (model, number) => models.get(model).find(({ neuron }) => neuron === number);
 
     const model = element("select", {}, ...Array.from(models.keys(), (name) => element("option", { value: name }, name)));
@@ -104,6 +105,7 @@
       before.disabled = own.indexOf(neuron) === 0;
       after.disabled = own.indexOf(neuron) === own.length - 1;
       section.id = neuron.address;
+      const sheet = document.getElementById(neuron.sheet);
       said.textContent = "";
       if (address) history.replaceState(history.state, "", `#${neuron.address}`);
       card.replaceChildren(
@@ -112,9 +114,9 @@
         element("p", {}, `Rank ${neuron.rank} of ${neuron.of} by purity, 1 for the purest; mean |cos| with the other neurons `
           + `of both towers ${neuron.cos.toFixed(3)}. Pictures go through the image tower, captions through the text tower.`),
         element("div", { class: "columns" },
-          pictures("Strongest pictures", neuron.strongest, sheet, names),
-          pictures("Weakest pictures", neuron.weakest, sheet, names),
-          profile(neuron.profile),
+          pictures("Strongest pictures", neuron.strongest, sheet, classes),
+          pictures("Weakest pictures", neuron.weakest, sheet, classes),
+          profile(neuron.profile, classes),
           element("div", {}, captions(neuron.captions), neighbours(neuron, find))));
     }
 

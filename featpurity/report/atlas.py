@@ -2,32 +2,34 @@
 
 The table is whole by itself: every row has an address, `#neuron-17`, and links to its nearest
 neurons. In the book a script (`book/site/atlas.js`) reads the rows and shows one neuron at a time,
-with its pictures from a sheet, its captions and its class profile.
+with its captions, its class profile and its pictures. These come from sheets of a few neurons each,
+so that a page loads those of the neurons that are looked at.
 """
 
 import html
 import json
 import re
-from collections.abc import Iterable
+from typing import Any
 
 import pandas as pd
 
 from featpurity.report import tables
-from featpurity.report.thumbnails import Sheet
+from featpurity.report.thumbnails import Thumbnails
 
 MOST = 512  # neurons on a page; of more, each model's purest and least pure ones
+ON_A_SHEET = 16  # neurons, next to one another by purity
 GLANCE = 3  # of the purest and of the least pure neurons, with their pictures, at first sight
-HEADINGS = {
-    "model": "model",
-    "rank": "rank by purity",
-    "neuron": "neuron",
-    "mean_abs_cos": "mean |cos|",
-    "stands_out": "class that stands out",
-    "contrast": "by (std)",
-    "image": "nearest, image tower (cosine)",
-    "text": "nearest, text tower (cosine)",
-    "caption": "strongest caption",
-}
+HEADINGS = (
+    "model",
+    "rank by purity",
+    "neuron",
+    "mean |cos|",
+    "class that stands out",
+    "by (std)",
+    "nearest, image tower (cosine)",
+    "nearest, text tower (cosine)",
+    "strongest caption",
+)
 
 
 def on_the_page(neurons: pd.DataFrame, most: int = MOST) -> pd.DataFrame:
@@ -40,21 +42,23 @@ def on_the_page(neurons: pd.DataFrame, most: int = MOST) -> pd.DataFrame:
     most : int
         Rows in all; the models share them evenly, and each has two at least.
     """
-    models = neurons.groupby("model", sort=False)
-    share = max(1, most // max(1, len(models)) // 2)  # at each end
-    ends = [
-        part if len(part) <= 2 * share else pd.concat([part.iloc[:share], part.iloc[-share:]])
-        for _, part in neurons.sort_values("rank").groupby("model", sort=False)
-    ]
-    order = {model: place for place, (model, _) in enumerate(models)}
-    ends.sort(key=lambda part: order[part.model.iloc[0]])
+    models = neurons.sort_values("rank").groupby("model", sort=False)
+    share = max(1, most // models.ngroups // 2)  # at each end
+    ends = [_ends(models.get_group(model), share) for model in neurons.model.unique()]
     return pd.concat(ends, ignore_index=True)
+
+
+def _ends(ordered, each):
+    """The first and the last rows of a table, `each` of them; all where it has no more."""
+    if len(ordered) <= 2 * each:
+        return ordered
+    return pd.concat([ordered.iloc[:each], ordered.iloc[-each:]])
 
 
 def addresses(neurons: pd.DataFrame) -> dict[tuple[str, int], str]:
     """The address of each neuron, by model and number: "neuron-17" of the first model.
 
-    Of the other models "neuron-17-laclip": the label in small letters.
+    Of the other models "neuron-17-laclip": their name in small letters.
     """
     endings = {}
     for model in dict.fromkeys(neurons.model):
@@ -67,43 +71,60 @@ def addresses(neurons: pd.DataFrame) -> dict[tuple[str, int], str]:
     }
 
 
-def atlas(found, sheet: Sheet, names: Iterable[str]) -> tables.Table:
+def atlas(found: Any, pictures: Thumbnails, classes: dict[str, list[str]]) -> tables.Table:
     """All neurons: a table with an address for each, from which the book's script shows them.
 
     Parameters
     ----------
     found : featpurity.experiments.neurons.Atlas
-        With labels for names.
-    sheet : Sheet
-        With the pictures of every neuron on the page.
-    names : iterable of str
-        What each picture of the sheet shows, in the sheet's order: its class.
+        Under the names that readers see.
+    pictures : Thumbnails
+        Of the first data set, which the places in `found` are about.
+    classes : dict of str to list of str
+        The classes of each data set, the one of the pictures first.
     """
+    named = [(name, dataset) for dataset, names in classes.items() for name in names]
     shown, places = on_the_page(found.neurons), addresses(found.neurons)
-    tell, known = _teller(found, sheet), set(zip(shown.model, shown.neuron))
+    sheets = _sheets(found, shown, pictures)
+    tell, known = _teller(found, sheets, named), set(zip(shown.model, shown.neuron))
     rows = [_row(row, tell(row), places, known) for row in shown.itertuples()]
-    head = "".join(f"<th>{html.escape(heading)}</th>" for heading in HEADINGS.values())
+    head = "".join(f"<th>{html.escape(heading)}</th>" for heading in HEADINGS)
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     total = len(found.neurons)
     said = f"All {total} neurons" if total == len(shown) else f"{len(shown)} of {total} neurons"
-    classes = _attribute("names", list(names))
+    images = "".join(dict.fromkeys(sheet._repr_html_() for sheet in sheets.values()))
     markup = (
-        f'<div class="neuron-atlas" data-sheet="{sheet.name}"{classes}>{sheet.image()}'
+        f'<div class="neuron-atlas"{_attribute("classes", named)}>{images}'
         f"<details><summary>{said} as a table</summary>{table}</details></div>"
     )
     return tables.Table(shown, markup)
 
 
-def _teller(found, sheet):
+def _sheets(found, shown, pictures):
+    """The sheet on which each neuron's pictures are, by model and neuron."""
+    sheets = {}
+    for model, part in shown.groupby("model", sort=False):
+        both = [found.strongest[model], found.weakest[model]]
+        for start in range(0, len(part), ON_A_SHEET):
+            neurons = part.neuron.iloc[start : start + ON_A_SHEET].tolist()
+            sheet = pictures.sheet(
+                place for one in both for place in one[neurons].flatten().tolist()
+            )
+            sheets |= {(model, neuron): sheet for neuron in neurons}
+    return sheets
+
+
+def _teller(found, sheets, named):
     """A function that says all of a neuron, a row of the table, as plain values for JSON."""
+    numbers = {one: number for number, one in enumerate(named)}
     profiles = dict(list(found.profiles.groupby(["model", "neuron"])))
     captions = dict(list(found.captions.groupby(["model", "neuron"])))
-    counts = found.neurons.model.value_counts()
-    nothing = found.captions.iloc[:0]
+    counts, nothing = found.neurons.model.value_counts(), found.captions.iloc[:0]
 
     def tell(row):
         key = row.model, row.neuron
-        classes, texts = profiles[key], captions.get(key, nothing)
+        sheet, profile, texts = sheets[key], profiles[key], captions.get(key, nothing)
+        classes = map(numbers.get, zip(profile.class_name, profile.dataset))
         ends = {"strongest": found.strongest, "weakest": found.weakest}
         return {
             "model": row.model,
@@ -115,11 +136,12 @@ def _teller(found, sheet):
                 tower: [getattr(row, f"{tower}_nearest"), round(getattr(row, f"{tower}_cos"), 3)]
                 for tower in ("image", "text")
             },
-            "profile": list(zip(classes.class_name, classes.dataset, classes.contrast.round(2))),
-            "captions": list(zip(texts.caption, texts.value.round(3))),
+            "profile": list(zip(classes, profile.contrast.round(2))),
+            "captions": list(zip(texts.caption, texts.value.round(2))),
+            "sheet": sheet.name,
             **{
-                end: [sheet.places[picture] for picture in places[row.model][row.neuron].tolist()]
-                for end, places in ends.items()
+                end: [sheet.places[place] for place in of_models[row.model][row.neuron].tolist()]
+                for end, of_models in ends.items()
             },
         }
 
@@ -131,8 +153,7 @@ def _row(row, told, places, known):
     cells = [row.model, row.rank, row.neuron, f"{row.mean_abs_cos:.3f}"]
     cells += [f"{row.best_class} ({row.dataset})", f"{row.contrast:+.2f}"]
     texts = [html.escape(str(cell)) for cell in cells]
-    for tower in ("image", "text"):
-        neuron, cosine = getattr(row, f"{tower}_nearest"), getattr(row, f"{tower}_cos")
+    for neuron, cosine in told["nearest"].values():
         near = str(neuron)
         if (row.model, neuron) in known:
             near = f'<a href="#{places[row.model, neuron]}">{neuron}</a>'
@@ -148,30 +169,30 @@ def _attribute(name, value):
     return f' data-{name}="{html.escape(text)}"'
 
 
-def glance(found, sheet: Sheet, most: int = GLANCE) -> tables.Table:
+def glance(found: Any, pictures: Thumbnails, each: int = GLANCE) -> tables.Table:
     """The purest and the least pure neurons of each model with their strongest pictures.
 
     Parameters
     ----------
-    found, sheet
+    found, pictures
         As in `atlas`.
-    most : int
+    each : int
         Neurons of each end.
     """
     headings = ("model", "rank by purity", "neuron", "class that stands out", "strongest pictures")
     places, rows, shown = addresses(found.neurons), [], []
-    for model, part in found.neurons.sort_values("rank").groupby("model", sort=False):
-        ends = part if len(part) <= 2 * most else pd.concat([part.iloc[:most], part.iloc[-most:]])
-        shown.append(ends)
-        for row in ends.itertuples():
-            pictures = found.strongest[model][row.neuron].tolist()
-            alt = f"The pictures with the largest values of neuron {row.neuron} of {model}"
+    for model, part in found.neurons.sort_values("rank").groupby("model"):
+        shown.append(_ends(part, each))
+        for row in shown[-1].itertuples():
             cells = [
                 html.escape(str(model)),
                 str(row.rank),
                 f'<a href="#{places[model, row.neuron]}">{row.neuron}</a>',
                 html.escape(f"{row.best_class} ({row.dataset})"),
-                sheet.strip(pictures, alt),
+                pictures.strip(
+                    found.strongest[model][row.neuron].tolist(),
+                    f"The pictures with the largest values of neuron {row.neuron} of {model}",
+                ),
             ]
             rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
     head = "".join(f"<th>{heading}</th>" for heading in headings)

@@ -1,7 +1,7 @@
-"""Small copies of pictures: one by one, in a row, or each of many once on a sheet.
+"""Small copies of pictures: in a row, or many of them side by side on a sheet.
 
-A page that shows thousands of small pictures, most of them several times, loads one sheet that
-holds each of them once, and shows places of it. A `Sheet` says which place is whose.
+A page that shows hundreds of small pictures, some of them several times, loads a few sheets that
+hold each picture once, and shows places of them. A `Sheet` says which place is whose.
 """
 
 import base64
@@ -15,37 +15,68 @@ from typing import Any
 
 from PIL import Image, ImageOps
 
-SIDE = 40  # pixels of a picture on a sheet
-COLUMNS = 48  # pictures side by side
+SIDE = 40  # pixels of a small picture
+COLUMNS = 24  # of them side by side on a sheet
 QUALITY = 55  # of WebP, where 100 is best
 
 
-def square(picture: Image.Image, side: int = SIDE) -> Image.Image:
-    """A small square copy of a picture, whole, with white where it is not square."""
-    return ImageOps.pad(picture.convert("RGB"), (side, side), color="white")
+class Thumbnails:
+    """A data set's pictures as small squares; each is decoded once, when it is asked for.
 
+    Parameters
+    ----------
+    dataset : LabelledImages
+        Or anything whose entries are a PIL image and the number of its class.
+    side : int, default 40
+        Pixels of a side. A picture is shown whole, with white beside it where it is not square.
+    """
 
-def address(picture: Image.Image, quality: int = QUALITY) -> str:
-    """A picture as a data address, a WebP."""
-    file = io.BytesIO()
-    picture.save(file, "WEBP", quality=quality, method=6)
-    return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
+    def __init__(self, dataset: Any, side: int = SIDE):
+        self.dataset, self.side, self._known = dataset, side, {}
+
+    def _entry(self, place):
+        if place not in self._known:
+            picture, label = self.dataset[place]
+            size = (self.side, self.side)
+            small = ImageOps.pad(picture.convert("RGB"), size, color="white")
+            self._known[place] = small, int(label)
+        return self._known[place]
+
+    def __getitem__(self, place: int) -> Image.Image:
+        return self._entry(place)[0]
+
+    def label(self, place: int) -> int:
+        """The number of a picture's class."""
+        return self._entry(place)[1]
+
+    def strip(self, places: Sequence[int], alt: str) -> str:
+        """Some pictures in a row, as HTML that needs no sheet."""
+        row = _side_by_side([self[place] for place in places], len(places))
+        size = f'width="{row.width}" height="{row.height}"'
+        return f'<img src="{address(row)}" {size} alt="{html.escape(alt)}" loading="lazy">'
+
+    def sheet(self, places: Iterable[int]) -> "Sheet":
+        """A sheet of some pictures, each once however often it is named."""
+        chosen = sorted(set(places))
+        return Sheet(
+            {place: self[place] for place in chosen}, [self.label(place) for place in chosen]
+        )
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """Square pictures side by side in one, each once.
+    """Squares of one size side by side in one picture.
 
     Attributes
     ----------
     tiles : dict of int to PIL image
         The small pictures by their place in the data set, in their order on the sheet.
-    columns : int
-        Pictures in a row of the sheet.
+    labels : list of int
+        The number of each one's class.
     """
 
     tiles: dict[int, Image.Image]
-    columns: int = COLUMNS
+    labels: list[int]
 
     @cached_property
     def places(self) -> dict[int, int]:
@@ -55,45 +86,32 @@ class Sheet:
     @cached_property
     def address(self) -> str:
         """The whole sheet as a data address."""
-        return address(_side_by_side(list(self.tiles.values()), self.columns))
+        return address(_side_by_side(list(self.tiles.values()), COLUMNS))
 
     @property
     def name(self) -> str:
         """What a page calls the sheet; sheets of other pictures have other names."""
         return f"sheet-{hashlib.sha256(self.address.encode()).hexdigest()[:12]}"
 
-    def image(self) -> str:
+    def _repr_html_(self):
         """The sheet as HTML; it is not shown itself, and a page loads it once it is needed."""
-        about = f'id="{self.name}" class="sheet" data-columns="{self.columns}"'
-        size = f'data-rows="{-(-len(self.tiles) // self.columns)}"'
-        return f'<img {about} {size} src="{self.address}" alt="" loading="lazy" hidden>'
-
-    def strip(self, pictures: Sequence[int], alt: str) -> str:
-        """Some pictures of the data set in a row, as HTML that needs no sheet."""
-        row = _side_by_side([self.tiles[picture] for picture in pictures], len(pictures))
-        size = f'width="{row.width}" height="{row.height}"'
-        return f'<img src="{address(row)}" {size} alt="{html.escape(alt)}">'
+        shape = f'data-columns="{COLUMNS}" data-rows="{-(-len(self.tiles) // COLUMNS)}"'
+        labels = " ".join(map(str, self.labels))
+        about = f'id="{self.name}" class="sheet" {shape} data-labels="{labels}"'
+        return f'<img {about} src="{self.address}" alt="" loading="lazy" hidden>'
 
 
-def sheet(dataset: Any, pictures: Iterable[int], side: int = SIDE) -> Sheet:
-    """A sheet of some of a data set's pictures.
-
-    Parameters
-    ----------
-    dataset : LabelledImages
-        Or anything whose entries begin with a PIL image.
-    pictures : iterable of int
-        Places in the data set; each is decoded once, however often it stands there.
-    side : int, default 40
-        Pixels of a picture's side on the sheet.
-    """
-    return Sheet({place: square(dataset[place][0], side) for place in sorted(set(pictures))})
+def address(picture: Image.Image, quality: int = QUALITY) -> str:
+    """A picture as a data address, a WebP."""
+    file = io.BytesIO()
+    picture.save(file, "WEBP", quality=quality, method=6)
+    return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
 
 
 def _side_by_side(tiles, columns):
     """Squares of one size in rows, as one picture."""
-    side = tiles[0].width if tiles else 1
-    whole = Image.new("RGB", (columns * side, max(1, -(-len(tiles) // columns)) * side), "white")
+    side = tiles[0].width
+    whole = Image.new("RGB", (columns * side, -(-len(tiles) // columns) * side), "white")
     for place, tile in enumerate(tiles):
         whole.paste(tile, (place % columns * side, place // columns * side))
     return whole

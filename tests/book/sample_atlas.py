@@ -9,6 +9,7 @@ from PIL import Image
 
 from featpurity.report import atlas
 from featpurity.report.chapters import neurons as show
+from featpurity.report.thumbnails import Thumbnails
 
 D, PICTURES, MODELS = 6, 9, ("CLIP", "LaCLIP")
 
@@ -53,13 +54,15 @@ def maps(hostile):
     points = pd.concat([pd.DataFrame(rows).assign(plane=name) for name in ("all", hostile)])
     classes = pd.DataFrame(dict(dataset="shape", image=range(PICTURES)))
     classes["class_name"] = ["star", hostile, "disk"] * 3
-    return SimpleNamespace(points=points, classes=classes)
+    separation = pd.DataFrame(dict(plane=["all"], dataset="shape", silhouette=0.1))
+    return SimpleNamespace(points=points, classes=classes, separation=separation)
 
 
 def parts(hostile):
     """The figures and the pieces of HTML of the atlas."""
-    known, where, pictures = found(hostile), maps(hostile), Pictures(hostile)
-    sheet = show.sheet(known, [where], pictures)
-    figures = [show.map_of_neurons(known.neurons), show.maps(where, sheet, "Pictures in planes.")]
-    tables = [atlas.glance(known, sheet), show.atlas(known, sheet, pictures)]
-    return figures, [table._repr_html_() for table in tables]
+    known, where, pictures = found(hostile), maps(hostile), Thumbnails(Pictures(hostile))
+    sheet = pictures.sheet(where.points.image)
+    figures = [show.map_of_neurons(known.neurons), show.maps(where, sheet, "CLIP")]
+    classes = {"shape": ["star", hostile]}
+    shown = [atlas.glance(known, pictures), atlas.atlas(known, pictures, classes), sheet]
+    return figures, [one._repr_html_() for one in shown]

@@ -9,8 +9,9 @@ import torch
 from bs4 import BeautifulSoup
 from PIL import Image
 
-from featpurity.report import atlas, thumbnails
+from featpurity.report import atlas
 from featpurity.report.chapters import neurons as show
+from featpurity.report.thumbnails import Thumbnails
 
 HOSTILE = """<img src=x onerror="alert('1')">"""
 
@@ -60,8 +61,8 @@ def page(made):
 
 
 def test_every_neuron_has_an_address_and_all_of_its_data(found):
-    sheet = thumbnails.sheet(Pictures(), range(6), side=8)
-    rows = page(show.atlas(found, sheet, Pictures())).select("tr[data-neuron]")
+    read = page(atlas.atlas(found, Thumbnails(Pictures()), {"shape": ["star", HOSTILE]}))
+    rows = read.select("tr[data-neuron]")
     assert [row["id"] for row in rows] == [
         *("neuron-1", "neuron-0", "neuron-2"),
         *("neuron-0-la-clip", "neuron-1-la-clip", "neuron-2-la-clip"),
@@ -70,15 +71,21 @@ def test_every_neuron_has_an_address_and_all_of_its_data(found):
     assert told["model"] == "CLIP" and told["neuron"] == 1 and told["rank"] == 1
     assert told["of"] == 3 and told["nearest"] == {"image": [2, 0.3], "text": [0, -0.1]}
     assert told["strongest"] == [2, 1] and told["weakest"] == [3, 2]
-    assert told["profile"] == [[HOSTILE, "shape", 1.5], ["star", "shape", -0.5]]
+    classes = json.loads(read.select_one(".neuron-atlas")["data-classes"])
+    assert [classes[number] for number, _ in told["profile"]] == [
+        [HOSTILE, "shape"],
+        ["star", "shape"],
+    ]
+    assert [value for _, value in told["profile"]] == [1.5, -0.5]
+    assert read.find(id=told["sheet"])["data-labels"] == "0 1 0 1 0 1"
     assert told["captions"] == [[f"a {HOSTILE}", 0.25]]
     links = [link["href"] for link in rows[4].select("a")]
     assert links == ["#neuron-2-la-clip", "#neuron-0-la-clip"]
 
 
 def test_words_of_the_data_are_text(found):
-    sheet = thumbnails.sheet(Pictures(), range(6), side=8)
-    for made in (show.atlas(found, sheet, Pictures()), atlas.glance(found, sheet)):
+    pictures, classes = Thumbnails(Pictures()), {"shape": ["star", HOSTILE]}
+    for made in (atlas.atlas(found, pictures, classes), atlas.glance(found, pictures)):
         read = page(made)
         assert all(picture["src"].startswith("data:image/webp") for picture in read.select("img"))
         assert HOSTILE in read.get_text()
@@ -118,10 +125,12 @@ def test_maps_of_pictures_name_the_places_on_the_sheet():
             for name, kind in (("shape", "a"), ("colour", "c"))
         ]
     )
-    found = SimpleNamespace(points=points, classes=classes)
-    sheet = thumbnails.sheet(Pictures(), [0, 2, 5], side=8)
+    separation = pd.DataFrame(dict(plane="all", dataset=["colour", "shape"], silhouette=[0.1, 0.3]))
+    found = SimpleNamespace(points=points, classes=classes, separation=separation)
+    sheet = Thumbnails(Pictures(), side=8).sheet([0, 2, 5])
     figure = show.maps(found, sheet, "of toys")
-    assert figure.layout.meta == {"caption": "of toys", "sheet": sheet.name}
+    assert figure.layout.meta["sheet"] == sheet.name
+    assert figure.layout.meta["caption"].startswith("of toys: 3 pictures")
     assert [trace.name for trace in figure.data] == ["a", "b"] * 2 + ["a", "b", "c"] * 2
     first = figure.data[0]
     assert list(first.customdata) == [0, 2] and list(first.x) == [0, 2]
@@ -135,7 +144,9 @@ def test_of_many_classes_the_commonest_have_a_mark_and_the_others_share_one():
     names = ["common"] * 10 + [f"class {i}" for i in range(n - 10)]
     classes = pd.DataFrame(dict(dataset="many", image=range(n), class_name=names))
     sheet = SimpleNamespace(name="sheet", places={i: i for i in range(n)})
-    figure = show.maps(SimpleNamespace(points=points, classes=classes), sheet, "")
+    separation = pd.DataFrame(dict(plane=["all"], dataset="many", silhouette=0.1))
+    found = SimpleNamespace(points=points, classes=classes, separation=separation)
+    figure = show.maps(found, sheet, "toys")
     assert len(figure.data) == show.MOST_CLASSES + 1 and figure.data[-1].name == "other classes"
     assert sum(len(trace.x) for trace in figure.data) == n
     marks = {(trace.marker.color, trace.marker.symbol) for trace in figure.data}

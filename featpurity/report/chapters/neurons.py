@@ -8,11 +8,11 @@ import plotly.graph_objects as go
 import torch
 from plotly.subplots import make_subplots
 
-from featpurity.report import atlas as pages
 from featpurity.report import style, tables, thumbnails, wording
+from featpurity.report.atlas import addresses
 
 BINS = 60
-MOST_CLASSES = 12  # with a mark of their own on a map of pictures; the others share one
+MOST_CLASSES = 16  # with a mark of their own on a map of pictures; the others share one
 KINDS = {  # what a cosine is with, and its line
     "raw": {"color": style.PURPLE, "dash": "solid"},
     "rewritten": {"color": style.GREEN, "dash": "dash"},
@@ -34,33 +34,7 @@ def answer(neurons: pd.DataFrame) -> wording.Answer:
             f"of {model}'s {len(part)} neurons it is {_commonest(part.dataset)}, of the {eighth} "
             f"purest {ends[0]}, of the {eighth} least pure {ends[1]}"
         )
-    return wording.Answer(f"what most neurons read best: {'; '.join(clauses)}")
-
-
-def sheet(found: Any, maps: list, dataset: Any) -> thumbnails.Sheet:
-    """Every picture that the chapter shows, once.
-
-    Parameters
-    ----------
-    found : featpurity.experiments.neurons.Atlas
-    maps : list of featpurity.experiments.embedding_maps.Maps
-    dataset : LabelledImages
-        The data set that their places of pictures are about.
-    """
-    shown, pictures = pages.on_the_page(found.neurons), set()
-    for model, part in shown.groupby("model"):
-        for places in (found.strongest[model], found.weakest[model]):
-            pictures.update(places[part.neuron.tolist()].flatten().tolist())
-    for one in maps:
-        pictures.update(one.points.image)
-    return thumbnails.sheet(dataset, pictures)
-
-
-def atlas(found: Any, sheet: thumbnails.Sheet, dataset: Any) -> tables.Table:
-    """All neurons, one by one; see `featpurity.report.atlas.atlas`."""
-    labels = torch.as_tensor(dataset.labels).tolist()
-    names = [dataset.classes[labels[picture]] for picture in sheet.tiles]
-    return pages.atlas(found, sheet, names)
+    return wording.Answer(f"what the largest number of neurons tells best: {'; '.join(clauses)}")
 
 
 def map_of_neurons(neurons: pd.DataFrame) -> go.Figure:
@@ -70,7 +44,7 @@ def map_of_neurons(neurons: pd.DataFrame) -> go.Figure:
     """
     models = list(neurons.model.unique())
     figure = make_subplots(cols=len(models), subplot_titles=models, horizontal_spacing=0.1)
-    datasets, places = list(dict.fromkeys(neurons.dataset)), pages.addresses(neurons)
+    datasets, places = list(dict.fromkeys(neurons.dataset)), addresses(neurons)
     marks = _marks(datasets)
     for column, model in enumerate(models, 1):
         own, place = neurons[neurons.model == model], {"row": 1, "col": column}
@@ -90,8 +64,9 @@ def map_of_neurons(neurons: pd.DataFrame) -> go.Figure:
             )
         for add, tower in ((figure.add_vline, "image"), (figure.add_hline, "text")):
             add(own[f"{tower}_chance"].iloc[0], line=style.CHANCE_LINE, **place)
-    figure.update_xaxes(title="mean |cos| with the others, image tower")
+    figure.update_xaxes(title="mean |cos| with the others, image tower", matches="x")
     figure.update_yaxes(title="mean |cos| with the others, text tower", col=1)
+    figure.update_yaxes(matches="y")
     _each_once(figure)
     caption = (
         "A point a neuron: its mean |cos| with the other neurons in each tower, purer ones at the "
@@ -104,10 +79,11 @@ def map_of_neurons(neurons: pd.DataFrame) -> go.Figure:
     return figure
 
 
-def maps(found: Any, sheet: thumbnails.Sheet, caption: str) -> go.Figure:
+def maps(found: Any, sheet: thumbnails.Sheet, model: str) -> go.Figure:
     """Pictures in planes side by side, coloured by their classes; a menu chooses whose classes.
 
-    Pointing at a picture shows it, in the book.
+    The data set whose classes lie apart most at first comes first. Pointing at a picture shows it,
+    in the book.
 
     Parameters
     ----------
@@ -115,12 +91,16 @@ def maps(found: Any, sheet: thumbnails.Sheet, caption: str) -> go.Figure:
         With labels for names.
     sheet : Sheet
         With the pictures.
-    caption : str
+    model : str
+        Whose embeddings these are, for the caption.
     """
     titles = list(found.points.plane.unique())
+    before = found.separation[found.separation.plane == titles[0]]
+    datasets = before.sort_values("silhouette", ascending=False, kind="stable").dataset
     figure = make_subplots(cols=len(titles), subplot_titles=titles, horizontal_spacing=0.06)
     groups = {}
-    for dataset, classes in found.classes.groupby("dataset", sort=False):
+    for dataset in datasets:
+        classes = found.classes[found.classes.dataset == dataset]
         named = found.points.merge(classes, on="image")
         kept = named.class_name.value_counts().index[:MOST_CLASSES]
         named.loc[~named.class_name.isin(kept), "class_name"] = "other classes"
@@ -146,8 +126,13 @@ def maps(found: Any, sheet: thumbnails.Sheet, caption: str) -> go.Figure:
                 )
     style.menu(figure, {name: set(traces) for name, traces in groups.items()}, name="Coloured by")
     figure.update_xaxes(title="first component", matches="x")
-    figure.update_yaxes(title="second component", matches="y", col=1)
+    figure.update_yaxes(title="second component", col=1)
     figure.update_yaxes(matches="y")
+    caption = (
+        f"{model}: {found.points.image.nunique():,} pictures in the plane of the two leading "
+        f"principal components of their unit embeddings ({', '.join(titles)}), by class. Pictures "
+        "that lie together are alike to the model. Point at one to see it."
+    )
     figure = style.finish(figure, caption, hovermode="closest", height=470)
     figure.layout.meta["sheet"] = sheet.name
     figure.update_layout(margin_t=110)  # room for a legend of three lines
