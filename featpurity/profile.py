@@ -33,7 +33,7 @@ NEURONS = "11_neurons"
 CHAPTERS = [COMPARISON, PRUNING, MISALIGNMENT, NEURONS, MEANING, LADDER, FILTER, ONLINE, THEORY]
 CHAPTERS += [RETRIEVAL, CLAIMS]
 COMPARING = [COMPARISON, PRUNING, NEURONS, MEANING, RETRIEVAL]  # read clip_models and laclip_models
-FINETUNED = [MISALIGNMENT, MEANING]  # read what the step that fine-tunes has trained
+FINETUNED = [MISALIGNMENT, MEANING, NEURONS]  # read what the step that fine-tunes has trained
 TRAINED = [*FINETUNED, FILTER, ONLINE]  # train on image-caption pairs
 PAIRED = [*TRAINED, RETRIEVAL]  # read image-caption pairs
 # what the claims are about
@@ -171,7 +171,7 @@ class Profile:
             LADDER: self.ladder_models,
             FILTER: [self.filter_model],
             ONLINE: [self.finetune_model],
-            NEURONS: compared,
+            NEURONS: [*compared, self.finetune_model],
             RETRIEVAL: compared,
             THEORY: [],
             CLAIMS: [],
