@@ -13,6 +13,7 @@ from featpurity.profile import (
     RETRIEVAL,
     Profile,
 )
+from featpurity.profile import NEURONS as ATLAS
 
 WIDTH, NEURONS = 768, 512  # of a ViT-B: what sizes are told for where they are not known
 VIT_B = 0.6  # gigabytes of its weights
@@ -99,6 +100,8 @@ def _passes(profile):
     if ONLINE in profile.chapters:  # the runs at every epoch, the stored crops, the pictures
         runs = len(profile.kinds) * len(profile.ratios)
         passes += profile.online_pairs * (runs * profile.epochs + profile.n_views + 1)
+    if ATLAS in profile.chapters:
+        passes += profile.atlas_pairs * len(profile.clip_models + profile.laclip_models)
     gigabytes = passes * WIDTH * (4 if profile.precision == "fp32" else 2) / 1e9
     return f"{passes:,} pictures through a tower, {gigabytes:.2g} GB at {WIDTH} numbers each"
 

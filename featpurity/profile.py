@@ -61,6 +61,7 @@ LOWEST = {
     "n_random_orders": 2,
     "n_rotations": 2,
     "online_pairs": 16,
+    "atlas_pairs": 2,
     "n_views": 1,
     "n_bootstrap": 0,
     "workers": 0,
@@ -115,6 +116,7 @@ class Profile:
     # of the captions with which the bundled models were trained.
     spurious_captions: list[float] = field(default_factory=lambda: [0.2, 0.0, 0.4, 0.6])
     online_pairs: int = 2000  # pairs of the chapter that runs the towers at every step
+    atlas_pairs: int = 2000  # pairs whose captions the atlas of neurons reads
     n_views: int = 4  # stored crops of each picture, for cached training there and if `augmented`
     augmented: bool = False  # experiment 3 trains on crops, as the paper's does
     # Models that differ in the quality of their data.

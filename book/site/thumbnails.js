@@ -32,7 +32,7 @@ const featpurityThumbnails = (() => {
       frame.hidden = false;
       const left = Math.min(Math.max(x0 - 36, 0), plot.clientWidth - 80);
       frame.style.left = `${left}px`;
-      frame.style.top = `${y0 > 90 ? y0 - 86 : y1 + 8}px`;
+      frame.style.top = `${y0 > 110 ? y0 - 104 : y1 + 24}px`;
     });
     plot.on("plotly_unhover", () => { frame.hidden = true; });
   }

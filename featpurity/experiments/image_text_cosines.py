@@ -14,7 +14,6 @@ from featpurity.models.clip import ClipModel
 from featpurity.report import display_names
 
 RAW, REWRITTEN, OTHER = "raw", "rewritten", "of another picture"
-MOST = 2000  # pairs; more make the lines no smoother
 
 
 @dataclass(frozen=True)

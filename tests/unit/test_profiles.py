@@ -37,7 +37,7 @@ def test_the_demo_profile_is_the_defaults():
     demo = load("demo", folder=ROOT / "profiles")
     own = dict(name="demo", chapters=demo.chapters, results_dir="results/demo")
     assert demo == Profile(**own)
-    more = {"05_caption_filter", "08_what_cos_measures", "09_theory"}
+    more = {"05_caption_filter", "08_what_cos_measures", "09_theory", "11_neurons"}
     assert set(demo.chapters) == {*Profile().chapters, *more}
     assert Profile().results_dir == "results/live"  # apart from every profile's
 

@@ -9,6 +9,7 @@ chapters: [01_clip_vs_laclip, 02_neuron_pruning, 03_misalignment, 05_caption_fil
 spurious_features: [0.0, 0.5]
 simulation_seeds: [1, 2]
 online_pairs: 64
+atlas_pairs: 60
 n_views: 2
 augmented: true
 datasets: [scenes_texture, scenes_size]
