@@ -136,7 +136,7 @@ def pruning(
 def neuron(
     clip: ClipModel, embeddings: torch.Tensor, dataset: "LabelledImages", shown: int = 6
 ) -> widgets.VBox:
-    """Choose a neuron by its place; see its cosines with the others and its strongest pictures.
+    """Choose a neuron by place or number; see its pictures, and its cosines with the others.
 
     Parameters
     ----------
@@ -145,26 +145,40 @@ def neuron(
         The data set's unit image embeddings.
     dataset : LabelledImages
     shown : int, default 6
-        Pictures with the largest value of the neuron, at most n.
+        Pictures with the largest, and as many with the smallest value of the neuron, at most n.
     """
     _check(clip, embeddings)
-    towers = heatmaps.towers_of(clip)
+    towers, shown = heatmaps.towers_of(clip), min(shown, len(embeddings))
     ranked = np.argsort(towers["image"].scores, kind="stable")
+    places = np.argsort(ranked)
     rank = _slider("purity rank", 1, 1, clip.d)
+    number = widgets.BoundedIntText(int(ranked[0]), min=0, max=clip.d - 1, description="neuron")
+    number.observe(lambda change: setattr(rank, "value", int(places[change.new]) + 1), "value")
     cosines = _figure([go.Bar(name=f"{side} tower") for side in towers], height=320)
     cosines.update_layout(xaxis_title="other neuron", yaxis_title="cosine")
-    pictures, said = widgets.HBox(), widgets.HTML()
+    strongest, weakest, said = widgets.HBox(), widgets.HBox(), widgets.HTML()
 
     def update():
-        chosen = int(ranked[rank.value - 1])
+        chosen = number.value = int(ranked[rank.value - 1])
         with cosines.batch_update():
             for bar, tower in zip(cosines.data, towers.values()):
                 bar.y = tower.cosines[chosen]
-        strongest = torch.topk(embeddings[:, chosen], min(shown, len(embeddings))).indices
-        pictures.children = [_picture(*dataset[i], dataset.classes) for i in strongest.tolist()]
-        said.value = f"Neuron <b>{chosen}</b>, rank {rank.value} of {clip.d} (1 is the purest)"
+        for row, largest in ((strongest, True), (weakest, False)):
+            ends = torch.topk(embeddings[:, chosen], shown, largest=largest).indices.tolist()
+            row.children = [_picture(*dataset[i], dataset.classes) for i in ends]
+        nearest = "; ".join(_nearest(side, tower, chosen) for side, tower in towers.items())
+        said.value = (
+            f"Neuron <b>{chosen}</b>, rank {rank.value} of {clip.d} (1 is the purest). Nearest: "
+            f"{nearest}. Below, pictures with its largest values, then with its smallest."
+        )
 
-    return _panel([rank], [said, cosines, pictures], update)
+    return _panel([rank, number], [said, cosines, strongest, weakest], update)
+
+
+def _nearest(side, tower, neuron):
+    """The neuron of a tower whose cosine with one is the largest, whatever its sign, in words."""
+    other = int(np.abs(tower.cosines[neuron]).argmax())
+    return f"{other} in the {side} tower ({tower.cosines[neuron][other]:+.2f})"
 
 
 def zero_shot(

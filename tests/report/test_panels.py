@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from featpurity.metrics import zeroshot
+from featpurity.metrics import purity, zeroshot
 from featpurity.report import display, heatmaps, panels
 
 pytest.importorskip("anywidget", reason="plotly's live figures need anywidget")
@@ -64,13 +64,28 @@ def test_pruning_shows_the_accuracy_of_the_chosen_neurons(toys):
 
 def test_neuron_follows_the_slider_and_shows_thumbnails(toys):
     clip, embeddings, _, dataset = toys
-    rank, said, cosines, pictures, _ = panels.neuron(clip, embeddings, dataset, shown=3).children
+    box = panels.neuron(clip, embeddings, dataset, shown=3)
+    rank, number, said, cosines, pictures, weakest, _ = box.children
     assert cosines._config["showSendToCloud"] is False
     before = said.value, list(cosines.data[0].y)
     rank.value = 5
     assert said.value != before[0] and list(cosines.data[0].y) != before[1]
     assert len(pictures.children) == 3 and len(pictures.children[0].children[0].value) < 10_000
     assert pictures.children[0].children[1].value in dataset.classes
+    assert len(weakest.children) == 3
+
+
+def test_neuron_opens_by_its_number_and_names_its_nearest(toys):
+    clip, embeddings, _, dataset = toys
+    rank, number, said, cosines, *_ = panels.neuron(clip, embeddings, dataset).children
+    order = purity.purity_order(clip.image_neurons, clip.text_neurons).tolist()
+    assert number.value == order[0]
+    number.value = order[3]
+    assert rank.value == 4 and f"Neuron <b>{order[3]}</b>" in said.value
+    row = purity.cosine_matrix(clip.image_neurons)[order[3]]
+    assert cosines.data[0].y == pytest.approx(row.numpy(), abs=1e-6)
+    other = int(row.abs().argmax())
+    assert f"{other} in the image tower ({row[other]:+.2f})" in said.value
 
 
 def test_heatmap_orders_the_neurons_of_the_chosen_tower(toys):
