@@ -1,7 +1,8 @@
 // The atlas of neurons: one neuron at a time, by its address (#neuron-17), by rank, by number, or from the map.
 //
-// All it shows stands in the rows of the table inside <div class="neuron-atlas">, in `data-neuron`; without this script
-// the table is there and its rows have the addresses. Words of the data are set as text, never as markup.
+// All it shows lies in `data-deflated` of <div class="neuron-atlas">: the classes, and a neuron for each row of the table
+// inside. Without this script the table is there and its rows have the addresses. Words of the data are set as text, never
+// as markup.
 (() => {
   "use strict";
   const { tile } = featpurityThumbnails;
@@ -16,15 +17,15 @@
 
   const signed = (value, digits) => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(digits);
 
-  function read(atlas) {
-    const neurons = [...atlas.querySelectorAll("tr[data-neuron]")].map((row) => {
-      const address = row.id;
-      row.removeAttribute("id"); // the address opens the neuron above the table
-      return { address, ...JSON.parse(row.dataset.neuron) };
-    });
+  async function read(atlas) {
+    const inflated = await featpurity.inflate(atlas.dataset.deflated);
+    const [classes, told] = JSON.parse(await inflated.text()); // [class, data set], those of the pictures first
+    const rows = atlas.querySelectorAll("tr[id]");
+    const neurons = told.map((neuron, i) => ({ address: rows[i].id, ...neuron }));
+    rows.forEach((row) => row.removeAttribute("id")); // the address opens the neuron above the table
     const models = new Map(); // model -> its neurons, the purest first
     for (const neuron of neurons) models.set(neuron.model, [...(models.get(neuron.model) ?? []), neuron]);
-    return { models, byAddress: new Map(neurons.map((neuron) => [neuron.address, neuron])) };
+    return { classes, models, byAddress: new Map(neurons.map((neuron) => [neuron.address, neuron])) };
   }
 
   function pictures(title, places, sheet, classes) {
@@ -72,10 +73,8 @@
     return element("div", {}, element("h4", {}, "Nearest neurons"), element("ul", {}, ...lines));
   }
 
-  function viewer(atlas) {
-    const { models, byAddress } = read(atlas);
-    if (!byAddress.size) return;
-    const classes = JSON.parse(atlas.dataset.classes); // [class, data set], those of the pictures first
+  async function viewer(atlas) {
+    const { classes, models, byAddress } = await read(atlas);
     const find = (model, number) => models.get(model).find(({ neuron }) => neuron === number);
 
     const model = element("select", {}, ...Array.from(models.keys(), (name) => element("option", { value: name }, name)));
@@ -144,6 +143,7 @@
     after.addEventListener("click", () => step(1));
     window.addEventListener("hashchange", () => { if (asked().startsWith("neuron-")) open(asked(), true); });
     document.addEventListener("open-neuron", ({ detail }) => open(detail, false));
+    atlas.querySelector("details").open = false; // an address of a row has opened it
     show(models.values().next().value[0], { address: false });
     if (asked().startsWith("neuron-")) open(asked(), true);
   }

@@ -14,7 +14,7 @@
   // plotly's own toolbar lies on the legend and offers to upload the chart; the page has buttons of its own.
   const config = { displayModeBar: false, showSendToCloud: false, displaylogo: false, responsive: true };
 
-  window.featpurity = { figure: (name, figure) => arrived.get(name)(figure) };
+  window.featpurity = { figure: (name, figure) => arrived.get(name)(figure), inflate };
 
   function script(file) {
     if (!scripts.has(file)) {

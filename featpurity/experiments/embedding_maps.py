@@ -19,7 +19,7 @@ from featpurity.models.clip import ClipModel
 from featpurity.models.projections import read_projections
 from featpurity.report import display_names
 
-N_SHOWN = 200  # pictures of a map
+N_SHOWN = 160  # pictures of a map
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,16 @@
 """The atlas of neurons as a page shows it: a table of all, and what opens each one by its address.
 
 The table is whole by itself: every row has an address, `#neuron-17`, and links to its nearest
-neurons. In the book a script (`book/site/atlas.js`) reads the rows and shows one neuron at a time,
-with its captions, its class profile and its pictures. These come from sheets of a few neurons each,
-so that a page loads those of the neurons that are looked at.
+neurons. In the book a script (`book/site/atlas.js`) shows one neuron at a time, with its captions,
+its class profile and its pictures. What it shows lies beside the table, as deflated JSON; pictures
+come from sheets of a few neurons each, so that a page loads those that are looked at.
 """
 
+import base64
 import html
 import json
 import re
+import zlib
 from typing import Any
 
 import pandas as pd
@@ -17,7 +19,7 @@ from featpurity.report import tables
 from featpurity.report.thumbnails import Thumbnails
 
 MOST = 512  # neurons on a page; of more, each model's purest and least pure ones
-ON_A_SHEET = 16  # neurons, next to one another by purity
+ON_A_SHEET = 8  # neurons, next to one another by purity
 GLANCE = 3  # of the purest and of the least pure neurons, with their pictures, at first sight
 HEADINGS = (
     "model",
@@ -87,14 +89,15 @@ def atlas(found: Any, pictures: Thumbnails, classes: dict[str, list[str]]) -> ta
     shown, places = on_the_page(found.neurons), addresses(found.neurons)
     sheets = _sheets(found, shown, pictures)
     tell, known = _teller(found, sheets, named), set(zip(shown.model, shown.neuron))
-    rows = [_row(row, tell(row), places, known) for row in shown.itertuples()]
+    told = [tell(row) for row in shown.itertuples()]
+    rows = [_row(row, more, places, known) for row, more in zip(shown.itertuples(), told)]
     head = "".join(f"<th>{html.escape(heading)}</th>" for heading in HEADINGS)
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     total = len(found.neurons)
     said = f"All {total} neurons" if total == len(shown) else f"{len(shown)} of {total} neurons"
     images = "".join(dict.fromkeys(sheet._repr_html_() for sheet in sheets.values()))
     markup = (
-        f'<div class="neuron-atlas"{_attribute("classes", named)}>{images}'
+        f'<div class="neuron-atlas" data-deflated="{_deflated([named, told])}">{images}'
         f"<details><summary>{said} as a table</summary>{table}</details></div>"
     )
     return tables.Table(shown, markup)
@@ -149,7 +152,7 @@ def _teller(found, sheets, named):
 
 
 def _row(row, told, places, known):
-    """A neuron as a row of the table."""
+    """A neuron as a row of the table; `told` is what the teller says of it."""
     cells = [row.model, row.rank, row.neuron, f"{row.mean_abs_cos:.3f}"]
     cells += [f"{row.best_class} ({row.dataset})", f"{row.contrast:+.2f}"]
     texts = [html.escape(str(cell)) for cell in cells]
@@ -160,13 +163,13 @@ def _row(row, told, places, known):
         texts.append(f"{near} ({cosine:+.2f})")
     texts.append(html.escape(next((caption for caption, _ in told["captions"]), "")))
     cells = "".join(f"<td>{text}</td>" for text in texts)
-    return f'<tr id="{places[row.model, row.neuron]}"{_attribute("neuron", told)}>{cells}</tr>'
+    return f'<tr id="{places[row.model, row.neuron]}">{cells}</tr>'
 
 
-def _attribute(name, value):
-    """A value as a `data-` attribute in JSON."""
+def _deflated(value):
+    """A value as JSON, deflated, in base64."""
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-    return f' data-{name}="{html.escape(text)}"'
+    return base64.b64encode(zlib.compress(text.encode(), 9)).decode()
 
 
 def glance(found: Any, pictures: Thumbnails, each: int = GLANCE) -> tables.Table:

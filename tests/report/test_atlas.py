@@ -1,6 +1,8 @@
 """The atlas of neurons: an address for each, all of its data as text, figures that say what they show."""
 
+import base64
 import json
+import zlib
 from types import SimpleNamespace
 
 import pandas as pd
@@ -62,16 +64,17 @@ def page(made):
 
 def test_every_neuron_has_an_address_and_all_of_its_data(found):
     read = page(atlas.atlas(found, Thumbnails(Pictures()), {"shape": ["star", HOSTILE]}))
-    rows = read.select("tr[data-neuron]")
+    rows = read.select("tbody tr")
     assert [row["id"] for row in rows] == [
         *("neuron-1", "neuron-0", "neuron-2"),
         *("neuron-0-la-clip", "neuron-1-la-clip", "neuron-2-la-clip"),
     ]
-    told = json.loads(rows[0]["data-neuron"])
+    packed = base64.b64decode(read.select_one(".neuron-atlas")["data-deflated"])
+    classes, neurons = json.loads(zlib.decompress(packed))
+    told = neurons[0]
     assert told["model"] == "CLIP" and told["neuron"] == 1 and told["rank"] == 1
     assert told["of"] == 3 and told["nearest"] == {"image": [2, 0.3], "text": [0, -0.1]}
     assert told["strongest"] == [2, 1] and told["weakest"] == [3, 2]
-    classes = json.loads(read.select_one(".neuron-atlas")["data-classes"])
     assert [classes[number] for number, _ in told["profile"]] == [
         [HOSTILE, "shape"],
         ["star", "shape"],
