@@ -143,6 +143,7 @@ const featpurityControls = (() => {
         say(Array.from(layer.querySelectorAll("text"), (label) => label.textContent).join(", "));
       }).observe(layer, { childList: true, subtree: true });
       Plotly.Fx.hover(plot, [{ curveNumber: i, pointNumber: matrix ? point : point[1] }], subplot);
+      plot.dispatchEvent(new CustomEvent("read", { detail: { trace, point: point[1] } })); // plotly tells of the mouse alone
     });
     plot.addEventListener("blur", () => Plotly.Fx.unhover(plot));
   }

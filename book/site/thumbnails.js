@@ -25,16 +25,18 @@ const featpurityThumbnails = (() => {
     frame.className = "thumbnail";
     frame.hidden = true;
     host.querySelector(".canvas").append(frame);
-    plot.on("plotly_hover", ({ points: [point] }) => {
-      if (!Number.isInteger(point.customdata) || !point.bbox) return;
-      const { x0, y0, y1 } = point.bbox;
-      frame.replaceChildren(tile(sheet, point.customdata, 72));
+    const show = (place, { x0, y0, y1 }) => {
+      if (!Number.isInteger(place)) return;
+      frame.replaceChildren(tile(sheet, place, 72));
       frame.hidden = false;
-      const left = Math.min(Math.max(x0 - 36, 0), plot.clientWidth - 80);
-      frame.style.left = `${left}px`;
+      frame.style.left = `${Math.min(Math.max(x0 - 36, 0), plot.clientWidth - 80)}px`;
       frame.style.top = `${y0 > 110 ? y0 - 104 : y1 + 24}px`;
-    });
+    };
+    const corner = { x0: Infinity, y0: 0, y1: 0 }; // for the keyboard, which brings no place of its own
+    plot.on("plotly_hover", ({ points: [{ customdata, bbox }] }) => show(customdata, bbox ?? corner));
+    plot.addEventListener("read", ({ detail: { trace, point } }) => show(trace.customdata?.[point], corner));
     plot.on("plotly_unhover", () => { frame.hidden = true; });
+    plot.addEventListener("blur", () => { frame.hidden = true; });
   }
 
   document.addEventListener("drawn", ({ target: host }) => {

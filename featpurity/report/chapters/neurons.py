@@ -64,9 +64,9 @@ def map_of_neurons(neurons: pd.DataFrame) -> go.Figure:
             )
         for add, tower in ((figure.add_vline, "image"), (figure.add_hline, "text")):
             add(own[f"{tower}_chance"].iloc[0], line=style.CHANCE_LINE, **place)
-    figure.update_xaxes(title="mean |cos| with the others, image tower", matches="x")
+    figure.update_xaxes(title="mean |cos| with the others, image tower")
     figure.update_yaxes(title="mean |cos| with the others, text tower", col=1)
-    figure.update_yaxes(matches="y")
+    _same_scale(figure)
     _each_once(figure)
     caption = (
         "A point a neuron: its mean |cos| with the other neurons in each tower, purer ones at the "
@@ -125,9 +125,9 @@ def maps(found: Any, sheet: thumbnails.Sheet, model: str) -> go.Figure:
                     col=column,
                 )
     style.menu(figure, {name: set(traces) for name, traces in groups.items()}, name="Coloured by")
-    figure.update_xaxes(title="first component", matches="x")
+    figure.update_xaxes(title="first component")
     figure.update_yaxes(title="second component", col=1)
-    figure.update_yaxes(matches="y")
+    _same_scale(figure)
     caption = (
         f"{model}: {found.points.image.nunique():,} pictures in the plane of the two leading "
         f"principal components of their unit embeddings ({', '.join(titles)}), by class. Pictures "
@@ -219,6 +219,14 @@ def _marks(names):
         else {"color": colours[name], "symbol": style.SYMBOLS[place % len(style.SYMBOLS)]}
         for place, name in enumerate(dict.fromkeys(names))
     }
+
+
+def _same_scale(figure):
+    """Let all panels have the scale of the first."""
+    for axis in list(figure.select_xaxes())[1:]:
+        axis.matches = "x"
+    for axis in list(figure.select_yaxes())[1:]:
+        axis.matches = "y"
 
 
 def _each_once(figure):
