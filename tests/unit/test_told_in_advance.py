@@ -98,3 +98,12 @@ def test_what_runs_otherwise(place, capsys, case):
     assert main(["check", name]) == 0 and told in capsys.readouterr().out
     assert main(["plan", name]) == 0
     assert f"\nNotes\n  {told}" in capsys.readouterr().out
+
+
+def test_what_is_half_downloaded_is_neither_fetched_nor_refused(place, monkeypatch):
+    (place / "data/cifar-10-batches-py").mkdir(parents=True)
+    (place / "data/cifar-10-batches-py/batches.meta").write_bytes(b"a part")
+    monkeypatch.setattr(
+        "torchvision.datasets.CIFAR10.download", lambda self: pytest.fail("fetched")
+    )
+    assert main(["check", profile(place, "datasets: [cifar10]\n")]) == 0
