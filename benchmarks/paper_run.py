@@ -60,7 +60,7 @@ def write_model(folder, name, layers=None):
     torch.manual_seed(sum(map(ord, name)))
     weights = split.build(config).state_dict()
     save_file(
-        {name: one.contiguous() for name, one in weights.items()},
+        {name: values.contiguous() for name, values in weights.items()},
         folder / "open_clip_model.safetensors",
     )
 
@@ -79,8 +79,8 @@ def write_pictures(root, name, share):
     n = max(2 * len(classes), round(share * record.images))
     sizes = np.linspace(0.5, 1.5, len(classes))
     counts = np.maximum(2, np.floor(sizes * n / len(classes))).astype(int)
-    for number, (one, count) in enumerate(zip(classes, counts)):
-        folder = root / name / "test" / one
+    for number, (label, count) in enumerate(zip(classes, counts)):
+        folder = root / name / "test" / label
         folder.mkdir(parents=True)
         picture = Image.new("RGB", (1, 1), (number % 256, number // 256, 0))
         picture.save(folder / "0.ppm")
@@ -112,7 +112,7 @@ def fill_store(clip, dataset, templates, store, precision):
     targets = torch.linalg.lstsq(clip.text_neurons, clip.project_image(centres).T).solution.T
     texts = prompts.fill(dataset.classes, templates)
     unique = list(dict.fromkeys(texts))
-    rows = targets.repeat_interleave(len(templates), 0)[[texts.index(one) for one in unique]]
+    rows = targets.repeat_interleave(len(templates), 0)[[texts.index(text) for text in unique]]
     write(extract.text_shards(clip, unique, store, precision), lambda start, stop: rows[start:stop])
 
 

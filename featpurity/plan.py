@@ -74,7 +74,11 @@ def _chapters(profile):
     neurons = [model.d or NEURONS for model in compared]
     weights = [(model.here.stat().st_size / 1e9) if model.here else VIT_B for model in compared]
     found = [find(name, profile.data_root) for name in profile.datasets]
-    sizes = [Size(one.images, one.classes) for one in found if one.images and one.classes]
+    sizes = [
+        Size(dataset.images, dataset.classes)
+        for dataset in found
+        if dataset.images and dataset.classes
+    ]
     if not (compared and sizes):
         return []
     lines = []
