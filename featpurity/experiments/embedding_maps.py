@@ -4,6 +4,7 @@ The plane of an embedding is that of its two leading principal components. Compo
 and near-equal ones no order, so each plane is turned to lie on the first as well as it can.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 
+from featpurity.data.datasets import LabelledImages
 from featpurity.experiments.inputs import Inputs, has_silhouette
 from featpurity.features.extract import embed_images
 from featpurity.metrics import purity
@@ -65,7 +67,11 @@ def pruned(inputs: Inputs, model: str) -> Maps:
 
 
 def misaligned(
-    clip: ClipModel, data, checkpoints: dict[float, Path], store=None, precision: str = "fp32"
+    clip: ClipModel,
+    data: Mapping[str, LabelledImages],
+    checkpoints: dict[float, Path],
+    store: str | Path | None = None,
+    precision: str = "fp32",
 ) -> Maps:
     """The first data set's pictures before and after training on captions that changed places.
 
@@ -89,10 +95,14 @@ def misaligned(
         called = f"{ratio:.0%} of the captions wrong" if ratio else "right captions"
         models[called] = read_projections(path, clip)
     first, stored = next(iter(data.values())), dict(store=store, precision=precision)
-    return maps({name: embed_images(one, first, **stored)[0] for name, one in models.items()}, data)
+    return maps(
+        {name: embed_images(model, first, **stored)[0] for name, model in models.items()}, data
+    )
 
 
-def maps(embedded: dict[str, torch.Tensor], data, most: int = N_SHOWN) -> Maps:
+def maps(
+    embedded: dict[str, torch.Tensor], data: Mapping[str, LabelledImages], most: int = N_SHOWN
+) -> Maps:
     """Planes of several embeddings of the first data set's pictures.
 
     Parameters
@@ -105,7 +115,9 @@ def maps(embedded: dict[str, torch.Tensor], data, most: int = N_SHOWN) -> Maps:
         Pictures shown; they are spread evenly over the data set. Planes and silhouettes are of all.
     """
     first = next(iter(data.values()))
-    alike = {name: one for name, one in data.items() if one.images_key == first.images_key}
+    alike = {
+        name: dataset for name, dataset in data.items() if dataset.images_key == first.images_key
+    }
     n = len(next(iter(embedded.values())))
     shown = torch.linspace(0, n - 1, min(most, n)).round().long()
     points, separation, before = [], [], None
@@ -114,13 +126,13 @@ def maps(embedded: dict[str, torch.Tensor], data, most: int = N_SHOWN) -> Maps:
         before = where if before is None else before
         x, y = aligned(where, before)[shown].T.tolist()
         points.append(pd.DataFrame(dict(plane=name, image=shown.tolist(), x=x, y=y)))
-        for dataset, one in alike.items():
-            own = torch.as_tensor(one.labels)
+        for dataset, same in alike.items():
+            own = torch.as_tensor(same.labels)
             score = silhouette(images, own) if has_silhouette(own) else None
             separation.append(dict(plane=name, dataset=dataset, silhouette=score, shown=share))
     classes = [
-        dict(dataset=dataset, image=place, class_name=one.classes[int(one.labels[place])])
-        for dataset, one in alike.items()
+        dict(dataset=dataset, image=place, class_name=same.classes[int(same.labels[place])])
+        for dataset, same in alike.items()
         for place in shown.tolist()
     ]
     tables = pd.concat(points, ignore_index=True), pd.DataFrame(classes), pd.DataFrame(separation)

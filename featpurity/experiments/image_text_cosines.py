@@ -1,6 +1,7 @@
 """How near is a picture to its captions, raw and rewritten, and how near to any other's?"""
 
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 import torch
@@ -40,7 +41,7 @@ class Cosines:
         return Cosines(values, display_names.renamed(self.table, models))
 
 
-def measure(models: dict[str, ClipModel], captioned: CaptionedImages, **options) -> Cosines:
+def measure(models: dict[str, ClipModel], captioned: CaptionedImages, **options: Any) -> Cosines:
     """Cosines of every model.
 
     Parameters

@@ -1,11 +1,14 @@
 """An atlas of a model's neurons: what each reads, its strongest pictures, its neighbours."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
+from featpurity.data.datasets import LabelledImages
 from featpurity.data.pairs import CaptionedImages
 from featpurity.experiments.inputs import Embedded, Inputs
 from featpurity.features.extract import embed_texts
@@ -61,7 +64,7 @@ class Atlas:
 
 
 def atlas(
-    inputs: Inputs, captioned: CaptionedImages | None = None, n_shown: int = 6, **options
+    inputs: Inputs, captioned: CaptionedImages | None = None, n_shown: int = 6, **options: Any
 ) -> Atlas:
     """Look at every neuron of every model.
 
@@ -114,21 +117,25 @@ def neighbours(clip: ClipModel) -> pd.DataFrame:
     return table
 
 
-def class_contrast(one: Embedded) -> torch.Tensor:
+def class_contrast(embedded: Embedded) -> torch.Tensor:
     """How far each class stands out in each neuron: float tensor of shape (n_classes, d).
 
     The mean over the class's images less the mean over all, in standard deviations over all images.
     A class without images has 0.
     """
-    n_classes = len(one.classifier)
-    sums = torch.zeros(n_classes, one.images.shape[1]).index_add_(0, one.labels, one.images)
-    counts = torch.bincount(one.labels, minlength=n_classes)[:, None]
+    n_classes = len(embedded.classifier)
+    sums = torch.zeros(n_classes, embedded.images.shape[1]).index_add_(
+        0, embedded.labels, embedded.images
+    )
+    counts = torch.bincount(embedded.labels, minlength=n_classes)[:, None]
     means = sums / counts.clamp(min=1)
-    spread = one.images.std(0, correction=0).clamp(min=1e-12)
-    return (means - one.images.mean(0)) / spread * (counts > 0)
+    spread = embedded.images.std(0, correction=0).clamp(min=1e-12)
+    return (means - embedded.images.mean(0)) / spread * (counts > 0)
 
 
-def class_profiles(seen: dict[str, Embedded], data, most: int = N_CLASSES) -> pd.DataFrame:
+def class_profiles(
+    seen: dict[str, Embedded], data: Mapping[str, LabelledImages], most: int = N_CLASSES
+) -> pd.DataFrame:
     """The classes that stand out most in each neuron, up or down, over all data sets.
 
     Parameters
@@ -145,7 +152,7 @@ def class_profiles(seen: dict[str, Embedded], data, most: int = N_CLASSES) -> pd
         contrast to the smallest.
     """
     names = [(name, class_name) for name in seen for class_name in data[name].classes]
-    contrasts = torch.cat([class_contrast(one) for one in seen.values()])  # (all classes, d)
+    contrasts = torch.cat(list(map(class_contrast, seen.values())))  # (all classes, d)
     largeness = contrasts.abs()
     largeness[contrasts.argmax(0), torch.arange(contrasts.shape[1])] = torch.inf
     rows = []

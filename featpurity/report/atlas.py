@@ -111,7 +111,7 @@ def _sheets(found, shown, pictures):
         for start in range(0, len(part), ON_A_SHEET):
             neurons = part.neuron.iloc[start : start + ON_A_SHEET].tolist()
             sheet = pictures.sheet(
-                place for one in both for place in one[neurons].flatten().tolist()
+                place for places in both for place in places[neurons].flatten().tolist()
             )
             sheets |= {(model, neuron): sheet for neuron in neurons}
     return sheets
@@ -119,7 +119,7 @@ def _sheets(found, shown, pictures):
 
 def _teller(found, sheets, named):
     """A function that says all of a neuron, a row of the table, as plain values for JSON."""
-    numbers = {one: number for number, one in enumerate(named)}
+    numbers = {name: number for number, name in enumerate(named)}
     profiles = dict(list(found.profiles.groupby(["model", "neuron"])))
     captions = dict(list(found.captions.groupby(["model", "neuron"])))
     counts, nothing = found.neurons.model.value_counts(), found.captions.iloc[:0]

@@ -36,6 +36,29 @@ assert not heavy, heavy
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def public_functions(node, prefix=""):
+    """Functions and methods that a module offers, as (name, node)."""
+    for inner in node.body:
+        if isinstance(inner, ast.ClassDef) and not inner.name.startswith("_"):
+            yield from public_functions(inner, f"{prefix}{inner.name}.")
+        if isinstance(inner, ast.FunctionDef) and not inner.name.startswith("_"):
+            yield prefix + inner.name, inner
+
+
+def test_public_functions_are_annotated():
+    missing = []
+    for path in sorted((ROOT / "featpurity").rglob("*.py")):
+        for name, function in public_functions(ast.parse(path.read_text())):
+            args = function.args
+            taken = [*args.posonlyargs, *args.args, *args.kwonlyargs, args.vararg, args.kwarg]
+            bare = [arg.arg for arg in filter(None, taken) if arg.annotation is None]
+            bare = [arg for arg in bare if arg not in ("self", "cls")]
+            if bare or function.returns is None:
+                what = ", ".join([*bare, *(["its result"] if function.returns is None else [])])
+                missing.append(f"{path.relative_to(ROOT)}: {name} does not say what {what} is")
+    assert not missing, "\n".join(missing)
+
+
 def test_the_page_on_the_design_names_every_room_and_no_file_that_is_not_there():
     page = (ROOT / "book/design.md").read_text()
     named = re.findall(r"`([\w/.]+\.(?:py|yaml|toml|ipynb))`", page)
