@@ -120,7 +120,7 @@ const featpurityLooks = (() => {
     return names.flatMap((name, i) => {
       const short = name.replace("axis", "");
       const traces = data.filter(({ xaxis = "x" }) => xaxis === short);
-      const [x, y] = [layout[name], layout[name.replace("x", "y")]];
+      const [x, y] = [layout[name], (layout[name.replace("x", "y")] ??= {})];
       if (!traces.length) x.visible = y.visible = false; // an empty panel of the grid
       return traces.length ? [{ x, y, traces, title: layout.annotations?.[i] }] : [];
     });

@@ -97,7 +97,7 @@
     const frames = ".text_html, .pst-scrollable-table-container, .formula, pre";
     for (const frame of document.querySelectorAll(frames)) {
       const reached = frame.querySelector("a[href], button");
-      if (frame.scrollWidth > frame.clientWidth + 1 && !reached) frame.tabIndex = 0;
+      if (frame.scrollWidth > frame.clientWidth && !reached) frame.tabIndex = 0;
     }
     // Links of headings and figures to themselves: a mouse uses them, the Tab key would stop at each.
     for (const link of document.querySelectorAll("a.headerlink, figure a.number")) link.tabIndex = -1;
