@@ -50,16 +50,15 @@ def read_table(path: str | Path) -> pd.DataFrame:
     Returns
     -------
     table : DataFrame
-        Columns caption, and others where there are some. Cells that a row lacks behind the caption,
-        or all of a blank line, are empty: blank captions count. Line breaks inside a caption become
-        spaces.
+        Columns caption, and others where there are some. Cells that a row lacks, or all, are empty:
+        blank captions count. Line breaks inside a caption become spaces.
 
     Raises
     ------
     ValueError
-        With file and line: for what is no UTF-8 text, a row with more fields than the header or
-        without its caption, a quotation mark that is never closed or does not end its field, and a
-        cell that has swallowed further rows.
+        With file and line: for what is no UTF-8 text, a row with more fields than the header, a
+        quotation mark that is never closed or does not end its field, and a cell that has swallowed
+        further rows.
     """
     lines = io.StringIO(read_text(path), newline="").readlines()  # breaks at \n, \r, \r\n alone
     delimiter = _delimiter(path, lines)
@@ -139,17 +138,9 @@ def _read_rows(path, lines, delimiter):
 
 
 def _check_rows(path, lines, rows, starts, header, delimiter):
-    """Raise ValueError at the first row with too many or too few fields, or with other rows inside
-    a field.
-    """
+    """Raise ValueError at the first row with too many fields, or with other rows inside a field."""
     at = header.index("image") if "image" in header else 0
-    needed = header.index("caption") + 1 if "caption" in header else 1
     for row, start, following in zip(rows, starts, starts[1:]):
-        if row and len(row) < needed:
-            raise ValueError(
-                f"{path}, line {start}: expected {len(header)} fields, got {len(row)}: "
-                f"{lines[start - 1].strip()[:60]!r}"
-            )
         if len(row) > len(header):
             raise ValueError(
                 f"{path}, line {start}: expected {len(header)} fields, got {len(row)}; "

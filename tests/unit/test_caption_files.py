@@ -119,7 +119,6 @@ def test_unreadable_files(write, content, message):
 @pytest.mark.parametrize(
     "rows, message",
     [
-        ("0.jpg,a dog\n1.jpg\n2.jpg,a cat\n", "line 3: expected 2 fields, got 1: '1.jpg'"),
         ("0.jpg,a dog, at sea\n", "line 2: expected 2 fields, got 3; .* quotation marks"),
         ('0.jpg,a dog\n1.jpg,"a cat\n2.jpg,a boat\n', "line 3: unexpected end of data"),
         ('0.jpg,"a dog\n1.jpg,a "cat\n', "line 2: ',' expected after '\"'"),
