@@ -97,7 +97,7 @@
     const frames = ".text_html, .pst-scrollable-table-container, .formula, pre";
     for (const frame of document.querySelectorAll(frames)) {
       const reached = frame.querySelector("a[href], button");
-      if (frame.scrollWidth > frame.clientWidth && !reached) frame.tabIndex = 0;
+      if (frame.scrollWidth > frame.clientWidth + 1 && !reached) frame.tabIndex = 0;
     }
     // Links of headings and figures to themselves: a mouse uses them, the Tab key would stop at each.
     for (const link of document.querySelectorAll("a.headerlink, figure a.number")) link.tabIndex = -1;
@@ -109,8 +109,10 @@
     const results = tables.filter((table) => table.matches(".dataframe"));
     results.filter((table) => table.tBodies[0].rows.length > LONG).forEach(offerFile);
     results.forEach(makeSortable);
+    const finish = () => { keepFitting(tables); reachScrolling(); };
     const idle = window.requestIdleCallback ?? setTimeout; // Safari has no idle callbacks
-    idle(() => { keepFitting(tables); reachScrolling(); }, { timeout: 500 }); // figures are drawn first
+    if (document.querySelector("figure.featpurity-figure")) idle(finish, { timeout: 500 }); // figures are drawn first
+    else finish();
   }
 
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
