@@ -1,6 +1,8 @@
 """Class folders as they lie on real disks: links, leftovers, other kinds of files, archives, one folder too high."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 from torchvision.datasets import ImageFolder
@@ -166,3 +168,32 @@ class TestZips:
         path = zipped(tmp_path / "p.zip", ["a/b/1.jpg"])
         assert split_at_zip(path / "a/b") == (path, "a/b")
         assert split_at_zip(path) == (path, "") and split_at_zip(tmp_path) == (tmp_path, "")
+
+
+PEAK = """
+import resource, sys
+from featpurity import load_dataset
+dataset = load_dataset(f"folder:{sys.argv[1]}")
+print(len(dataset), len(dataset.classes), len(dataset.images_key))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)  # GiB
+"""
+
+
+@pytest.mark.slow
+def test_two_hundred_thousand_files_in_two_thousand_classes_fit_in_memory(tmp_path):
+    for number in range(2000):
+        folder = tmp_path / "tree" / f"class_{number:04d}"
+        touch(folder, "0.jpg")
+        for place in range(1, 100):  # links are quicker to make, and files all the same
+            os.link(folder / "0.jpg", folder / f"{place}.jpg")
+    environment = os.environ | {"FEATPURITY_CACHE": str(tmp_path / "cache")}
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK, tmp_path / "tree"],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    counted, peak = done.stdout.splitlines()
+    assert counted == "200000 2000 64"
+    assert float(peak) < 2.6
