@@ -7,12 +7,12 @@ cell reaches.
 """
 
 import ast
-import hashlib
 import json
 from functools import cache
 from pathlib import Path
 
 import featpurity
+from featpurity.files import digest
 
 PACKAGE = Path(featpurity.__file__).parent
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
@@ -57,7 +57,7 @@ def fingerprint(notebook):
     }
     for asset in sorted((PACKAGE / "assets").glob("*.*")):
         parts += [asset.read_text(encoding="utf-8")] if asset.name in texts else []
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+    return digest(*parts)[:16]
 
 
 def plain_python(cell):

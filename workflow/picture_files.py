@@ -2,8 +2,9 @@
 
 import base64
 import binascii
-import hashlib
 import re
+
+from featpurity.files import digest
 
 LARGE = 8_000  # letters of a data address; a smaller picture stays in its page
 ADDRESS = re.compile(
@@ -30,7 +31,7 @@ def move(html, folder, up):
             content = base64.b64decode(found["text"])
         except binascii.Error:  # no picture: it stays what it is
             return found[0]
-        name = f"{hashlib.sha256(content).hexdigest()[:16]}.{found['kind']}"
+        name = f"{digest(content)[:16]}.{found['kind']}"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
         return f"{up}/{name}"

@@ -5,7 +5,6 @@ hold each picture once, and shows places of them. A `Sheet` says which place is 
 """
 
 import base64
-import hashlib
 import html
 import io
 from collections.abc import Iterable, Sequence
@@ -14,6 +13,8 @@ from functools import cached_property
 from typing import Any
 
 from PIL import Image, ImageOps
+
+from featpurity.files import digest
 
 SIDE = 40  # pixels of a small picture
 COLUMNS = 24  # of them side by side on a sheet
@@ -91,7 +92,7 @@ class Sheet:
     @property
     def name(self) -> str:
         """What a page calls the sheet; sheets of other pictures have other names."""
-        return f"sheet-{hashlib.sha256(self.address.encode()).hexdigest()[:12]}"
+        return f"sheet-{digest(self.address)[:12]}"
 
     def _repr_html_(self):
         """The sheet as HTML; it is not shown itself, and a page loads it once it is needed."""
