@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 from featpurity.experiments.inputs import Inputs, has_silhouette
 from featpurity.metrics import intervals, purity, silhouette, spectrum, zeroshot
 from featpurity.metrics.intervals import Estimate
-from featpurity.models.clip import ClipModel
+from featpurity.models.clip import ClipModel, neurons_by_tower
 from featpurity.report import display_names, results
 
 MEASURES = ("accuracy", "silhouette")
@@ -152,8 +152,7 @@ def neurons_table(models: Mapping[str, ClipModel]) -> pd.DataFrame:
     """
     rows = []
     for model, clip in models.items():
-        towers = {"image": clip.image_neurons.cpu(), "text": clip.text_neurons.cpu()}
-        for tower, neurons in towers.items():
+        for tower, neurons in neurons_by_tower(clip).items():
             d, width = neurons.shape
             rows.append(
                 dict(
@@ -180,7 +179,7 @@ def purity_gains(neurons: pd.DataFrame, pairs: list[tuple[str, str]]) -> list[di
         for tower in ("image", "text"):
             a, b = cos.loc[(before, tower)], cos.loc[(after, tower)]
             gain, error = a.avg_abs_cos - b.avg_abs_cos, (a.error**2 + b.error**2) ** 0.5
-            ends = gain - 1.96 * error, gain + 1.96 * error
+            ends = intervals.normal_interval(gain, error)
             claim, compared = f"purity_laclip_{tower}", f"{before} minus {after}"
             rows.append(results.effect(claim, compared, gain, *ends))
     return rows

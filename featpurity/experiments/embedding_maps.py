@@ -17,7 +17,7 @@ from featpurity.experiments.inputs import Inputs, has_silhouette
 from featpurity.features.extract import embed_images
 from featpurity.metrics import purity
 from featpurity.metrics.silhouette import silhouette
-from featpurity.models.clip import ClipModel
+from featpurity.models.clip import ClipModel, neurons_by_tower
 from featpurity.models.projections import read_projections
 from featpurity.report import display_names
 
@@ -58,7 +58,7 @@ class Maps:
 def pruned(inputs: Inputs, model: str) -> Maps:
     """The first data set's pictures with all neurons of a model, and with either half by purity."""
     images, clip = inputs.embedded[model, next(iter(inputs.data))].images, inputs.models[model]
-    order = purity.purity_order(clip.image_neurons.cpu(), clip.text_neurons.cpu())
+    order = purity.purity_order(*neurons_by_tower(clip).values())
     half = clip.d // 2
     embedded = {f"all {clip.d} neurons": images}
     embedded[f"the {half} purest"] = F.normalize(images[:, order[:half]], dim=1)

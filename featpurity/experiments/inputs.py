@@ -149,11 +149,6 @@ def embed(
     return embedded
 
 
-def neurons_by_tower(clip: ClipModel) -> dict[str, torch.Tensor]:
-    """The neurons of both towers on the CPU, (d, width) each, as "image" and "text"."""
-    return {"image": clip.image_neurons.cpu(), "text": clip.text_neurons.cpu()}
-
-
 def has_silhouette(labels: torch.Tensor) -> bool:
     """Whether the silhouette is defined: 2 classes or more, and some class of several images."""
     return 2 <= len(labels.unique()) < len(labels)

@@ -15,8 +15,9 @@ from tqdm.auto import tqdm
 
 from featpurity.captions.swap import Run, read_swapped_pairs, swap_seed
 from featpurity.data.datasets import LabelledImages
-from featpurity.experiments.inputs import Embedded, embed, has_silhouette, neurons_by_tower
+from featpurity.experiments.inputs import Embedded, embed, has_silhouette
 from featpurity.metrics import intervals, purity, silhouette, spectrum, zeroshot
+from featpurity.models.clip import neurons_by_tower
 from featpurity.models.load import load_model
 from featpurity.report import published, results
 from featpurity.report.chapters.misalignment import KINDS

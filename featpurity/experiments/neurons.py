@@ -13,7 +13,7 @@ from featpurity.data.pairs import CaptionedImages
 from featpurity.experiments.inputs import Embedded, Inputs
 from featpurity.features.extract import embed_texts
 from featpurity.metrics import purity
-from featpurity.models.clip import ClipModel
+from featpurity.models.clip import ClipModel, neurons_by_tower
 from featpurity.report import display_names
 
 N_CLASSES = 8  # of a neuron's profile
@@ -99,8 +99,8 @@ def atlas(
 
 def neighbours(clip: ClipModel) -> pd.DataFrame:
     """Rank by purity, and the nearest neuron in each tower by |cos|: a row a neuron."""
-    towers = {"image": clip.image_neurons.cpu(), "text": clip.text_neurons.cpu()}
-    scores = purity.purity_scores(*towers.values()) / (2 * (clip.d - 1))
+    towers = neurons_by_tower(clip)
+    scores = purity.mean_abs_cos(*towers.values())
     order = purity.purity_order(*towers.values())
     ranks = torch.empty_like(order)
     ranks[order] = torch.arange(1, clip.d + 1)

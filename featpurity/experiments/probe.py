@@ -14,7 +14,6 @@ from featpurity.metrics import intervals, linear_probe
 from featpurity.report import display_names, results
 
 SHOTS = (1, 4, 16)  # training images of each class
-COLUMNS = ["claim", "comparison", "dataset", "effect", "low", "high"]
 
 
 class Split(NamedTuple):
@@ -123,4 +122,4 @@ def gains(
         pictures = [inputs.data[name].images_key for name in known]
         mean = intervals.mean_interval(means, differences, pictures)
         rows.append(results.effect("probe_laclip", compared, *mean))
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(rows, columns=results.EFFECT)

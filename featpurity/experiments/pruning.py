@@ -11,12 +11,9 @@ from tqdm.auto import tqdm
 from featpurity.experiments.inputs import Embedded, Inputs, has_silhouette
 from featpurity.metrics import intervals, pruning, purity, silhouette, zeroshot
 from featpurity.metrics.intervals import Estimate
-from featpurity.models.clip import ClipModel
+from featpurity.models.clip import ClipModel, neurons_by_tower
 from featpurity.report import display_names, results
-
-# The paper reads its figures at 450 of 512 neurons, and draws them from 200 to 500.
-READ_AT = 450 / 512
-WINDOW = 200 / 512, 500 / 512
+from featpurity.report.published import READ_AT, WINDOW
 
 
 @dataclass(frozen=True)
@@ -68,12 +65,12 @@ class Pruned:
 
 def orders_of(clip: ClipModel, n_random_orders: int = 32) -> Orders:
     """Rank the neurons of one model, and draw random orders of them."""
-    neurons = clip.image_neurons.cpu(), clip.text_neurons.cpu()
+    neurons = neurons_by_tower(clip).values()
     return Orders(
         purity.purity_order(*neurons),
         purity.low_purity_order(*neurons),
         pruning.random_orders(clip.d, n_random_orders),
-        purity.purity_scores(*neurons) / (2 * (clip.d - 1)),
+        purity.mean_abs_cos(*neurons),
     )
 
 
@@ -153,19 +150,18 @@ def differences(embedded: Embedded, orders: Orders, n_bootstrap: int = 0) -> dic
 
     def right_with(order):
         pruned = pruning.prune(embedded.images, order, k)
-        return zeroshot.right_predictions(
-            pruned, embedded.classifier, embedded.labels
-        ).float()  # (n,)
+        right = zeroshot.right_predictions(pruned, embedded.classifier, embedded.labels)
+        return right.float()  # (n,)
 
     purest, least_pure = orders.purest_first, orders.least_pure_first
     high, low = right_with(purest), right_with(least_pure)
     random = torch.stack([right_with(order) for order in orders.random]).mean(0)
 
     def area(window=None):
-        high, low = (
+        purest_area, least_pure_area = (
             pruning.area_by_image(*embedded, order, window) for order in (purest, least_pure)
         )
-        return high - low
+        return purest_area - least_pure_area
 
     by_image = {
         "pruning_area": area(),

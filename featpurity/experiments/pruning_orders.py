@@ -7,9 +7,9 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-from featpurity.experiments.inputs import Embedded, Inputs, neurons_by_tower
+from featpurity.experiments.inputs import Embedded, Inputs
 from featpurity.metrics import intervals, pruning, purity, spectrum
-from featpurity.models.clip import ClipModel
+from featpurity.models.clip import ClipModel, neurons_by_tower
 from featpurity.report import results
 from featpurity.report.chapters.what_cos_measures import ORDERS
 
@@ -59,8 +59,7 @@ def effects(compared: pd.DataFrame) -> list[dict]:
             "own_basis_pruning",
             row.model,
             row.own - row.rotated,
-            row.own - row.rotated - 1.96 * row.spread,
-            row.own - row.rotated + 1.96 * row.spread,
+            *intervals.normal_interval(row.own - row.rotated, row.spread),
             dataset=row.dataset,
         )
         for row in compared.itertuples()

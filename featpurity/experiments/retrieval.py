@@ -18,7 +18,6 @@ from featpurity.models.clip import ClipModel
 from featpurity.report import display_names, results
 
 MEASURES = [f"{way} @{k}" for way in ("image to text", "text to image") for k in KS]
-COLUMNS = ["claim", "comparison", "dataset", "effect", "low", "high"]
 
 
 @dataclass(frozen=True)
@@ -148,4 +147,4 @@ def gains(
             ends = intervals.influence_interval(gain, influence)
             compared = f"{after} minus {before}"
             rows.append(results.effect("retrieval_laclip", compared, gain, *ends, dataset=name))
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(rows, columns=results.EFFECT)

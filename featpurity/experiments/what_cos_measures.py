@@ -16,12 +16,12 @@ from featpurity.captions.swap import Run
 from featpurity.data.datasets import LabelledImages
 from featpurity.data.pairs import CaptionedImages
 from featpurity.data.prompts import fill, prompt_set
-from featpurity.experiments.inputs import Embedded, Inputs, has_silhouette, neurons_by_tower
+from featpurity.experiments.inputs import Embedded, Inputs, has_silhouette
 from featpurity.experiments.pruning_orders import rotated
 from featpurity.features.crops import image_views
 from featpurity.features.extract import image_trunk_features, text_trunk_features
 from featpurity.metrics import intervals, purity, silhouette, spectrum, zeroshot
-from featpurity.models.clip import ClipModel
+from featpurity.models.clip import ClipModel, neurons_by_tower
 from featpurity.models.projections import read_projections
 from featpurity.report import published, results
 from featpurity.report.chapters.misalignment import KINDS
@@ -94,8 +94,7 @@ def basis_effects(table: pd.DataFrame) -> list[dict]:
             f"own_basis_{row.tower}",
             row.model,
             row.rotated - row.own,
-            row.rotated - row.own - 1.96 * row.spread,
-            row.rotated - row.own + 1.96 * row.spread,
+            *intervals.normal_interval(row.rotated - row.own, row.spread),
         )
         for row in table.itertuples()
     ]

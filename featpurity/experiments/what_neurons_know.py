@@ -6,9 +6,10 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-from featpurity.experiments.inputs import Inputs, neurons_by_tower
+from featpurity.experiments.inputs import Inputs
 from featpurity.features.extract import image_trunk_features
 from featpurity.metrics import purity, rank_correlation, selectivity, spectrum
+from featpurity.models.clip import neurons_by_tower
 from featpurity.report import results
 from featpurity.report.chapters.what_cos_measures import MEASURES
 

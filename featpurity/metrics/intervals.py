@@ -24,6 +24,8 @@ from torch import Tensor
 
 from featpurity.metrics.inputs import Array, as_tensor, check_finite
 
+NORMAL_95 = 1.96  # standard deviations either way
+
 
 def standard_error(influence: Tensor) -> Tensor:
     """Standard error of a statistic from the influences of n images.
@@ -65,6 +67,11 @@ def influence_interval(
     half = stats.norm.ppf((1 + level) / 2) * standard_error(influence)
     value = torch.as_tensor(value, dtype=torch.float64, device=half.device)
     return value - half, value + half
+
+
+def normal_interval(value: float, error: float) -> tuple[float, float]:
+    """95 % interval of a value whose error is normal, from its standard deviation: low, high."""
+    return value - NORMAL_95 * error, value + NORMAL_95 * error
 
 
 def mean_influence(influences: Sequence[Tensor], pictures: Sequence[str]) -> Tensor:

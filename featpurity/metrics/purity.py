@@ -221,6 +221,15 @@ def purity_scores(image_neurons: Array, text_neurons: Array) -> torch.Tensor:
     return sum(cosine_matrix(neurons).abs().sum(1) for neurons in towers)  # (d,)
 
 
+def mean_abs_cos(image_neurons: Array, text_neurons: Array) -> torch.Tensor:
+    """Mean |cos| of each neuron with the others, over both towers: its score, in [0, 1].
+
+    The parameters are those of `purity_scores`; so is the order, float tensor of shape (d,).
+    """
+    scores = purity_scores(image_neurons, text_neurons)
+    return scores / (2 * (len(scores) - 1))
+
+
 def purity_order(image_neurons: Array, text_neurons: Array) -> torch.Tensor:
     """Neurons from the purest to the least pure; equal scores in the order of their index.
 

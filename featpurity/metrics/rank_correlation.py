@@ -23,6 +23,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from featpurity.metrics.intervals import NORMAL_95
+
 SCALES = {"s": "small", "m": "medium", "l": "large", "xl": "xlarge"}
 TAG = re.compile(
     r"(commonpool|datacomp)_(s|m|l|xl)(?:_(basic|text|image|laion|clip))?_s\d+[mb]_b\d+k"
@@ -191,7 +193,7 @@ def _interval(spearman, sizes):
     # Two neighbours in the largest group change places.
     nearly_one = 1 - 1 / (max(sizes) ** 2 * squares)
     counted = min(max(spearman, -nearly_one), nearly_one)
-    half = 1.96 * math.sqrt((1 + counted**2 / 2) / (sum(sizes) - len(sizes) - 2))
+    half = NORMAL_95 * math.sqrt((1 + counted**2 / 2) / (sum(sizes) - len(sizes) - 2))
     low, high = (math.tanh(math.atanh(counted) + end) for end in (-half, half))
     return min(low, spearman), max(high, spearman)
 

@@ -181,3 +181,8 @@ class ClipModel:
         other.image_bias, other.text_bias = turn(self.image_bias), turn(self.text_bias)
         other.name = name or self.name
         return other
+
+
+def neurons_by_tower(clip: ClipModel) -> dict[str, torch.Tensor]:
+    """The neurons of both towers on the CPU, (d, width) each, as "image" and "text"."""
+    return {"image": clip.image_neurons.cpu(), "text": clip.text_neurons.cpu()}

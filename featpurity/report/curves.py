@@ -8,9 +8,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from featpurity.report import heatmaps, style
-
-# The paper's figures go from 200 to 500 of 512 neurons; it reads them at 450.
-WINDOW, READ_AT = (200 / 512, 500 / 512), 450 / 512
+from featpurity.report.published import READ_AT, WINDOW
 
 
 def pruning_curves(curves: pd.DataFrame, measure: str, axis: str, caption: str) -> go.Figure:

@@ -152,7 +152,7 @@ def forest(
         figure.update_yaxes(automargin=True, range=[-0.5, len(order) - 0.5], **place)
         if _row_height(order) > 34:
             figure.update_yaxes(tickfont={"size": 10}, **place)
-    _each_once(figure)
+    style.name_once(figure)
     return style.finish(figure, caption, height=125 + area)
 
 
@@ -205,15 +205,6 @@ def _theirs(figure, part, label, place):
         hovertemplate="%{y}<br>the paper's, %{text}: %{x:+.3f}<extra></extra>",
         **place,
     )
-
-
-def _each_once(figure):
-    """Let the legend name what several panels share once."""
-    seen = set()
-    for trace in figure.data:
-        if trace.showlegend is not False:
-            trace.showlegend = trace.name not in seen
-            seen.add(trace.name)
 
 
 def lines_with_bands(
@@ -273,7 +264,7 @@ def lines_with_bands(
                 **place,
             )
         figure.update_xaxes(title=x_title, **place)
-    _each_once(figure)
+    style.name_once(figure)
     legend = 22 * -(-table[group].nunique() // 2)  # pixels, with two long names a line
     return style.finish(figure, caption, height=120 + 300 * rows).update_layout(
         margin_t=max(70, 48 + legend)

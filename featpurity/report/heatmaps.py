@@ -16,7 +16,7 @@ from plotly.subplots import make_subplots
 from scipy.linalg import eigh
 
 from featpurity.metrics import purity
-from featpurity.models.clip import ClipModel
+from featpurity.models.clip import ClipModel, neurons_by_tower
 from featpurity.report import style
 
 BY_SIMILARITY = "by signed similarity"
@@ -65,8 +65,8 @@ Towers = Mapping[str, Tower]
 
 def towers_of(clip: ClipModel) -> dict[str, Tower]:
     """Both towers of a model by name, "image" and "text", from its neurons of shape (d, width)."""
-    both = {"image": clip.image_neurons.cpu(), "text": clip.text_neurons.cpu()}
-    scores = purity.purity_scores(*both.values()).numpy() / (2 * (len(both["image"]) - 1))
+    both = neurons_by_tower(clip)
+    scores = purity.mean_abs_cos(*both.values()).numpy()
     return {
         tower: Tower(purity.cosine_matrix(neurons).numpy(), scores, chance(*neurons.shape))
         for tower, neurons in both.items()

@@ -22,7 +22,7 @@ from PIL import Image
 from featpurity.metrics import pruning as pruned
 from featpurity.metrics import purity, zeroshot
 from featpurity.metrics.silhouette import silhouette
-from featpurity.models.clip import ClipModel
+from featpurity.models.clip import ClipModel, neurons_by_tower
 from featpurity.report import display, heatmaps, style
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def pruning(
         Of the one random order.
     """
     _check(clip, embeddings)
-    neurons = clip.image_neurons.cpu(), clip.text_neurons.cpu()
+    neurons = neurons_by_tower(clip).values()
     orders = {
         "high_purity": purity.purity_order(*neurons),
         "low_purity": purity.low_purity_order(*neurons),

@@ -10,6 +10,8 @@ import yaml
 
 STRATEGIES = ("high_purity", "random", "low_purity")
 RATIOS = (0.0, 0.8)  # the paper's range of misalignment, over which claims are compared
+# Its figures of pruning go from 200 to 500 of 512 neurons; it reads them at 450.
+WINDOW, READ_AT = (200 / 512, 500 / 512), 450 / 512
 
 
 def load_published() -> dict:

@@ -105,6 +105,9 @@ def save_paper_curves(
         save_table(wide.rename_axis("sam").reset_index(), Path(folder) / named)
 
 
+EFFECT = ("claim", "comparison", "dataset", "effect", "low", "high")  # columns of effects
+
+
 def effect(
     claim: str, comparison: str, value: float, low: float, high: float, dataset: str = "mean"
 ) -> dict[str, str | float]:
@@ -115,14 +118,7 @@ def effect(
         raise ValueError(
             f"no claim is called {claim!r}; they are listed in featpurity/assets/claims.yaml"
         )
-    return dict(
-        claim=claim,
-        comparison=comparison,
-        dataset=dataset,
-        effect=float(value),
-        low=float(low),
-        high=float(high),
-    )
+    return dict(zip(EFFECT, (claim, comparison, dataset, float(value), float(low), float(high))))
 
 
 def verdict(low: float, high: float, negligible: float = 0.0) -> str:

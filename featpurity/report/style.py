@@ -81,6 +81,15 @@ def finish(figure: go.Figure, caption: str, height: int = 440, **layout: Any) ->
     return figure
 
 
+def name_once(figure: go.Figure) -> None:
+    """Let the legend name what several panels share once."""
+    seen = set()
+    for trace in figure.data:
+        if trace.showlegend is not False:
+            trace.showlegend = trace.name not in seen
+            seen.add(trace.name)
+
+
 def menu(
     figure: go.Figure, groups: Mapping[str, set[int]], y_titles: bool = False, name: str = "Show"
 ) -> None:

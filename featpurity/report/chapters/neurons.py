@@ -67,7 +67,7 @@ def map_of_neurons(neurons: pd.DataFrame) -> go.Figure:
     figure.update_xaxes(title="mean |cos| with the others, image tower")
     figure.update_yaxes(title="mean |cos| with the others, text tower", col=1)
     _same_scale(figure)
-    _each_once(figure)
+    style.name_once(figure)
     caption = (
         "A point a neuron: its mean |cos| with the other neurons in each tower, purer ones at the "
         "lower left. The colour and shape say which data set has the class that stands out most "
@@ -181,7 +181,7 @@ def cosines(found: Any) -> go.Figure:
         figure.add_vline(values.mean().item(), line=line | {"width": 1}, **place)
     figure.update_xaxes(title="cosine of picture and caption")
     figure.update_yaxes(title="share of the pairs", tickformat=".0%", col=1)
-    _each_once(figure)
+    style.name_once(figure)
     caption = (
         "Cosines between pictures and their raw and rewritten captions, and, as chance, the raw "
         "captions of other pictures. Thin upright lines are the means."
@@ -227,14 +227,6 @@ def _same_scale(figure):
         axis.matches = "x"
     for axis in list(figure.select_yaxes())[1:]:
         axis.matches = "y"
-
-
-def _each_once(figure):
-    """Let the legend name what several panels share once."""
-    seen = set()
-    for trace in figure.data:
-        trace.showlegend = trace.name not in seen
-        seen.add(trace.name)
 
 
 def _commonest(datasets):
