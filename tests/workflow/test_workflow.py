@@ -1,6 +1,7 @@
 """The real Snakefile on tiny notebooks: what runs, what does not run again, what a failed or killed run leaves."""
 
 import fcntl
+import functools
 import json
 import os
 import shutil
@@ -354,10 +355,13 @@ def test_an_interrupted_run_says_how_to_go_on(suite):
     (suite / "wait").write_text("07_claims")
     os.mkfifo(suite / "for ever")
     (suite / "results/demo/tables/07_claims.csv").unlink()
-    process = start(suite, command=BOOK, start_new_session=True)
+    # Where the tests run in the background, Ctrl-C is ignored, and their processes inherit that.
+    heeded = functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    process = start(suite, command=BOOK, start_new_session=True, preexec_fn=heeded)
     assert any("07_claims: cell" in line for line in process.stdout)
     os.killpg(process.pid, signal.SIGINT)
-    assert process.communicate()[0].endswith("Stopped. Run the same again to go on from here.\n")
+    said = process.communicate(timeout=300)[0]
+    assert said.endswith("Stopped. Run the same again to go on from here.\n")
     assert process.returncode == 130
 
 
