@@ -360,7 +360,8 @@ def remedy(
         gains(runs[first.spurious, now], runs[first.spurious, before]).assign(step=now)
         for before, now in zip(names, names[1:])
     ]
-    means = last[last.spurious == first.spurious].groupby("captions")[list(MEASURES)].mean()
+    trained = last[last.spurious == first.spurious].groupby("captions")
+    means = trained[[*MEASURES, "mean_recall"]].mean()
     return Filtered(
         shares=wrong_shares(levels, n_bootstrap),
         choices=choices(levels),

@@ -103,9 +103,8 @@ def accuracy_table(inputs: Inputs, estimates: Mapping[tuple[str, str], Estimate]
             embedded, many = inputs.embedded[model, name], len(dataset.classes) > 5
             row["accuracy_top5"] = zeroshot.accuracy(*embedded, top=5) if many else None
             right = zeroshot.right_predictions(*embedded)
-            recall = zeroshot.mean_per_class_recall(right, embedded.labels)
-            influence = zeroshot.recall_influence(right, embedded.labels)
-            rows.append(row | _with_interval("mean_recall", Estimate(recall, influence)))
+            recall = zeroshot.estimate_recall(right, embedded.labels)
+            rows.append(row | _with_interval("mean_recall", recall))
     return pd.DataFrame(rows)
 
 

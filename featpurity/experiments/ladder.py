@@ -27,10 +27,12 @@ class Ladder:
     Attributes
     ----------
     models : DataFrame
-        A row a model: its group and data, mean accuracy with its interval, mean silhouette, and
+        A row a model: its group and data, over the data sets mean accuracy with its interval,
+        silhouette and mean recall, and
         both towers' average |cos|, alone and as a multiple of chance.
     by_dataset : DataFrame
-        A row a model and data set: accuracy and silhouette.
+        A row a model and data set: accuracy, mean recall over the classes and where its 95 %
+        interval begins, and silhouette.
     neurons : DataFrame
         A row a model and tower.
     correlations : DataFrame
@@ -84,9 +86,12 @@ def climb(
         neurons.append(neurons_table({rung["model"]: clip}))
         for name, embedded in embed(clip, data, prompts, **options).items():
             images, classifier, labels = embedded
-            right[name].append(zeroshot.right_predictions(*embedded))
+            hits = zeroshot.right_predictions(*embedded)
+            right[name].append(hits)
+            recall = zeroshot.estimate_recall(hits, labels)
             about = dict(dataset=name, images=len(labels), classes=len(classifier))
-            about["accuracy"] = right[name][-1].float().mean().item()
+            about |= dict(accuracy=hits.float().mean().item(), mean_recall=recall.value.item())
+            about["mean_recall_low"] = recall.interval()[0].item()
             score = silhouette.silhouette(images, labels) if has_silhouette(labels) else None
             rows.append(rung | about | dict(silhouette=score))
     by_dataset = pd.DataFrame(rows)
@@ -132,7 +137,7 @@ def _models(groups, by_dataset, neurons, right, pictures, n_bootstrap):
     hits = [torch.stack(of_models, 1).float() for of_models in right.values()]  # (n, models) each
     accuracies = [intervals.estimate_means(of_models, n_bootstrap) for of_models in hits]
     low, high = intervals.mean_estimate(accuracies, pictures).interval()  # (models,) each
-    measured = by_dataset.groupby("model", sort=False)[list(MEASURES)].mean()
+    measured = by_dataset.groupby("model", sort=False)[[*MEASURES, "mean_recall"]].mean()
     models = groups.join(measured, on="model")
     models = models.assign(accuracy_low=low.tolist(), accuracy_high=high.tolist())
     wide = neurons.pivot(index="model", columns="tower", values=["avg_abs_cos", "times_chance"])

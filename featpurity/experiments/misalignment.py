@@ -112,8 +112,10 @@ def _measure_model(neurons: Neurons, embedded: Mapping[str, Embedded]) -> Iterat
     for name, seen in embedded.items():
         known = has_silhouette(seen.labels)
         score = silhouette.silhouette(seen.images, seen.labels) if known else None
-        row = dict(dataset=name, **pure, accuracy=zeroshot.accuracy(*seen), silhouette=score)
-        yield row | spectra
+        right = zeroshot.right_predictions(*seen)
+        row = dict(dataset=name, **pure, accuracy=right.float().mean().item(), silhouette=score)
+        recall = zeroshot.mean_per_class_recall(right, seen.labels).item()
+        yield row | spectra | dict(mean_recall=recall)
 
 
 def changes(means: pd.DataFrame) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import torch
 from tqdm.auto import tqdm
 
 from featpurity.experiments.inputs import Inputs
-from featpurity.metrics import intervals, linear_probe
+from featpurity.metrics import intervals, linear_probe, zeroshot
 from featpurity.report import display_names, results
 
 SHOTS = (1, 4, 16)  # training images of each class
@@ -32,8 +32,8 @@ class Probes:
     ----------
     accuracy : DataFrame
         A row a model, data set and number of shots ("all" for all training images): training and
-        test images, strength, accuracy and its 95 % interval; empty where the training images are
-        of one class.
+        test images, strength, accuracy and its 95 % interval, and the mean recall of the classes;
+        empty where the training images are of one class.
     effects : DataFrame
         Differences of the models' accuracies with all training images, see
         `featpurity.report.results.effect`.
@@ -90,13 +90,16 @@ def _train_one(
         train = train[linear_probe.few_shot(labels[train], shots)]
     row = dict(training_images=len(train), test_images=len(split.test))
     if len(labels[train].unique()) < 2 or len(split.test) < 2:
-        return None, row | dict(strength=nan, accuracy=nan, accuracy_low=nan, accuracy_high=nan)
+        return None, row | dict(
+            strength=nan, accuracy=nan, mean_recall=nan, accuracy_low=nan, accuracy_high=nan
+        )
     known = images[train], labels[train]
     strength = linear_probe.best_strength(*known, images[split.valid], labels[split.valid])
     right = linear_probe.probe(*known, images[split.test], strength) == labels[split.test]
     right = right.double()
     low, high = intervals.influence_interval(right.mean(), right)
-    row |= dict(strength=strength, accuracy=right.mean().item())
+    recall = zeroshot.mean_per_class_recall(right, labels[split.test]).item()
+    row |= dict(strength=strength, accuracy=right.mean().item(), mean_recall=recall)
     return right, row | dict(accuracy_low=low.item(), accuracy_high=high.item())
 
 

@@ -46,7 +46,8 @@ class Pruned:
     ----------
     accuracy, silhouette : DataFrame
         Columns model, dataset, strategy (high_purity, low_purity, random, full), kept, the measure
-        and, for random, the ends `_low` and `_high` of the middle 95 % of the draws.
+        and, for random, the ends `_low` and `_high` of the middle 95 % of the draws. Beside the
+        accuracy stands the mean recall over the classes.
     effects : DataFrame
         A row a claim, model and data set, see `featpurity.report.results.effect`.
     """
@@ -117,12 +118,15 @@ def prune(
 
 
 def accuracy_curves(embedded: Embedded, orders: Orders) -> pd.DataFrame:
-    """Accuracy for every number of kept neurons, and with all of them."""
+    """Accuracy and mean recall for every number of kept neurons, and with all of them."""
     by_purity = orders.by_purity()
-    curves = pruning.pruning_curves(*embedded, [*by_purity.values(), *orders.random]).cpu()
-    d, (both, random) = curves.shape[1], curves.tensor_split([len(by_purity)])
-    full = [d], random[:1, -1].numpy()
-    return _curves("accuracy", range(1, d + 1), dict(zip(by_purity, both)), random, full)
+    measured = pruning.accuracy_and_recall_curves(*embedded, [*by_purity.values(), *orders.random])
+    tables = []
+    for measure, curves in zip(("accuracy", "mean_recall"), measured):
+        d, (both, random) = curves.shape[1], curves.cpu().tensor_split([len(by_purity)])
+        full = [d], random[:1, -1].numpy()
+        tables.append(_curves(measure, range(1, d + 1), dict(zip(by_purity, both)), random, full))
+    return tables[0].merge(tables[1], on=["strategy", "kept"])
 
 
 def silhouette_curves(embedded: Embedded, orders: Orders, kept: Sequence[int]) -> pd.DataFrame:
@@ -176,6 +180,18 @@ def differences(embedded: Embedded, orders: Orders, n_bootstrap: int = 0) -> dic
         both = [embedded.images[:, order[:k]] for order in (purest, least_pure)]
         scores = silhouette.estimate_silhouettes(both, embedded.labels, n_bootstrap)
         found["pruning_silhouette"] = scores[0] - scores[1]
+    return found
+
+
+def at_chance(inputs: Inputs) -> list[tuple[str, str]]:
+    """Models and data sets whose predictions with all neurons are no better than guessing."""
+    found = []
+    for (model, name), embedded in inputs.embedded.items():
+        right = zeroshot.right_predictions(*embedded)
+        low, _ = zeroshot.estimate_recall(right, embedded.labels).interval()
+        about = len(right), len(embedded.classifier)
+        if intervals.at_chance(right.float().mean().item(), low.item(), *about):
+            found.append((model, name))
     return found
 
 

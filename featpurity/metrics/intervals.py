@@ -249,15 +249,20 @@ def slope(ratios: Sequence[float], values: Sequence[float]) -> float:
     return stats.linregress(ratios, values).slope
 
 
-def at_chance(accuracy: float, n_images: int, n_classes: int) -> bool:
-    """Whether an accuracy (share of images) is no more than guessing one of n_classes would give.
+def at_chance(accuracy: float, recall_low: float, n_images: int, n_classes: int) -> bool:
+    """Whether predictions are no better than guessing one of n_classes.
 
-    A binomial test, one-sided at 2.5 %, which an interval of 95 % matches. Guessing is right once
-    in n_classes; a model that always names the largest of unequal classes can do better than that.
+    Parameters
+    ----------
+    accuracy : float
+        Share of images.
+    recall_low : float
+        Where the 95 % interval of the mean per-class recall begins. Guessing has a recall of 1 /
+        n_classes, whatever the sizes of the classes; the accuracy of a model that always names the
+        largest one is higher than that.
+    n_images, n_classes : int
+        The accuracy has to be above 1 / n_classes too, by a binomial test, one-sided at 2.5 %: of
+        classes with an image each the recall's interval knows no spread.
     """
-    return (
-        stats.binomtest(
-            round(accuracy * n_images), n_images, 1 / n_classes, alternative="greater"
-        ).pvalue
-        > 0.025
-    )
+    found = stats.binomtest(round(accuracy * n_images), n_images, 1 / n_classes, "greater")
+    return found.pvalue > 0.025 or not recall_low > 1 / n_classes

@@ -23,6 +23,7 @@ from featpurity.metrics.inputs import (
     check_order,
     row_blocks,
 )
+from featpurity.metrics.zeroshot import recall_weights
 
 # The numbers of kept neurons on the paper's horizontal axis, for d = 512.
 PAPER_KEPT = (200, 250, 300, 350, 400, 450, 500)
@@ -84,6 +85,28 @@ def pruning_curves(
     for number, ks, _, right in _right_predictions(given):
         right_images[number, ks] += right.sum(1)
     return right_images.float() / len(given.labels)
+
+
+def accuracy_and_recall_curves(
+    embeddings: Array, class_embeddings: Array, labels: Array, orders: Array | Sequence[Array]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """`pruning_curves` and the mean per-class recall of the same predictions, in one pass.
+
+    The parameters are those of `pruning_curves`.
+
+    Returns
+    -------
+    accuracy, recall : float tensors of shape (n_orders, d)
+        In [0, 1]; for the recall see `featpurity.metrics.zeroshot.mean_per_class_recall`.
+    """
+    given = _Arguments.checked(embeddings, class_embeddings, labels, orders)
+    weights = recall_weights(given.labels)
+    right_images = given.embeddings.new_zeros(given.orders.shape, dtype=torch.int64)
+    recall = torch.zeros_like(right_images, dtype=torch.float64)
+    for number, ks, images, right in _right_predictions(given):
+        right_images[number, ks] += right.sum(1)
+        recall[number, ks] += right.double() @ weights[images]
+    return right_images.float() / len(given.labels), recall.float()
 
 
 def area_by_image(

@@ -19,6 +19,7 @@ from featpurity.metrics.inputs import (
     check_finite,
     row_blocks,
 )
+from featpurity.metrics.intervals import Estimate
 
 
 def right_predictions(
@@ -89,6 +90,19 @@ def recall_influence(right: Array, labels: Array) -> torch.Tensor:
     recalls, groups, counts = _recall_by_class(right, labels)
     share = len(groups) / (len(counts) * counts[groups])  # of a class's mean in the mean of means
     return (share * (right.double() - recalls[groups]).movedim(0, -1)).movedim(-1, 0)
+
+
+def estimate_recall(right: Array, labels: Array) -> Estimate:
+    """`mean_per_class_recall` with its interval over images, in closed form."""
+    return Estimate(mean_per_class_recall(right, labels), recall_influence(right, labels))
+
+
+def recall_weights(labels: Array) -> torch.Tensor:
+    """Weights of images, float64 of shape (n,), whose sum over the right ones is the mean per-class
+    recall.
+    """
+    _, groups, counts = as_labels(labels).unique(return_inverse=True, return_counts=True)
+    return 1 / (len(counts) * counts[groups].double())
 
 
 def mean_average_precision(scores: Array, truth: Array) -> float:

@@ -1,4 +1,4 @@
-"""Zero-shot accuracy as a function of the neurons, for watching a training."""
+"""Zero-shot accuracy and recall as functions of the neurons, for watching a training."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,14 +10,14 @@ import torch.nn.functional as F
 from featpurity.data.datasets import LabelledImages
 from featpurity.data.prompts import fill, prompt_set
 from featpurity.features.extract import image_trunk_features, text_trunk_features
-from featpurity.metrics.zeroshot import accuracy
+from featpurity.metrics.zeroshot import mean_per_class_recall, right_predictions
 from featpurity.models.clip import ClipModel
 
 
 def zero_shot(
     clip: ClipModel, datasets: dict[str, tuple], device: str | torch.device | None = None
 ) -> Callable:
-    """A function of the neurons that gives the zero-shot accuracy on some data sets.
+    """A function of the neurons that gives zero-shot accuracy and mean recall on some data sets.
 
     Parameters
     ----------
@@ -33,8 +33,9 @@ def zero_shot(
     Returns
     -------
     evaluate : callable
-        ``evaluate(image_neurons, text_neurons)`` -> dict with ``accuracy_<name>`` in [0, 1] and
-        ``accuracy``, their mean.
+        ``evaluate(image_neurons, text_neurons)`` -> dict with ``accuracy_<name>`` and
+        ``mean_recall_<name>`` (over the classes), both in [0, 1], and their means over the data
+        sets, ``accuracy`` and ``mean_recall``.
     """
     moved = {}
 
@@ -48,7 +49,7 @@ def zero_shot(
 
     @torch.no_grad()
     def evaluate(image_neurons, text_neurons):
-        embedded, found = {}, {}
+        embedded, found, recalls = {}, {}, {}
         for name, (images, labels, prompts) in datasets.items():
             if id(images) not in embedded:
                 embedded[id(images)] = F.normalize(
@@ -58,8 +59,14 @@ def zero_shot(
                 F.linear(prompts, text_neurons, text_bias), dim=2
             )  # (classes, templates, d)
             classes = F.normalize(units.mean(1), dim=1)
-            found[f"accuracy_{name}"] = accuracy(embedded[id(images)], classes, labels)
-        return {**found, "accuracy": sum(found.values()) / len(found)}
+            right = right_predictions(embedded[id(images)], classes, labels)
+            found[f"accuracy_{name}"] = right.float().mean().item()
+            recalls[f"mean_recall_{name}"] = mean_per_class_recall(right, labels).item()
+        means = {
+            "accuracy": sum(found.values()) / len(found),
+            "mean_recall": sum(recalls.values()) / len(recalls),
+        }
+        return found | recalls | means
 
     return evaluate
 

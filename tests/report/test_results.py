@@ -1,6 +1,7 @@
 """Tables, records and verdicts."""
 
 import json
+import math
 import subprocess
 
 import pandas as pd
@@ -38,17 +39,19 @@ def test_an_effect_whose_interval_lies_within_the_bound_is_negligible(low, high,
 
 
 @pytest.mark.parametrize(
-    "accuracy, n_images, n_classes, chance",
+    "accuracy, recall_low, n_images, n_classes, chance",
     [
-        (0.1, 1000, 10, True),
-        (0.115, 1000, 10, True),
-        (0.125, 1000, 10, False),
-        (0.05, 1000, 10, True),
-        (0.103, 10**6, 10, False),
+        (0.1, 0.2, 1000, 10, True),
+        (0.115, 0.2, 1000, 10, True),
+        (0.125, 0.105, 1000, 10, False),
+        (0.05, 0.05, 1000, 10, True),
+        (0.103, 0.102, 10**6, 10, False),
+        (0.095, 0.009, 8677, 101, True),  # always the largest class, as models do on Caltech-101
+        (0.5, math.nan, 1000, 10, True),
     ],
 )
-def test_chance_is_what_guessing_gives(accuracy, n_images, n_classes, chance):
-    assert intervals.at_chance(accuracy, n_images, n_classes) == chance
+def test_chance_is_what_guessing_gives(accuracy, recall_low, n_images, n_classes, chance):
+    assert intervals.at_chance(accuracy, recall_low, n_images, n_classes) == chance
 
 
 def test_every_claim_is_written_down_whole_and_once():

@@ -90,7 +90,8 @@ def found():
 
     def accuracy(image_neurons, text_neurons):
         asked.append(1)
-        return {"accuracy": (image_neurons.mean() + text_neurons.mean()).item()}
+        score = (image_neurons.mean() + text_neurons.mean()).item()
+        return {"accuracy": score, "mean_recall": score}
 
     result = caption_filter.remedy(judge, levels, [0, 1], accuracy, 20, epochs=2, batch_size=24)
     return judge, levels, result, len(asked)

@@ -7,6 +7,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from featpurity import pruning_curve, silhouette
 from featpurity.metrics.pruning import (
+    accuracy_and_recall_curves,
     area_by_image,
     paper_kept,
     prune,
@@ -14,7 +15,7 @@ from featpurity.metrics.pruning import (
     random_orders,
 )
 from featpurity.metrics.silhouette import silhouette_influence
-from featpurity.metrics.zeroshot import accuracy
+from featpurity.metrics.zeroshot import accuracy, mean_per_class_recall, right_predictions
 
 
 def plain_curve(embeddings, classes, labels, order):
@@ -53,6 +54,24 @@ def test_every_k_equals_the_plain_way(whole):
         torch.testing.assert_close(
             curve, plain_curve(embeddings, classes, labels, order), atol=1e-6, rtol=0
         )
+
+
+def test_recall_curves_equal_the_plain_way():
+    embeddings, classes, labels = world()
+    labels[:80] = 0  # classes of unequal sizes
+    orders = random_orders(12, 3)
+    plain = [
+        [
+            mean_per_class_recall(
+                right_predictions(prune(embeddings, order, k), classes, labels), labels
+            )
+            for k in range(1, 13)
+        ]
+        for order in orders
+    ]
+    accuracies, found = accuracy_and_recall_curves(embeddings, classes, labels, orders)
+    assert torch.equal(accuracies, pruning_curves(embeddings, classes, labels, orders))
+    torch.testing.assert_close(found, torch.tensor(plain).float(), atol=1e-6, rtol=0)
 
 
 def test_two_equal_classes_tie_and_the_lower_index_wins():

@@ -125,7 +125,7 @@ def described(captions: pd.DataFrame) -> tables.Table:
         "wrong_facts": "of them wrong",
         "wrong": "wrong captions (share)",
         "accuracy": "accuracy after training",
+        "mean_recall": "mean recall after training",
     }
-    return tables.show(
-        captions, headings, dict(words=1, facts=2, wrong_facts=2, wrong=2, accuracy=4)
-    )
+    digits = dict(words=1, facts=2, wrong_facts=2, wrong=2, accuracy=4, mean_recall=4)
+    return tables.show(captions, headings, digits)

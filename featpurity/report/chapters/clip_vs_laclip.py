@@ -113,7 +113,7 @@ def warnings(accuracy: pd.DataFrame, n_bootstrap: int) -> Iterator[str]:
     without the bootstrap, have intervals that are too narrow.
     """
     for row in accuracy.itertuples():
-        if intervals.at_chance(row.accuracy, row.images, row.classes):
+        if intervals.at_chance(row.accuracy, row.mean_recall_low, row.images, row.classes):
             yield (
                 f"{row.model} on {row.dataset}: accuracy is chance (1 in {row.classes}). "
                 "A comparison with it says nothing."

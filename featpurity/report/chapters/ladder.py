@@ -61,6 +61,7 @@ def groups_table(rungs: pd.DataFrame) -> tables.Table:
 def models_table(models: pd.DataFrame) -> tables.Table:
     """A row a model: what it does."""
     headings = {"group": "group", "data": "data", "accuracy": "accuracy (share of images)"}
+    headings |= {"mean_recall": "mean recall of the classes"}
     return tables.show(models, headings | {"silhouette": "silhouette (-1 to 1)"})
 
 
@@ -77,7 +78,7 @@ def neurons_table(neurons: pd.DataFrame, models: pd.DataFrame) -> tables.Table:
 def at_chance(by_dataset: pd.DataFrame) -> tables.Table:
     """How many models of a group are no better than guessing on each data set."""
     guessing = [
-        intervals.at_chance(row.accuracy, row.images, row.classes)
+        intervals.at_chance(row.accuracy, row.mean_recall_low, row.images, row.classes)
         for row in by_dataset.itertuples()
     ]
     counted = by_dataset.assign(chance=guessing).pivot_table(

@@ -184,7 +184,7 @@ def means_table(means: pd.DataFrame) -> tables.Table:
     shown = by_ratio.reset_index()
     headings = {"kind": "swaps", "ratio": "ratio", "image_avg_abs_cos": "average |cos|, image"}
     headings |= {"text_avg_abs_cos": "average |cos|, text", "accuracy": "accuracy"}
-    headings |= {"silhouette": "silhouette"}
+    headings |= {"mean_recall": "mean recall", "silhouette": "silhouette"}
     digits = dict.fromkeys(headings, 3) | {"ratio": 1}
     return tables.show(shown.assign(kind=shown.kind.map(KINDS)), headings, digits)
 

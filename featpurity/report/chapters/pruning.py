@@ -1,17 +1,12 @@
 """What the chapter on pruning shows: tables of the experiment of that name in."""
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping
 
 import pandas as pd
 import plotly.graph_objects as go
 
-from featpurity.metrics import intervals
 from featpurity.report import curves, figures, heatmaps, tables, wording
 from featpurity.report.published import published_curves
-
-if TYPE_CHECKING:
-    from featpurity.data.datasets import LabelledImages
 
 ACCURACY = "zero-shot accuracy (share of images)"
 SILHOUETTE = "cosine silhouette (-1 to 1)"
@@ -122,19 +117,10 @@ def effects_table(effects: pd.DataFrame) -> tables.Table:
     return tables.show(shown, headings, digits)
 
 
-def warnings(accuracy: pd.DataFrame, data: Mapping[str, "LabelledImages"]) -> Iterator[str]:
-    """Sentences on models and data sets whose accuracy is chance with all neurons.
-
-    Parameters
-    ----------
-    accuracy : DataFrame
-        The curves; its data sets are named as `data` names them.
-    data : dict of str to LabelledImages
-    """
-    for row in accuracy[accuracy.strategy == "full"].itertuples():
-        dataset = data[row.dataset]
-        if intervals.at_chance(row.accuracy, len(dataset), len(dataset.classes)):
-            yield (
-                f"{row.model} on {row.dataset}: accuracy is chance with all neurons, so its curves "
-                "say nothing about purity."
-            )
+def warnings(at_chance: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Sentences on models and data sets whose predictions with all neurons are chance."""
+    for model, dataset in at_chance:
+        yield (
+            f"{model} on {dataset}: accuracy is chance with all neurons, so its curves say nothing "
+            "about purity."
+        )

@@ -102,7 +102,7 @@ def probe_table(accuracy: pd.DataFrame) -> tables.Table:
     headings = {"model": "model", "dataset": "data set", "shots": "of each class"}
     headings |= {"training_images": "training images", "test_images": "test images"}
     headings |= {"strength": "strength C", "accuracy": "accuracy"}
-    headings |= {"accuracy_low": "95 % from", "accuracy_high": "to"}
+    headings |= {"accuracy_low": "95 % from", "accuracy_high": "to", "mean_recall": "mean recall"}
     return tables.show(accuracy, headings, dict.fromkeys(headings, 3) | {"strength": "g"})
 
 
