@@ -4,10 +4,10 @@
     python benchmarks/growth.py --imagenet
 
 Prints a Markdown table. The experiments run on random embeddings, without notebooks and figures:
-first at a size to start from, then with one number after the other doubled. With --imagenet they
-run once, for one model with 768 neurons on 50,000 images in 1,000 classes and two random orders.
-Each row is a process of its own; memory is its largest resident size less that of a process that
-has only made the embeddings.
+first at a size to start from, then with one number after the other doubled; times are medians of
+three runs. With --imagenet they run once, for one model with 768 neurons on 50,000 images in 1,000
+classes and two random orders. Each row is a process of its own; memory is its largest resident
+size, once before the experiments and once after them.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import resource
 import subprocess
 import sys
 import time
+from statistics import median
 from types import SimpleNamespace
 
 import torch
@@ -27,6 +28,7 @@ from featpurity.experiments.inputs import Embedded, Inputs
 
 BASE = dict(images=4000, neurons=256, classes=50, models=2, orders=8)
 IMAGENET = dict(images=50_000, neurons=768, classes=1000, models=1, orders=2)
+REPEATS = 3
 STEPS = {
     "accuracy and silhouette": lambda made, orders: clip_vs_laclip.compare(made, [], 0),
     "pruning": lambda made, orders: pruning.prune(made, orders, n_bootstrap=0),
@@ -64,16 +66,19 @@ def gib():
 
 def measure(size, device):
     """Seconds of each step, by the clock and of the processor, and memory, as a dict."""
-    orders = size.pop("orders")
+    orders, repeats = size.pop("orders"), size.pop("repeats", REPEATS)
     warm_up = random_inputs(images=60, neurons=8, classes=3, models=1, device=device)
     for step in STEPS.values():
         step(warm_up, 2)
     made, found = random_inputs(**size, device=device), {}
     found["GiB before"] = gib()
     for name, step in STEPS.items():
-        start, start_processor = time.perf_counter(), time.process_time()
-        step(made, orders)
-        found[name] = time.perf_counter() - start, time.process_time() - start_processor
+        times = []
+        for _ in range(repeats):
+            start, start_processor = time.perf_counter(), time.process_time()
+            step(made, orders)
+            times.append((time.perf_counter() - start, time.process_time() - start_processor))
+        found[name] = [median(of_runs) for of_runs in zip(*times)]
     return found | {"GiB": gib()}
 
 
@@ -86,6 +91,7 @@ def in_a_process(size, device):
         "embeddings made (GiB)": f"{found['GiB before']:.2f}",
         "at most (GiB)": f"{found['GiB']:.2f}",
     }
+    size.pop("repeats", None)
     return size | seconds | memory
 
 
@@ -101,7 +107,7 @@ def main():
         print(json.dumps(measure(options.size, options.device)))
         return
     doubled = [BASE | {key: 2 * value} for key, value in BASE.items()]
-    sizes = [IMAGENET] if options.imagenet else [BASE, *doubled]
+    sizes = [IMAGENET | dict(repeats=1)] if options.imagenet else [BASE, *doubled]
     print(f"{machine()}\n\n{markdown([in_a_process(size, options.device) for size in sizes])}")
 
 

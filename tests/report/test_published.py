@@ -154,6 +154,20 @@ def test_the_published_effects_of_the_claims_follow_from_the_published_numbers()
         assert round(computed[key], digits) == effect, key
 
 
+@pytest.mark.parametrize(
+    "measure, claim, unit",
+    [("top1", "accuracy_laclip", "{:+.1f}"), ("silhouette", "silhouette_laclip", "{:+.3f}")],
+)
+def test_the_published_text_states_the_gains_on_imagenet(measure, claim, unit):
+    (stated,) = (row["published"] for row in results.load_claims() if row["id"] == claim)
+    models = published.load_published()["imagenet"][measure]
+    gains = [
+        models[f"{name} LaCLIP"] - models[f"{name} CLIP"]
+        for name in ("CC12M", "RedCaps", "LAION-400M")
+    ]
+    assert stated.endswith("on ImageNet " + ", ".join(map(unit.format, gains)))
+
+
 def test_the_published_text_of_a_claim_states_its_effects():
     for claim in results.load_claims():
         if claim["id"] in ("silhouette_laclip", "pruning_window", "pruning_450_high_low"):

@@ -129,6 +129,14 @@ def published_gaps() -> tables.Table:
     return tables.show(shown, headings, digits="+.4f")
 
 
+def published_imagenet() -> tables.Table:
+    """Accuracy and silhouette of the paper's models on ImageNet."""
+    frame = pd.DataFrame(published.load_published()["imagenet"]).rename_axis("model").reset_index()
+    headings = {"model": "model", "top1": "accuracy (%)", "top5": "of the first five guesses (%)"}
+    digits = {"top1": 2, "top5": 2, "silhouette": 3}
+    return tables.show(frame, headings | {"silhouette": "silhouette"}, digits)
+
+
 def published_misalignment() -> tables.Table:
     """The paper's models fine-tuned on random swaps, means over its data sets."""
     third = published.load_published()["experiment_3"]
