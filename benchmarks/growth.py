@@ -5,9 +5,10 @@
 
 Prints a Markdown table. The experiments run on random embeddings, without notebooks and figures:
 first at a size to start from, then with one number after the other doubled; times are medians of
-three runs. With --imagenet they run once, for one model with 768 neurons on 50,000 images in 1,000
-classes and two random orders. Each row is a process of its own; memory is its largest resident
-size, once before the experiments and once after them.
+several rounds through all sizes, so that a slow minute of the machine is no size's. With --imagenet
+they run once, for one model with 768 neurons on 50,000 images in 1,000 classes and two random
+orders. Each run is a process of its own; memory is its largest resident size, once before the
+experiments and once after them.
 """
 
 import argparse
@@ -28,7 +29,7 @@ from featpurity.experiments.inputs import Embedded, Inputs
 
 BASE = dict(images=4000, neurons=256, classes=50, models=2, orders=8)
 IMAGENET = dict(images=50_000, neurons=768, classes=1000, models=1, orders=2)
-REPEATS = 3
+ROUNDS = 5
 STEPS = {
     "accuracy and silhouette": lambda made, orders: clip_vs_laclip.compare(made, [], 0),
     "pruning": lambda made, orders: pruning.prune(made, orders, n_bootstrap=0),
@@ -66,32 +67,35 @@ def gib():
 
 def measure(size, device):
     """Seconds of each step, by the clock and of the processor, and memory, as a dict."""
-    orders, repeats = size.pop("orders"), size.pop("repeats", REPEATS)
+    orders = size.pop("orders")
     warm_up = random_inputs(images=60, neurons=8, classes=3, models=1, device=device)
     for step in STEPS.values():
         step(warm_up, 2)
     made, found = random_inputs(**size, device=device), {}
     found["GiB before"] = gib()
     for name, step in STEPS.items():
-        times = []
-        for _ in range(repeats):
-            start, start_processor = time.perf_counter(), time.process_time()
-            step(made, orders)
-            times.append((time.perf_counter() - start, time.process_time() - start_processor))
-        found[name] = [median(of_runs) for of_runs in zip(*times)]
+        start, start_processor = time.perf_counter(), time.process_time()
+        step(made, orders)
+        found[name] = time.perf_counter() - start, time.process_time() - start_processor
     return found | {"GiB": gib()}
 
 
 def in_a_process(size, device):
-    """The row of a size, measured in a process of its own."""
+    """What `measure` finds for a size in a process of its own."""
     command = [sys.executable, __file__, "--device", device, "--size", json.dumps(size)]
-    found = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
-    seconds = {f"{name} (s; of processor)": "{:.2f}; {:.2f}".format(*found[name]) for name in STEPS}
-    memory = {
-        "embeddings made (GiB)": f"{found['GiB before']:.2f}",
-        "at most (GiB)": f"{found['GiB']:.2f}",
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+
+
+def row(size, runs):
+    """The row of a size: medians of its runs, and the most memory of any."""
+    medians = {name: [median(both) for both in zip(*(run[name] for run in runs))] for name in STEPS}
+    seconds = {
+        f"{name} (s; of processor)": "{:.2f}; {:.2f}".format(*medians[name]) for name in STEPS
     }
-    size.pop("repeats", None)
+    memory = {
+        "embeddings made (GiB)": f"{max(run['GiB before'] for run in runs):.2f}",
+        "at most (GiB)": f"{max(run['GiB'] for run in runs):.2f}",
+    }
     return size | seconds | memory
 
 
@@ -107,8 +111,9 @@ def main():
         print(json.dumps(measure(options.size, options.device)))
         return
     doubled = [BASE | {key: 2 * value} for key, value in BASE.items()]
-    sizes = [IMAGENET | dict(repeats=1)] if options.imagenet else [BASE, *doubled]
-    print(f"{machine()}\n\n{markdown([in_a_process(size, options.device) for size in sizes])}")
+    sizes, rounds = ([IMAGENET], 1) if options.imagenet else ([BASE, *doubled], ROUNDS)
+    found = [[in_a_process(size, options.device) for size in sizes] for _ in range(rounds)]
+    print(f"{machine()}\n\n{markdown([row(*of_size) for of_size in zip(sizes, zip(*found))])}")
 
 
 if __name__ == "__main__":

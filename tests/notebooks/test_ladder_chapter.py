@@ -18,6 +18,7 @@ def results(tmp_path_factory):
     settings = {
         "chapters": ["04_data_quality_ladder"],
         "ladder_models": write_ladder(folder),
+        "models_per_job": 4,
         "n_bootstrap": 50,
         "datasets": [write_pictures(folder / "pictures")],
         "prompts": "paper",

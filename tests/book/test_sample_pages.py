@@ -1,47 +1,18 @@
-"""Every built page in a real browser: nothing asked elsewhere, no error, figures that answer, for everybody.
-
-Three books are read: one of small sample notebooks, whose contents are known, the demo profile's,
-which the workflow brings up to date first (minutes in a fresh clone, seconds afterwards), and that
-of a cut-down run of the photos profile.
-"""
+"""The book of small sample notebooks, whose contents are known, in a real browser: what each part answers."""
 
 import csv
 import re
+from functools import partial
 
 import numpy as np
+import page_checks
 import pytest
 import sample_book
 from finished_pages import broken_links
+from page_checks import PHONE, WIDE, book_faults, pages
 from PIL import Image
 
 pytestmark = pytest.mark.slow
-HEAVIEST = 3e6  # bytes of a page with all it loads
-TAB_STOPS = 88
-WIDE, PHONE = {"width": 1400, "height": 900}, {"width": 390, "height": 844}
-# Choose every entry of each menu, the first one last, and see whether what is drawn changes.
-TRY_MENUS = """async () => {
-  const unmoved = [];
-  for (const select of document.querySelectorAll("figure.featpurity-figure select")) {
-    const host = select.closest("figure"), plot = host.querySelector(".plot");
-    const n = select.options.length;
-    for (let i = 1; i <= n; i++) {
-      const before = plot.querySelector("svg.main-svg").outerHTML;
-      const changed = new Promise((done) => plot.addEventListener("changed", done, { once: true }));
-      select.selectedIndex = i % n;
-      select.dispatchEvent(new Event("change"));
-      await changed;
-      if (plot.querySelector("svg.main-svg").outerHTML === before)
-        unmoved.push(`${host.dataset.figure}, ${select.options[i % n].text}`);
-    }
-  }
-  return unmoved;
-}"""
-SERIOUS = """async () => (await axe.run()).violations
-  .filter(({ impact }) => impact === "serious" || impact === "critical")
-  .map(({ id, nodes }) => `${id}: ${nodes[0].html.slice(0, 200)}`)"""
-COUNT_STOPS = """() => [...document.querySelectorAll(
-  "article :is(a[href], button, select, input, summary, [tabindex])")].filter((node) =>
-  node.tabIndex >= 0 && node.checkVisibility() && node.getClientRects().length).length"""
 FIRST = "notebooks/01_clip_vs_laclip.html"
 CURVES = "notebooks/02_neuron_pruning.html"
 PANELS = "notebooks/03_misalignment.html"
@@ -49,78 +20,23 @@ TABLES = "notebooks/04_data_quality_ladder.html"
 ATLAS = "notebooks/11_neurons.html"
 
 
-def pages(book):
-    named = (path.relative_to(book).as_posix() for path in sorted(book.rglob("*.html")))
-    return [name for name in named if not name.startswith("_static/") and name != "index.html"]
-
-
-def faults_of(visited, name, axe):
-    """What is wrong with an open page, in sentences."""
-    drawn = visited.draw_all()
-    yield from visited.faults
-    yield from (f"{figure['name']} was not drawn" for figure in drawn if not figure["drawn"])
-    if visited.page.locator(".modebar-btn").count():
-        yield "plotly's own buttons are there, and one of them uploads the chart"
-    width = visited.page.evaluate("document.documentElement.scrollWidth")
-    if width > visited.page.viewport_size["width"]:
-        yield f"it is {width} pixels wide"
-    if visited.weight() > HEAVIEST:
-        yield f"it weighs {visited.weight():,} bytes with all that it loads"
-    stops = visited.page.evaluate(COUNT_STOPS)
-    if stops > TAB_STOPS:
-        yield f"it has {stops} stops of the Tab key"
-    visited.page.evaluate(axe)
-    yield from visited.page.evaluate(SERIOUS)
-
-
 @pytest.mark.parametrize(
-    "which, scheme, size, look",
-    [
-        ("sample", "http", WIDE, "light"),
-        ("sample", "file", PHONE, "dark"),
-        ("demo", "http", WIDE, "light"),
-        ("demo", "file", WIDE, "dark"),
-        ("demo", "file", PHONE, "light"),
-        ("demo", "http", PHONE, "dark"),
-        ("photos", "http", WIDE, "dark"),
-        ("photos", "file", PHONE, "light"),
-    ],
-    ids=lambda value: str(value.get("width")) if isinstance(value, dict) else None,
+    "scheme, size, look", [("http", WIDE, "light"), ("file", PHONE, "dark")], ids=["wide", "phone"]
 )
-def test_every_page_is_whole_light_and_open_to_all(request, visit, axe, which, scheme, size, look):
-    book, faults = request.getfixturevalue(which), []
-    for name in pages(book):
-        visited = visit(book, name, scheme, viewport=size, color_scheme=look)
-        faults += [f"{name}: {fault}" for fault in faults_of(visited, name, axe)]
-        visited.page.context.close()
+def test_every_page_is_whole_light_and_open_to_all(sample, visit, axe, scheme, size, look):
+    check = partial(page_checks.whole, axe=axe)
+    faults = book_faults(sample, visit, check, scheme, viewport=size, color_scheme=look)
     assert not faults, "\n".join(faults)
-    assert len(pages(book)) >= 12
 
 
-@pytest.mark.parametrize("which", ["sample", "demo", "photos"])
-def test_every_menu_changes_what_is_drawn(request, visit, which):
-    book, unmoved = request.getfixturevalue(which), []
-    for name in pages(book):
-        if "data-figure=" in (book / name).read_text("utf-8"):
-            visited = visit(book, name, viewport=WIDE)
-            visited.draw_all()
-            unmoved += visited.page.evaluate(TRY_MENUS)
-            assert not visited.faults
-    assert not unmoved, "\n".join(unmoved)
+@pytest.mark.parametrize("check", [page_checks.menu_faults, page_checks.value_faults])
+def test_every_figure_answers(sample, visit, check):
+    faults = book_faults(sample, visit, check, figures_only=True, viewport=WIDE)
+    assert not faults, "\n".join(faults)
 
 
-@pytest.mark.parametrize("which", ["sample", "demo", "photos"])
-def test_links_inside_the_book_lead_somewhere(request, which):
-    assert list(broken_links(request.getfixturevalue(which))) == []
-
-
-def test_the_first_page_of_the_photos_book_tells_of_photographs(photos, visit):
-    page = visit(photos, "book/introduction.html").page
-    told = page.locator(".this-run").inner_text()
-    assert "the run photos" in told and "cifar10" in told and "generated pictures" not in told
-    assert page.locator("table.verdicts tbody tr").count() >= 3
-    page = visit(photos, "book/data_and_models.html").page
-    assert page.locator("ul.examples img").count() == 6
+def test_links_inside_the_book_lead_somewhere(sample):
+    assert list(broken_links(sample)) == []
 
 
 def test_hostile_words_are_text(sample, visit):
@@ -131,7 +47,7 @@ def test_hostile_words_are_text(sample, visit):
         visited.page.evaluate(
             "document.querySelectorAll('details').forEach((closed) => { closed.open = true; })"
         )
-        visited.page.evaluate(TRY_MENUS)
+        visited.page.evaluate(page_checks.TRY_MENUS)
         faults += [f"{name}: {fault}" for fault in visited.faults]
         foreign = visited.page.locator(
             "a[href^='javascript'], :is([href], [src])[href*='elsewhere.example'], "

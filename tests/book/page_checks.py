@@ -1,0 +1,171 @@
+"""What must be true of every page of every built book, as sentences on what is not.
+
+Each function takes an open page (`conftest.Visit`) and yields its faults.
+"""
+
+import re
+
+HEAVIEST = 3e6  # bytes of a page with all it loads
+TAB_STOPS = 88
+WIDE, PHONE = {"width": 1400, "height": 900}, {"width": 390, "height": 844}
+HAND = {"viewport": PHONE, "has_touch": True, "is_mobile": True}
+NUMBER = re.compile(r"[-\u2212]?\d+(?:\.\d+)?")
+# Choose every entry of each menu, the first one last, and see whether what is drawn changes.
+TRY_MENUS = """async () => {
+  const unmoved = [];
+  for (const select of document.querySelectorAll("figure.featpurity-figure select")) {
+    const host = select.closest("figure"), plot = host.querySelector(".plot");
+    const n = select.options.length;
+    for (let i = 1; i <= n; i++) {
+      const before = plot.querySelector("svg.main-svg").outerHTML;
+      const changed = new Promise((done) => plot.addEventListener("changed", done, { once: true }));
+      select.selectedIndex = i % n;
+      select.dispatchEvent(new Event("change"));
+      await changed;
+      if (plot.querySelector("svg.main-svg").outerHTML === before)
+        unmoved.push(`${host.dataset.figure}, ${select.options[i % n].text}`);
+    }
+  }
+  return unmoved;
+}"""
+SERIOUS = """async () => (await axe.run()).violations
+  .filter(({ impact }) => impact === "serious" || impact === "critical")
+  .map(({ id, nodes }) => `${id}: ${nodes[0].html.slice(0, 200)}`)"""
+COUNT_STOPS = """() => [...document.querySelectorAll(
+  "article :is(a[href], button, select, input, summary, [tabindex])")].filter((node) =>
+  node.tabIndex >= 0 && node.checkVisibility() && node.getClientRects().length).length"""
+# Point at a value of each figure: what the label and the table below the figure say of it.
+POINT_AT_VALUES = """async () => {
+  const found = [], frame = () => new Promise(requestAnimationFrame);
+  for (const host of document.querySelectorAll("figure.featpurity-figure")) {
+    const plot = host.querySelector(".plot"), words = host.querySelector("details.in-words");
+    const shown = ({ visible, hoverinfo }) => (visible ?? true) === true && hoverinfo !== "skip";
+    const i = plot.data.findIndex((trace) => shown(trace) && trace.type !== "image");
+    if (i < 0) continue;
+    const trace = plot.data[i], matrix = trace.type === "heatmap";
+    const values = matrix ? trace.z[0] : typeof trace.y[0] === "number" ? trace.y : trace.x;
+    const point = Array.from(values).findIndex(Number.isFinite);
+    if (point < 0) continue;
+    const value = values[point], subplot = `${trace.xaxis ?? "x"}${trace.yaxis ?? "y"}`;
+    plot.scrollIntoView({ block: "center" });
+    Plotly.Fx.hover(plot, [{ curveNumber: i, pointNumber: matrix ? [0, point] : point }], subplot);
+    const label = () => Array.from(plot.querySelectorAll(".hoverlayer text"), (text) => text.textContent).join(" ");
+    for (let wait = 0; wait < 60 && !label(); wait++) await frame();
+    words.open = true;
+    for (let wait = 0; wait < 60 && !words.querySelector("tbody"); wait++) await frame();
+    const cells = Array.from(words.querySelectorAll("tbody td"), (cell) => Number(cell.textContent));
+    words.open = false;
+    found.push({ name: host.dataset.figure, value, label: label(), inTable: cells.includes(Number(value.toPrecision(6))) });
+    Plotly.Fx.unhover(plot);
+  }
+  return found;
+}"""
+SCROLLED = """async (before) => {
+  const end = performance.now() + 3000;
+  while (scrollY === before && performance.now() < end) await new Promise(requestAnimationFrame);
+  return scrollY !== before;
+}"""
+PRINTED = """async () => {
+  const blank = [];
+  for (const host of document.querySelectorAll("figure.featpurity-figure")) {
+    const still = host.querySelector("img.still");
+    if (!still?.checkVisibility()) { blank.push(`${host.dataset.figure} has no picture`); continue; }
+    still.scrollIntoView();
+    still.loading = "eager";
+    await still.decode().catch(() => blank.push(`${host.dataset.figure} has a broken picture`));
+    if (host.querySelector(".controls")?.checkVisibility()) blank.push(`${host.dataset.figure} prints its buttons`);
+  }
+  return blank;
+}"""
+
+
+def pages(book):
+    named = (path.relative_to(book).as_posix() for path in sorted(book.rglob("*.html")))
+    return [name for name in named if not name.startswith("_static/") and name != "index.html"]
+
+
+def book_faults(book, visit, check, scheme="http", figures_only=False, **context):
+    """The faults that a check finds on the pages of a book, each with its page."""
+    found = []
+    for name in pages(book):
+        if figures_only and "data-figure=" not in (book / name).read_text("utf-8"):
+            continue
+        visited = visit(book, name, scheme, **context)
+        found += [f"{name}: {fault}" for fault in check(visited)]
+        visited.page.context.close()
+    return found
+
+
+def whole(visited, axe):
+    """Errors, other hosts, figures not drawn, width, weight, stops of the Tab key, accessibility."""
+    drawn = visited.draw_all()
+    yield from visited.faults
+    yield from (f"{figure['name']} was not drawn" for figure in drawn if not figure["drawn"])
+    if visited.page.locator(".modebar-btn").count():
+        yield "plotly's own buttons are there, and one of them uploads the chart"
+    width = visited.page.evaluate("document.documentElement.scrollWidth")
+    if width > visited.page.viewport_size["width"]:
+        yield f"it is {width} pixels wide"
+    if visited.weight() > HEAVIEST:
+        yield f"it weighs {visited.weight():,} bytes with all that it loads"
+    stops = visited.page.evaluate(COUNT_STOPS)
+    if stops > TAB_STOPS:
+        yield f"it has {stops} stops of the Tab key"
+    visited.page.evaluate(axe)
+    yield from visited.page.evaluate(SERIOUS)
+
+
+def menu_faults(visited):
+    """Entries of menus that change nothing."""
+    visited.draw_all()
+    for unmoved in visited.page.evaluate(TRY_MENUS):
+        yield f"{unmoved} changes nothing"
+    yield from visited.faults
+
+
+def value_faults(visited):
+    """Figures whose label at a value, or whose table, does not say that value."""
+    visited.draw_all()
+    for figure in visited.page.evaluate(POINT_AT_VALUES):
+        if not figure["inTable"]:
+            yield f"{figure['name']}: its table lacks {figure['value']}"
+        if not any(_rounds_to(figure["value"], text) for text in NUMBER.findall(figure["label"])):
+            yield f"{figure['name']}: at {figure['value']} its label says {figure['label']!r}"
+
+
+def print_faults(visited):
+    """Figures that are blank on paper."""
+    visited.page.emulate_media(media="print")
+    yield from visited.page.evaluate(PRINTED)
+
+
+def swipe_faults(visited):
+    """Figures on which a finger does not scroll the page, or moves the axes instead."""
+    visited.draw_all()
+    page = visited.page
+    finger = page.context.new_cdp_session(page)
+
+    def touch(kind, *points):
+        finger.send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": points})
+
+    for figure in page.locator("figure.featpurity-figure").all():
+        name, plot = figure.get_attribute("data-figure"), figure.locator(".plot")
+        plot.evaluate("(plot) => plot.scrollIntoView({ block: 'center' })")
+        ranges = "(plot) => JSON.stringify([plot.layout.xaxis?.range, plot.layout.yaxis?.range])"
+        before, at_first, box = page.evaluate("scrollY"), plot.evaluate(ranges), plot.bounding_box()
+        x, y = box["x"] + box["width"] / 2, PHONE["height"] / 2 + 80
+        touch("Start", {"x": x, "y": y})
+        for step in range(1, 11):
+            touch("Move", {"x": x, "y": y - 15 * step})
+        touch("End")
+        if not page.evaluate(SCROLLED, before):
+            yield f"a swipe on {name} does not scroll"
+        if plot.evaluate(ranges) != at_first:
+            yield f"a swipe on {name} moves its axes"
+
+
+def _rounds_to(value, text):
+    """Whether a number as it is written is the value, rounded."""
+    text = text.replace("\u2212", "-")
+    last = 10.0 ** -len(text.partition(".")[2])
+    return abs(float(text) - value) <= last * 0.51
