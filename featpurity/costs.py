@@ -13,7 +13,7 @@ from featpurity.profile import CLAIMS, COMPARISON, PRUNING, Profile
 
 START = 5.0  # seconds until a notebook has its modules, and of its figures
 START_GB = 1.0
-LOADING = 4.0  # seconds that a model of a gigabyte takes, read, checked and digested
+LOADING = 8.0  # seconds that a model of a gigabyte takes: read, checked, digested, and projecting
 CURVE = 8e-10  # seconds an image, class and neuron of one order
 SILHOUETTE = 1.5e-3  # seconds of one silhouette, whatever its size
 SILHOUETTE_ROWS = 1.5e-9  # more, an image and neuron

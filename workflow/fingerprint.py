@@ -17,6 +17,8 @@ from featpurity.files import digest
 PACKAGE = Path(featpurity.__file__).parent
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
+LIVE_ONLY = "live-only"  # the tag of cells for a reader with a kernel: panels
+
 
 def code_cells(notebook, tag=None):
     """Sources of the code cells in order, or of those with a tag."""

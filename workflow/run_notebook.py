@@ -16,6 +16,7 @@ from pathlib import Path
 
 import papermill
 import yaml
+from fingerprint import LIVE_ONLY
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from nbclient.exceptions import DeadKernelError
@@ -103,6 +104,7 @@ def run(notebook, output, log, parameters, aliases=None):
             kernel_name="python3",
             language="python",
             kernel_manager_class=ThisPython,
+            skip_cells_with_tag=LIVE_ONLY,  # panels for a reader, who is not here
             progress_bar={
                 "file": shown,
                 "bar_format": "cell {n_fmt} of {total_fmt} [{elapsed}]\n",

@@ -11,12 +11,12 @@ import nbformat
 import picture_files
 import safe_html
 from book_figures import figure_html, figure_scripts
+from fingerprint import LIVE_ONLY
 
 from featpurity.report.display import PLOTLY_MIME, without_caption
 
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
 SHOWN_MIMES = ("text/html", "text/markdown", "image/png", "image/jpeg", "text/latex", "text/plain")
-LIVE_ONLY = "live-only"
 WOULD_SHOW = (
     "would-show"  # the tag of a markdown cell that says what a chapter shows, for runs without it
 )

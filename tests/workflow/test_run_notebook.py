@@ -51,6 +51,15 @@ def test_temporary_folders_with_long_names_and_a_home_that_cannot_be_written(pla
     assert not list(home.iterdir())
 
 
+def test_panels_for_a_reader_are_left_out(place):
+    write_notebook(place / "one.ipynb", "results_dir = 'results/live'", "1 / 0")
+    notebook = json.loads((place / "one.ipynb").read_text())
+    notebook["cells"][-1]["metadata"]["tags"] = ["live-only"]
+    (place / "one.ipynb").write_text(json.dumps(notebook))
+    run_notebook.run(place / "one.ipynb", place / "out.ipynb", place / "log/one.log", {})
+    assert json.loads((place / "out.ipynb").read_text())["cells"][-1]["outputs"] == []
+
+
 def test_what_it_wrote_is_noted(place):
     body = "from featpurity.files import write_text\nwrite_text(results_dir + '/tables/t.csv', 'a')\nwrite_text('else', '')"
     done = execute(place, body, results_dir=str(place / "r"))
