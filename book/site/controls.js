@@ -119,30 +119,40 @@ const featpurityControls = (() => {
 
   // ---- values and legend by keyboard, the data as a table ----
 
-  // The arrow keys go through the points of a line (left, right) and from line to line (up, down), or through a matrix.
+  // The arrow keys go through the points of a line (left, right) and from line to line (up, down), or through a matrix
+  // and over its left and right edge to the next.
   function readValues(plot, say) {
     let [curve, point] = [0, [0, -1]];
+    const clip = (value, length) => Math.min(Math.max(value, 0), length - 1);
     const readable = () => plot.data.map((trace, i) => ({ trace, i })).filter(({ trace }) => (
       (trace.visible ?? true) === true && trace.hoverinfo !== "skip" && trace.type !== "image"));
+    const isMatrix = ({ type }) => type === "heatmap";
+    const sides = (trace) => (
+      isMatrix(trace) ? [trace.z.length, trace.z[0].length] : [1, Math.max(trace.x?.length ?? 0, trace.y?.length ?? 0)]);
+    const place = (values, index) => (typeof values?.[index] === "number" ? values[index] : index);
     plot.addEventListener("keydown", (event) => {
       const step = { ArrowRight: [0, 1], ArrowLeft: [0, -1], ArrowDown: [1, 0], ArrowUp: [-1, 0] }[event.key];
       const traces = readable();
       if (!step || !traces.length || event.target !== plot) return;
       event.preventDefault();
-      const clip = (value, length) => Math.min(Math.max(value, 0), length - 1);
-      const matrix = traces.length && traces[clip(curve, traces.length)].trace.type === "heatmap";
-      if (!matrix) curve += step[0];
       curve = clip(curve, traces.length);
+      const leaves = point[1] + step[1] !== clip(point[1] + step[1], sides(traces[curve].trace)[1]);
+      if (!isMatrix(traces[curve].trace)) curve = clip(curve + step[0], traces.length);
+      else if (leaves && step[1] && traces[curve + step[1]]) {
+        curve += step[1];
+        point[1] = step[1] > 0 ? -1 : sides(traces[curve].trace)[1];
+      }
       const { trace, i } = traces[curve];
-      const lengths = matrix ? [trace.z.length, trace.z[0].length] : [1, Math.max(trace.x?.length ?? 0, trace.y?.length ?? 0)];
-      point = point.map((place, side) => clip(place + step[side], lengths[side]));
+      point = point.map((at, side) => clip(at + step[side], sides(trace)[side]));
       const subplot = `${trace.xaxis ?? "x"}${trace.yaxis ?? "y"}`;
       const layer = plot.querySelector(".hoverlayer"); // plotly draws the label when the keys rest
       new MutationObserver((_, observer) => {
         observer.disconnect();
         say(Array.from(layer.querySelectorAll("text"), (label) => label.textContent).join(", "));
       }).observe(layer, { childList: true, subtree: true });
-      Plotly.Fx.hover(plot, [{ curveNumber: i, pointNumber: matrix ? point : point[1] }], subplot);
+      // plotly 4 has no label for a cell of a matrix that is named by its number, but for the place where it lies.
+      Plotly.Fx.hover(plot, isMatrix(trace) ? { xval: place(trace.x, point[1]), yval: place(trace.y, point[0]) }
+        : [{ curveNumber: i, pointNumber: point[1] }], subplot);
       plot.dispatchEvent(new CustomEvent("read", { detail: { trace, point: point[1] } })); // plotly tells of the mouse alone
     });
     plot.addEventListener("blur", () => Plotly.Fx.unhover(plot));

@@ -33,21 +33,38 @@ const featpurityData = (() => {
     });
   }
 
+  function pointTable(plot, traces) {
+    const withErrors = traces.some(({ error_x, error_y }) => error_x?.array || error_y?.array);
+    const ends = withErrors ? ["interval from", "to"] : [];
+    const columns = ["shown", axisTitle(plot, traces[0], "x", "x"), axisTitle(plot, traces[0], "y", "y"), ...ends];
+    return { columns, rows: traces.flatMap((trace) => pointRows(trace, withErrors)) };
+  }
+
+  function matrixTable(plot, traces) {
+    const [one] = traces;
+    const value = plain(one.colorbar?.title?.text ?? plot.layout.coloraxis?.colorbar?.title?.text) || "value";
+    const columns = ["shown", axisTitle(plot, one, "y", "y"), axisTitle(plot, one, "x", "x"), value];
+    return { columns, rows: traces.flatMap(matrixRows) };
+  }
+
+  // Points and a matrix in one figure: rows of both, each with its own columns.
+  function together(points, matrix) {
+    const [before, after] = [points.columns.slice(1).map(() => ""), matrix.columns.slice(1).map(() => "")];
+    return {
+      columns: [...points.columns, ...matrix.columns.slice(1)],
+      rows: [...points.rows.map((row) => [...row, ...after]), ...matrix.rows.map(([name, ...row]) => [name ?? "matrix", ...before, ...row])],
+    };
+  }
+
   // The traces that are shown, as a header and rows: {columns, rows}.
   function table(plot) {
     const traces = plot.data.filter(isShown);
     const matrices = traces.filter(({ type }) => type === "heatmap");
     const points = traces.filter(({ type }) => type !== "heatmap" && type !== "image");
-    const one = matrices[0] ?? points[0];
-    if (!one) return { columns: [], rows: [] };
-    const [x, y] = [axisTitle(plot, one, "x", "x"), axisTitle(plot, one, "y", "y")];
-    if (matrices.length) {
-      const value = plain(one.colorbar?.title?.text ?? plot.layout.coloraxis?.colorbar?.title?.text) || "value";
-      return { columns: ["shown", y, x, value], rows: matrices.flatMap(matrixRows).map(texts) };
-    }
-    const withErrors = points.some(({ error_x, error_y }) => error_x?.array || error_y?.array);
-    const ends = withErrors ? ["interval from", "to"] : [];
-    return { columns: ["shown", x, y, ...ends], rows: points.flatMap((trace) => pointRows(trace, withErrors)).map(texts) };
+    const parts = [points.length && pointTable(plot, points), matrices.length && matrixTable(plot, matrices)].filter(Boolean);
+    if (!parts.length) return { columns: [], rows: [] };
+    const { columns, rows } = parts.length === 2 ? together(...parts) : parts[0];
+    return { columns, rows: rows.map(texts) };
   }
 
   function texts(row) {

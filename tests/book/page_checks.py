@@ -48,7 +48,8 @@ POINT_AT_VALUES = """async () => {
     if (point < 0) continue;
     const value = values[point], subplot = `${trace.xaxis ?? "x"}${trace.yaxis ?? "y"}`;
     plot.scrollIntoView({ block: "center" });
-    Plotly.Fx.hover(plot, [{ curveNumber: i, pointNumber: matrix ? [0, point] : point }], subplot);
+    const cell = { xval: trace.x?.[point] ?? point, yval: trace.y?.[0] ?? 0 };
+    Plotly.Fx.hover(plot, matrix ? cell : [{ curveNumber: i, pointNumber: point }], subplot);
     const label = () => Array.from(plot.querySelectorAll(".hoverlayer text"), (text) => text.textContent).join(" ");
     for (let wait = 0; wait < 60 && !label(); wait++) await frame();
     words.open = true;
@@ -129,7 +130,7 @@ def value_faults(visited):
     for figure in visited.page.evaluate(POINT_AT_VALUES):
         if not figure["inTable"]:
             yield f"{figure['name']}: its table lacks {figure['value']}"
-        if not any(_rounds_to(figure["value"], text) for text in NUMBER.findall(figure["label"])):
+        if not any(rounds_to(figure["value"], text) for text in NUMBER.findall(figure["label"])):
             yield f"{figure['name']}: at {figure['value']} its label says {figure['label']!r}"
 
 
@@ -164,7 +165,7 @@ def swipe_faults(visited):
             yield f"a swipe on {name} moves its axes"
 
 
-def _rounds_to(value, text):
+def rounds_to(value, text):
     """Whether a number as it is written is the value, rounded."""
     text = text.replace("\u2212", "-")
     last = 10.0 ** -len(text.partition(".")[2])

@@ -104,6 +104,15 @@ def test_menu_answers_the_keyboard(heatmap_page):
     assert heatmap_page.evaluate(visible) == [False, True] + [False] * 4
 
 
+def test_arrow_keys_read_a_matrix(heatmap_page):
+    plot = heatmap_page.locator(".js-plotly-plot").first
+    plot.focus()
+    for key in ["ArrowRight", "ArrowRight", "ArrowRight", "ArrowDown"]:  # row 1, column 2
+        plot.press(key)
+    said = f"neurons 2 and 1: {sample_book.symmetric_matrix(0)[1, 2]:.3f}"
+    heatmap_page.locator("figure .said", has_text=said).first.wait_for()
+
+
 @pytest.fixture
 def curves_page(sample, visit):
     visited = visit(sample, CURVES, viewport=WIDE, accept_downloads=True)
