@@ -35,7 +35,7 @@ lint: $(READY)  ## layout and habits of the code, in seconds: ruff and import-li
 
 test: lint browser  ## lint, the fast tests, then those that run notebooks, build books and drive a browser
 	$(PYTEST) -m "not slow"
-	$(PYTEST) -m slow --dist loadfile
+	$(PYTEST) -m slow --dist loadfile --no-loadscope-reorder
 	@$(MAKE) --no-print-directory fetch-test
 
 bench: $(READY)  ## our code against the plain way, side by side (9 GB of memory): CAPTIONS=FILE for real captions

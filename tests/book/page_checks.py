@@ -116,6 +116,19 @@ def whole(visited, axe):
     yield from visited.page.evaluate(SERIOUS)
 
 
+def wide_faults(visited, axe):
+    """`whole`, and every value and every figure on paper."""
+    yield from whole(visited, axe)
+    yield from value_faults(visited)
+    yield from print_faults(visited)
+
+
+def phone_faults(visited, axe):
+    """`whole`, and every figure under a finger."""
+    yield from whole(visited, axe)
+    yield from swipe_faults(visited)
+
+
 def menu_faults(visited):
     """Entries of menus that change nothing."""
     visited.draw_all()
@@ -125,8 +138,7 @@ def menu_faults(visited):
 
 
 def value_faults(visited):
-    """Figures whose label at a value, or whose table, does not say that value."""
-    visited.draw_all()
+    """Figures, drawn, whose label at a value, or whose table, does not say that value."""
     for figure in visited.page.evaluate(POINT_AT_VALUES):
         if not figure["inTable"]:
             yield f"{figure['name']}: its table lacks {figure['value']}"
@@ -141,8 +153,7 @@ def print_faults(visited):
 
 
 def swipe_faults(visited):
-    """Figures on which a finger does not scroll the page, or moves the axes instead."""
-    visited.draw_all()
+    """Figures, drawn, on which a finger does not scroll the page, or moves the axes instead."""
     page = visited.page
     finger = page.context.new_cdp_session(page)
 

@@ -9,7 +9,7 @@ import page_checks
 import pytest
 import sample_book
 from finished_pages import broken_links
-from page_checks import PHONE, WIDE, book_faults, pages
+from page_checks import HAND, PHONE, WIDE, book_faults, pages
 from PIL import Image
 
 pytestmark = pytest.mark.slow
@@ -21,17 +21,21 @@ ATLAS = "notebooks/11_neurons.html"
 
 
 @pytest.mark.parametrize(
-    "scheme, size, look", [("http", WIDE, "light"), ("file", PHONE, "dark")], ids=["wide", "phone"]
+    "check, scheme, context, look",
+    [
+        (page_checks.wide_faults, "http", {"viewport": WIDE}, "light"),
+        (page_checks.phone_faults, "file", HAND, "dark"),
+    ],
+    ids=["wide", "phone"],
 )
-def test_every_page_is_whole_light_and_open_to_all(sample, visit, axe, scheme, size, look):
-    check = partial(page_checks.whole, axe=axe)
-    faults = book_faults(sample, visit, check, scheme, viewport=size, color_scheme=look)
+def test_every_page_is_whole_and_open_to_all(sample, visit, axe, check, scheme, context, look):
+    check = partial(check, axe=axe)
+    faults = book_faults(sample, visit, check, scheme, color_scheme=look, **context)
     assert not faults, "\n".join(faults)
 
 
-@pytest.mark.parametrize("check", [page_checks.menu_faults, page_checks.value_faults])
-def test_every_figure_answers(sample, visit, check):
-    faults = book_faults(sample, visit, check, figures_only=True, viewport=WIDE)
+def test_every_menu_changes_what_is_drawn(sample, visit):
+    faults = book_faults(sample, visit, page_checks.menu_faults, figures_only=True, viewport=WIDE)
     assert not faults, "\n".join(faults)
 
 
