@@ -57,7 +57,15 @@ def meant(name: str | Path) -> str:
 
 def _unhidden(path):
     """A path, where its label is given (see `featpurity.labels.hidden`)."""
-    return meant(path) if str(path).startswith(HIDDEN) else path
+    if not str(path).startswith(HIDDEN):
+        return path
+    stands_for = meant(path)
+    if stands_for == str(path):  # an executed notebook that somebody runs by hand
+        raise ValueError(
+            f"{path}: this stands for a folder or file of the run that wrote it, and only that run "
+            "knows which; give its own path"
+        )
+    return stands_for
 
 
 def below(path: str | Path, root: str | Path | None = None) -> Path | None:

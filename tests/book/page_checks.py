@@ -4,6 +4,7 @@ Each function takes an open page (`conftest.Visit`) and yields its faults.
 """
 
 import re
+from functools import partial
 
 HEAVIEST = 3e6  # bytes of a page with all it loads
 TAB_STOPS = 88
@@ -127,6 +128,26 @@ def phone_faults(visited, axe):
     """`whole`, and every figure under a finger."""
     yield from whole(visited, axe)
     yield from swipe_faults(visited)
+
+
+# How a book is opened, and what is looked for: check, scheme, context of the browser, look.
+VISITS = {
+    "wide-light": (wide_faults, "http", {"viewport": WIDE}, "light"),
+    "wide-dark": (wide_faults, "file", {"viewport": WIDE}, "dark"),
+    "phone-light": (phone_faults, "file", HAND, "light"),
+    "phone-dark": (phone_faults, "http", HAND, "dark"),
+}
+
+
+def visit_faults(book, visit, axe, name):
+    """What one of `VISITS` finds on all pages of a book."""
+    check, scheme, context, look = VISITS[name]
+    return book_faults(book, visit, partial(check, axe=axe), scheme, color_scheme=look, **context)
+
+
+def unmoved_menus(book, visit):
+    """Entries of menus, on all pages of a book, that change nothing."""
+    return book_faults(book, visit, menu_faults, figures_only=True, viewport=WIDE)
 
 
 def menu_faults(visited):

@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from PIL import Image
 
 from featpurity import files, load_dataset
@@ -32,3 +33,10 @@ def test_a_hidden_path_leads_to_its_folder(tmp_path, monkeypatch):
     (place / "own.txt").write_text("a photo of a {}\n")
     monkeypatch.setenv(files.ALIASES, json.dumps({".../own.txt": str(place / "own.txt")}))
     assert prompt_set(".../own.txt") == ["a photo of a {}"]
+
+
+@pytest.mark.parametrize("find", [files.workspace, files.located, files.data_folder])
+def test_a_hidden_path_of_another_run_is_refused_and_no_folder(tmp_path, monkeypatch, find):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"^\.\.\./results: .* give its own path"):
+        find(".../results")

@@ -6,6 +6,7 @@ import sys
 import pytest
 import run_notebook
 import written
+from fingerprint import LIVE_ONLY
 from test_workflow import write_notebook
 
 from featpurity.data import catalog
@@ -54,7 +55,7 @@ def test_temporary_folders_with_long_names_and_a_home_that_cannot_be_written(pla
 def test_panels_for_a_reader_are_left_out(place):
     write_notebook(place / "one.ipynb", "results_dir = 'results/live'", "1 / 0")
     notebook = json.loads((place / "one.ipynb").read_text())
-    notebook["cells"][-1]["metadata"]["tags"] = ["live-only"]
+    notebook["cells"][-1]["metadata"]["tags"] = [LIVE_ONLY]
     (place / "one.ipynb").write_text(json.dumps(notebook))
     run_notebook.run(place / "one.ipynb", place / "out.ipynb", place / "log/one.log", {})
     assert json.loads((place / "out.ipynb").read_text())["cells"][-1]["outputs"] == []
