@@ -9,11 +9,11 @@ const featpurityData = (() => {
     return String(label ?? "").replace(MARKUP, " ").replace(/&(?:lt|gt|amp);/g, (name) => LETTERS[name]).trim();
   }
 
-  const axisTitle = (plot, trace, letter, otherwise) => {
-    const name = (trace[`${letter}axis`] ?? letter).replace(letter, `${letter}axis`);
-    const axes = [name, `${letter}axis`, ...Object.keys(plot.layout).filter((key) => key.startsWith(`${letter}axis`))];
-    return plain(axes.map((key) => plot.layout[key]?.title?.text).find(Boolean)) || otherwise;
-  };
+  // The title of the first axis of some traces that has one: panels share a title, a matrix beside lines has its own.
+  function axisTitle(plot, traces, letter) {
+    const axes = traces.map((trace) => (trace[`${letter}axis`] ?? letter).replace(letter, `${letter}axis`));
+    return plain(axes.map((key) => plot.layout[key]?.title?.text).find(Boolean)) || letter;
+  }
 
   const isShown = ({ visible, hoverinfo }) => (visible ?? true) === true && hoverinfo !== "skip";
 
@@ -36,14 +36,14 @@ const featpurityData = (() => {
   function pointTable(plot, traces) {
     const withErrors = traces.some(({ error_x, error_y }) => error_x?.array || error_y?.array);
     const ends = withErrors ? ["interval from", "to"] : [];
-    const columns = ["shown", axisTitle(plot, traces[0], "x", "x"), axisTitle(plot, traces[0], "y", "y"), ...ends];
+    const columns = ["shown", axisTitle(plot, traces, "x"), axisTitle(plot, traces, "y"), ...ends];
     return { columns, rows: traces.flatMap((trace) => pointRows(trace, withErrors)) };
   }
 
   function matrixTable(plot, traces) {
     const [one] = traces;
     const value = plain(one.colorbar?.title?.text ?? plot.layout.coloraxis?.colorbar?.title?.text) || "value";
-    const columns = ["shown", axisTitle(plot, one, "y", "y"), axisTitle(plot, one, "x", "x"), value];
+    const columns = ["shown", axisTitle(plot, traces, "y"), axisTitle(plot, traces, "x"), value];
     return { columns, rows: traces.flatMap(matrixRows) };
   }
 
