@@ -99,21 +99,21 @@ class QuietHandler(SimpleHTTPRequestHandler):
         pass
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def address():
-    """`address(scheme, book)`: where a book is read from; a server runs as long as the test."""
-    servers = []
+    """`address(scheme, book)`: where a book is read from; it has one server as long as the tests run."""
+    servers = {}
 
     def serve(scheme, book):
         if scheme == "file":
             return book.as_uri()
-        server = QuietServer(("127.0.0.1", 0), partial(QuietHandler, directory=book))
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        servers.append(server)
-        return f"http://127.0.0.1:{server.server_port}"
+        if book not in servers:
+            servers[book] = QuietServer(("127.0.0.1", 0), partial(QuietHandler, directory=book))
+            threading.Thread(target=servers[book].serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{servers[book].server_port}"
 
     yield serve
-    for server in servers:
+    for server in servers.values():
         server.shutdown()
         server.server_close()
 
