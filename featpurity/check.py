@@ -22,11 +22,13 @@ from featpurity.files import workspace, write_text
 from featpurity.labels import labels_of
 from featpurity.models.names import ModelRecord, resolve
 from featpurity.profile import (
+    CLAIMS,
     FILTER,
     LADDER,
     ONLINE,
     ONLINE_STEPS,
     PAIRED,
+    RETRIEVAL,
     TRAINED,
     Profile,
     results_dirs,
@@ -191,11 +193,15 @@ def _check_owner(profile):
 
 
 def _check_lists_of_words(profile):
-    """Class names and prompts from files fit every data set; no picture shows several classes."""
+    """Own class names and prompts fit every data set, and a picture's classes the chapters."""
+    one_class = [name for name in profile.chapters if name not in (RETRIEVAL, CLAIMS)]
     for name in profile.datasets:
         found = find(name, profile.data_root)
-        if found.several:
-            raise ValueError(f"{name}: chapters need one class a picture, but these show several")
+        if found.several and one_class:
+            raise ValueError(
+                f"{name}: its pictures show several classes, which chapter {RETRIEVAL} takes; "
+                f"a profile with {one_class[0]} needs data sets of one class a picture"
+            )
         if is_own_list(profile.prompts):
             prompt_set(profile.prompts, name)
         if is_own_list(profile.class_names) and found.listed:
@@ -216,18 +222,28 @@ def _check_pictures(profile):
             dataset = load_dataset(name, *settings, download=False)
         except FileNotFoundError:  # a part of what torchvision downloads: the run fetches the rest
             continue
-        used = len(set(dataset.labels.tolist()))
-        if used < 2:
-            raise ValueError(
-                f"{name}: {used} class; accuracy and silhouette compare classes, so that "
-                "at least 2 are needed"
-            )
-        if used == len(dataset):
-            remarks.append(f"{name}: one picture a class, so that its silhouette is not defined")
+        remarks += _check_classes(name, dataset.labels)
         if profile.unreadable == "raise":
             refuse_unreadable(dataset, workspace(profile.store_dir))
         remarks += _skipped(dataset)
     return remarks
+
+
+def _check_classes(name, labels):
+    """There are classes to compare, or, where a picture may show several, some that are shown."""
+    if labels.ndim == 2:
+        if not labels.any():
+            raise ValueError(f"{name}: no picture shows any of its {labels.shape[1]} classes")
+        return []
+    used = len(set(labels.tolist()))
+    if used < 2:
+        raise ValueError(
+            f"{name}: {used} class; accuracy and silhouette compare classes, so that "
+            "at least 2 are needed"
+        )
+    if used == len(labels):
+        return [f"{name}: one picture a class, so that its silhouette is not defined"]
+    return []
 
 
 def _check_pairs(profile):

@@ -26,6 +26,7 @@ class Embedded(NamedTuple):
     images : float tensor of shape (n, d), unit rows
     classifier : float tensor of shape (n_classes, d), unit rows
     labels : int64 tensor of shape (n,)
+        Or of shape (n, n_classes), 0 or 1, where a picture may show several classes.
     """
 
     images: torch.Tensor
@@ -55,6 +56,20 @@ class Inputs:
             key: Embedded(*(part.cpu() for part in seen)) for key, seen in self.embedded.items()
         }
         return Inputs(self.models, self.data, embedded)
+
+    def of_one_class(self) -> "Inputs":
+        """The same with the data sets whose pictures show one class each."""
+        return self._only(lambda labels: labels.ndim == 1)
+
+    def of_several_classes(self) -> "Inputs":
+        """The same with the data sets whose pictures may show several classes."""
+        return self._only(lambda labels: labels.ndim == 2)
+
+    def _only(self, chosen):
+        embedded = {key: seen for key, seen in self.embedded.items() if chosen(seen.labels)}
+        names = {name for _, name in embedded}
+        data = {name: data for name, data in self.data.items() if name in names}
+        return Inputs(self.models, data, embedded)
 
 
 def load(

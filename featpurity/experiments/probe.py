@@ -14,6 +14,8 @@ from featpurity.metrics import intervals, linear_probe, zeroshot
 from featpurity.report import display_names, results
 
 SHOTS = (1, 4, 16)  # training images of each class
+COLUMNS = ["model", "dataset", "classes", "shots", "training_images", "test_images", "strength"]
+COLUMNS += ["accuracy", "mean_recall", "accuracy_low", "accuracy_high"]
 
 
 class Split(NamedTuple):
@@ -56,6 +58,7 @@ def probe(inputs: Inputs, pairs: list[tuple[str, str]]) -> Probes:
     Parameters
     ----------
     inputs : Inputs
+        Of data sets whose pictures show one class each; the tables of none are empty.
     pairs : list of (str, str)
         Names of models: the second is compared with the first.
     """
@@ -68,7 +71,7 @@ def probe(inputs: Inputs, pairs: list[tuple[str, str]]) -> Probes:
             found, more = _train_one(images, labels, split, shots)
             rows.append(row | more)
         right[model, name] = found  # of all training images
-    return Probes(pd.DataFrame(rows), gains(inputs, right, pairs))
+    return Probes(pd.DataFrame(rows, columns=COLUMNS), gains(inputs, right, pairs))
 
 
 def split_of(n: int, seed: int = 0) -> Split:

@@ -122,6 +122,44 @@ def mean_average_precision(scores: Array, truth: Array) -> float:
         `average_precision_score`; images of equal score count together. Classes that no image
         shows do not count.
     """
+    scores, truth = _shown_classes(scores, truth)
+    return float(average_precision_score(truth.cpu().numpy(), scores.cpu().numpy()))
+
+
+def mean_average_precision_influence(scores: Array, truth: Array) -> torch.Tensor:
+    """Influence of each image on the multi-label mAP, in closed form.
+
+    Average precision is a differentiable function of the images' weights; its gradient, times n,
+    is the influence, as `featpurity.metrics.intervals` takes it.
+
+    Parameters
+    ----------
+    scores, truth
+        As `mean_average_precision` takes them.
+
+    Returns
+    -------
+    influence : float64 tensor of shape (n,)
+        Its mean is 0.
+
+    References
+    ----------
+    Jaeckel (1972), The infinitesimal jackknife.
+    """
+    scores, truth = _shown_classes(scores, truth)
+    weights = torch.ones(len(scores), dtype=torch.float64, device=scores.device, requires_grad=True)
+    ranked, order = scores.T.contiguous().sort(descending=True)  # (n_classes, n)
+    # Images of equal score count together: each stands at the place of the last of them.
+    last = torch.searchsorted(-ranked, -ranked, right=True) - 1
+    weight = weights[order]
+    hits = weight * truth.T.gather(1, order)
+    precision = hits.cumsum(1).gather(1, last) / weight.cumsum(1).gather(1, last)
+    ((hits * precision).sum(1) / hits.sum(1)).mean().backward()
+    return weights.grad * len(scores)
+
+
+def _shown_classes(scores, truth):
+    """Scores and truth (bool), checked, of the classes that some image shows."""
     scores = as_tensor(scores, "scores", "shape (n, n_classes)")
     truth = as_tensor(truth, "truth", "shape (n, n_classes)").bool()
     if scores.ndim != 2 or scores.shape != truth.shape or 0 in scores.shape:
@@ -133,8 +171,7 @@ def mean_average_precision(scores: Array, truth: Array) -> float:
     shown = truth.any(0)
     if not shown.any():
         raise ValueError("truth: expected at least one image that shows a class, got none")
-    found = average_precision_score(truth[:, shown].cpu().numpy(), scores[:, shown].cpu().numpy())
-    return float(found)
+    return scores[:, shown], truth[:, shown]
 
 
 def _recall_by_class(right, labels):

@@ -1,9 +1,11 @@
 """The experiments on retrieval and probes, on made-up embeddings, and their chapter on real photographs."""
 
 import json
+import shutil
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,9 +15,10 @@ import torch
 import torch.nn.functional as F
 import yaml
 from checkout import ROOT
+from sklearn.metrics import average_precision_score
 from torch.utils.data import DataLoader, TensorDataset
 
-from featpurity.experiments import inputs, probe, retrieval
+from featpurity.experiments import inputs, multi_label, probe, retrieval
 from featpurity.metrics import intervals, linear_probe, zeroshot
 from featpurity.metrics.retrieval import KS, retrieval_ranks, retrieval_recall
 from featpurity.report.chapters import retrieval_and_probe as show
@@ -156,6 +159,72 @@ def test_zero_shot_accuracy_and_mean_recall_equal_clip_benchmark_s():
     assert recall == pytest.approx(expected["mean_per_class_recall"], abs=1e-6)
 
 
+class Sized:
+    """What the experiments ask of a data set, without pictures."""
+
+    def __init__(self, name, n, classes=5):
+        self.images_key, self.n, self.classes = name, n, [f"class {i}" for i in range(classes)]
+
+    def __len__(self):
+        return self.n
+
+
+def several_classes(noise, n=200, classes=5, seed=0):
+    """Pictures of several classes each, in the eyes of a model that sees them with some noise."""
+    draw = torch.Generator().manual_seed(seed)
+    truth = (torch.rand(n, classes, generator=draw) < 0.3).long()
+    images = truth + noise * torch.randn(n, classes, generator=draw)
+    return inputs.Embedded(F.normalize(images, dim=1), torch.eye(classes), truth)
+
+
+def test_the_influence_of_the_mean_average_precision_is_the_spread_of_bootstrap_draws():
+    images, classifier, truth = several_classes(1.0)
+    scores = (images @ classifier.T).mul(20).round()  # images of equal score
+    influence = zeroshot.mean_average_precision_influence(scores, truth)
+    assert influence.mean().abs() < 1e-12
+    draws = []
+    for weights in intervals.bootstrap_weights(len(truth), 1000):
+        drawn = torch.arange(len(truth)).repeat_interleave(weights.long())
+        draws.append(zeroshot.mean_average_precision(scores[drawn], truth[drawn]))
+    error = intervals.standard_error(influence).item()
+    assert error == pytest.approx(np.std(draws), rel=0.1)
+
+
+def test_models_are_compared_where_a_picture_shows_several_classes_and_probed_where_it_shows_one():
+    one = inputs.Embedded(*seen(0.5)[:2], torch.arange(60) % 3)
+    sets = {"one": one, "several": several_classes(1.0)}
+    sharper = {"one": one, "several": several_classes(0.3)}
+    embedded = {("base", name): sets[name] for name in sets}
+    embedded |= {("better", name): sharper[name] for name in sharper}
+    data = {name: Sized(name, len(sets[name].labels)) for name in sets}
+    loaded = inputs.Inputs({"base": None, "better": None}, data, embedded)
+    assert list(loaded.of_one_class().data) == ["one"]
+    ranked = multi_label.rank(loaded.of_several_classes(), [("base", "better")])
+    scores = sets["several"].images @ sets["several"].classifier.T
+    plain = average_precision_score(sets["several"].labels.numpy(), scores.numpy())
+    row = ranked.precision.set_index("model").loc["base"]
+    assert row.average_precision == pytest.approx(plain)
+    assert row.average_precision_low < plain < row.average_precision_high
+    assert row.chance == pytest.approx(sets["several"].labels.float().mean().item())
+    effects = ranked.effects.set_index("dataset")
+    assert list(effects.index) == ["several", "mean"] and (effects.low > 0).all()
+    assert effects.effect["several"] == pytest.approx(effects.effect["mean"])
+    assert "ranks the pictures of a class better" in show.answer(
+        pd.DataFrame(columns=["model"]),
+        probe.probe(inputs.Inputs({}, {}, {}), []).accuracy,
+        ranked.effects,
+    )
+    assert show.multi_label(ranked.precision).data[0].y[0] == pytest.approx(plain)
+
+
+def test_a_run_without_pictures_of_several_classes_has_empty_tables():
+    nothing = inputs.Inputs({"base": None}, {}, {})
+    ranked, probes = multi_label.rank(nothing, [("base", "base")]), probe.probe(nothing, [])
+    assert ranked.precision.empty and ranked.effects.empty and probes.accuracy.empty
+    assert show.multi_label(ranked.precision) is show.probes(probes.accuracy) is None
+    assert show.multi_label_table(ranked.precision) is show.probe_table(probes.accuracy) is None
+
+
 @pytest.fixture
 def photographs(shared, tmp_path):
     """A few photographs with five captions each, and the small ones of ten classes."""
@@ -167,11 +236,36 @@ def photographs(shared, tmp_path):
     return tmp_path
 
 
+def as_voc(folder):
+    """Pascal VOC's layout of some of the photographs: what their captions name is what they show."""
+    captions = pd.read_csv(folder / "captions.csv").groupby("image").caption.agg(" ".join)
+    place = folder / "VOCdevkit/VOC2007"
+    for part in ("ImageSets/Main", "Annotations", "JPEGImages"):
+        (place / part).mkdir(parents=True)
+    listed = []
+    for picture, said in captions.items():
+        named = [name for name in ("person", "dog", "cat", "train", "car") if name in said.split()]
+        if not named:
+            continue
+        listed.append(Path(picture).stem)
+        (path,) = folder.rglob(Path(picture).name)
+        shutil.copy(path, place / f"JPEGImages/{listed[-1]}.jpg")
+        marked = "".join(f"<object><name>{name}</name></object>" for name in named)
+        annotation = f"<annotation>{marked}</annotation>"
+        (place / f"Annotations/{listed[-1]}.xml").write_text(annotation)
+    (place / "ImageSets/Main/test.txt").write_text("\n".join(listed) + "\n")
+    return len(listed)
+
+
 @pytest.mark.slow
 def test_the_chapter_runs_on_photographs_with_five_captions(photographs):
+    n_voc = as_voc(photographs)
     profile = yaml.safe_load((ROOT / "profiles/retrieval.yaml").read_text())
     del profile["chapters"]
-    profile |= {"datasets": [f"folder:{photographs}/test"], "data_root": str(photographs)}
+    profile |= {
+        "datasets": [f"folder:{photographs}/test", "voc2007"],
+        "data_root": str(photographs),
+    }
     profile |= {"results_dir": f"{photographs}/out", "store_dir": f"{photographs}/store"}
     notebook = ROOT / "notebooks/10_retrieval_and_probe.ipynb"
     done, log = photographs / "done.ipynb", photographs / "log"
@@ -180,7 +274,11 @@ def test_the_chapter_runs_on_photographs_with_five_captions(photographs):
     recall = pd.read_csv(photographs / "out/tables/10_recall.csv")
     assert len(recall) == 2 * 6 and recall.recall.between(0, 1).all()
     effects = pd.read_csv(photographs / "out/tables/10_effects.csv").set_index("claim")
-    assert set(effects[effects.dataset == "mean"].index) == {"retrieval_laclip", "probe_laclip"}
+    claims = {"retrieval_laclip", "probe_laclip", "multi_label_laclip"}
+    assert set(effects[effects.dataset == "mean"].index) == claims
+    ranked = pd.read_csv(photographs / "out/tables/10_multi_label.csv")
+    assert set(ranked.dataset) == {"voc2007"} and set(ranked.images) == {n_voc}
+    assert ranked.average_precision.between(0, 1).all()
     text = json.loads(done.read_text())
     said = json.dumps([cell.get("outputs") for cell in text["cells"]])
     assert "In this run:" in said and "159 images with 795 captions" in said

@@ -1,4 +1,4 @@
-"""What the chapter on retrieval and linear probes shows: tables of the two experiments in."""
+"""What the chapter on retrieval and linear probes shows: tables of its three experiments in."""
 
 from collections.abc import Iterator
 
@@ -11,6 +11,7 @@ RECALL = ("points of mean recall", 100, 1)
 DIFFERENCES = {
     "retrieval_laclip": "difference of recall (share of queries)",
     "probe_laclip": "difference of the probe's accuracy (share of images)",
+    "multi_label_laclip": "difference of mean average precision",
 }
 CLAUSES = {  # the unit, and the words for an interval above 0, below 0, and around it
     "retrieval_laclip": (
@@ -24,6 +25,12 @@ CLAUSES = {  # the unit, and the words for an interval above 0, below 0, and aro
         "is better for a linear probe",
         "is worse for a linear probe",
         "is neither clearly better nor worse for a linear probe",
+    ),
+    "multi_label_laclip": (
+        ("points of mean average precision", 100, 1),
+        "ranks the pictures of a class better",
+        "ranks the pictures of a class worse",
+        "ranks the pictures of a class neither clearly better nor worse",
     ),
 }
 
@@ -41,10 +48,9 @@ def answer(recall: pd.DataFrame, accuracy: pd.DataFrame, effects: pd.DataFrame) 
         sentences.append(f"{after}, compared with {before}, {wording.listed(clauses)}")
     full = accuracy[accuracy.shots == "all"].groupby("model").accuracy.mean()
     for model, part in recall.groupby("model", sort=False) if not sentences else []:
-        probed = f", and a linear probe on it is right for {full[model]:.1%}"
-        sentences.append(
-            f"{model} has a mean recall of {part.recall.mean():.1%}{probed * pd.notna(full[model])}"
-        )
+        right = full.get(model)
+        probed = f", and a linear probe on it is right for {right:.1%}" if pd.notna(right) else ""
+        sentences.append(f"{model} has a mean recall of {part.recall.mean():.1%}{probed}")
     return wording.Answer("; ".join(sentences))
 
 
@@ -61,19 +67,30 @@ def recalls(recall: pd.DataFrame) -> go.Figure:
 
 
 def gains(effects: pd.DataFrame) -> go.Figure | None:
-    """Differences of recall and of the probe's accuracy; None where no models are compared."""
+    """Differences of what was measured; None where no models are compared."""
     if effects.empty:
         return None
+    measured = {
+        "retrieval_laclip": "recall",
+        "probe_laclip": "accuracy of the probe with all training images",
+        "multi_label_laclip": "mean average precision",
+    }
+    named = wording.listed([measured[claim] for claim in effects.claim.unique()])
     caption = (
-        "Recall, and accuracy of the probe with all training images, of the second model of a pair "
-        "minus those of the first, with 95 % intervals over images."
+        f"{named[0].upper()}{named[1:]} of the second model of a pair, minus the same of the "
+        "first, with 95 % intervals over images."
     )
     shown = effects.assign(axis=effects.claim.map(DIFFERENCES))
     return figures.forest(shown, "dataset", "axis", caption, group="comparison")
 
 
-def probes(accuracy: pd.DataFrame) -> go.Figure:
-    """Accuracy of the probes of each model on each data set; a menu chooses the number of shots."""
+def probes(accuracy: pd.DataFrame) -> go.Figure | None:
+    """Accuracy of the probes of each model on each data set; a menu chooses the number of shots.
+
+    None where no data set has one class a picture.
+    """
+    if accuracy.empty:
+        return None
     measures, wide = {}, None
     for shots, part in accuracy.groupby("shots", sort=False):
         columns = [name for name in part if name.startswith("accuracy")]
@@ -97,13 +114,41 @@ def recall_table(recall: pd.DataFrame) -> tables.Table:
     return tables.show(shown, headings | {"interval": "95 % interval", "chance": "chance"})
 
 
-def probe_table(accuracy: pd.DataFrame) -> tables.Table:
-    """Accuracy of the probes, a row a model, data set and number of shots."""
+def probe_table(accuracy: pd.DataFrame) -> tables.Table | None:
+    """Accuracy of the probes, a row a model, data set and number of shots; None where none is."""
+    if accuracy.empty:
+        return None
     headings = {"model": "model", "dataset": "data set", "shots": "of each class"}
     headings |= {"training_images": "training images", "test_images": "test images"}
     headings |= {"strength": "strength C", "accuracy": "accuracy"}
     headings |= {"accuracy_low": "95 % from", "accuracy_high": "to", "mean_recall": "mean recall"}
     return tables.show(accuracy, headings, dict.fromkeys(headings, 3) | {"strength": "g"})
+
+
+def multi_label(precision: pd.DataFrame) -> go.Figure | None:
+    """Mean average precision of each model on each data set whose pictures show several classes;
+    None where there is none.
+    """
+    if precision.empty:
+        return None
+    caption = (
+        "Zero-shot mean average precision: how early the pictures that show a class come in the "
+        "order of their cosines with its name, mean over classes. Whiskers are 95 % intervals over "
+        "images."
+    )
+    return figures.bars_with_intervals(
+        precision, {"average_precision": "mean average precision"}, caption
+    )
+
+
+def multi_label_table(precision: pd.DataFrame) -> tables.Table | None:
+    """Mean average precision with its interval, a row a model and data set; None where none is."""
+    if precision.empty:
+        return None
+    headings = {"model": "model", "dataset": "data set", "images": "images", "classes": "classes"}
+    headings |= {"average_precision": "mean average precision"}
+    headings |= {"average_precision_low": "95 % from", "average_precision_high": "to"}
+    return tables.show(precision, headings | {"chance": "chance"})
 
 
 def warnings(recall: pd.DataFrame, accuracy: pd.DataFrame) -> Iterator[str]:
