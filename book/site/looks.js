@@ -216,6 +216,18 @@ const featpurityLooks = (() => {
     layout.margin = { ...layout.margin, l: 48, r: 12 };
   }
 
+  // plotly draws all again where labels need more room than the margins have: room for rows is left beforehand.
+  function leaveRoom(data, layout) {
+    const lines = data.filter(isRows).flatMap(({ y }) => y).flatMap((label) => label.split("<br>"));
+    const rows = lines.map((line) => line.replace(/<[^>]*>/g, ""));
+    if (!rows.length) return;
+    const pen = document.createElement("canvas").getContext("2d");
+    pen.font = `${layout.yaxis?.tickfont?.size ?? 13}px ${getComputedStyle(document.body).fontFamily}`;
+    const widest = Math.max(...rows.map((row) => pen.measureText(row).width));
+    const { l = 60, t = 40 } = layout.margin ?? {};
+    layout.margin = { ...layout.margin, l: Math.max(l, Math.ceil(widest) + 14), t: t + 4 };
+  }
+
   // A swipe that starts on a figure scrolls the page, and a tap shows the values at that place.
   function fitTouch(data, layout) {
     const pictures = data.every(({ type }) => type === "image");
@@ -234,6 +246,7 @@ const featpurityLooks = (() => {
     if (!layout.title?.text && !layout.annotations) layout.margin = { ...layout.margin, t: 24 }; // where menus were
     breakLabels(plot.clientWidth, data, layout);
     if (plot.clientWidth < narrow) fitNarrow(plot, data, layout);
+    else leaveRoom(data, layout);
     if (layout.height) plot.style.minHeight = `${layout.height}px`;
   }
 
