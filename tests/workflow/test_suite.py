@@ -73,7 +73,9 @@ def test_the_tables_hold_every_measurement(finished):
         len(distances) == 2 * 2 * 3 and distances["largest distance"].gt(0).all()
     )  # ways of caching, kinds, measures
     claims = pd.read_csv(results / "tables/claims.csv")
-    ran = claims[claims.experiment.isin([1, 2, 3, 10])]
+    of_several = claims[claims.claim == "multi_label_laclip"]  # no data set here has such pictures
+    assert set(of_several.verdict) == {"not measured"}
+    ran = claims[claims.experiment.isin([1, 2, 3, 10])].drop(of_several.index)
     said = ran.verdict.str.removesuffix(", negligible")
     assert set(said) <= {"holds", "does not hold", "undecided"}
     paper = pd.read_csv(results / "scenes_size_scenes_clip_accuracy_vs_sam.csv")
