@@ -22,13 +22,12 @@ from featpurity.files import workspace, write_text
 from featpurity.labels import labels_of
 from featpurity.models.names import ModelRecord, resolve
 from featpurity.profile import (
-    CLAIMS,
     FILTER,
     LADDER,
+    MULTI_LABEL,
     ONLINE,
     ONLINE_STEPS,
     PAIRED,
-    RETRIEVAL,
     TRAINED,
     Profile,
     results_dirs,
@@ -194,13 +193,14 @@ def _check_owner(profile):
 
 def _check_lists_of_words(profile):
     """Own class names and prompts fit every data set, and a picture's classes the chapters."""
-    one_class = [name for name in profile.chapters if name not in (RETRIEVAL, CLAIMS)]
+    reading = [name for name in profile.chapters if profile.models_of(name)]
+    one_class = [name for name in reading if name not in MULTI_LABEL]
     for name in profile.datasets:
         found = find(name, profile.data_root)
         if found.several and one_class:
             raise ValueError(
-                f"{name}: its pictures show several classes, which chapter {RETRIEVAL} takes; "
-                f"a profile with {one_class[0]} needs data sets of one class a picture"
+                f"{name}: its pictures show several classes, which {one_class[0]} does not take: "
+                f"give {' and '.join(MULTI_LABEL)} a profile of its own"
             )
         if is_own_list(profile.prompts):
             prompt_set(profile.prompts, name)

@@ -36,6 +36,7 @@ COMPARING = [COMPARISON, PRUNING, NEURONS, MEANING, RETRIEVAL]  # read clip_mode
 FINETUNED = [MISALIGNMENT, MEANING, NEURONS]  # read what the step that fine-tunes has trained
 TRAINED = [*FINETUNED, FILTER, ONLINE]  # train on image-caption pairs
 PAIRED = [*TRAINED, RETRIEVAL]  # read image-caption pairs
+MULTI_LABEL = [RETRIEVAL]  # take data sets whose pictures show several classes each
 # what the claims are about
 JUDGED = [COMPARISON, PRUNING, MISALIGNMENT, MEANING, FILTER, THEORY, RETRIEVAL]
 SEVERAL = {  # for intervals and slopes

@@ -5,14 +5,13 @@ Mean average precision, as CLIP benchmarks measure it on Pascal VOC.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import nan
 
 import pandas as pd
-import torch
 
+from featpurity.experiments import gains
 from featpurity.experiments.inputs import Inputs
-from featpurity.metrics import intervals, zeroshot
-from featpurity.report import display_names, results
+from featpurity.metrics.average_precision import estimate_average_precision
+from featpurity.report import display_names
 
 COLUMNS = ["model", "dataset", "images", "classes", "chance"]
 COLUMNS += ["average_precision", "average_precision_low", "average_precision_high"]
@@ -56,11 +55,9 @@ def rank(inputs: Inputs, pairs: list[tuple[str, str]]) -> MultiLabel:
     rows, found = [], {}
     for (model, name), (images, classifier, labels) in inputs.embedded.items():
         scores, truth = images.float() @ classifier.float().T, labels.bool()
-        value = zeroshot.mean_average_precision(scores, truth)
-        influence = zeroshot.mean_average_precision_influence(scores, truth)
-        found[model, name] = value, influence
+        estimate = estimate_average_precision(scores, truth)
+        low, high = estimate.interval()
         shown = truth.any(0)
-        low, high = _interval(value, influence)
         rows.append(
             dict(
                 model=model,
@@ -68,38 +65,11 @@ def rank(inputs: Inputs, pairs: list[tuple[str, str]]) -> MultiLabel:
                 images=len(truth),
                 classes=int(shown.sum()),
                 chance=truth[:, shown].float().mean().item(),
-                average_precision=value,
-                average_precision_low=low,
-                average_precision_high=high,
+                average_precision=estimate.value.item(),
+                average_precision_low=low.item(),
+                average_precision_high=high.item(),
             )
         )
+        found[model, name] = estimate
     precision = pd.DataFrame(rows, columns=COLUMNS)
-    return MultiLabel(precision, gains(inputs, found, pairs))
-
-
-def gains(
-    inputs: Inputs,
-    found: Mapping[tuple[str, str], tuple[float, torch.Tensor]],
-    pairs: list[tuple[str, str]],
-) -> pd.DataFrame:
-    """Each pair's second model minus the first, by data set and on average: rows of effects."""
-    rows = []
-    known = [name for name, data in inputs.data.items() if len(data) > 1]
-    for before, after in pairs if known else []:
-        compared = f"{after} minus {before}"
-        means = [found[after, name][0] - found[before, name][0] for name in known]
-        influences = [found[after, name][1] - found[before, name][1] for name in known]
-        for name, mean, influence in zip(known, means, influences):
-            ends = intervals.influence_interval(mean, influence)
-            rows.append(results.effect("multi_label_laclip", compared, mean, *ends, dataset=name))
-        pictures = [inputs.data[name].images_key for name in known]
-        mean = intervals.mean_interval(means, influences, pictures)
-        rows.append(results.effect("multi_label_laclip", compared, *mean))
-    return pd.DataFrame(rows, columns=results.EFFECT)
-
-
-def _interval(value, influence):
-    """Low and high; of a single image there is no interval."""
-    if len(influence) < 2:
-        return nan, nan
-    return tuple(end.item() for end in intervals.influence_interval(value, influence))
+    return MultiLabel(precision, gains.by_dataset("multi_label_laclip", inputs, found, pairs))

@@ -9,9 +9,10 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
+from featpurity.experiments import gains
 from featpurity.experiments.inputs import Inputs
 from featpurity.metrics import intervals, linear_probe, zeroshot
-from featpurity.report import display_names, results
+from featpurity.report import display_names
 
 SHOTS = (1, 4, 16)  # training images of each class
 COLUMNS = ["model", "dataset", "classes", "shots", "training_images", "test_images", "strength"]
@@ -62,7 +63,7 @@ def probe(inputs: Inputs, pairs: list[tuple[str, str]]) -> Probes:
     pairs : list of (str, str)
         Names of models: the second is compared with the first.
     """
-    rows, right = [], {}
+    rows, estimates = [], {}
     for (model, name), (images, _, labels) in tqdm(inputs.embedded.items(), desc="linear probes"):
         split = split_of(len(labels))
         for shots in (*SHOTS, None):
@@ -70,8 +71,10 @@ def probe(inputs: Inputs, pairs: list[tuple[str, str]]) -> Probes:
             row["shots"] = str(shots or "all")
             found, more = _train_one(images, labels, split, shots)
             rows.append(row | more)
-        right[model, name] = found  # of all training images
-    return Probes(pd.DataFrame(rows, columns=COLUMNS), gains(inputs, right, pairs))
+        # of all training images
+        estimates[model, name] = None if found is None else intervals.estimate_means(found)
+    accuracy = pd.DataFrame(rows, columns=COLUMNS)
+    return Probes(accuracy, gains.by_dataset("probe_laclip", inputs, estimates, pairs))
 
 
 def split_of(n: int, seed: int = 0) -> Split:
@@ -104,28 +107,3 @@ def _train_one(
     recall = zeroshot.mean_per_class_recall(right, labels[split.test]).item()
     row |= dict(strength=strength, accuracy=right.mean().item(), mean_recall=recall)
     return right, row | dict(accuracy_low=low.item(), accuracy_high=high.item())
-
-
-def gains(
-    inputs: Inputs,
-    right: Mapping[tuple[str, str], torch.Tensor | None],
-    pairs: list[tuple[str, str]],
-) -> pd.DataFrame:
-    """Each pair's second model minus the first, by data set and on average: rows of effects."""
-    rows = []
-    known = [
-        name
-        for name in inputs.data
-        if all(right[model, name] is not None for model in inputs.models)
-    ]
-    for before, after in pairs if known else []:
-        compared = f"{after} minus {before}"
-        differences = [right[after, name] - right[before, name] for name in known]
-        means = [difference.mean().item() for difference in differences]
-        for name, mean, difference in zip(known, means, differences):
-            ends = intervals.influence_interval(mean, difference)
-            rows.append(results.effect("probe_laclip", compared, mean, *ends, dataset=name))
-        pictures = [inputs.data[name].images_key for name in known]
-        mean = intervals.mean_interval(means, differences, pictures)
-        rows.append(results.effect("probe_laclip", compared, *mean))
-    return pd.DataFrame(rows, columns=results.EFFECT)

@@ -9,16 +9,8 @@ section 3.1.
 """
 
 import torch
-from sklearn.metrics import average_precision_score
 
-from featpurity.metrics.inputs import (
-    Array,
-    as_labels,
-    as_tensor,
-    check_classifier,
-    check_finite,
-    row_blocks,
-)
+from featpurity.metrics.inputs import Array, as_labels, as_tensor, check_classifier, row_blocks
 from featpurity.metrics.intervals import Estimate
 
 
@@ -103,75 +95,6 @@ def recall_weights(labels: Array) -> torch.Tensor:
     """
     _, groups, counts = as_labels(labels).unique(return_inverse=True, return_counts=True)
     return 1 / (len(counts) * counts[groups].double())
-
-
-def mean_average_precision(scores: Array, truth: Array) -> float:
-    """Multi-label mAP: the mean over classes of the average precision of the images' ranking.
-
-    Parameters
-    ----------
-    scores : float tensor or array of shape (n, n_classes)
-        Higher for images that are more likely to show the class.
-    truth : bool or int tensor or array of shape (n, n_classes)
-        Which image shows which classes.
-
-    Returns
-    -------
-    float
-        In [0, 1], the area under the steps of precision against recall, as scikit-learn's
-        `average_precision_score`; images of equal score count together. Classes that no image
-        shows do not count.
-    """
-    scores, truth = _shown_classes(scores, truth)
-    return float(average_precision_score(truth.cpu().numpy(), scores.cpu().numpy()))
-
-
-def mean_average_precision_influence(scores: Array, truth: Array) -> torch.Tensor:
-    """Influence of each image on the multi-label mAP, in closed form.
-
-    Average precision is a differentiable function of the images' weights; its gradient, times n,
-    is the influence, as `featpurity.metrics.intervals` takes it.
-
-    Parameters
-    ----------
-    scores, truth
-        As `mean_average_precision` takes them.
-
-    Returns
-    -------
-    influence : float64 tensor of shape (n,)
-        Its mean is 0.
-
-    References
-    ----------
-    Jaeckel (1972), The infinitesimal jackknife.
-    """
-    scores, truth = _shown_classes(scores, truth)
-    weights = torch.ones(len(scores), dtype=torch.float64, device=scores.device, requires_grad=True)
-    ranked, order = scores.T.contiguous().sort(descending=True)  # (n_classes, n)
-    # Images of equal score count together: each stands at the place of the last of them.
-    last = torch.searchsorted(-ranked, -ranked, right=True) - 1
-    weight = weights[order]
-    hits = weight * truth.T.gather(1, order)
-    precision = hits.cumsum(1).gather(1, last) / weight.cumsum(1).gather(1, last)
-    ((hits * precision).sum(1) / hits.sum(1)).mean().backward()
-    return weights.grad * len(scores)
-
-
-def _shown_classes(scores, truth):
-    """Scores and truth (bool), checked, of the classes that some image shows."""
-    scores = as_tensor(scores, "scores", "shape (n, n_classes)")
-    truth = as_tensor(truth, "truth", "shape (n, n_classes)").bool()
-    if scores.ndim != 2 or scores.shape != truth.shape or 0 in scores.shape:
-        raise ValueError(
-            "expected scores and truth of one shape (n, n_classes), "
-            f"got {tuple(scores.shape)} and {tuple(truth.shape)}"
-        )
-    check_finite(scores, "scores")
-    shown = truth.any(0)
-    if not shown.any():
-        raise ValueError("truth: expected at least one image that shows a class, got none")
-    return scores[:, shown], truth[:, shown]
 
 
 def _recall_by_class(right, labels):

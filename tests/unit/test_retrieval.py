@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
 
-from featpurity.metrics import linear_probe, zeroshot
+from featpurity.metrics import linear_probe
+from featpurity.metrics.average_precision import mean_average_precision
 from featpurity.metrics.retrieval import retrieval_recall
 
 
@@ -73,7 +74,7 @@ def test_multi_label_precision_equals_clip_benchmark_s():
     truth, scores = torch.rand(2, 60, 7, generator=generator)
     truth = truth < 0.4
     expected = theirs.average_precision_per_class(scores, truth.long()).mean().item()
-    assert zeroshot.mean_average_precision(scores, truth) == pytest.approx(expected, abs=1e-6)
+    assert mean_average_precision(scores, truth) == pytest.approx(expected, abs=1e-6)
 
 
 def test_multi_label_precision_equals_scikit_learn():
@@ -81,13 +82,13 @@ def test_multi_label_precision_equals_scikit_learn():
     truth = torch.rand(50, 6, generator=generator) < 0.3
     scores = torch.randn(50, 6, generator=generator) + truth
     expected = average_precision_score(truth.numpy(), scores.numpy(), average="macro")
-    assert zeroshot.mean_average_precision(scores, truth) == pytest.approx(expected, abs=1e-9)
+    assert mean_average_precision(scores, truth) == pytest.approx(expected, abs=1e-9)
     truth[:, 2] = False  # a class that nothing shows does not count
     others = [0, 1, 3, 4, 5]
     expected = average_precision_score(truth[:, others].numpy(), scores[:, others].numpy())
-    assert zeroshot.mean_average_precision(scores, truth) == pytest.approx(expected, abs=1e-9)
+    assert mean_average_precision(scores, truth) == pytest.approx(expected, abs=1e-9)
     with pytest.raises(ValueError, match="at least one image that shows a class"):
-        zeroshot.mean_average_precision(scores, truth & False)
+        mean_average_precision(scores, truth & False)
 
 
 def test_a_probe_is_scikit_learn_s_logistic_regression():

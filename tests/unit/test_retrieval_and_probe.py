@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from featpurity.experiments import inputs, multi_label, probe, retrieval
 from featpurity.metrics import intervals, linear_probe, zeroshot
+from featpurity.metrics.average_precision import estimate_average_precision, mean_average_precision
 from featpurity.metrics.retrieval import KS, retrieval_ranks, retrieval_recall
 from featpurity.report.chapters import retrieval_and_probe as show
 
@@ -177,16 +178,17 @@ def several_classes(noise, n=200, classes=5, seed=0):
     return inputs.Embedded(F.normalize(images, dim=1), torch.eye(classes), truth)
 
 
-def test_the_influence_of_the_mean_average_precision_is_the_spread_of_bootstrap_draws():
+def test_the_interval_of_the_mean_average_precision_is_that_of_bootstrap_draws():
     images, classifier, truth = several_classes(1.0)
     scores = (images @ classifier.T).mul(20).round()  # images of equal score
-    influence = zeroshot.mean_average_precision_influence(scores, truth)
-    assert influence.mean().abs() < 1e-12
+    estimate = estimate_average_precision(scores, truth)
+    assert estimate.value.item() == pytest.approx(mean_average_precision(scores, truth), abs=1e-12)
+    assert estimate.spread.mean().abs() < 1e-12
     draws = []
     for weights in intervals.bootstrap_weights(len(truth), 1000):
         drawn = torch.arange(len(truth)).repeat_interleave(weights.long())
-        draws.append(zeroshot.mean_average_precision(scores[drawn], truth[drawn]))
-    error = intervals.standard_error(influence).item()
+        draws.append(mean_average_precision(scores[drawn], truth[drawn]))
+    error = intervals.standard_error(estimate.spread).item()
     assert error == pytest.approx(np.std(draws), rel=0.1)
 
 

@@ -13,8 +13,8 @@ CANNOT_RUN = {
     "kept above d": (PHOTOS + "kept: [1, 5000]\n", "kept goes up to 5000, but scenes_clip has 128"),
     "several classes a picture": (
         "datasets: [voc2007]\n",
-        "voc2007: its pictures show several classes, which chapter 10_retrieval_and_probe takes; "
-        "a profile with 01_clip_vs_laclip needs",
+        "voc2007: its pictures show several classes, which 01_clip_vs_laclip does not take: give "
+        "10_retrieval_and_probe a profile of its own",
     ),
     "no card": (PHOTOS + "device: cuda\n", "device: cuda, but PyTorch sees 0 such cards here"),
     "no such card": (PHOTOS + "device: cuda:7\n", "device: cuda:7, but PyTorch sees 0 such cards"),

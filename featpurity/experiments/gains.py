@@ -1,0 +1,49 @@
+"""What one model gains over another, data set by data set and on average."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from featpurity.experiments.inputs import Inputs
+from featpurity.metrics import intervals
+from featpurity.metrics.intervals import Estimate
+from featpurity.report import results
+
+
+def by_dataset(
+    claim: str,
+    inputs: Inputs,
+    estimates: Mapping[tuple[str, str], Estimate | None],
+    pairs: list[tuple[str, str]],
+) -> pd.DataFrame:
+    """Each pair's second model minus the first: rows of effects, a row a data set and their mean.
+
+    Parameters
+    ----------
+    claim : str
+        Its id in the list of claims.
+    inputs : Inputs
+    estimates : dict of (model, data set) to Estimate
+        Of one statistic; a data set where some model has None does not count.
+    pairs : list of (str, str)
+        Names of models.
+
+    Returns
+    -------
+    DataFrame
+        See `featpurity.report.results.effect`.
+    """
+    known = [
+        name
+        for name in inputs.data
+        if all(estimates[model, name] is not None for model in inputs.models)
+    ]
+    pictures = [inputs.data[name].images_key for name in known]
+    rows = []
+    for before, after in pairs if known else []:
+        found = {name: estimates[after, name] - estimates[before, name] for name in known}
+        found["mean"] = intervals.mean_estimate(list(found.values()), pictures)
+        for name, gain in found.items():
+            ends, compared = gain.interval(), f"{after} minus {before}"
+            rows.append(results.effect(claim, compared, gain.value, *ends, dataset=name))
+    return pd.DataFrame(rows, columns=results.EFFECT)

@@ -1,0 +1,74 @@
+"""Mean average precision: how early the pictures of a class come, where one may show several.
+
+References
+----------
+Everingham et al. (2010), The Pascal Visual Object Classes Challenge.
+Jaeckel (1972), The infinitesimal jackknife.
+"""
+
+import torch
+from sklearn.metrics import average_precision_score
+
+from featpurity.metrics.inputs import Array, as_tensor, check_finite
+from featpurity.metrics.intervals import Estimate
+
+
+def mean_average_precision(scores: Array, truth: Array) -> float:
+    """Multi-label mAP: the mean over classes of the average precision of the images' ranking.
+
+    Parameters
+    ----------
+    scores : float tensor or array of shape (n, n_classes)
+        Higher for images that are more likely to show the class.
+    truth : bool or int tensor or array of shape (n, n_classes)
+        Which image shows which classes.
+
+    Returns
+    -------
+    float
+        In [0, 1], the area under the steps of precision against recall, as scikit-learn's
+        `average_precision_score`; images of equal score count together. Classes that no image
+        shows do not count.
+    """
+    scores, truth = _shown_classes(scores, truth)
+    return float(average_precision_score(truth.cpu().numpy(), scores.cpu().numpy()))
+
+
+def estimate_average_precision(scores: Array, truth: Array) -> Estimate:
+    """`mean_average_precision` with its interval over images, in closed form.
+
+    Average precision is a differentiable function of the images' weights; its gradient at equal
+    weights, times n, is the influence of each image.
+    """
+    scores, truth = _shown_classes(scores, truth)
+    weights = torch.ones(len(scores), dtype=torch.float64, device=scores.device, requires_grad=True)
+    value = _weighted(scores, truth, weights)
+    (gradient,) = torch.autograd.grad(value, weights)
+    return Estimate(value.detach(), gradient * len(scores))
+
+
+def _weighted(scores, truth, weights):
+    """Mean average precision of images that count as often as their weights (n,) say."""
+    ranked, order = scores.T.contiguous().sort(descending=True)  # (n_classes, n)
+    # Images of equal score count together: each stands at the place of the last of them.
+    last = torch.searchsorted(-ranked, -ranked, right=True) - 1
+    weight = weights[order]
+    hits = weight * truth.T.gather(1, order)
+    precision = hits.cumsum(1).gather(1, last) / weight.cumsum(1).gather(1, last)
+    return ((hits * precision).sum(1) / hits.sum(1)).mean()
+
+
+def _shown_classes(scores, truth):
+    """Scores and truth (bool), checked, of the classes that some image shows."""
+    scores = as_tensor(scores, "scores", "shape (n, n_classes)")
+    truth = as_tensor(truth, "truth", "shape (n, n_classes)").bool()
+    if scores.ndim != 2 or scores.shape != truth.shape or 0 in scores.shape:
+        raise ValueError(
+            "expected scores and truth of one shape (n, n_classes), "
+            f"got {tuple(scores.shape)} and {tuple(truth.shape)}"
+        )
+    check_finite(scores, "scores")
+    shown = truth.any(0)
+    if not shown.any():
+        raise ValueError("truth: expected at least one image that shows a class, got none")
+    return scores[:, shown], truth[:, shown]
