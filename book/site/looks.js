@@ -56,6 +56,9 @@ const featpurityLooks = (() => {
     return { template: template(named.template), ...(stops && { "coloraxis.colorscale": scale(stops) }) };
   }
 
+  const letterHeight = 13; // pixels of all text that asks for no other size
+  const margins = { l: 60, r: 24, t: 40, b: 50 }; // pixels, where a figure asks for no others
+
   function template(own = {}) {
     const look = looks[isDark() ? "dark" : "light"];
     const style = getComputedStyle(document.body);
@@ -67,11 +70,11 @@ const featpurityLooks = (() => {
         bar, heatmap: heat, ...own.data,
       },
       layout: {
-        margin: { l: 60, r: 24, t: 40, b: 50 }, hoverlabel: { align: "left", namelength: -1 },
+        margin: margins, hoverlabel: { align: "left", namelength: -1 },
         legend: { orientation: "h", x: 0, yref: "container", y: 1, yanchor: "top" },
         ...own.layout,
         colorway: look.colorway, colorscale: { diverging: look.diverging },
-        font: { family: style.fontFamily, color: style.color, size: 13 },
+        font: { family: style.fontFamily, color: style.color, size: letterHeight },
         paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
         xaxis: { ...own.layout?.xaxis, ...axis }, yaxis: { ...own.layout?.yaxis, ...axis },
       },
@@ -216,16 +219,17 @@ const featpurityLooks = (() => {
     layout.margin = { ...layout.margin, l: 48, r: 12 };
   }
 
-  // plotly draws all again where labels need more room than the margins have: room for rows is left beforehand.
+  // Where labels need more room than the margins have, plotly makes it and draws all a second time. Room for the labels of
+  // rows, and some pixels for the names above the panels, is left beforehand.
   function leaveRoom(data, layout) {
-    const lines = data.filter(isRows).flatMap(({ y }) => y).flatMap((label) => label.split("<br>"));
-    const rows = lines.map((line) => line.replace(/<[^>]*>/g, ""));
+    const rows = data.filter(isRows).flatMap(({ y }) => y).flatMap((label) => label.split("<br>"));
     if (!rows.length) return;
     const pen = document.createElement("canvas").getContext("2d");
-    pen.font = `${layout.yaxis?.tickfont?.size ?? 13}px ${getComputedStyle(document.body).fontFamily}`;
+    pen.font = `${layout.yaxis?.tickfont?.size ?? letterHeight}px ${getComputedStyle(document.body).fontFamily}`;
     const widest = Math.max(...rows.map((row) => pen.measureText(row).width));
-    const { l = 60, t = 40 } = layout.margin ?? {};
-    layout.margin = { ...layout.margin, l: Math.max(l, Math.ceil(widest) + 14), t: t + 4 };
+    const gap = 14; // pixels from the edge to the labels, and from them to the axis
+    const { l, t } = { ...margins, ...layout.margin };
+    layout.margin = { ...layout.margin, l: Math.max(l, Math.ceil(widest) + gap), t: t + 4 };
   }
 
   // A swipe that starts on a figure scrolls the page, and a tap shows the values at that place.
