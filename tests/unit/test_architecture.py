@@ -151,7 +151,7 @@ NEEDED = {"core": distributions(PROJECT["dependencies"])} | {
 CODE = {  # which sections a folder's imports may come from
     "featpurity": {"core", "cc3m"},
     "notebooks": {"core"},
-    "benchmarks": {"core"},
+    "benchmarks": {"core", "suite"},
     "workflow": {"core", "suite"},
     "tests": {"core", "suite", "test"},
 }
