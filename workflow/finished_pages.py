@@ -74,11 +74,16 @@ def draw_formulas(page):
 
 
 def leave_out_heavy(page):
-    """Icons come from the theme's font, not a script; MathJax is for formulas that are left."""
-    formulas = page.select(".math")
+    """Icons come from the theme's font, not a script; MathJax is for formulas that are left, and
+    what searches the book for the page that shows what was found.
+    """
+    unused = {"fontawesome.js"}
+    if not page.select(".math"):
+        unused.add("tex-svg.js")
+    if not page.select("#search-results"):
+        unused |= {"searchindex.js", "searchtools.js", "language_data.js"}
     for script in page.find_all("script", src=True):
-        file = script["src"].partition("?")[0].rpartition("/")[2]
-        if file == "fontawesome.js" or (file == "tex-svg.js" and not formulas):
+        if script["src"].partition("?")[0].rpartition("/")[2] in unused:
             script.decompose()
     if not page.select("[class^='sd-'], [class*=' sd-']"):
         for link in page.find_all("link", href=re.compile(r"sphinx-design\.min\.css")):

@@ -265,6 +265,17 @@ def test_formulas_become_mathml_and_only_what_is_left_needs_mathjax(tmp_path, fo
     assert "https://book.example/page.html" in (tmp_path / "sitemap.xml").read_text()
 
 
+@pytest.mark.parametrize(
+    "results, left", [("", []), ('<div id="search-results"></div>', ["searchindex.js"])]
+)
+def test_only_the_page_of_what_was_found_loads_what_searches(tmp_path, results, left):
+    page = tmp_path / "page.html"
+    page.write_text(f'<html><head><script src="searchindex.js"></script></head><body>{results}')
+    finished_pages.finish(tmp_path, "Book")
+    made = BeautifulSoup(page.read_text(), "html.parser")
+    assert [tag["src"] for tag in made.find_all("script")] == left
+
+
 def test_broken_links_are_found(tmp_path):
     (tmp_path / "a.html").write_text(
         '<a href="b.html#there">x</a><a href="b.html#not">y</a><a href="c.html">z</a>'
