@@ -64,8 +64,11 @@ def test_labels_of_figures_are_text(sample, visit):
     assert page.locator("figure svg a").count() == 0
 
 
-def test_search_finds_pages(sample, visit):
-    visited = visit(sample, "search.html?q=orthogonal", "file")
+def test_search_from_a_chapter_finds_pages(sample, visit):
+    visited = visit(sample, CURVES, "file")
+    visited.page.locator(".search-button-field:visible, .search-button:visible").first.click()
+    visited.page.keyboard.type("orthogonal")
+    visited.page.keyboard.press("Enter")
     found = visited.page.locator("#search-results a", has_text="What purity is")
     found.first.wait_for()
     assert not visited.faults
