@@ -141,26 +141,33 @@ def each_image_trunk_features(
     for dataset in datasets:
         _check(precision, batch_size, len(dataset))
     distinct = [_distinct(dataset.images) for dataset in datasets]
-    shards = [
-        [image_shards(clip, dataset.images_key, len(images), store, precision) for clip in clips]
-        for dataset, (images, _) in zip(datasets, distinct)
-    ]
-    for dataset, own in zip(datasets, shards):
-        if any(of_clip.missing for of_clip in own):
-            refuse_unreadable(dataset, store)
+    # Data sets of the same pictures, such as the attributes of the generated world, share features.
+    keys = [dataset.images_key for dataset in datasets]
+    firsts = {key: keys.index(key) for key in keys}
+    shards = {
+        key: [image_shards(clip, key, len(distinct[i][0]), store, precision) for clip in clips]
+        for key, i in firsts.items()
+    }
+    for key, i in firsts.items():
+        if any(of_clip.missing for of_clip in shards[key]):
+            refuse_unreadable(datasets[i], store)
     preprocessings = {repr(clip.preprocess): clip.preprocess for clip in clips}
     used = [list(preprocessings).index(repr(clip.preprocess)) for clip in clips]
     towers = [runner(clip, clip.image_trunk, precision, compiled) for clip in clips]
-    batches = [_batches(own, batch_size) for own in shards]
+    batches = {key: _batches(own, batch_size) for key, own in shards.items()}
     pinned = any(clip.device.type == "cuda" for clip in clips)
-    pictures = [images for images, _ in distinct]
-    loaded = iter(decoder(pictures, batches, list(preprocessings.values()), workers, pinned))
+    pictures = [distinct[i][0] for i in firsts.values()]
+    wanted = list(batches.values()), list(preprocessings.values())
+    loaded = iter(decoder(pictures, *wanted, workers, pinned))
     names = ", ".join(clip.name for clip in clips)
-    for i, (dataset, (_, inverse)) in enumerate(zip(datasets, distinct)):
-        own, shards[i] = shards[i], []  # freed once they are given
-        title = progress and f"{dataset.name} | {names}"
-        _fill(list(zip(towers, own, used)), batches[i], loaded, title)
-        yield [of_clip.features()[inverse] for of_clip in own]
+    for i, (dataset, key) in enumerate(zip(datasets, keys)):
+        own = shards[key]
+        if i == firsts[key]:
+            title = progress and f"{dataset.name} | {names}"
+            _fill(list(zip(towers, own, used)), batches[key], loaded, title)
+        if key not in keys[i + 1 :]:
+            del shards[key]  # freed once they are given
+        yield [of_clip.features()[distinct[i][1]] for of_clip in own]
 
 
 def image_shards(
