@@ -210,13 +210,13 @@ def _check_lists_of_words(profile):
 
 def _check_pictures(profile):
     """Data sets on this disk: listed, and each picture opened once (the store remembers)."""
-    from featpurity.data.datasets import load_dataset  # late: brings torch
-    from featpurity.features.extract import refuse_unreadable
-
     remarks = []
     for name in profile.datasets:
         if find(name, profile.data_root).kind in {"generated", "absent"}:
             continue
+        from featpurity.data.datasets import load_dataset  # late: brings torch
+        from featpurity.features.extract import refuse_unreadable
+
         settings = (profile.data_root, profile.class_names, profile.unreadable)
         try:
             dataset = load_dataset(name, *settings, download=False)
@@ -248,11 +248,11 @@ def _check_classes(name, labels):
 
 def _check_pairs(profile):
     """The pairs of a CSV, their pictures, and the batches that can be made of them."""
-    from featpurity.features.extract import refuse_unreadable  # late: brings torch
-
     pairs = load_csv(profile)
     remarks = _skipped(pairs) if pairs else []
     if pairs and profile.unreadable == "raise":
+        from featpurity.features.extract import refuse_unreadable  # late: brings torch
+
         refuse_unreadable(pairs, workspace(profile.store_dir))
     n_pairs = profile.n_pairs if pairs is None else len(pairs)
     asked = f"batches of {profile.batch_size:,} pairs are cut to"

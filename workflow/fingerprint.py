@@ -50,13 +50,8 @@ def fingerprint(notebook):
     """Hexadecimal digest of a notebook's code, of the code that it reaches and the assets named."""
     cells = code_cells(notebook)
     used = reached("\n".join(plain_python(cell) for cell in cells))
-    parts = [*cells, *(f"{module}: {ast.dump(node)}" for module, node in used)]
-    texts = {
-        part.value
-        for _, node in used
-        for part in ast.walk(node)
-        if isinstance(part, ast.Constant) and isinstance(part.value, str)
-    }
+    parts = [*cells, *(f"{module}: {written(node)}" for module, node in used)]
+    texts = set().union(*(texts_of(node) for _, node in used))
     for asset in sorted((PACKAGE / "assets").glob("*.*")):
         parts += [asset.read_text(encoding="utf-8")] if asset.name in texts else []
     return digest(*parts)[:16]
@@ -76,8 +71,28 @@ def reached(source):
         for node in statements(module, name):
             if (module, node) not in found:
                 found.add((module, node))
-                new |= set(references(node, scope(module)))
-    return sorted(found, key=lambda used: (used[0], ast.dump(used[1])))
+                new |= uses(module, node)
+    return sorted(found, key=lambda used: (used[0], written(used[1])))
+
+
+# Notebooks reach much of the same code: what is asked of a statement is worked out once.
+@cache
+def uses(module, node):
+    """(module, name) of the package for each name that a statement of a module mentions."""
+    return frozenset(references(node, scope(module)))
+
+
+@cache
+def written(node):
+    """A statement as text, whatever its layout and comments."""
+    return ast.dump(node)
+
+
+@cache
+def texts_of(node):
+    """The texts that stand in a statement."""
+    constants = [part.value for part in ast.walk(node) if isinstance(part, ast.Constant)]
+    return {value for value in constants if isinstance(value, str)}
 
 
 def statements(module, name):
