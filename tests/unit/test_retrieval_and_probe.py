@@ -121,6 +121,16 @@ def test_every_number_of_shots_is_in_the_figure_with_its_intervals():
     assert bars[0].y[0] == accuracy.accuracy[accuracy.shots == "all"].iloc[0]
 
 
+def test_of_a_small_data_set_only_shots_that_it_has_are_shown():
+    small, large = probe.probe(made_up(n=48), []).accuracy, probe.probe(made_up(), []).accuracy
+    assert list(small[small.model == "clean"].shots) == ["1", "4", "all"]  # 5 of each class
+    both = pd.concat([small.assign(dataset="small"), large.assign(dataset="large")])
+    bars = show.probes(both).data
+    shown = [dict(zip(bar.x, bar.y)) for bar in bars]  # both models with all, 16, 4 and 1
+    here = [[name for name in bars if not np.isnan(bars[name])] for bars in shown]
+    assert here == [["small", "large"]] * 2 + [["large"]] * 2 + [["small", "large"]] * 4
+
+
 def test_one_class_has_no_probe_and_the_page_says_so():
     found = probe.probe(made_up(classes=1), [("noisy", "clean")])
     assert found.accuracy.accuracy.isna().all() and found.effects.empty

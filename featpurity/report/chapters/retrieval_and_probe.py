@@ -92,18 +92,20 @@ def probes(accuracy: pd.DataFrame) -> go.Figure | None:
     if accuracy.empty:
         return None
     measures, wide = {}, None
-    for shots, part in accuracy.groupby("shots", sort=False):
+    fewer = sorted({*accuracy.shots} - {"all"}, key=int, reverse=True)
+    for shots in ["all", *fewer]:  # every data set has all
+        part = accuracy[accuracy.shots == shots]
         columns = [name for name in part if name.startswith("accuracy")]
         called = {name: name.replace("accuracy", f"accuracy_{shots}") for name in columns}
         part = part.rename(columns=called)[["model", "dataset", *called.values()]]
-        wide = part if wide is None else wide.merge(part, on=["model", "dataset"])
+        wide = part if wide is None else wide.merge(part, "left", on=["model", "dataset"])
         known = "all training images" if shots == "all" else f"{shots} of each class"
         measures[f"accuracy_{shots}"] = f"accuracy (share of images), {known}"
     caption = (
         "Accuracy of a linear probe on each model's image embeddings; whiskers are 95 % intervals "
         "over test images. The menu chooses the number of training images."
     )
-    return figures.bars_with_intervals(wide, dict(reversed(measures.items())), caption)
+    return figures.bars_with_intervals(wide, measures, caption)
 
 
 def recall_table(recall: pd.DataFrame) -> tables.Table:
