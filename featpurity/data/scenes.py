@@ -136,8 +136,8 @@ def sample(n: int, seed: int) -> np.ndarray:
 
 @cache
 def _texture(name, side):
-    """Mask of (side, side): where the background takes its second shade. Eight periods across the
-    picture.
+    """Picture of (side, side), 1 where the background takes its second shade, else 0. Eight periods
+    across it.
     """
     y, x = np.mgrid[:side, :side] * (8 / side)
     second = {
@@ -146,7 +146,7 @@ def _texture(name, side):
         "spotted": (x % 2 - 1) ** 2 + (y % 2 - 1) ** 2 < 0.36,
         "checked": (x.astype(int) + y.astype(int)) % 2 == 1,
     }[name]
-    return Image.fromarray(second.astype(np.uint8) * 255)
+    return Image.fromarray(second.astype(np.uint8))
 
 
 def render(
@@ -178,9 +178,6 @@ def render(
         for name, shift in [(colour, jitter[:3]), (background, jitter[3:6])]
     )
     shade = ground * 0.68 if ground.mean() > 90 else ground + 0.3 * (255 - ground)
-    picture = Image.new("RGB", (side, side), tuple(ground.astype(int)))
-    picture.paste(tuple(shade.astype(int)), mask=_texture(texture, side))
-
     centre = side * (0.5 + OFFSET * np.array(PLACES[place]) + jitter[6:8] / 64)
     radius = side * DIAMETERS[scale] / 2 * (1 + 0.04 * jitter[8])
     tilt = np.radians(5 * jitter[9])
@@ -192,9 +189,12 @@ def render(
             pen.polygon([tuple(p) for p in (np.array(polygon) @ turn * radius + centre)], fill=fill)
     # A thin edge keeps neighbouring colours (grey on white, brown on black) apart.
     edge = mask.filter(ImageFilter.BoxBlur(side / 64 * 0.7)).point(lambda value: 255 * (value > 12))
-    picture.paste((255, 255, 255) if colour == "black" else (0, 0, 0), mask=edge)
-    picture.paste(tuple(tint.astype(int)), mask=mask)
-    return picture.resize((size, size), Image.Resampling.BOX)
+    line = (255, 255, 255) if colour == "black" else (0, 0, 0)
+    picture = _texture(texture, side).copy()  # one byte a pixel until all is drawn: a third to move
+    picture.paste(2, mask=edge)
+    picture.paste(3, mask=mask)
+    picture.putpalette(np.array([ground, shade, line, tint]).astype(np.uint8).tobytes())
+    return picture.convert("RGB").resize((size, size), Image.Resampling.BOX)
 
 
 class Scenes:
