@@ -7,7 +7,7 @@ trained again on what was kept, and on other captions of the same pictures for c
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 
 from featpurity.captions.synthetic import Written, raw_captions, recaptions, sentences
 from featpurity.data.pairs import CAPTIONS_SEED, CaptionedImages
-from featpurity.features.extract import embed_texts, image_trunk_features, text_trunk_features
+from featpurity.features.extract import image_trunk_features, text_trunk_features
 from featpurity.metrics import intervals
 from featpurity.models.clip import ClipModel
 from featpurity.report import results
@@ -35,16 +35,24 @@ class Judge:
     facts: list[dict]
     image_features: torch.Tensor  # (n, width_I)
     options: dict  # of `featpurity.features.extract.text_trunk_features`
+    seen: dict[str, torch.Tensor] = field(default_factory=dict, repr=False)  # captions' features
 
     def fit(self, captions: list[str]) -> torch.Tensor:
         """Cosine between each picture and its caption: float tensor of shape (n,)."""
-        device = self.clip.device
-        images = F.normalize(self.clip.project_image(self.image_features.to(device)), dim=1)
-        return (images.cpu() * embed_texts(self.clip, captions, **self.options)).sum(1)
+        clip = self.clip
+        images = clip.project_image(self.image_features.to(clip.device))
+        texts = clip.project_text(self.text_features(captions).to(clip.device))
+        return F.cosine_similarity(images, texts, dim=1).cpu()
 
     def text_features(self, captions: list[str]) -> torch.Tensor:
-        """What enters the text projection: float tensor of shape (n, width_T)."""
-        return text_trunk_features(self.clip, captions, **self.options)
+        """What enters the text projection: float tensor of shape (n, width_T).
+
+        Sets of captions are made of one another: what was computed for one is kept for the others.
+        """
+        new = [caption for caption in dict.fromkeys(captions) if caption not in self.seen]
+        if new:
+            self.seen.update(zip(new, text_trunk_features(self.clip, new, **self.options)))
+        return torch.stack([self.seen[caption] for caption in captions])
 
 
 @dataclass(frozen=True)

@@ -87,14 +87,11 @@ def by_hand(results, folder):
     return folder / "results"
 
 
-@pytest.mark.parametrize("name", ["wide-dark", "phone-light"])
-def test_every_page_is_whole_and_open_to_all(photos, visit, axe, name):
-    assert page_checks.visit_faults(photos, visit, axe, name) == []
-    assert len(page_checks.pages(photos)) >= 12
-
-
-def test_every_menu_changes_what_is_drawn(photos, visit):
-    assert page_checks.unmoved_menus(photos, visit) == []
+@pytest.mark.parametrize("name", page_checks.VISITS)
+def test_every_page_of_the_run_is_whole_and_open_to_all(photos, visit, axe, name):
+    names = page_checks.of_the_run(photos)
+    assert len(names) >= 12
+    assert page_checks.visit_faults(photos, visit, axe, name, names) == []
 
 
 def test_links_inside_the_book_lead_somewhere(photos):

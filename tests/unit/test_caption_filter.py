@@ -9,6 +9,7 @@ from featpurity.captions.synthetic import Written, scene_facts
 from featpurity.data.scenes import sample
 from featpurity.experiments import caption_filter
 from featpurity.experiments.caption_filter import Level
+from featpurity.features.extract import text_trunk_features
 from featpurity.report import results
 from featpurity.report.chapters import caption_filter as show
 
@@ -109,6 +110,14 @@ class TestRemedy:
             judge.clip.project_image(judge.image_features), dim=1
         )
         torch.testing.assert_close(raw, (plain * images).sum(1), atol=1e-5, rtol=0)
+
+    def test_a_caption_is_embedded_once_whatever_sets_it_is_in(self, found, monkeypatch):
+        judge, levels, *_ = found
+        mixed = [sets["filtered"].captions for sets in (level.sets() for level in levels)]
+        plain = text_trunk_features(judge.clip, mixed[0], progress=False)
+        torch.testing.assert_close(judge.text_features(mixed[0]), plain, atol=1e-5, rtol=1e-5)
+        monkeypatch.setattr(caption_filter, "text_trunk_features", None)
+        assert all(len(judge.text_features(captions)) == 48 for captions in mixed)
 
     def test_the_same_captions_are_trained_once(self, found):
         *_, result, asked = found
