@@ -90,7 +90,8 @@ class EncodedImages(ABC):
             faults = tqdm(
                 pool.map(self._fault_of, names), total=len(names), desc="opening images", delay=2
             )
-            return {name: why for name, why in zip(names, faults) if why}
+            # the bar first: it ends when it is asked for one more
+            return {name: why for why, name in zip(faults, names) if why}
 
     def _fault_of(self, name):
         try:
