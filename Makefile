@@ -47,7 +47,6 @@ pretrain: $(READY)  ## train the bundled small models again, from scratch (hours
 	$(BIN)/python -m featpurity pretrain
 
 lab: $(READY)  ## open the notebooks in JupyterLab: ARGS='--no-browser --port 8899' for its own options
-	$(BIN)/pip install --quiet -e '.[lab]'
 	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS) notebooks
 
 clean:  ## remove results and stored features; the virtual environment and downloads stay

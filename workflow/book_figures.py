@@ -16,6 +16,7 @@ import numpy as np
 import plotly.io
 from figure_words import describe
 
+from featpurity.report import style
 from featpurity.report.display import as_text
 
 SMALLEST_PACKED = 4096  # entries; below that an array costs less than its description
@@ -99,8 +100,10 @@ def pack_arrays(node):
 
 
 @functools.cache
-def _built_in_templates():
-    templates = (plotly.io.templates[name].to_plotly_json() for name in plotly.io.templates)
+def _known_templates():
+    """plotly's templates and ours, as a notebook holds them."""
+    names = {*plotly.io.templates, style.TEMPLATE}
+    templates = (plotly.io.templates[name].to_plotly_json() for name in names)
     return json.loads(
         plotly.io.to_json({"data": [], "layout": {"all": list(templates)}}, validate=False)
     )["layout"]["all"]
@@ -130,7 +133,7 @@ def figure_scripts(name, figure):
     """
     figure = as_text(figure)
     layout = {key: value for key, value in figure.get("layout", {}).items() if key != "width"}
-    if layout.get("template") in _built_in_templates():
+    if layout.get("template") in _known_templates():
         del layout["template"]  # 7 kB of defaults; the page has its own, for light and for dark
     data, parts, later = pack_arrays(figure.get("data", [])), {}, {}
     for index, trace in enumerate(data):

@@ -154,7 +154,9 @@ def neuron(
     rank = _slider("purity rank", 1, 1, clip.d)
     number = widgets.BoundedIntText(int(ranked[0]), min=0, max=clip.d - 1, description="neuron")
     number.observe(lambda change: setattr(rank, "value", int(places[change.new]) + 1), "value")
-    cosines = _figure([go.Bar(name=f"{side} tower") for side in towers], height=320)
+    colours = dict(zip(towers, (style.SKY, style.AMBER)))
+    bars = [go.Bar(name=f"{side} tower", marker_color=colours[side]) for side in towers]
+    cosines = _figure(bars, height=320)
     cosines.update_layout(xaxis_title="other neuron", yaxis_title="cosine")
     strongest, weakest, said = widgets.HBox(), widgets.HBox(), widgets.HTML()
 
@@ -302,7 +304,7 @@ def _figure(traces, height):
     figure = go.FigureWidget(traces)
     figure._config = display.CONFIG  # plotly has no public name for it
     margin = {"l": 60, "r": 20, "t": 35, "b": 55}
-    return figure.update_layout(template="plotly_white", height=height, margin=margin)
+    return figure.update_layout(template=style.TEMPLATE, height=height, margin=margin)
 
 
 def _matrix_figure():

@@ -9,6 +9,7 @@ from itertools import cycle
 from typing import Any
 
 import plotly.graph_objects as go
+import plotly.io
 from plotly.colors import sample_colorscale
 
 from featpurity.report import display
@@ -42,6 +43,11 @@ STRATEGIES = {  # the name, with the paper's, the colour and the dash of a choic
     "low_purity": ("low purity (Max Sparse)", PURPLE, "dash"),
     "random": ("random, mean", GREY, "dot"),
 }
+# In a notebook as in the book, what has no colour of its own takes one of the palette's.
+TEMPLATE = "featpurity"
+plotly.io.templates[TEMPLATE] = go.layout.Template(plotly.io.templates["plotly_white"]).update(
+    layout_colorway=PALETTE
+)
 CHANCE_LINE = {"color": BLACK, "width": 1, "dash": "dot"}
 
 
@@ -72,7 +78,7 @@ def _known_colours(name):
 def finish(figure: go.Figure, caption: str, height: int = 440, **layout: Any) -> go.Figure:
     """Give a figure its template, height, margins and caption."""
     figure.update_layout(
-        template="plotly_white",
+        template=TEMPLATE,
         height=height,
         meta={"caption": caption},
         margin={"l": 60, "r": 20, "t": 70, "b": 55},

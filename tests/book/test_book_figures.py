@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 import pytest
 import sample_book
 
+from featpurity.report import style
 from featpurity.report.display import PLOTLY_MIME
 
 
@@ -96,10 +97,12 @@ def test_small_and_whole_number_arrays_stay_as_plotly_wrote_them():
     assert book_figures.pack_arrays(node) == node
 
 
-def test_figure_script_leaves_the_look_and_the_width_to_the_page():
+@pytest.mark.parametrize("template", ["plotly_white", style.TEMPLATE])
+def test_figure_script_leaves_the_look_and_the_width_to_the_page(template):
     figure = go.Figure(
-        go.Scatter(y=[1, 2]), layout={"width": 900, "template": "plotly_white", "height": 300}
+        go.Scatter(y=[1, 2]), layout={"width": 900, "template": template, "height": 300}
     )
+    assert figure.layout.template.layout.paper_bgcolor == "white"
     staged = script_json(book_figures.figure_scripts("f", json.loads(figure.to_json()))["f"])
     assert staged["layout"] == {"height": 300} and staged["frames"] == []
     own = go.Figure(layout={"template": {"layout": {"hovermode": "x"}}})

@@ -1,4 +1,4 @@
-"""A live panel in a real JupyterLab: it is drawn, answers, says errors in place, offers no upload."""
+"""The live panels in a real JupyterLab: drawn, they answer, say errors in place, offer no upload."""
 
 import importlib.util
 import os
@@ -11,6 +11,8 @@ import nbformat
 import pytest
 from checkout import ROOT
 
+from featpurity.data.scenes import render
+
 sync_api = pytest.importorskip("playwright.sync_api")
 
 BROWSER = next(
@@ -21,12 +23,21 @@ from featpurity.report import style
 import plotly.graph_objects as go
 style.finish(go.Figure(go.Scatter(y=[1, 2])), "A line that goes up.")
 """
-PANEL = """
-from featpurity import explore, load_model
-from PIL import Image
+DATA = """
+from featpurity import embed_images, explore, load_dataset, load_model
+from featpurity.features.extract import embed_classes
 clip = load_model("scenes_clip", device="cpu")
-explore.zero_shot(clip, ["circle", "square"], "a {}", Image.new("RGB", (64, 64)))
+data = load_dataset("folder:pictures")
+images, _ = embed_images(clip, data, progress=False)
+rows = embed_classes(clip, data.classes, ["a {}"], progress=False)
 """
+PANELS = [
+    "explore.heatmap(clip)",
+    "explore.misalignment({('random', 0.0): clip, ('random', 0.8): clip})",
+    "explore.pruning(clip, images, rows, data)",
+    "explore.neuron(clip, images, data, shown=2)",
+    "explore.zero_shot(clip, data.classes, 'a {}', data[0][0])",
+]
 
 
 @contextmanager
@@ -52,36 +63,60 @@ def jupyterlab(folder):
         drain.wait(30)
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(not importlib.util.find_spec("jupyterlab"), reason="needs the extra `lab`")
-@pytest.mark.skipif(not BROWSER, reason="needs Chromium or Chrome")
-def test_a_panel_lives_in_jupyterlab(tmp_path):
-    cells = [nbformat.v4.new_code_cell(source) for source in (FIGURE, PANEL)]
+@pytest.fixture
+def lab(tmp_path):
+    """A page of JupyterLab in which a notebook of all panels has been run."""
+    for i, name in enumerate(["circle", "square"] * 3):
+        (tmp_path / "pictures" / name).mkdir(parents=True, exist_ok=True)
+        render([0, i, 6, 0, 1, 4]).save(tmp_path / "pictures" / name / f"{i}.png")
+    cells = [nbformat.v4.new_code_cell(source) for source in (FIGURE, DATA, *PANELS)]
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}  # else a dialog asks
     notebook = nbformat.v4.new_notebook(cells=cells, metadata=kernel)
     nbformat.write(notebook, tmp_path / "live.ipynb")
     with jupyterlab(tmp_path) as address, sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1400, "height": 2500})
+        page = browser.new_page(viewport={"width": 1400, "height": 6000})
         page.set_default_timeout(60_000)
         page.goto(f"{address}/lab/tree/live.ipynb")
         page.wait_for_function(
             "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel"
         )
         page.evaluate("jupyterapp.commands.execute('notebook:run-all-cells')")
-        classes = page.get_by_label("classes")
-        classes.wait_for()
-        page.get_by_text("Best:").wait_for()
-        page.locator(".js-plotly-plot").nth(1).wait_for()
-        assert page.get_by_text("A line that goes up.", exact=True).is_visible()
-        assert page.locator('[data-title*="Share"], [data-title*="cloud" i]').count() == 0
-        assert page.locator('[data-mime-type="application/vnd.jupyter.stderr"]').count() == 0
 
-        classes.fill("one")
-        classes.press("Enter")
-        page.get_by_text("expected two class names or more, got 1").wait_for()
-        classes.fill("circle, ring")
-        classes.press("Enter")
-        page.get_by_text("against ring").or_(page.get_by_text("against circle")).wait_for()
-        page.get_by_text("expected two class names").wait_for(state="hidden")
+        page.get_by_label("classes").wait_for()
+        yield page
         browser.close()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not importlib.util.find_spec("jupyterlab"), reason="needs the extra `lab`")
+@pytest.mark.skipif(not BROWSER, reason="needs Chromium or Chrome")
+def test_panels_live_in_jupyterlab(lab):
+    cells = lab.locator(".jp-Notebook .jp-CodeCell")
+    matrix, ratios, kept, neuron, scores = (cells.nth(i) for i in range(2, 7))
+    scores.get_by_text("Best:").wait_for()
+    for drawn in (cells.nth(0), matrix, ratios, neuron, scores):
+        drawn.locator(".js-plotly-plot").first.wait_for()
+    assert lab.get_by_text("A line that goes up.", exact=True).is_visible()
+    assert lab.locator('[data-title*="Share"], [data-title*="cloud" i]').count() == 0
+    assert lab.locator('[data-mime-type="application/vnd.jupyter.stderr"]').count() == 0
+
+    matrix.get_by_label("tower").select_option("text")
+    matrix.get_by_text("text tower").first.wait_for()
+    ratios.get_by_label("tower").select_option("text")
+    ratios.get_by_text("text tower").first.wait_for()
+    kept.get_by_label("strategy").select_option("low_purity")
+    kept.get_by_text("128 of 128 neurons, accuracy").wait_for()
+    neuron.get_by_label("neuron", exact=True).fill("5")
+    neuron.get_by_label("neuron", exact=True).press("Enter")
+    neuron.get_by_text("Neuron 5, rank").wait_for()
+    assert neuron.locator("img").count() == 4
+
+    classes = scores.get_by_label("classes")
+    classes.fill("one")
+    classes.press("Enter")
+    scores.get_by_text("expected two class names or more, got 1").wait_for()
+    classes.fill("circle, ring")
+    classes.press("Enter")
+    scores.get_by_text("against ring").or_(scores.get_by_text("against circle")).wait_for()
+    scores.get_by_text("expected two class names").wait_for(state="hidden")
