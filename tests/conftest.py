@@ -1,6 +1,7 @@
 """Fixtures that more than one test file uses."""
 
 import pytest
+import static_pictures
 from checkout import ROOT
 
 
@@ -40,3 +41,16 @@ def hub(tmp_path, monkeypatch):
         return path
 
     return publish
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """One browser for all tests that drive one: a process has one of Playwright's."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    path = static_pictures.browser_path()
+    if path is None:
+        pytest.skip("no Chromium on this machine: install chromium to test pages and panels")
+    with playwright.sync_playwright() as running:
+        chromium = running.chromium.launch(executable_path=path, args=static_pictures.FLAGS)
+        yield chromium
+        chromium.close()

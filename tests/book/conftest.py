@@ -1,4 +1,4 @@
-"""One browser and one built book for all tests of the pages."""
+"""One built book of a kind for all tests of the pages."""
 
 import os
 import subprocess
@@ -19,18 +19,6 @@ from checkout import ROOT, snakemake
 
 AXE = "4.14.1"
 ADDRESS = "https://book.example/purity/"
-
-
-@pytest.fixture(scope="session")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    path = static_pictures.browser_path()
-    if path is None:
-        pytest.skip("no Chromium on this machine: install chromium to test the built pages")
-    with playwright.sync_playwright() as running:
-        chromium = running.chromium.launch(executable_path=path, args=static_pictures.FLAGS)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="session")

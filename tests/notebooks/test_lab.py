@@ -2,7 +2,6 @@
 
 import importlib.util
 import os
-import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -13,11 +12,6 @@ from checkout import ROOT
 
 from featpurity.data.scenes import render
 
-sync_api = pytest.importorskip("playwright.sync_api")
-
-BROWSER = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
 FIGURE = """
 from featpurity.report import style
 import plotly.graph_objects as go
@@ -64,7 +58,7 @@ def jupyterlab(folder):
 
 
 @pytest.fixture
-def lab(tmp_path):
+def lab(browser, tmp_path):
     """A page of JupyterLab in which a notebook of all panels has been run."""
     for i, name in enumerate(["circle", "square"] * 3):
         (tmp_path / "pictures" / name).mkdir(parents=True, exist_ok=True)
@@ -73,8 +67,7 @@ def lab(tmp_path):
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}  # else a dialog asks
     notebook = nbformat.v4.new_notebook(cells=cells, metadata=kernel)
     nbformat.write(notebook, tmp_path / "live.ipynb")
-    with jupyterlab(tmp_path) as address, sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+    with jupyterlab(tmp_path) as address:
         page = browser.new_page(viewport={"width": 1400, "height": 6000})
         page.set_default_timeout(60_000)
         page.goto(f"{address}/lab/tree/live.ipynb")
@@ -82,15 +75,13 @@ def lab(tmp_path):
             "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel"
         )
         page.evaluate("jupyterapp.commands.execute('notebook:run-all-cells')")
-
         page.get_by_label("classes").wait_for()
         yield page
-        browser.close()
+        page.close()
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not importlib.util.find_spec("jupyterlab"), reason="needs the extra `lab`")
-@pytest.mark.skipif(not BROWSER, reason="needs Chromium or Chrome")
 def test_panels_live_in_jupyterlab(lab):
     cells = lab.locator(".jp-Notebook .jp-CodeCell")
     matrix, ratios, kept, neuron, scores = (cells.nth(i) for i in range(2, 7))
