@@ -12,7 +12,9 @@ from featpurity.report import style, tables, thumbnails, wording
 from featpurity.report.atlas import addresses
 
 BINS = 60
-MOST_CLASSES = 16  # with a mark of their own on a map of pictures; the others share one
+MOST_CLASSES = 16  # with a mark of their own on a map; the others share one
+OTHERS = "other classes"
+STANDS_OUT = {"dataset": "data set has the class that", "best_class": "class"}
 KINDS = {  # what a cosine is with, and its line
     "raw": {"color": style.PURPLE, "dash": "solid"},
     "rewritten": {"color": style.GREEN, "dash": "dash"},
@@ -23,40 +25,45 @@ KINDS = {  # what a cosine is with, and its line
 def answer(neurons: pd.DataFrame) -> wording.Answer:
     """What the neurons read, and whether the purest read something else, in one sentence.
 
-    The number after a data set counts the neurons in which one of its classes stands out most.
+    The number after a data set counts the neurons in which one of its classes stands out most; of
+    one data set the classes themselves are counted.
     """
-    clauses = []
+    clauses, told = [], _told(neurons)
     for model, part in neurons.groupby("model", sort=False):
         eighth = max(1, len(part) // 8)
         ordered = part.sort_values("rank")
-        ends = [_commonest(ordered.dataset.iloc[:eighth]), _commonest(ordered.dataset[-eighth:])]
+        ends = [_commonest(ordered[told].iloc[:eighth]), _commonest(ordered[told][-eighth:])]
         clauses.append(
-            f"of {model}'s {len(part)} neurons it is {_commonest(part.dataset)}, of the {eighth} "
+            f"of {model}'s {len(part)} neurons it is {_commonest(part[told])}, of the {eighth} "
             f"purest {ends[0]}, of the {eighth} least pure {ends[1]}"
         )
     return wording.Answer(f"what the largest number of neurons tells best: {'; '.join(clauses)}")
 
 
 def map_of_neurons(neurons: pd.DataFrame) -> go.Figure:
-    """Each neuron by its mean |cos| in both towers, coloured by the data set it tells best.
+    """Each neuron by its mean |cos| in both towers, coloured by the data set it tells best; of one
+    data set, by the class.
 
     In the book a neuron that is pressed opens below.
     """
     models = list(neurons.model.unique())
     figure = make_subplots(cols=len(models), subplot_titles=models, horizontal_spacing=0.1)
-    datasets, places = list(dict.fromkeys(neurons.dataset)), addresses(neurons)
-    marks = _marks(datasets)
+    places, told = addresses(neurons), _told(neurons)
+    common = neurons[told].value_counts().index[:MOST_CLASSES]
+    neurons = neurons.assign(told=neurons[told].where(neurons[told].isin(common), OTHERS))
+    names = sorted(neurons.told.unique(), key=lambda name: name == OTHERS)  # the others last
+    marks = _marks(names)
     for column, model in enumerate(models, 1):
         own, place = neurons[neurons.model == model], {"row": 1, "col": column}
-        for dataset, part in own.groupby("dataset", sort=False):
+        for name, part in own.groupby("told", sort=False):
             figure.add_scatter(
                 x=part.image_mean_abs_cos,
                 y=part.text_mean_abs_cos,
                 mode="markers",
-                name=dataset,
-                legendgroup=dataset,
-                legendrank=datasets.index(dataset) + 1,
-                marker={**marks[dataset], "size": 8},
+                name=name,
+                legendgroup=name,
+                legendrank=names.index(name) + 1,
+                marker={**marks[name], "size": 8},
                 customdata=[places[model, neuron] for neuron in part.neuron],
                 text=[_words(row) for row in part.itertuples()],
                 hovertemplate="%{text}<extra></extra>",
@@ -70,7 +77,7 @@ def map_of_neurons(neurons: pd.DataFrame) -> go.Figure:
     style.name_once(figure)
     caption = (
         "A point a neuron: its mean |cos| with the other neurons in each tower, purer ones at the "
-        "lower left. The colour and shape say which data set has the class that stands out most "
+        f"lower left. The colour and shape say which {STANDS_OUT[told]} stands out most "
         "in it. Dotted: chance, the mean |cos| of random directions. Press a point to open its "
         "neuron below."
     )
@@ -103,9 +110,9 @@ def maps(found: Any, sheet: thumbnails.Sheet, model: str) -> go.Figure:
         classes = found.classes[found.classes.dataset == dataset]
         named = found.points.merge(classes, on="image")
         kept = named.class_name.value_counts().index[:MOST_CLASSES]
-        named.loc[~named.class_name.isin(kept), "class_name"] = "other classes"
+        named.loc[~named.class_name.isin(kept), "class_name"] = OTHERS
         order = [name for name in dict.fromkeys(classes.class_name) if name in set(kept)]
-        order += ["other classes"] * (len(kept) < classes.class_name.nunique())
+        order += [OTHERS] * (len(kept) < classes.class_name.nunique())
         marks = _marks(order)
         groups[str(dataset)] = range(len(figure.data), len(figure.data) + len(order) * len(titles))
         for column, title in enumerate(titles, 1):
@@ -215,7 +222,7 @@ def _marks(names):
     colours = style.colours_of(names)
     return {
         name: {"color": style.GREY, "symbol": "circle-open"}
-        if name == "other classes"
+        if name == OTHERS
         else {"color": colours[name], "symbol": style.SYMBOLS[place % len(style.SYMBOLS)]}
         for place, name in enumerate(dict.fromkeys(names))
     }
@@ -229,6 +236,11 @@ def _same_scale(figure):
         axis.matches = "y"
 
 
-def _commonest(datasets):
-    counts = datasets.value_counts()
+def _told(neurons):
+    """What a neuron is named by: its data set, or where there is one only, its class."""
+    return "dataset" if neurons.dataset.nunique() > 1 else "best_class"
+
+
+def _commonest(names):
+    counts = names.value_counts()
     return f"{counts.index[0]} ({counts.iloc[0]})"
