@@ -13,12 +13,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-import torch.nn.functional as F
 from tqdm.auto import tqdm
 
 from featpurity.captions.synthetic import Written, raw_captions, recaptions, sentences
 from featpurity.data.pairs import CAPTIONS_SEED, CaptionedImages
-from featpurity.features.extract import image_trunk_features, text_trunk_features
+from featpurity.features.extract import image_trunk_features, text_trunk_features, unit_embeddings
 from featpurity.metrics import intervals
 from featpurity.models.clip import ClipModel
 from featpurity.report import results
@@ -40,9 +39,9 @@ class Judge:
     def fit(self, captions: list[str]) -> torch.Tensor:
         """Cosine between each picture and its caption: float tensor of shape (n,)."""
         clip = self.clip
-        images = clip.project_image(self.image_features.to(clip.device))
-        texts = clip.project_text(self.text_features(captions).to(clip.device))
-        return F.cosine_similarity(images, texts, dim=1).cpu()
+        images = unit_embeddings(clip, clip.project_image, self.image_features)
+        texts = unit_embeddings(clip, clip.project_text, self.text_features(captions))
+        return (images * texts).sum(1)
 
     def text_features(self, captions: list[str]) -> torch.Tensor:
         """What enters the text projection: float tensor of shape (n, width_T).

@@ -51,7 +51,7 @@ def embed_images(
     """
     features = image_trunk_features(clip, dataset, store, **options)
     labels = torch.as_tensor(dataset.labels, dtype=torch.int64, device=device)
-    return _project(clip, clip.project_image, features, device), labels
+    return unit_embeddings(clip, clip.project_image, features, device), labels
 
 
 def embed_texts(
@@ -63,7 +63,7 @@ def embed_texts(
 ) -> torch.Tensor:
     """Unit embeddings of texts, float of shape (n, d) on a device; see `text_trunk_features`."""
     features = text_trunk_features(clip, texts, store, **options)
-    return _project(clip, clip.project_text, features, device)
+    return unit_embeddings(clip, clip.project_text, features, device)
 
 
 def embed_classes(
@@ -81,6 +81,29 @@ def embed_classes(
     prompts = fill(classes, templates)  # those of a class side by side
     units = embed_texts(clip, prompts, store, **options)
     return F.normalize(units.unflatten(0, (len(classes), len(templates))).mean(1), dim=1)
+
+
+def unit_embeddings(
+    clip: ClipModel,
+    project: Callable[[torch.Tensor], torch.Tensor],
+    features: torch.Tensor,
+    device: str | torch.device = "cpu",
+    batch_size: int = 65536,
+) -> torch.Tensor:
+    """Trunk features through one of a model's projections: unit rows, float of shape (n, d).
+
+    Raises
+    ------
+    ValueError
+        For embeddings that hold NaN or infinity.
+    """
+    parts = (project(part.to(clip.device)).float() for part in features.split(batch_size))
+    embeddings = torch.cat([F.normalize(part, dim=1).to(device) for part in parts])
+    if not torch.isfinite(embeddings).all():
+        raise ValueError(
+            f"{clip.name}: embeddings hold NaN or infinity; its projection or trunk is broken"
+        )
+    return embeddings
 
 
 def image_trunk_features(
@@ -157,8 +180,8 @@ def each_image_trunk_features(
     batches = {key: _batches(own, batch_size) for key, own in shards.items()}
     pinned = any(clip.device.type == "cuda" for clip in clips)
     pictures = [distinct[i][0] for i in firsts.values()]
-    wanted = list(batches.values()), list(preprocessings.values())
-    loaded = iter(decoder(pictures, *wanted, workers, pinned))
+    ranges, forms = list(batches.values()), list(preprocessings.values())
+    loaded = iter(decoder(pictures, ranges, forms, workers, pinned))
     names = ", ".join(clip.name for clip in clips)
     for i, (dataset, key) in enumerate(zip(datasets, keys)):
         own = shards[key]
@@ -334,16 +357,6 @@ def refuse_unreadable(dataset: Any, store: str | Path | None) -> None:
         )
     if passed:
         keep(lambda: write_text(passed, ""), Path(store))
-
-
-def _project(clip, project, features, device, batch_size=65536):
-    parts = (project(part.to(clip.device)).float() for part in features.split(batch_size))
-    embeddings = torch.cat([F.normalize(part, dim=1).to(device) for part in parts])
-    if not torch.isfinite(embeddings).all():
-        raise ValueError(
-            f"{clip.name}: embeddings hold NaN or infinity; its projection or trunk is broken"
-        )
-    return embeddings
 
 
 def _check(precision, batch_size, n):

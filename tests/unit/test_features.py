@@ -249,6 +249,18 @@ def test_several_data_sets_go_through_one_loader(tmp_path, monkeypatch, workers)
     assert len(started) == 1 and all(map(torch.equal, sum(found, []), sum(again, [])))
 
 
+@pytest.mark.parametrize("stored", [True, False])
+def test_data_sets_of_the_same_pictures_share_their_features(tmp_path, stored):
+    """As the attributes of the generated world do, wherever they stand among the others."""
+    clip, first, other = TinyClip(), pictures(50), pictures(20)
+    second = replace(first, name="other labels", labels=1 - first.labels)
+    datasets = [first, other, second]
+    found = list(each_image_trunk_features([clip], datasets, tmp_path if stored else None))
+    assert len(to_pixels_calls) == sum(clip.batches) == 50 + 20
+    for dataset, (features,) in zip(datasets, found):
+        torch.testing.assert_close(features, plain(clip, dataset))
+
+
 class Halved:
     """A preprocessing that worker processes can be handed."""
 
