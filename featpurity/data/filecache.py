@@ -36,8 +36,8 @@ def content_digests(folder: str | Path, names: Iterable[str]) -> dict[str, str]:
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         found = pool.map(_digest_of, (os.path.join(folder, name) for name in fresh))
         # The bar waits, because a small set is read sooner than a bar is.
-        bar = tqdm(found, total=len(fresh), desc="reading files for their digests", delay=2)
-        digests = {name: content for content, name in zip(bar, fresh)}  # the bar first: it ends
+        found = list(tqdm(found, "reading files for their digests", len(fresh), delay=2))
+    digests = dict(zip(fresh, found))
     settled = _settled()
     lasting = {
         name: [*facts[name], content]

@@ -86,12 +86,10 @@ class EncodedImages(ABC):
         names = list(dict.fromkeys(self.names))
         threads = threads or min(8, os.cpu_count() or 1)
         with ThreadPoolExecutor(threads) as pool:
+            faults = pool.map(self._fault_of, names)
             # The bar waits, because a small set is opened sooner than a bar is read.
-            faults = tqdm(
-                pool.map(self._fault_of, names), total=len(names), desc="opening images", delay=2
-            )
-            # the bar first: it ends when it is asked for one more
-            return {name: why for why, name in zip(faults, names) if why}
+            faults = list(tqdm(faults, "opening images", len(names), delay=2))
+        return {name: why for name, why in zip(names, faults) if why}
 
     def _fault_of(self, name):
         try:

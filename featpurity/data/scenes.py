@@ -189,10 +189,11 @@ def render(
             pen.polygon([tuple(p) for p in (np.array(polygon) @ turn * radius + centre)], fill=fill)
     # A thin edge keeps neighbouring colours (grey on white, brown on black) apart.
     edge = mask.filter(ImageFilter.BoxBlur(side / 64 * 0.7)).point(lambda value: 255 * (value > 12))
-    line = (255, 255, 255) if colour == "black" else (0, 0, 0)
-    picture = _texture(texture, side).copy()  # one byte a pixel until all is drawn: a third to move
+    # Until all is drawn a pixel is the number of its colour: a third of the bytes to move.
+    picture = _texture(texture, side).copy()  # 0 and 1
     picture.paste(2, mask=edge)
     picture.paste(3, mask=mask)
+    line = (255, 255, 255) if colour == "black" else (0, 0, 0)
     picture.putpalette(np.array([ground, shade, line, tint]).astype(np.uint8).tobytes())
     return picture.convert("RGB").resize((size, size), Image.Resampling.BOX)
 

@@ -91,6 +91,7 @@ def test_panels_live_in_jupyterlab(lab):
     assert lab.get_by_text("A line that goes up.", exact=True).is_visible()
     assert lab.locator('[data-title*="Share"], [data-title*="cloud" i]').count() == 0
     assert lab.locator('[data-mime-type="application/vnd.jupyter.stderr"]').count() == 0
+    assert lab.locator(".progress-bar-danger").count() == 0  # of bars that did not reach their end
 
     matrix.get_by_label("tower").select_option("text")
     matrix.get_by_text("text tower").first.wait_for()
