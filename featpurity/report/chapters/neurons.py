@@ -28,13 +28,13 @@ def answer(neurons: pd.DataFrame) -> wording.Answer:
     The number after a data set counts the neurons in which one of its classes stands out most; of
     one data set the classes themselves are counted.
     """
-    clauses, told = [], _told(neurons)
+    clauses, named = [], _column_of_names(neurons)
     for model, part in neurons.groupby("model", sort=False):
         eighth = max(1, len(part) // 8)
         ordered = part.sort_values("rank")
-        ends = [_commonest(ordered[told].iloc[:eighth]), _commonest(ordered[told][-eighth:])]
+        ends = [_commonest(ordered[named].iloc[:eighth]), _commonest(ordered[named][-eighth:])]
         clauses.append(
-            f"of {model}'s {len(part)} neurons it is {_commonest(part[told])}, of the {eighth} "
+            f"of {model}'s {len(part)} neurons it is {_commonest(part[named])}, of the {eighth} "
             f"purest {ends[0]}, of the {eighth} least pure {ends[1]}"
         )
     return wording.Answer(f"what the largest number of neurons tells best: {'; '.join(clauses)}")
@@ -48,14 +48,13 @@ def map_of_neurons(neurons: pd.DataFrame) -> go.Figure:
     """
     models = list(neurons.model.unique())
     figure = make_subplots(cols=len(models), subplot_titles=models, horizontal_spacing=0.1)
-    places, told = addresses(neurons), _told(neurons)
-    common = neurons[told].value_counts().index[:MOST_CLASSES]
-    neurons = neurons.assign(told=neurons[told].where(neurons[told].isin(common), OTHERS))
-    names = sorted(neurons.told.unique(), key=lambda name: name == OTHERS)  # the others last
+    places, named = addresses(neurons), _column_of_names(neurons)
+    neurons = neurons.assign(name=_with_others(neurons[named]))
+    names = _others_last(neurons.name)
     marks = _marks(names)
     for column, model in enumerate(models, 1):
         own, place = neurons[neurons.model == model], {"row": 1, "col": column}
-        for name, part in own.groupby("told", sort=False):
+        for name, part in own.groupby("name", sort=False):
             figure.add_scatter(
                 x=part.image_mean_abs_cos,
                 y=part.text_mean_abs_cos,
@@ -77,7 +76,7 @@ def map_of_neurons(neurons: pd.DataFrame) -> go.Figure:
     style.name_once(figure)
     caption = (
         "A point a neuron: its mean |cos| with the other neurons in each tower, purer ones at the "
-        f"lower left. The colour and shape say which {STANDS_OUT[told]} stands out most "
+        f"lower left. The colour and shape say which {STANDS_OUT[named]} stands out most "
         "in it. Dotted: chance, the mean |cos| of random directions. Press a point to open its "
         "neuron below."
     )
@@ -109,10 +108,8 @@ def maps(found: Any, sheet: thumbnails.Sheet, model: str) -> go.Figure:
     for dataset in datasets:
         classes = found.classes[found.classes.dataset == dataset]
         named = found.points.merge(classes, on="image")
-        kept = named.class_name.value_counts().index[:MOST_CLASSES]
-        named.loc[~named.class_name.isin(kept), "class_name"] = OTHERS
-        order = [name for name in dict.fromkeys(classes.class_name) if name in set(kept)]
-        order += [OTHERS] * (len(kept) < classes.class_name.nunique())
+        named["class_name"] = _with_others(named.class_name)
+        order = _others_last(named.class_name)
         marks = _marks(order)
         groups[str(dataset)] = range(len(figure.data), len(figure.data) + len(order) * len(titles))
         for column, title in enumerate(titles, 1):
@@ -236,9 +233,21 @@ def _same_scale(figure):
         axis.matches = "y"
 
 
-def _told(neurons):
-    """What a neuron is named by: its data set, or where there is one only, its class."""
+def _column_of_names(neurons):
+    """What neurons are named by: their data set, or where there is one only, their class."""
     return "dataset" if neurons.dataset.nunique() > 1 else "best_class"
+
+
+def _with_others(names):
+    """The names, those beyond the commonest `MOST_CLASSES` as `OTHERS`."""
+    common = names.value_counts().index[:MOST_CLASSES]
+    return names.where(names.isin(common), OTHERS)
+
+
+def _others_last(names):
+    """Each name once, in order, `OTHERS` at the end."""
+    named = [name for name in dict.fromkeys(names) if name != OTHERS]
+    return named + [OTHERS] * (len(named) < len(set(names)))
 
 
 def _commonest(names):
