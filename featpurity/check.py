@@ -210,13 +210,15 @@ def _check_lists_of_words(profile):
 
 def _check_pictures(profile):
     """Data sets on this disk: listed, and each picture opened once (the store remembers)."""
-    remarks = []
-    for name in profile.datasets:
-        if find(name, profile.data_root).kind in {"generated", "absent"}:
-            continue
-        from featpurity.data.datasets import load_dataset  # late: brings torch
-        from featpurity.features.extract import refuse_unreadable
+    kinds = {name: find(name, profile.data_root).kind for name in profile.datasets}
+    here = [name for name, kind in kinds.items() if kind not in {"generated", "absent"}]
+    if not here:
+        return []
+    from featpurity.data.datasets import load_dataset  # late: brings torch
+    from featpurity.features.extract import refuse_unreadable
 
+    remarks = []
+    for name in here:
         settings = (profile.data_root, profile.class_names, profile.unreadable)
         try:
             dataset = load_dataset(name, *settings, download=False)

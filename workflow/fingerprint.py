@@ -50,7 +50,7 @@ def fingerprint(notebook):
     """Hexadecimal digest of a notebook's code, of the code that it reaches and the assets named."""
     cells = code_cells(notebook)
     used = reached("\n".join(plain_python(cell) for cell in cells))
-    parts = [*cells, *(f"{module}: {written(node)}" for module, node in used)]
+    parts = [*cells, *(f"{module}: {dumped(node)}" for module, node in used)]
     texts = set().union(*(texts_of(node) for _, node in used))
     for asset in sorted((PACKAGE / "assets").glob("*.*")):
         parts += [asset.read_text(encoding="utf-8")] if asset.name in texts else []
@@ -72,7 +72,7 @@ def reached(source):
             if (module, node) not in found:
                 found.add((module, node))
                 new |= uses(module, node)
-    return sorted(found, key=lambda used: (used[0], written(used[1])))
+    return sorted(found, key=lambda used: (used[0], dumped(used[1])))
 
 
 # Notebooks reach much of the same code: what is asked of a statement is worked out once.
@@ -83,7 +83,7 @@ def uses(module, node):
 
 
 @cache
-def written(node):
+def dumped(node):
     """A statement as text, whatever its layout and comments."""
     return ast.dump(node)
 

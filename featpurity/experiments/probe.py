@@ -34,9 +34,9 @@ class Probes:
     Attributes
     ----------
     accuracy : DataFrame
-        A row a model, data set and number of shots that is not all ("all" for all training images):
-        training and test images, strength, accuracy and its 95 % interval, and the mean recall of
-        the classes; empty where the training images are of one class.
+        A row a model, data set and number of shots, those of `SHOTS` that are fewer than there are,
+        and "all": training and test images, strength, accuracy and its 95 % interval, and the mean
+        recall of the classes; empty where the training images are of one class.
     effects : DataFrame
         Differences of the models' accuracies with all training images, see
         `featpurity.report.results.effect`.
@@ -66,8 +66,9 @@ def probe(inputs: Inputs, pairs: list[tuple[str, str]]) -> Probes:
     rows, estimates = [], {}
     for (model, name), (images, _, labels) in tqdm(inputs.embedded.items(), desc="linear probes"):
         split = split_of(len(labels))
-        most = labels[split.train].bincount().max() if len(split.train) else 0
-        for shots in (*(shots for shots in SHOTS if shots < most), None):
+        most = int(labels[split.train].bincount().max()) if len(split.train) else 0
+        fewer = [shots for shots in SHOTS if shots < most]
+        for shots in [*fewer, None]:
             row = dict(model=model, dataset=name, classes=len(inputs.data[name].classes))
             row["shots"] = str(shots or "all")
             found, more = _train_one(images, labels, split, shots)

@@ -120,28 +120,6 @@ def whole(visited, axe):
     yield from visited.page.evaluate(SERIOUS)
 
 
-# How a book is opened, and what is looked for beside `whole`: scheme, context of the browser, look,
-# checks. Menus over http: of files the accessibility checker may not read all, and errors count.
-VISITS = {
-    "wide-light": ("file", {"viewport": WIDE}, "light", ["value", "print"]),
-    "wide-dark": ("http", {"viewport": WIDE}, "dark", ["menu"]),
-    "phone-light": ("http", HAND, "light", ["swipe"]),
-    "phone-dark": ("file", HAND, "dark", []),
-}
-
-
-def visit_faults(book, visit, axe, name, names=None):
-    """What one of `VISITS` finds on all pages of a book, or on some."""
-    scheme, context, look, more = VISITS[name]
-
-    def check(visited):
-        yield from whole(visited, axe)
-        for looked_for in more:
-            yield from CHECKS[looked_for](visited)
-
-    return book_faults(book, visit, check, scheme, names, color_scheme=look, **context)
-
-
 def menu_faults(visited):
     """Entries of menus, drawn, that change nothing."""
     for unmoved in visited.page.evaluate(TRY_MENUS):
@@ -188,11 +166,30 @@ def swipe_faults(visited):
             yield f"a swipe on {name} moves its axes"
 
 
-CHECKS = {"menu": menu_faults, "value": value_faults, "print": print_faults, "swipe": swipe_faults}
-
-
 def rounds_to(value, text):
     """Whether a number as it is written is the value, rounded."""
     text = text.replace("\u2212", "-")
     last = 10.0 ** -len(text.partition(".")[2])
     return abs(float(text) - value) <= last * 0.51
+
+
+# How a book is opened, and what is looked for beside `whole`: scheme, context of the browser, look,
+# checks. Menus over http: of files the accessibility checker may not read all, and errors count.
+VISITS = {
+    "wide-light": ("file", {"viewport": WIDE}, "light", [value_faults, print_faults]),
+    "wide-dark": ("http", {"viewport": WIDE}, "dark", [menu_faults]),
+    "phone-light": ("http", HAND, "light", [swipe_faults]),
+    "phone-dark": ("file", HAND, "dark", []),
+}
+
+
+def visit_faults(book, visit, axe, name, names=None):
+    """What one of `VISITS` finds on all pages of a book, or on some."""
+    scheme, context, look, others = VISITS[name]
+
+    def check(visited):
+        yield from whole(visited, axe)
+        for more in others:
+            yield from more(visited)
+
+    return book_faults(book, visit, check, scheme, names, color_scheme=look, **context)
