@@ -136,7 +136,7 @@ class Profile:
     n_random_orders: int = 32
     n_rotations: int = 20  # of the shared space, for what average |cos| measures
     kept: list[int] | None = None  # numbers of neurons for the silhouette; none: a grid up to d
-    n_bootstrap: int = 500  # draws for intervals over images; 0: in closed form, from influences
+    n_bootstrap: int = 0  # draws behind intervals over images; 0: in closed form, from influences
     device: str = "auto"
     precision: str = "fp32"
     compiled: bool = False  # torch.compile of the image towers: minutes at first, faster after

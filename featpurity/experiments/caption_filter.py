@@ -154,7 +154,7 @@ def filter_captions(judge: Judge, spurious: list[float], mistaken: list[float]) 
     return levels
 
 
-def wrong_shares(levels: list[Level], n_bootstrap: int = 500) -> pd.DataFrame:
+def wrong_shares(levels: list[Level], n_bootstrap: int = 0) -> pd.DataFrame:
     """Share of wrong captions, with intervals over pictures: a row a level and set."""
     rows = []
     for level in levels:
@@ -302,7 +302,7 @@ def gains(better: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def effects(level: Level, filtered: pd.DataFrame, n_bootstrap: int = 500) -> pd.DataFrame:
+def effects(level: Level, filtered: pd.DataFrame, n_bootstrap: int = 0) -> pd.DataFrame:
     """The claims at one level: rows of `featpurity.report.results.effect`.
 
     Parameters
@@ -330,7 +330,7 @@ def remedy(
     levels: list[Level],
     seeds: list[int],
     evaluate: Callable,
-    n_bootstrap: int = 500,
+    n_bootstrap: int = 0,
     **settings: Any,
 ) -> Filtered:
     """Train again on raw and filtered captions at every level, and step by step at the first.

@@ -52,7 +52,7 @@ class Comparison:
         return Comparison(*(display_names.renamed(table, models, datasets) for table in tables))
 
 
-def compare(inputs: Inputs, pairs: list[tuple[str, str]], n_bootstrap: int = 500) -> Comparison:
+def compare(inputs: Inputs, pairs: list[tuple[str, str]], n_bootstrap: int = 0) -> Comparison:
     """Measure all models, and the second of each pair against the first.
 
     Parameters

@@ -61,7 +61,7 @@ def compare(
     prompts: str = "paper",
     *,
     n_random_orders: int = 32,
-    n_bootstrap: int = 500,
+    n_bootstrap: int = 0,
     **options: Any,
 ) -> Compared:
     """Compare models: accuracy, silhouette, purity, and accuracy when only some neurons are kept.

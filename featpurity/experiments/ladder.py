@@ -59,7 +59,7 @@ def climb(
     models: list[str],
     data: Mapping[str, LabelledImages],
     prompts: str,
-    n_bootstrap: int = 500,
+    n_bootstrap: int = 0,
     **options: Any,
 ) -> Ladder:
     """Measure the models one after the other, and rank them by purity, accuracy and silhouette.

@@ -79,7 +79,7 @@ def prune(
     inputs: Inputs,
     n_random_orders: int = 32,
     kept: list[int] | None = None,
-    n_bootstrap: int = 500,
+    n_bootstrap: int = 0,
     silhouettes: bool = True,
 ) -> Pruned:
     """Curves over the number of kept neurons for every model and data set, and their differences.

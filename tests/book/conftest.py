@@ -73,7 +73,6 @@ CUT_DOWN = {
     "seeds": [0, 1],
     "spurious_captions": [0.2, 0.6],
     "n_random_orders": 4,
-    "n_bootstrap": 0,
 }
 
 
