@@ -214,7 +214,7 @@ def lines_with_bands(
     group: str,
     x_title: str,
     caption: str,
-    ordered: bool = False,
+    shade: str | None = None,
     chance: Mapping[str, float] | None = None,
     columns: int = 2,
 ) -> go.Figure:
@@ -229,8 +229,8 @@ def lines_with_bands(
     measures : dict of str to str
         Column and title of each panel, with its unit.
     x_title, caption : str
-    ordered : bool
-        Whether the groups are steps of one quantity, which a sequential scale of colours shows.
+    shade : str, optional
+        A column whose steps a sequential scale of colours shows; dashes tell apart one step's.
     chance : dict of str to float, optional
         For some measures what chance alone would give, as a dotted line.
     columns : int
@@ -244,13 +244,11 @@ def lines_with_bands(
         horizontal_spacing=0.12,
         vertical_spacing=0.32 / max(rows, 2),
     )
-    colours = style.colours_of(table[group], ordered)
+    lines = _line_styles(table, group, shade)
     for panel, measure in enumerate(measures):
         place = {"row": panel // columns + 1, "col": panel % columns + 1}
-        for index, (name, part) in enumerate(table.groupby(group, sort=False)):
-            dash = "solid" if ordered else style.DASHES[index % len(style.DASHES)]
-            line = {"color": colours[name], "dash": dash}
-            for trace in _mean_and_range(part, x, measure, str(name), line):
+        for name, part in table.groupby(group, sort=False):
+            for trace in _mean_and_range(part, x, measure, str(name), lines[name]):
                 figure.add_trace(trace, **place)
         if measure in chance:
             ends = [table[x].min(), table[x].max()]
@@ -269,6 +267,19 @@ def lines_with_bands(
     return style.finish(figure, caption, height=120 + 300 * rows).update_layout(
         margin_t=max(70, 48 + legend)
     )
+
+
+def _line_styles(table, group, shade):
+    """Colour and dash of each group's line."""
+    groups = table.drop_duplicates(group)
+    of = groups[shade or group]
+    colours = of.map(style.colours_of(of, ordered=shade is not None))
+    numbers = groups.groupby(shade).cumcount() if shade else range(len(groups))
+    dashes = [style.DASHES[number % len(style.DASHES)] for number in numbers]
+    return {
+        name: {"color": colour, "dash": dash}
+        for name, colour, dash in zip(groups[group], colours, dashes)
+    }
 
 
 def _mean_and_range(part, x, measure, name, line):

@@ -210,6 +210,29 @@ def test_the_same_thing_has_the_same_colour_and_steps_have_a_scale():
     assert len(set(steps.values())) == 5 and all(c.startswith("rgb") for c in steps.values())
 
 
+def test_lines_of_one_step_share_a_shade_and_differ_in_dashes():
+    table = pd.DataFrame(
+        [
+            dict(epoch=epoch, ratio=ratio, who=f"{tower}, {ratio}", cos=0.1)
+            for epoch in range(2)
+            for ratio in (0.0, 0.8)
+            for tower in ("image", "text")
+        ]
+    )
+    figure = figures.lines_with_bands(
+        table, "epoch", {"cos": "|cos|"}, "who", "epoch", "Shades.", shade="ratio"
+    )
+    lines = {trace.name: trace.line for trace in figure.data if trace.line.dash}
+    dark, light = style.colours_of([0.0, 0.8], ordered=True).values()
+    assert {name: line.color for name, line in lines.items()} == {
+        "image, 0.0": dark,
+        "text, 0.0": dark,
+        "image, 0.8": light,
+        "text, 0.8": light,
+    }
+    assert [line.dash for line in lines.values()] == ["solid", "dash"] * 2
+
+
 def test_a_forest_has_a_panel_for_each_quantity_and_the_paper_s_value_beside_ours():
     table = pd.DataFrame(
         dict(

@@ -134,7 +134,7 @@ def over_time(history: pd.DataFrame, kind: str, chance: dict[str, float]) -> go.
         "range. Dark is few swaps, light is many."
     )
     return figures.lines_with_bands(
-        part, "epoch", panels, "share", "epoch", caption, ordered=True, chance=_by_measure(chance)
+        part, "epoch", panels, "share", "epoch", caption, shade="ratio", chance=_by_measure(chance)
     )
 
 

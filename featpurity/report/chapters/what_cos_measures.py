@@ -134,11 +134,11 @@ def over_time(watched: pd.DataFrame) -> go.Figure:
     """The same after each epoch, for the runs that were trained again."""
     caption = (
         "During fine-tuning, for the smallest and the largest ratio of one kind of swap and one "
-        "seed. Epoch 0 is the model before."
+        "seed. Epoch 0 is the model before. Dark is few swaps, light is many."
     )
     who = watched.tower + " tower, ratio " + watched.ratio.map("{:g}".format)
     return figures.lines_with_bands(
-        watched.assign(who=who), "epoch", SHAPE, "who", "epoch", caption
+        watched.assign(who=who), "epoch", SHAPE, "who", "epoch", caption, shade="ratio"
     )
 
 
