@@ -63,6 +63,7 @@ CUT_DOWN = {
         "11_neurons",
         "07_claims",
     ],
+    "models_per_job": 2,
     "n_pairs": 100,
     "online_pairs": 64,
     "atlas_pairs": 60,

@@ -28,7 +28,7 @@ TRY_MENUS = """async () => {
   }
   return unmoved;
 }"""
-SERIOUS = """async () => (await axe.run()).violations
+SERIOUS = """async () => (await axe.run({ resultTypes: ["violations"] })).violations
   .filter(({ impact }) => impact === "serious" || impact === "critical")
   .map(({ id, nodes }) => `${id}: ${nodes[0].html.slice(0, 200)}`)"""
 COUNT_STOPS = """() => [...document.querySelectorAll(
@@ -87,7 +87,7 @@ def pages(book):
 
 def of_the_run(book):
     """Pages that tell of the run; the others are the same in every book."""
-    told = ("book/introduction", "book/data_and_models", "notebooks/")
+    told = ("book/introduction", "book/data_and_models", "book/how_it_was_made", "notebooks/")
     return [name for name in pages(book) if name.startswith(told)]
 
 
@@ -157,13 +157,21 @@ def swipe_faults(visited):
         before, at_first, box = page.evaluate("scrollY"), plot.evaluate(ranges), plot.bounding_box()
         x, y = box["x"] + box["width"] / 2, PHONE["height"] / 2 + 80
         touch("Start", {"x": x, "y": y})
-        for step in range(1, 11):
-            touch("Move", {"x": x, "y": y - 15 * step})
+        for step in range(1, 5):
+            touch("Move", {"x": x, "y": y - 40 * step})
         touch("End")
         if not page.evaluate(SCROLLED, before):
             yield f"a swipe on {name} does not scroll"
         if plot.evaluate(ranges) != at_first:
             yield f"a swipe on {name} moves its axes"
+
+
+def turned_dark(visited):
+    """What the accessibility checker finds on an open page once the reader's system turns dark."""
+    visited.page.emulate_media(color_scheme="dark")
+    visited.page.locator("html[data-theme='dark']").wait_for(state="attached")
+    yield from visited.page.evaluate(SERIOUS)
+    yield from visited.faults
 
 
 def rounds_to(value, text):
@@ -174,22 +182,22 @@ def rounds_to(value, text):
 
 
 # How a book is opened, and what is looked for beside `whole`: scheme, context of the browser, look,
-# checks. Menus over http: of files the accessibility checker may not read all, and errors count.
+# checks. Whoever looks at errors again reads over http: of files the accessibility checker may not
+# read all, and that is an error.
 VISITS = {
     "wide-light": ("file", {"viewport": WIDE}, "light", [value_faults, print_faults]),
     "wide-dark": ("http", {"viewport": WIDE}, "dark", [menu_faults]),
-    "phone-light": ("http", HAND, "light", [swipe_faults]),
-    "phone-dark": ("file", HAND, "dark", []),
+    "phone": ("http", HAND, "light", [swipe_faults, turned_dark]),
 }
 
 
-def visit_faults(book, visit, axe, name, names=None):
-    """What one of `VISITS` finds on all pages of a book, or on some."""
+def visit_faults(book, visit, axe, name, names=None, more=()):
+    """What one of `VISITS`, and more checks, find on all pages of a book, or on some."""
     scheme, context, look, others = VISITS[name]
 
     def check(visited):
         yield from whole(visited, axe)
-        for more in others:
-            yield from more(visited)
+        for other in [*others, *more]:
+            yield from other(visited)
 
     return book_faults(book, visit, check, scheme, names, color_scheme=look, **context)
