@@ -26,6 +26,11 @@ FLAT = {
 }
 
 
+# The script is one large function. A browser compiles it while the script is still on its way where
+# parentheses stand around it; else the page waits for it, just before the first figure.
+FUNCTION = {"this, () => {\n": "this, (() => {\n", "return Plotly;\n}));": "return Plotly;\n})));"}
+
+
 def script_for(figures, cache=npm_file.CACHE):
     """The file that draws these figures.
 
@@ -45,3 +50,11 @@ def script_for(figures, cache=npm_file.CACHE):
             "npm did not bring plotly's small script: pages load the whole (4.8 instead of 1.5 MB)."
         )
     return small or WHOLE
+
+
+def compiled_early(script):
+    """plotly's script with parentheses around its function; one of another form stays as it is."""
+    if all(script.count(end) == 1 for end in FUNCTION):
+        for end, with_parenthesis in FUNCTION.items():
+            script = script.replace(end, with_parenthesis)
+    return script

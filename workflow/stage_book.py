@@ -116,7 +116,8 @@ def stage(results, target, root=ROOT, run=None):
 
 def copy_scripts(site, figures):
     """plotly and MathJax, which installed packages bring, so they always fit and are no commits."""
-    shutil.copy(plotly_script.script_for(figures.values()), site / "plotly.min.js")
+    script = plotly_script.script_for(figures.values()).read_text("utf-8")
+    (site / "plotly.min.js").write_text(plotly_script.compiled_early(script), "utf-8")
     package = importlib.metadata.files("sphinx-mathjax-offline")
     shutil.copy(next(file for file in package if file.name == "tex-svg.js").locate(), site)
 

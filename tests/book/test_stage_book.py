@@ -242,6 +242,14 @@ def test_the_small_script_serves_flat_figures_the_whole_one_others(monkeypatch, 
     assert plotly_script.script_for([flat, deep]) == plotly_script.WHOLE
 
 
+def test_plotly_s_function_gets_parentheses_and_nothing_else_changes():
+    script = plotly_script.WHOLE.read_text("utf-8")
+    early = plotly_script.compiled_early(script)
+    assert len(early) == len(script) + 2 and early.rstrip().endswith("})));")
+    assert "this, (() => {\n" in early
+    assert plotly_script.compiled_early("another form") == "another form"
+
+
 PAGE = """<html><head><script src="s/fontawesome.js?x"></script><script src="tex-svg.js"></script>
 </head><body><article><h1>Title#</h1><p>{words}</p>
 <span class="math">\\({formula}\\)</span></article></body></html>"""
