@@ -63,7 +63,6 @@ CUT_DOWN = {
         "11_neurons",
         "07_claims",
     ],
-    "models_per_job": 2,
     "n_pairs": 100,
     "online_pairs": 64,
     "atlas_pairs": 60,
