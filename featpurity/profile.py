@@ -141,7 +141,7 @@ class Profile:
     precision: str = "fp32"
     compiled: bool = False  # torch.compile of the image towers: minutes at first, faster after
     embed_batch_size: int = 256  # images a step of the towers
-    models_per_job: int = 1  # models that share one decoding of the pictures, and with it one card
+    models_per_job: int = 2  # models that share one decoding of the pictures, and with it one card
     workers: int = 0
     results_dir: str = LIVE
     store_dir: str = "store"

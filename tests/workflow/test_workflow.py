@@ -75,7 +75,7 @@ def build(folder):
     (folder / "profiles").mkdir()
     (folder / "profiles/demo.yaml").write_text(
         "chapters: [01_clip_vs_laclip, 02_neuron_pruning, 03_misalignment, 05_caption_filter, 07_claims]\n"
-        "clip_models: [a.pt]\nlaclip_models: [b.pt]\nfinetune_model: b.pt\nfilter_model: a.pt\ndatasets: [scenes_shape]\n"
+        "clip_models: [a.pt]\nlaclip_models: [b.pt]\nfinetune_model: b.pt\nfilter_model: a.pt\ndatasets: [scenes_shape]\nmodels_per_job: 1\n"
     )
     return folder
 
@@ -399,7 +399,7 @@ def test_notebooks_know_models_and_data_by_labels_and_show_no_path(suite):
     shutil.copy(suite / "a.pt", suite / "disk/mine.pt")
     profile = suite / "labelled.yaml"
     profile.write_text(
-        f"chapters: [01_clip_vs_laclip, 07_claims]\nclip_models: [{suite}/disk/mine.pt]\n"
+        f"chapters: [01_clip_vs_laclip, 07_claims]\nmodels_per_job: 1\nclip_models: [{suite}/disk/mine.pt]\n"
         f"laclip_models: [b.pt]\nlabels: {{b.pt: better}}\n"
         f"datasets: ['folder:{suite}/disk/photos']\nprompts: {suite}/disk/own.txt\n"
         f"data_root: {suite}/disk\nstore_dir: {suite}/disk/store\nresults_dir: {suite}/disk/out\n"
