@@ -1,4 +1,4 @@
-"""What readers see: CLIP, LaCLIP, shape, where the tables have scenes_clip, scenes_shape.
+"""What readers see: CLIP, shape, CIFAR-10 for scenes_clip, scenes_shape, cifar10 in the tables.
 
 Tables know models and data sets by the labels of `featpurity.labels`, which hold no path; here each
 of these gets the word for its role in the run.
@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
+from featpurity.data.titles import TITLES
 from featpurity.labels import labels_of
 
 GENERATED = "scenes_"
@@ -19,7 +20,9 @@ def short(name: object) -> str:
 
 
 def of_datasets(names: Iterable[str], given: Mapping[str, str] | None = None) -> dict[str, str]:
-    """What readers call data sets, by what the tables call them; `scenes_shape` is "shape".
+    """What readers call data sets, by what the tables call them.
+
+    `scenes_shape` is "shape", and `cifar10` has a title.
 
     Parameters
     ----------
@@ -28,10 +31,7 @@ def of_datasets(names: Iterable[str], given: Mapping[str, str] | None = None) ->
         Labels that were chosen, as in a profile's `labels`; they win.
     """
     found, given = labels_of(names, given), given or {}
-    return {
-        label: label if name in given else _plain(label).removeprefix(GENERATED)
-        for name, label in found.items()
-    }
+    return {label: label if name in given else _title(label) for name, label in found.items()}
 
 
 def of_models(
@@ -57,6 +57,10 @@ def of_models(
             own = found[name] if not laclip_models else f"{role} ({_plain(found[name])})"
             roles.setdefault(found[name], given.get(name) or (role if one_pair else own))
     return roles
+
+
+def _title(label):
+    return TITLES.get(label) or _plain(label).removeprefix(GENERATED)
 
 
 def _plain(label):

@@ -89,7 +89,7 @@ def test_links_inside_the_book_lead_somewhere(photos):
 def test_the_first_page_tells_of_photographs(photos, visit):
     page = visit(photos, "book/introduction.html").page
     told = page.locator(".this-run").inner_text()
-    assert "the run photos" in told and "cifar10" in told and "generated pictures" not in told
+    assert "the run photos" in told and "CIFAR-10" in told and "generated pictures" not in told
     assert page.locator("table.verdicts tbody tr").count() >= 3
     page = visit(photos, "book/data_and_models.html").page
     assert page.locator("ul.examples img").count() == 6

@@ -9,6 +9,7 @@ from trees import touch, zipped
 
 from featpurity import load_dataset
 from featpurity.data import catalog
+from featpurity.data.titles import TITLES
 from featpurity.files import ALIASES
 
 
@@ -109,3 +110,7 @@ def test_another_spelling_is_understood(name):
 def test_a_folder_s_path_alone(tmp_path):
     with pytest.raises(ValueError, match=f"for the pictures in it: 'folder:{tmp_path}'"):
         load_dataset(tmp_path)
+
+
+def test_every_data_set_has_a_title():
+    assert list(TITLES) == list(catalog.CATALOG)

@@ -285,6 +285,10 @@ def test_labels_are_short_told_apart_and_never_paths():
     assert display_names.of_datasets(["folder:/x/photos"], {"folder:/x/photos": "Pets"}) == {
         "Pets": "Pets"
     }
+    assert display_names.of_datasets(["cifar10", "imagenet-r"]) == {
+        "cifar10": "CIFAR-10",
+        "imagenet-r": "ImageNet-R",
+    }
     assert display_names.short("folder:photos") == "photos"
     assert display_names.of_models(["a"], ["b"]) == {"a": "CLIP", "b": "LaCLIP"}
     assert display_names.of_models(["a"], ["b"], {"a": "old"}) == {"old": "old", "b": "LaCLIP"}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import plotly.graph_objects as go
 
-from featpurity.report import figures, published, results, tables, wording
+from featpurity.report import display_names, figures, published, results, tables, wording
 
 LINE = 56  # letters of a claim's statement on a line of the figure
 
@@ -125,6 +125,7 @@ def published_gaps() -> tables.Table:
     )
     gaps = (wide.high_purity - wide.low_purity).groupby("dataset").mean().sort_values()
     shown = gaps.rename("gap").reset_index()
+    shown = display_names.renamed(shown, datasets=display_names.of_datasets(shown.dataset))
     headings = {"dataset": "data set", "gap": "high minus low purity (share of images)"}
     return tables.show(shown, headings, digits="+.4f")
 
@@ -151,7 +152,8 @@ def published_misalignment() -> tables.Table:
 
 def _by_model(measure, digits):
     first = published.load_published()["experiment_1"]
-    frame = pd.DataFrame(first[measure], index=first["datasets"]).T
+    titles = display_names.of_datasets(first["datasets"]).values()
+    frame = pd.DataFrame(first[measure], index=list(titles)).T
     return tables.show(frame.rename_axis("model").reset_index(), digits=digits)
 
 

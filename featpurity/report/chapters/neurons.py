@@ -81,6 +81,7 @@ def map_of_neurons(neurons: pd.DataFrame) -> go.Figure:
         "neuron below."
     )
     figure = style.finish(figure, caption, hovermode="closest")
+    figure.update_layout(margin_t=95)  # room for a legend of two lines
     figure.layout.meta["opens"] = "address"
     return figure
 
