@@ -5,11 +5,6 @@ import static_pictures
 from checkout import ROOT
 
 
-def pytest_collection_modifyitems(items):
-    """The files that take longest come first, so that no process is left alone with one."""
-    items.sort(key=lambda item: item.path.parent.name not in ("book", "workflow"))
-
-
 @pytest.fixture(scope="session")
 def shared():
     """The folder of real photos, captions and reference numbers beside the checkout, where there is one."""
