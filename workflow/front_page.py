@@ -38,8 +38,8 @@ def this_run(run):
     models = words(_called(run))
     small = "small models that were trained from scratch for this project, " if bundled else ""
     evidence = (
-        "Its numbers show that the method runs and what it measures in a small world whose truth "
-        "is known; they are no evidence about models of other sizes and other data."
+        "Its numbers show that the method runs and what it measures at this size; they are no "
+        "evidence about models of other sizes and other data."
         if bundled
         else "Its numbers hold for these models and data."
     )

@@ -1,4 +1,7 @@
-"""What readers call the data sets of the catalogue."""
+"""What readers call the data sets of the catalogue.
+
+Apart from it, so that whoever shows a table opens neither pictures nor models.
+"""
 
 TITLES = {
     "food101": "Food-101",
