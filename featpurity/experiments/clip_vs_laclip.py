@@ -145,7 +145,7 @@ def gains(
 def neurons_table(models: Mapping[str, ClipModel]) -> pd.DataFrame:
     """How pure each tower's neurons are: a row a model and tower.
 
-    Beside the average |cos| stand what random directions give (chance), what the same neurons give
+    Beside the average |cos| stand what as many random directions give (chance), what the same give
     on average when the shared space is rotated (rotated), their effective rank, and the share of
     their squared weights that lies along one direction (shared).
     """
@@ -162,7 +162,7 @@ def neurons_table(models: Mapping[str, ClipModel]) -> pd.DataFrame:
                     avg_abs_cos=purity.avg_abs_cos(neurons),
                     error=purity.avg_abs_cos_error(neurons),
                     max_abs_cos=purity.max_abs_cos(neurons),
-                    chance=purity.chance_level(width),
+                    chance=purity.chance_average(d, width),
                     rotated=purity.expected_abs_cos(neurons),
                     effective_rank=spectrum.effective_rank(neurons),
                     shared=spectrum.shared_component(neurons)[0],

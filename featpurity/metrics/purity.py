@@ -85,9 +85,9 @@ def neurons_of(projection: Array) -> torch.Tensor:
 def avg_abs_cos(neurons: Array, d: int | None = None) -> float:
     """Average |cos| of one tower: the sum of |cosine_matrix| divided by d^2.
 
-    The zero diagonal counts in the mean, as in the paper. Compare with `chance_level`, never with
-    0. The paper's snippet takes the columns of a (width, d) matrix: here it is
-    ``avg_abs_cos(neurons_of(projection))``.
+    The zero diagonal counts in the mean, as in the paper. Compare with `chance_average`, which is
+    `chance_level` times (d - 1) / d, never with 0. The paper's snippet takes the columns of a
+    (width, d) matrix: here it is ``avg_abs_cos(neurons_of(projection))``.
 
     Parameters
     ----------
@@ -190,6 +190,14 @@ def chance_level(width: int) -> float:
     if width < 1:
         raise ValueError(f"width: expected at least 1, got {width}")
     return math.exp(math.lgamma(width / 2) - math.lgamma((width + 1) / 2)) / math.sqrt(math.pi)
+
+
+def chance_average(d: int, width: int) -> float:
+    """Average |cos| of d random directions in `width` dimensions, the zero diagonal counted.
+
+    For comparison with `avg_abs_cos`, which counts it too: `chance_level` times (d - 1) / d.
+    """
+    return chance_level(width) * (d - 1) / d
 
 
 def purity_scores(image_neurons: Array, text_neurons: Array) -> torch.Tensor:

@@ -68,19 +68,19 @@ def towers_of(clip: ClipModel) -> dict[str, Tower]:
     both = neurons_by_tower(clip)
     scores = purity.mean_abs_cos(*both.values()).numpy()
     return {
-        tower: Tower(purity.cosine_matrix(neurons).numpy(), scores, chance(*neurons.shape))
+        tower: Tower(
+            purity.cosine_matrix(neurons).numpy(), scores, purity.chance_average(*neurons.shape)
+        )
         for tower, neurons in both.items()
     }
 
 
-def chance(d: int, width: int) -> float:
-    """Average |cos| of d random directions in `width` dimensions, the zero diagonal counted."""
-    return purity.chance_level(width) * (d - 1) / d
-
-
 def chance_of(clip: ClipModel) -> dict[str, float]:
     """The average |cos| of as many random directions as a model has neurons, by tower."""
-    return {"image": chance(*clip.image_neurons.shape), "text": chance(*clip.text_neurons.shape)}
+    return {
+        tower: purity.chance_average(*neurons.shape)
+        for tower, neurons in neurons_by_tower(clip).items()
+    }
 
 
 def angular_order(cosines: np.ndarray) -> np.ndarray:

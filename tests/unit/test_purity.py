@@ -7,7 +7,13 @@ import torch
 
 from featpurity import avg_abs_cos, cosine_matrix, purity_order, purity_scores
 from featpurity.metrics import purity
-from featpurity.metrics.purity import avg_abs_cos_error, chance_level, low_purity_order, max_abs_cos
+from featpurity.metrics.purity import (
+    avg_abs_cos_error,
+    chance_average,
+    chance_level,
+    low_purity_order,
+    max_abs_cos,
+)
 
 
 def test_cosine_matrix_equals_a_plain_loop():
@@ -41,6 +47,12 @@ def test_chance_level_is_the_mean_of_random_directions(width):
     )
     if width >= 64:
         assert chance_level(width) == pytest.approx(math.sqrt(2 / (math.pi * width)), rel=0.01)
+
+
+def test_chance_of_an_average_counts_the_zero_diagonal():
+    generator = torch.Generator().manual_seed(4)
+    drawn = [avg_abs_cos(torch.randn(10, 32, generator=generator)) for _ in range(500)]
+    assert chance_average(10, 32) == pytest.approx(sum(drawn) / len(drawn), rel=0.02)
 
 
 def test_order_puts_the_purest_first_and_ties_go_to_the_lower_index():

@@ -132,14 +132,13 @@ def warnings(accuracy: pd.DataFrame, n_bootstrap: int) -> Iterator[str]:
 
 
 def neurons_table(neurons: pd.DataFrame) -> tables.Table:
-    """How pure each tower's neurons are; chance with the zero diagonal counted, as the average."""
-    d = neurons.neurons
+    """How pure each tower's neurons are."""
     headings = {"model": "model", "tower": "tower", "neurons": "neurons", "width": "width"}
     headings |= {"avg_abs_cos": "average |cos|", "error": "its error", "chance": "chance"}
     headings |= {"rotated": "after rotation", "effective_rank": "effective rank"}
     headings |= {"shared": "share of one direction", "max_abs_cos": "maximum |cos|"}
     digits = dict.fromkeys(headings, 4) | {"effective_rank": 1, "shared": ".1%"}
-    return tables.show(neurons.assign(chance=neurons.chance * (d - 1) / d), headings, digits)
+    return tables.show(neurons, headings, digits)
 
 
 def histogram(towers: Mapping[str, heatmaps.Towers], widths: Iterable[int]) -> go.Figure:
