@@ -20,7 +20,7 @@ from featpurity.data.class_names import is_own_list, read_class_names
 from featpurity.data.prompts import prompt_set
 from featpurity.files import workspace, write_text
 from featpurity.labels import labels_of
-from featpurity.models.names import ModelRecord, resolve
+from featpurity.models.names import ModelRecord, known, resolve
 from featpurity.profile import (
     FILTER,
     LADDER,
@@ -77,7 +77,9 @@ def check_settings(profile: Profile) -> None:
     if LADDER in profile.chapters:
         from featpurity.metrics.rank_correlation import rungs  # late: brings numpy and pandas
 
-        rungs([resolve(name) for name in profile.ladder_models])
+        records = [known(name) for name in profile.ladder_models]
+        if all(records):  # what is missing is told elsewhere
+            rungs(records)
     strangers = [name for name in profile.datasets if name not in SCENES]
     if profile.prompts == "scenes" and strangers:
         raise ValueError(
@@ -88,23 +90,31 @@ def check_settings(profile: Profile) -> None:
 def check_files(profile: Profile) -> list[str]:
     """The part of `check` that reads files: lists of words, class folders, pairs; its remarks."""
     _check_lists_of_words(profile)
-    known = {*profile.models, *profile.datasets, profile.pairs, *profile.rewrites}
+    used = {*profile.models, *profile.datasets, profile.pairs, *profile.rewrites}
     strangers = [
-        f"labels: {name} is nothing of this run" for name in profile.labels if name not in known
+        f"labels: {name} is nothing of this run" for name in profile.labels if name not in used
     ]
     return [*strangers, *_check_pictures(profile), *_check_pairs(profile)]
 
 
-def sources_of(profile: Profile) -> tuple[list[ModelRecord], list[Source], list[Source]]:
+def sources_of(profile: Profile) -> tuple[list[ModelRecord | Source], list[Source], list[Source]]:
     """What is known of a profile's models, data sets and pairs."""
     root = profile.data_root
-    models = [resolve(name) for name in profile.models]
+    models = [_model(name) for name in profile.models]
     datasets = [find(name, root) for name in profile.datasets]
     pairs = []
     if set(PAIRED) & set(profile.chapters):
         pairs.append(pairs_source(profile.pairs, root))
         pairs += [rewrites_source(name, root) for name in profile.rewrites]
     return models, datasets, pairs
+
+
+def _model(name):
+    """What a name stands for; of a model whose folder or file is not there, what is missing."""
+    try:
+        return resolve(name)
+    except FileNotFoundError as error:
+        return Source(name, "a model", missing=str(error))
 
 
 def missing_of(*parts: list[ModelRecord] | list[Source]) -> list[str]:
@@ -162,7 +172,8 @@ def _check_device(device):
 
 def _check_kept(profile):
     for name in profile.models if profile.kept else []:
-        size = resolve(name).d
+        record = known(name)
+        size = record and record.d
         if size and max(profile.kept) > size:
             raise ValueError(f"kept goes up to {max(profile.kept)}, but {name} has {size} neurons")
 

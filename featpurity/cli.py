@@ -116,7 +116,9 @@ def _plan(options):
 def _page(options):
     page = Path(_load(options).results_dir, "book", "_build", "html", "index.html").resolve()
     if not page.is_file():
-        raise FileNotFoundError(f"{page} has not been built")
+        raise FileNotFoundError(
+            f"{page} has not been built: make book PROFILE={options.profile} builds it"
+        )
     return f"The book's first page: {page}"
 
 
@@ -172,7 +174,7 @@ COMMANDS = {  # what it does; how its options are read and it is run, or the mod
         "list what a profile would download and compute, and what is missing",
         (_profile_arguments, _plan),
     ),
-    "page": ("print the first page of a profile's book", (_profile_arguments, _page)),
+    "page": ("say where the first page of a profile's book lies", (_profile_arguments, _page)),
     "embed": (
         "fill the store of a profile (on 4 cards: torchrun --nproc_per_node=4 -m featpurity embed)",
         (_embed_arguments, _embed),

@@ -3,7 +3,7 @@
 from featpurity.check import check_files, check_settings, missing_of, sources_of
 from featpurity.costs import Size, costs
 from featpurity.data.catalog import SCENES, find
-from featpurity.models.names import resolve
+from featpurity.models.names import known
 from featpurity.profile import (
     COMPARISON,
     FILTER,
@@ -70,7 +70,7 @@ def _training(profile):
 
 def _chapters(profile):
     """Time and memory of the chapters of which they are known."""
-    compared = [resolve(name) for name in profile.models_of(COMPARISON)]
+    compared = list(filter(None, map(known, profile.models_of(COMPARISON))))
     neurons = [model.d or NEURONS for model in compared]
     weights = [(model.here.stat().st_size / 1e9) if model.here else VIT_B for model in compared]
     found = [find(name, profile.data_root) for name in profile.datasets]

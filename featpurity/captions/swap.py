@@ -176,7 +176,9 @@ def read_swapped_pairs(
     pairs, summary = swapped.with_suffix(".csv"), swapped.with_suffix(".json")
     for file in (pairs, summary):
         if not file.is_file():
-            raise FileNotFoundError(f"there is no {file}: write the swapped captions first")
+            raise FileNotFoundError(
+                f"there is no {file}: run notebooks/steps/swap.ipynb with the same settings first"
+            )
     table, about = pd.read_csv(pairs), json.loads(summary.read_text(encoding="utf-8"))
     n, moved = about["n"], table[["i", "j"]].to_numpy().ravel()
     if len(moved) != round(n * about["achieved_ratio"]) or len(set(moved)) < len(moved):

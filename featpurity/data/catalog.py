@@ -510,7 +510,7 @@ def pairs_source(name: str, root: str | Path | None = None) -> Source:
         return Source(name, "CIFAR-10's training photos with generated captions", photos.megabytes)
     if str(name).startswith(webdataset.PREFIX):
         return _find_shards(str(name), "txt")
-    return _file_source(name, "CSV", root)
+    return _file_source(name, "CSV", root, "; notebooks/steps/fetch_cc3m.ipynb makes CC3M's")
 
 
 def rewrites_source(name: str, root: str | Path | None = None) -> Source:
@@ -518,8 +518,9 @@ def rewrites_source(name: str, root: str | Path | None = None) -> Source:
     return _file_source(name, "rewritten captions", root)
 
 
-def _file_source(name, what, root):
+def _file_source(name, what, root, origin=""):
     path = below(name, data_folder(root))
     if path is None:
-        return Source(name, what, missing=f"there is no such file, here or below {root or 'data'}")
+        lost = f"there is no such file, here or below {root or 'data'}; put it there{origin}"
+        return Source(name, what, missing=lost)
     return Source(name, f"{what}, {megabytes(path):.1f} MB")

@@ -108,7 +108,7 @@ class ModelRecord:
         """What the user has to put in place first."""
         if self.kind == "projections" and self.base is None:
             wanted = " or ".join(bases_of(self.file)) or "a model that it does not name"
-            return f"it needs its base, {wanted}, which is not here"
+            return f"it needs its base, {wanted}, which is not here: put it there"
         return None
 
     @property
@@ -240,7 +240,9 @@ def _parse(name):
 def _weights_in(folder):
     """The file of weights in an open_clip folder."""
     if not folder.is_dir():
-        raise FileNotFoundError(f"{folder}: there is no such folder; expected {CONFIG} in it")
+        raise FileNotFoundError(
+            f"{folder}: there is no such folder; put a model there, {CONFIG} and its weights"
+        )
     if not (folder / CONFIG).is_file():
         raise FileNotFoundError(f"{folder}: expected a model, but it holds no {CONFIG}")
     found = sorted(path for path in folder.iterdir() if path.suffix.lower() in WEIGHTS)

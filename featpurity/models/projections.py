@@ -52,6 +52,10 @@ def save_projections(
 
 def read_projections(path: Path, clip: ClipModel) -> ClipModel:
     """A model under the projections of a file; ValueError when they stand on other trunks."""
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"there is no {path}: run notebooks/steps/finetune.ipynb with the same settings first"
+        )
     header, tensors = tensors_header(path)["__metadata__"], read_weights(path)
     lost = [
         *(key for key in KEYS if key not in header),

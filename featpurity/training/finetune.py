@@ -27,7 +27,6 @@ PAPERS_MODEL = re.compile(r"(CLIP|SLIP|SIMCLR)_VIT\w+")  # of its training: name
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options, with the names and defaults of the paper's training where it has them."""
-    parser.formatter_class = argparse.ArgumentDefaultsHelpFormatter
     add = parser.add_argument
     add(
         "--train-data",
@@ -51,23 +50,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="ImageNet's folder, or the one it is in, for the zero-shot accuracy after each epoch",
     )
     add("--output-dir", required=True, help="gets models, history.csv, options.json and last.pt")
-    add("--model", default="scenes_laclip", help="what load_model takes")
-    add("--preprocess", choices=["native", "paper", "paper-bicubic"], default="native")
-    add("--epochs", type=int, default=10)
-    add("--warmup-epochs", type=int, default=1)
+    add("--model", default="scenes_laclip", help="what load_model takes (default: %(default)s)")
     add(
-        "--batch-size",
-        type=int,
-        default=256,
-        help="pairs a process takes through the towers at once",
+        "--preprocess",
+        choices=["native", "paper", "paper-bicubic"],
+        default="native",
+        help="as the model was trained, or as the paper's scripts do it (default: %(default)s)",
     )
-    add("--update-freq", type=int, default=1, help="such batches that make one step together")
-    add("--lr", type=float, default=1e-3)
-    add("--lr-start", type=float, default=1e-6)
-    add("--lr-end", type=float, default=1e-5)
-    add("--wd", type=float, default=0.5)
-    add("--betas", type=float, nargs=2, default=[0.9, 0.98])
-    add("--train-logit-scale", action="store_true")
+    numbers = {  # the type, the default, and what it is
+        "--epochs": (int, 10, "passes over the pairs"),
+        "--warmup-epochs": (int, 1, "the first of them, over which the learning rate rises"),
+        "--batch-size": (int, 256, "pairs a process takes through the towers at once"),
+        "--update-freq": (int, 1, "such batches that make one step together"),
+        "--lr": (float, 1e-3, "highest learning rate"),
+        "--lr-start": (float, 1e-6, "learning rate of the first step"),
+        "--lr-end": (float, 1e-5, "learning rate that the cosine falls to"),
+        "--wd": (float, 0.5, "weight decay"),
+        "--workers": (int, 0, "processes that decode pictures, for each card"),
+        "--seed": (int, 0, "of the order of the pairs, the crops and the captions drawn"),
+    }
+    for name, (kind, default, about) in numbers.items():
+        add(name, type=kind, default=default, help=f"{about} (default: %(default)s)")
+    add(
+        "--betas",
+        type=float,
+        nargs=2,
+        default=[0.9, 0.98],
+        help="AdamW's two decay rates (default: 0.9 0.98)",
+    )
+    add("--train-logit-scale", action="store_true", help="train the logit scale as well")
     add(
         "--no-augmentation",
         action="store_true",
@@ -79,8 +90,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of the frozen towers; without it bf16 on a card, else fp32",
     )
     add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="auto: a card, if any")
-    add("--workers", type=int, default=0)
-    add("--seed", type=int, default=0)
     add(
         "--resume",
         help="a last.pt of the same training; the output folder's own is found by itself",

@@ -474,9 +474,7 @@ def test_models_that_are_not_trained_yet_are_named(folder):
         check(seeds)
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in PROFILES if path.stem != "seeds"], ids=lambda path: path.stem
-)
+@pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.stem)
 def test_the_plan_of_every_profile_has_sizes_and_says_what_is_missing(folder, path):
     profile = load(path, {"datasets": ["cifar10", "imagenet"], "prompts": "paper"})
     assert profile.name == path.stem
@@ -486,7 +484,10 @@ def test_the_plan_of_every_profile_has_sizes_and_says_what_is_missing(folder, pa
         r"trunk features  \d+ models x 2 data sets, [\d,]+ pictures through a tower, [\d.e+]+ GB",
         said,
     )
-    assert "imagenet: its photos have to be put into" in said.partition("Missing\n")[2]
+    missing = said.partition("Missing\n")[2]
+    assert "imagenet: its photos have to be put into" in missing
+    folders = [name for name in profile.models if name.startswith("local-dir:")]
+    assert missing.count("there is no such folder; put a model there") == len(folders)
 
 
 @pytest.mark.parametrize("name", ["demo", "photos"])
