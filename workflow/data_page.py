@@ -7,7 +7,7 @@ import re
 
 import pandas as pd
 import safe_html
-from front_page import words
+from front_page import differs_in_captions, words
 from run_record import block
 
 from featpurity.captions.synthetic import ATTRIBUTES, MISSING, SPURIOUS, spurious_partner
@@ -24,6 +24,10 @@ ROLES = {
     "ladder_models": "a rung of the ladder of data quality",
     "finetune_model": "its projections are trained again in experiment 3",
     "filter_model": "judges captions in chapter 5",
+}
+STRANGERS = {  # of models whose captions are not known
+    "clip_models": "the first of a pair, called CLIP",
+    "laclip_models": "the second of a pair, called LaCLIP",
 }
 
 
@@ -151,7 +155,7 @@ def models(run):
 
 
 def _roles(run, model):
-    for key, role in ROLES.items():
+    for key, role in (ROLES if differs_in_captions(model) else ROLES | STRANGERS).items():
         value = run.settings.get(key) or []
         if model in ([value] if isinstance(value, str) else value):
             yield role

@@ -6,12 +6,13 @@ import pandas as pd
 from book_figures import figure_html
 from staged_notebook import chapter_number
 
-from featpurity.models.names import BUNDLED
+from featpurity.models.names import BUNDLED, known
 from featpurity.report import display_names, wording
 from featpurity.report.tables import MARKS
 
 CLAIMS_TABLE = "tables/claims.csv"
 SEVERAL = {"holds": "hold", "does not hold": "do not hold"}  # verdicts on several effects
+PAIR = ("clip_models", "laclip_models")
 EXPERIMENTS = ("1", "2", "3")  # the paper's; what other chapters claim goes beyond them
 
 
@@ -23,6 +24,12 @@ def words(names):
 def is_generated(run):
     """Whether all the run's pictures are the generated ones."""
     return all(str(name).startswith(display_names.GENERATED) for name in run.datasets)
+
+
+def differs_in_captions(model):
+    """Whether a model is of those whose pairs are known to differ in their captions alone."""
+    record = known(model)
+    return record is not None and record.kind in {"bundled", "laclip"}
 
 
 def this_run(run):
@@ -43,6 +50,12 @@ def this_run(run):
         if bundled
         else "Its numbers hold for these models and data."
     )
+    pairs = [name for key in PAIR for name in run.settings.get(key) or []]
+    if not all(map(differs_in_captions, pairs)):
+        evidence += (
+            " Of each pair the pages call the first model CLIP and the second LaCLIP and speak of "
+            "their captions; whether these are all in which the two differ, who chose them knows."
+        )
     return (
         f'<p class="this-run">This book shows the run <b>{html.escape(run.name)}</b>: '
         f'{small}{models}, on {data}. {evidence} <a href="data_and_models.html">The data and the '
@@ -52,7 +65,7 @@ def this_run(run):
 
 def _called(run):
     """The models' names with their roles: "CLIP (scenes_clip)"."""
-    sides = (run.settings.get(key) or [] for key in ("clip_models", "laclip_models"))
+    sides = (run.settings.get(key) or [] for key in PAIR)
     roles = display_names.of_models(*sides)
     for name in map(display_names.short, run.models):
         role = roles.get(name, name)
@@ -65,7 +78,7 @@ def read_claims(run):
     if not path.is_file():
         return pd.DataFrame({"effect": [], "verdict": []})
     claims = pd.read_csv(path)
-    sides = (run.settings.get(key) or [] for key in ("clip_models", "laclip_models"))
+    sides = (run.settings.get(key) or [] for key in PAIR)
     return display_names.renamed(claims[claims.effect.notna()], display_names.of_models(*sides))
 
 

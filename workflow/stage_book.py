@@ -1,4 +1,4 @@
-"""Turn executed notebooks into the offline book: `python workflow/stage_book.py results/demo`.
+"""Turn the executed notebooks of a run into the offline book; the last job of the workflow.
 
 1. `stage` lays out a source folder: prose, table of contents, executed notebooks as pages
    (`staged_notebook`), their figures as small files beside them (`book_figures`), the first page

@@ -4,6 +4,7 @@ import json
 import subprocess
 
 import finished_pages
+import data_page
 import front_page
 import nbformat
 import npm_file
@@ -77,6 +78,15 @@ def test_the_run_is_told_on_its_pages(staged):
     shown = (staged / "book" / "data_and_models.md").read_text()
     assert "64 pixels a side" in shown and "probability 0.4" in shown
     assert shown.count("data:image/webp") == 6 and "Model card of scenes_laclip" in shown
+
+
+def test_pages_say_where_nobody_knows_that_a_pair_differs_in_captions_alone(results):
+    run = run_record.read(results, RUN)
+    assert "the first of a pair, called CLIP" in data_page.models(run)
+    assert "Of each pair the pages call the first" in front_page.this_run(run)
+    run.settings.update(clip_models=["scenes_clip"], laclip_models=["laclip:cc12m_laclip"])
+    assert "CLIP: read the raw captions" in data_page.models(run)
+    assert "Of each pair" not in front_page.this_run(run)
 
 
 def test_the_first_page_tells_verdicts_once_a_claim(results):
