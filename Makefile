@@ -61,7 +61,7 @@ browser:
 
 # img2dataset wants an older pandas (and Python below 3.13), so its tests run in an environment that borrows all else
 # from the suite's.
-FETCH := .venv-cc3m
+FETCH := .venv-fetch-test
 fetch-test: $(READY)
 	@if $(BIN)/python -c 'import sys; sys.exit(sys.version_info >= (3, 13))'; \
 	then $(MAKE) --no-print-directory $(FETCH)/ready && $(FETCH)/bin/python -m pytest -q tests/unit/test_fetch.py; \
