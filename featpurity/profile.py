@@ -1,8 +1,8 @@
 """Profiles: the settings of one run of the suite, as a flat, typed record.
 
-A profile file holds only what differs from the defaults below, and those are the `demo` profile,
-the chapters that only generated captions allow apart. Everything that can be known to be wrong is
-said here, before a model is read or a picture opened.
+A profile file holds only what differs from the defaults below; the `demo` profile has all of them,
+and more chapters. Everything that can be known to be wrong is said here, before a model is read or
+a picture opened.
 """
 
 import contextlib
