@@ -3,8 +3,8 @@
 import json
 import subprocess
 
-import finished_pages
 import data_page
+import finished_pages
 import front_page
 import nbformat
 import npm_file
