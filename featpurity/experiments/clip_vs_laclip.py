@@ -73,16 +73,17 @@ def compare(inputs: Inputs, pairs: list[tuple[str, str]], n_bootstrap: int = 0) 
 def estimate(inputs: Inputs, n_bootstrap: int = 0) -> dict[tuple[str, str], Estimate]:
     """Accuracy and silhouette of all models, of shape (n_models,), by (measure, data set)."""
     estimates = {}
-    for name in tqdm(inputs.data, desc="accuracy and silhouette"):
+    for name, dataset in tqdm(inputs.data.items(), desc="accuracy and silhouette"):
+        drawing = n_bootstrap, dataset.images_key
         of_models = [inputs.embedded[model, name] for model in inputs.models]
         right = torch.stack(
             [zeroshot.right_predictions(*embedded) for embedded in of_models], 1
         ).float()
-        estimates["accuracy", name] = intervals.estimate_means(right, n_bootstrap)
+        estimates["accuracy", name] = intervals.estimate_means(right, *drawing)
         labels = of_models[0].labels
         if has_silhouette(labels):
             images = [embedded.images for embedded in of_models]
-            found = silhouette.estimate_silhouettes(images, labels, n_bootstrap)
+            found = silhouette.estimate_silhouettes(images, labels, *drawing)
             estimates["silhouette", name] = found
     return estimates
 

@@ -5,11 +5,11 @@ from typing import Any
 
 import pandas as pd
 import torch
-import torch.nn.functional as F
 from tqdm.auto import tqdm
 
 from featpurity.data.pairs import CaptionedImages
-from featpurity.features.extract import embed_texts, image_trunk_features
+from featpurity.experiments.retrieval import owners_of
+from featpurity.features.extract import embed_texts, image_trunk_features, unit_embeddings
 from featpurity.metrics import intervals
 from featpurity.models.clip import ClipModel
 from featpurity.report import display_names
@@ -25,9 +25,10 @@ class Cosines:
     ----------
     values : dict of (model, kind) to float tensor of shape (n,)
         In [-1, 1], a pair each. The kinds are "raw", "rewritten" where there are such captions, and
-        "of another picture", the raw captions moved on by one picture: what chance gives.
+        "of another picture", the raw caption of the last pair before of another picture: what
+        chance gives.
     table : DataFrame
-        A row a model and kind: mean with its 95 % interval over pairs (low, high), standard
+        A row a model and kind: mean with its 95 % interval over pictures (low, high), standard
         deviation (spread), and above, the share of pairs whose cosine is larger than that with the
         other picture's caption.
     """
@@ -51,28 +52,44 @@ def measure(models: dict[str, ClipModel], captioned: CaptionedImages, **options:
     **options
         Store, precision and batch size of `featpurity.features.extract.text_trunk_features`.
     """
-    if len(captioned) < 2:
-        raise ValueError(f"{captioned.name}: expected at least 2 pairs, got {len(captioned)}")
+    owners, first = owners_of(captioned)
+    if len(first) < 2:
+        raise ValueError(
+            f"{captioned.name}: expected pairs of at least 2 pictures, got {len(first)}"
+        )
+    others = _of_another_picture(owners)
     rewritten = torch.tensor([bool(texts) for texts in captioned.rewrites])
     values, rows = {}, []
     for model, clip in tqdm(models.items(), desc="captions"):
         features = image_trunk_features(clip, captioned, **options)
-        images = F.normalize(clip.project_image(features.to(clip.device)).float(), dim=1).cpu()
+        images = unit_embeddings(clip, clip.project_image, features)
         texts = embed_texts(clip, captioned.captions + captioned.best_captions, **options)
         raw, best = texts.split(len(captioned))
-        other = (images * raw.roll(1, 0)).sum(1)
-        found = {RAW: (images * raw).sum(1)}
+        found = {RAW: (images * raw).sum(1), OTHER: (images * raw[others]).sum(1)}
         if rewritten.any():
-            found[REWRITTEN] = (images * best).sum(1)[rewritten]
-        for kind, cosines in {**found, OTHER: other}.items():
-            chance = other[rewritten] if kind == REWRITTEN else other
-            values[model, kind] = cosines
-            rows.append(dict(model=model, captions=kind, **_summary(cosines, chance, kind)))
+            found[REWRITTEN] = (images * best).sum(1)
+        for kind in (RAW, REWRITTEN, OTHER):
+            if kind not in found:
+                continue
+            chosen = rewritten if kind == REWRITTEN else torch.ones_like(rewritten)
+            parts = (part[chosen] for part in (found[kind], found[OTHER], owners))
+            values[model, kind] = found[kind][chosen]
+            rows.append(dict(model=model, captions=kind, **_summary(*parts, kind)))
     return Cosines(values, pd.DataFrame(rows))
 
 
-def _summary(cosines, other, kind):
-    low, high = intervals.influence_interval(cosines.mean(), cosines)
+def _of_another_picture(owners):
+    """For each pair the last one before it of another picture; before the first comes the last."""
+    others = torch.arange(len(owners)).roll(1)
+    while (same := owners[others] == owners).any():
+        others[same] = (others[same] - 1) % len(owners)
+    return others
+
+
+def _summary(cosines, other, owners, kind):
+    _, owners = owners.unique(return_inverse=True)
+    by_picture = intervals.influence_by_owner(cosines, owners)
+    low, high = intervals.Estimate(cosines.mean(), by_picture).interval()
     above = None if kind == OTHER else (cosines > other).double().mean().item()
     ends = dict(mean=cosines.mean().item(), low=low.item(), high=high.item())
     return ends | dict(spread=cosines.std().item(), above=above, pairs=len(cosines))

@@ -135,7 +135,10 @@ def by_group(models: pd.DataFrame) -> pd.DataFrame:
 def _models(groups, by_dataset, neurons, right, pictures, n_bootstrap):
     """A row a model; the accuracies' intervals are over the same images for every model."""
     hits = [torch.stack(of_models, 1).float() for of_models in right.values()]  # (n, models) each
-    accuracies = [intervals.estimate_means(of_models, n_bootstrap) for of_models in hits]
+    accuracies = [
+        intervals.estimate_means(of_models, n_bootstrap, key)
+        for of_models, key in zip(hits, pictures)
+    ]
     low, high = intervals.mean_estimate(accuracies, pictures).interval()  # (models,) each
     measured = by_dataset.groupby("model", sort=False)[[*MEASURES, "mean_recall"]].mean()
     models = groups.join(measured, on="model")

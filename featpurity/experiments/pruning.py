@@ -107,7 +107,8 @@ def prune(
         if silhouettes and has_silhouette(embedded.labels):
             grid = kept or pruning.paper_kept(inputs.models[model].d)
             scores.append(_named(silhouette_curves(embedded, its, grid), model, name))
-        for claim, difference in differences(embedded, its, n_bootstrap).items():
+        pictures = inputs.data[name].images_key
+        for claim, difference in differences(embedded, its, n_bootstrap, pictures).items():
             found.setdefault((claim, model), {})[name] = difference
     pictures = {name: dataset.images_key for name, dataset in inputs.data.items()}
     return Pruned(
@@ -143,7 +144,9 @@ def silhouette_curves(embedded: Embedded, orders: Orders, kept: Sequence[int]) -
     return _curves("silhouette", kept, by_purity, torch.stack(random), full)
 
 
-def differences(embedded: Embedded, orders: Orders, n_bootstrap: int = 0) -> dict[str, Estimate]:
+def differences(
+    embedded: Embedded, orders: Orders, n_bootstrap: int = 0, pictures: str = ""
+) -> dict[str, Estimate]:
     """What the curves come to for one model and data set, by claim.
 
     The *area* is the mean difference of accuracy over all numbers of kept neurons, the *window*
@@ -174,11 +177,12 @@ def differences(embedded: Embedded, orders: Orders, n_bootstrap: int = 0) -> dic
         "pruning_450_high_random": high - random,
     }
     found = {
-        claim: intervals.estimate_means(values, n_bootstrap) for claim, values in by_image.items()
+        claim: intervals.estimate_means(values, n_bootstrap, pictures)
+        for claim, values in by_image.items()
     }
     if has_silhouette(embedded.labels):
         both = [embedded.images[:, order[:k]] for order in (purest, least_pure)]
-        scores = silhouette.estimate_silhouettes(both, embedded.labels, n_bootstrap)
+        scores = silhouette.estimate_silhouettes(both, embedded.labels, n_bootstrap, pictures)
         found["pruning_silhouette"] = scores[0] - scores[1]
     return found
 

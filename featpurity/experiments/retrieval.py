@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
-import torch.nn.functional as F
 from scipy.stats import hypergeom
 from tqdm.auto import tqdm
 
 from featpurity.data.pairs import CaptionedImages
-from featpurity.features.extract import embed_texts, image_trunk_features
+from featpurity.features.extract import embed_texts, image_trunk_features, unit_embeddings
 from featpurity.metrics import intervals
 from featpurity.metrics.retrieval import KS, retrieval_ranks
 from featpurity.models.clip import ClipModel
@@ -68,7 +68,7 @@ def retrieve(
     found = {}
     for name, clip in tqdm(models.items(), desc="retrieval"):
         images = image_trunk_features(clip, captioned, **options)[first]
-        images = F.normalize(clip.project_image(images.to(clip.device)).float(), dim=1).cpu()
+        images = unit_embeddings(clip, clip.project_image, images)
         texts = embed_texts(clip, captioned.best_captions, **options)
         found[name] = recalls(*retrieval_ranks(images, texts, owners, max(KS)), owners)
     recall = recall_table(found, chances(owners))
@@ -77,12 +77,9 @@ def retrieve(
 
 def owners_of(captioned: CaptionedImages) -> tuple[torch.Tensor, torch.Tensor]:
     """Which image each caption belongs to (n_captions,), and the first row of each image."""
-    names = captioned.image_names or list(range(len(captioned)))
-    first = {name: row for row, name in reversed(list(enumerate(names)))}
-    places = {name: place for place, name in enumerate(dict.fromkeys(names))}
-    return torch.tensor([places[name] for name in names]), torch.tensor(
-        [first[name] for name in places]
-    )
+    owners, _ = pd.factorize(np.array(captioned.image_names or range(len(captioned))))
+    _, first = np.unique(owners, return_index=True)
+    return torch.as_tensor(owners), torch.as_tensor(first)
 
 
 def recalls(
@@ -105,12 +102,9 @@ def recalls(
     ks = torch.tensor(KS)
     of_images = (of_images[:, None] < ks).double()  # (n_images, 3)
     of_texts = (of_texts[:, None] < ks).double()  # (n_captions, 3)
-    counts = torch.bincount(owners)[:, None]  # (n_images, 1)
-    hits = torch.zeros_like(of_images).index_add_(0, owners, of_texts)  # of an image's captions
-    share = of_texts.mean(0)
-    ratio = (hits - share * counts) * len(of_images) / len(of_texts)  # of a ratio of two sums
-    values = torch.cat([of_images.mean(0), share])
-    return values, torch.cat([of_images - of_images.mean(0), ratio], 1)
+    values = torch.cat([of_images.mean(0), of_texts.mean(0)])
+    by_image = intervals.influence_by_owner(of_texts, owners)
+    return values, torch.cat([of_images - of_images.mean(0), by_image], 1)
 
 
 def chances(owners: torch.Tensor) -> list[float]:
@@ -126,7 +120,8 @@ def recall_table(
     """A row a model and measure."""
     rows = []
     for model, (values, influences) in found.items():
-        ends = intervals.influence_interval(values, influences)
+        low, high = intervals.influence_interval(values, influences)
+        ends = low.clamp(min=0), high.clamp(max=1)
         columns = zip(MEASURES, values.tolist(), *(end.tolist() for end in ends), chance)
         for measure, value, low, high, at_random in columns:
             known = dict(recall=value, recall_low=low, recall_high=high, chance=at_random)

@@ -14,6 +14,7 @@ Efron & Tibshirani (1993), An Introduction to the Bootstrap, chapter 13 (percent
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -24,7 +25,7 @@ from torch import Tensor
 
 from featpurity.metrics.inputs import Array, as_tensor, check_finite
 
-NORMAL_95 = 1.96  # standard deviations either way
+NORMAL_95 = stats.norm.ppf(0.975)  # standard deviations either way
 
 
 def standard_error(influence: Tensor) -> Tensor:
@@ -47,10 +48,8 @@ def standard_error(influence: Tensor) -> Tensor:
     return (influence - influence.mean(0)).square().sum(0).sqrt() / len(influence)
 
 
-def influence_interval(
-    value: float | Tensor, influence: Tensor, level: float = 0.95
-) -> tuple[Tensor, Tensor]:
-    """Normal interval of a statistic from the influences of n images.
+def influence_interval(value: float | Tensor, influence: Tensor) -> tuple[Tensor, Tensor]:
+    """Normal 95 % interval of a statistic from the influences of n images.
 
     It covers the value that samples of as many images have in the mean.
 
@@ -58,13 +57,12 @@ def influence_interval(
     ----------
     value : float or float tensor of shape (...)
     influence : float tensor of shape (n, ...)
-    level : float in (0, 1)
 
     Returns
     -------
     low, high : float64 tensors of shape (...)
     """
-    half = stats.norm.ppf((1 + level) / 2) * standard_error(influence)
+    half = NORMAL_95 * standard_error(influence)
     value = torch.as_tensor(value, dtype=torch.float64, device=half.device)
     return value - half, value + half
 
@@ -99,19 +97,24 @@ def mean_influence(influences: Sequence[Tensor], pictures: Sequence[str]) -> Ten
     return torch.cat(scaled) / len(influences)
 
 
-def mean_interval(
-    values: Sequence[float],
-    influences: Sequence[Tensor],
-    pictures: Sequence[str],
-    level: float = 0.95,
-) -> tuple[float, float, float]:
-    """Mean of a statistic over data sets, and its interval over their images: mean, low, high.
+def influence_by_owner(values: Tensor, owners: Tensor) -> Tensor:
+    """Influence of each owner on the mean of values that are drawn together with it.
 
-    The parameters are a value a data set, and those of `mean_influence`.
+    Parameters
+    ----------
+    values : float tensor of shape (n, ...)
+        Of captions, say, where an image is drawn with all of its own.
+    owners : int64 tensor of shape (n,)
+        Which of 0 .. n_owners - 1 each belongs to.
+
+    Returns
+    -------
+    influence : float64 tensor of shape (n_owners, ...)
+        The mean is a ratio of two sums over owners, whose number of values varies too.
     """
-    mean = sum(map(float, values)) / len(values)
-    low, high = influence_interval(mean, mean_influence(influences, pictures), level)
-    return mean, low.item(), high.item()
+    centred = values.double() - values.double().mean(0)
+    sums = centred.new_zeros(int(owners.max()) + 1, *centred.shape[1:])
+    return sums.index_add_(0, owners, centred) * len(sums) / len(values)
 
 
 @dataclass(frozen=True)
@@ -133,13 +136,13 @@ class Estimate:
     spread: Tensor
     drawn: bool = False
 
-    def interval(self, level: float = 0.95) -> tuple[Tensor, Tensor]:
-        """Low and high, float64 tensors of shape (...); NaN for a single image."""
+    def interval(self) -> tuple[Tensor, Tensor]:
+        """Low and high, 95 %, float64 tensors of shape (...); NaN for a single image."""
         if len(self.spread) < 2:
             return (torch.full_like(self.value, torch.nan, dtype=torch.float64),) * 2
         if self.drawn:
-            return interval(self.spread, level)
-        return influence_interval(self.value, self.spread, level)
+            return interval(self.spread)
+        return influence_interval(self.value, self.spread)
 
     def __sub__(self, other: Estimate) -> Estimate:
         return Estimate(self.value - other.value, self.spread - other.spread, self.drawn)
@@ -148,7 +151,12 @@ class Estimate:
         return Estimate(self.value[..., some], self.spread[..., some], self.drawn)
 
 
-def estimate_means(values: Tensor, n_bootstrap: int = 0) -> Estimate:
+def seed_of(pictures: str) -> int:
+    """A seed for draws of some pictures, by their key: other pictures are drawn independently."""
+    return zlib.crc32(pictures.encode())
+
+
+def estimate_means(values: Tensor, n_bootstrap: int = 0, pictures: str = "") -> Estimate:
     """The mean over images of one or several quantities, with its interval.
 
     Parameters
@@ -157,9 +165,11 @@ def estimate_means(values: Tensor, n_bootstrap: int = 0) -> Estimate:
         One number an image, or several.
     n_bootstrap : int
         Draws of the bootstrap; 0 takes the influences, which are the values themselves.
+    pictures : str
+        Which pictures these are (`LabelledImages.images_key`): the same have the same draws.
     """
     drawn = n_bootstrap > 0
-    spread = bootstrap_means(values, n_bootstrap) if drawn else values
+    spread = bootstrap_means(values, n_bootstrap, seed_of(pictures)) if drawn else values
     return Estimate(values.mean(0), spread, drawn)
 
 
@@ -226,14 +236,15 @@ def interval(draws: Array, level: float = 0.95) -> tuple[Tensor, Tensor]:
         raise ValueError(
             f"draws: expected at least 2 finite draws, got them of shape {tuple(draws.shape)}"
         )
-    edge = (1 - level) / 2
-    return torch.quantile(draws.double(), edge, dim=0), torch.quantile(
-        draws.double(), 1 - edge, dim=0
-    )
+    edges = torch.tensor([(1 - level) / 2, (1 + level) / 2]).to(draws.double())
+    low, high = torch.quantile(draws.double(), edges, dim=0)
+    return low, high
 
 
-def t_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float]:
-    """Student's t interval of the mean of a few independent values (say, one a seed): low, high."""
+def t_interval(values: Sequence[float]) -> tuple[float, float]:
+    """Student's t 95 % interval of the mean of a few independent values (say, one a seed): low,
+    high.
+    """
     values = pd.Series(values, dtype=float)
     if len(values) < 2 or values.isna().any():
         raise ValueError(
@@ -241,7 +252,7 @@ def t_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, flo
         )
     if values.nunique() == 1:
         return values.iloc[0], values.iloc[0]
-    return stats.t.interval(level, len(values) - 1, loc=values.mean(), scale=stats.sem(values))
+    return stats.t.interval(0.95, len(values) - 1, loc=values.mean(), scale=stats.sem(values))
 
 
 def slope(ratios: Sequence[float], values: Sequence[float]) -> float:

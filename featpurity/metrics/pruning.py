@@ -29,6 +29,9 @@ from featpurity.metrics.zeroshot import recall_weights
 PAPER_KEPT = (200, 250, 300, 350, 400, 450, 500)
 # Values of k compared at once.
 KS_AT_ONCE = 32
+# Scores of unit vectors this near each other may be equal: both are sums of up to d float32, taken
+# in different orders.
+NEAR = 1e-6
 
 
 def pruning_curve(
@@ -263,6 +266,7 @@ def _in_order(coordinates, classes, truth, order):
     # Each image's own class is kept out of the scores: an amax over its rivals is many times faster
     # than an argmax over all classes, and it shows the ties.
     rivals = coordinates.new_zeros(n_classes, m)
+    near = NEAR * coordinates.norm(dim=0).amax() * classes.norm(dim=0).amax()
     rivals[truth, torch.arange(m, device=truth.device)] = -torch.inf
     own = coordinates.new_zeros(1, m)
     for first in range(0, len(order), KS_AT_ONCE):
@@ -273,9 +277,9 @@ def _in_order(coordinates, classes, truth, order):
         for column, class_column, best in zip(columns, class_columns, best_rival):
             torch.amax(rivals.addr_(class_column, column), 0, out=best)
         right = own > best_rival
-        tied = own == best_rival
-        for row in tied.any(1).nonzero().flatten().tolist():  # rare: the plain way decides
-            kept, at = order[: first + row + 1], tied[row]
-            scores = coordinates[kept][:, at].T @ classes[kept]
+        tied = (own - best_rival).abs() <= near
+        for row in tied.any(1).nonzero().flatten().tolist():  # a few images: the plain way decides
+            kept, at = order[: first + row + 1], tied[row].nonzero().flatten()
+            scores = coordinates[kept[:, None], at].T @ classes[kept]
             right[row, at] = scores.argmax(1) == truth[at]
         yield ks, right

@@ -25,7 +25,7 @@ def mutual_information(activations: Array, labels: Array, bins: int = BINS) -> t
     labels : int64 tensor or array of shape (n,)
     bins : int, default 16
         Each neuron's values are cut into so many bins of equally many images; equal values fall
-        into bins by their order.
+        into bins at random, so that the order of the images tells nothing.
 
     Returns
     -------
@@ -40,6 +40,8 @@ def mutual_information(activations: Array, labels: Array, bins: int = BINS) -> t
         raise ValueError(f"bins: expected 2 .. {n}, the number of images, got {bins}")
     _, groups = labels.unique(return_inverse=True)
     n_classes = int(groups.max()) + 1
+    shuffled = torch.randperm(n, generator=torch.Generator().manual_seed(0)).to(groups.device)
+    activations, groups = activations[shuffled], groups[shuffled]
     order = torch.argsort(activations.T.contiguous(), dim=1, stable=True)  # (d, n)
     # The images of a neuron in order: the first n / bins of them are in its first bin, and so on.
     place = torch.arange(n, device=order.device) * bins // n

@@ -17,13 +17,16 @@ import torch
 import torch.nn.functional as F
 
 from featpurity.metrics.inputs import Array, check_embeddings, check_kept, check_order, row_blocks
-from featpurity.metrics.intervals import Estimate, bootstrap_weights
+from featpurity.metrics.intervals import Estimate, bootstrap_weights, seed_of
 
 # Up to so many numbers all is computed in double precision, which takes no time worth saving.
 SMALL = 2**18
 # Single precision knows a mean distance to about 1e-7. Images closer than this to both classes are
 # measured again in double precision, so that the score of none is off by more than about 1e-6.
 CLOSE = 0.1
+# Two mean distances below this are rounding: the pictures are the same, which scores 0 as in
+# scikit-learn, where 0 / 0 is meant.
+SAME = 1e-12
 # Classes of fewer images make intervals from influences too narrow: the infinitesimal jackknife
 # takes the score for linear in the images' weights, but the mean distance of an image to the others
 # of its class, of which there are one or two, is not.
@@ -44,7 +47,8 @@ def silhouette(embeddings: Array, labels: Array) -> float:
     Returns
     -------
     float
-        In [-1, 1]. An image that is alone in its class scores 0.
+        In [-1, 1]. An image scores 0 that is alone in its class, or no further than rounding from
+        both classes: copies of one picture.
 
     Raises
     ------
@@ -82,15 +86,14 @@ def silhouette_influence(embeddings: Array, labels: Array) -> torch.Tensor:
     # b to the nearest other one; and of a and b by the weight of an image i of these classes, which
     # are (distance to i - a) / (N - 1) and (distance to i - b) / N.
     counts = near.counts
-    longer = torch.maximum(near.inside, near.outside)
+    longer = near.longer
     tighter = near.outside > near.inside
     slope_inside = torch.where(tighter, -1 / longer, -near.outside / longer.square())
     slope_outside = torch.where(tighter, near.inside / longer.square(), 1 / longer)
     slope_inside = slope_inside / (counts[groups] - 1)
     slope_outside = slope_outside / counts[near.nearest]
-    fixed = (counts[groups] == 1) | (longer == 0)  # these score 0 whatever the weights
-    slope_inside = slope_inside.masked_fill(fixed, 0)
-    slope_outside = slope_outside.masked_fill(fixed, 0)
+    slope_inside = slope_inside.masked_fill(near.fixed, 0)
+    slope_outside = slope_outside.masked_fill(near.fixed, 0)
     # What the weight of image i moves in all scores: constant_c - u_i . vector_c for its class c.
     constants = torch.zeros_like(counts)
     constants.index_add_(0, groups, slope_inside * (1 - near.inside))
@@ -132,7 +135,9 @@ def silhouette_curve(
     return torch.tensor([_neighbours(ordered[:, :k], groups).scores().mean() for k in kept])
 
 
-def estimate_silhouettes(models: Sequence[Array], labels: Array, n_bootstrap: int = 0) -> Estimate:
+def estimate_silhouettes(
+    models: Sequence[Array], labels: Array, n_bootstrap: int = 0, pictures: str = ""
+) -> Estimate:
     """Silhouettes of several models on the same images, with their intervals.
 
     Parameters
@@ -142,6 +147,8 @@ def estimate_silhouettes(models: Sequence[Array], labels: Array, n_bootstrap: in
     n_bootstrap : int
         Draws of the bootstrap; 0 takes the influences, which need no more than a few silhouettes'
         time. With classes of fewer than `FEW` images their intervals are too narrow.
+    pictures : str
+        Which pictures these are (`LabelledImages.images_key`): the same have the same draws.
 
     Returns
     -------
@@ -152,7 +159,8 @@ def estimate_silhouettes(models: Sequence[Array], labels: Array, n_bootstrap: in
         [silhouette(embeddings, labels) for embeddings in models], dtype=torch.float64
     )
     if n_bootstrap:
-        return Estimate(values, bootstrap_silhouettes(models, labels, n_bootstrap), drawn=True)
+        draws = bootstrap_silhouettes(models, labels, n_bootstrap, seed_of(pictures))
+        return Estimate(values, draws, drawn=True)
     influences = torch.stack([silhouette_influence(embeddings, labels) for embeddings in models], 1)
     return Estimate(values.to(influences.device), influences)
 
@@ -209,11 +217,22 @@ class _Neighbours:
     own: torch.Tensor
     dtype: torch.dtype
 
+    @property
+    def longer(self):
+        """The larger of the two distances."""
+        return torch.maximum(self.inside, self.outside)
+
+    @property
+    def fixed(self):
+        """Which images score 0 whatever the weights: alone in a class, or equal to all that count.
+
+        And all images, where a bootstrap sample holds one class.
+        """
+        return (self.own <= 1) | self.outside.isinf() | (self.longer < SAME)
+
     def scores(self):
-        """The silhouette of each image, float64 of shape (n,); 0 for one alone in its class."""
-        longer = torch.maximum(self.outside, self.inside)
-        scores = (self.outside - self.inside) / longer.clamp(min=torch.finfo(longer.dtype).tiny)
-        return scores.masked_fill((self.own <= 1) | self.outside.isinf(), 0)
+        """The silhouette of each image, float64 of shape (n,)."""
+        return ((self.outside - self.inside) / self.longer).masked_fill(self.fixed, 0)
 
 
 def _checked(embeddings, labels):
@@ -238,7 +257,7 @@ def _neighbours(embeddings, groups, weights=None):
     means = _means(embeddings, groups, counts, weights, dtype)
     found = _distances(embeddings, groups, means, counts)
     near = _Neighbours(*found, counts, counts[groups], dtype)
-    close = (torch.maximum(near.inside, near.outside) < CLOSE).nonzero().flatten()
+    close = (near.longer < CLOSE).nonzero().flatten()
     if len(close) and near.dtype == torch.float32:
         near.dtype = torch.float64
         means = _means(embeddings, groups, counts, weights, near.dtype)
@@ -261,7 +280,7 @@ def _distances(embeddings, groups, means, counts):
         outside, nearest = to_class.min(1)
         # A mean over the other images. The clamp keeps a class of one finite; its image scores 0.
         inside = (to_own * counts[own] - _itself(unit)) / (counts[own] - 1).clamp(min=1)
-        found.append((inside, outside.double(), nearest))
+        found.append((inside.clamp(min=0), outside.double().clamp(min=0), nearest))
     return [torch.cat(part) for part in zip(*found)]
 
 

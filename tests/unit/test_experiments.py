@@ -416,10 +416,10 @@ class Pairs:
     """Three pairs; the second has no rewritten caption."""
 
     name, rewrites = "toys", [["4"], [], ["5"]]
-    captions, best_captions = ["1", "2", "3"], ["4", "2", "5"]
+    captions, best_captions, image_names = ["1", "2", "3"], ["4", "2", "5"], None
 
     def __len__(self):
-        return 3
+        return len(self.captions)
 
 
 def test_cosines_compare_a_picture_with_its_own_captions_and_another_s(monkeypatch):
@@ -437,3 +437,24 @@ def test_cosines_compare_a_picture_with_its_own_captions_and_another_s(monkeypat
     )
     nearer = (found.values["toy", "raw"] > found.values["toy", "of another picture"]).double()
     assert table.above["raw"] == pytest.approx(nearer.mean().item())
+
+
+def test_captions_of_one_picture_are_not_another_s(monkeypatch):
+    units = F.normalize(torch.randn(9, D, generator=torch.Generator().manual_seed(2)), dim=1)
+    pictures = units[[6, 6, 7, 7, 6]]
+    monkeypatch.setattr(image_text_cosines, "image_trunk_features", lambda *_: pictures)
+    pairs = Pairs()
+    pairs.captions = pairs.best_captions = ["1", "2", "3", "4", "5"]
+    pairs.rewrites, pairs.image_names = [[]] * 5, ["a.jpg", "a.jpg", "b.jpg", "b.jpg", "a.jpg"]
+    found = image_text_cosines.measure({"toy": Toy(units)}, pairs)
+    others = (pictures * units[[4, 4, 2, 2, 4]]).sum(1)
+    assert torch.allclose(found.values["toy", "of another picture"], others)
+    row = found.table.set_index("captions").loc["raw"]
+    cosines = found.values["toy", "raw"]
+    by_picture = torch.stack([cosines[[0, 1, 4]].sum() - 3 * row["mean"], cosines[2:4].sum()])
+    by_picture[1] -= 2 * row["mean"]
+    error = by_picture.square().sum().sqrt() / 5
+    assert (row.high - row.low) / 2 == pytest.approx(1.96 * error.item(), rel=1e-3)
+    pairs.image_names = ["a.jpg"] * 5
+    with pytest.raises(ValueError, match="expected pairs of at least 2 pictures, got 1"):
+        image_text_cosines.measure({"toy": Toy(units)}, pairs)

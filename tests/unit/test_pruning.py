@@ -83,6 +83,15 @@ def test_two_equal_classes_tie_and_the_lower_index_wins():
     )
 
 
+@pytest.mark.parametrize("n, d, n_classes", [(300, 512, 10), (500, 96, 101)])
+def test_equal_classes_tie_whatever_the_rounding_of_their_sums(n, d, n_classes):
+    embeddings, classes, labels = world(n, d, n_classes)
+    classes[n_classes - 1] = classes[3]  # two class names that are the same word
+    (order,) = random_orders(d, 1)
+    curve = pruning_curve(embeddings, classes, labels, order)
+    assert torch.equal(curve, plain_curve(embeddings, classes, labels, order))
+
+
 def test_area_by_image_has_the_curve_as_its_mean():
     embeddings, classes, labels = world()
     order = torch.arange(11, -1, -1)

@@ -30,6 +30,13 @@ def test_a_neuron_that_knows_nothing_has_no_information_in_the_mean():
     assert information.mean().item() == pytest.approx(0, abs=3e-3)
 
 
+def test_equal_values_tell_nothing_where_images_come_class_by_class():
+    labels = torch.arange(10).repeat_interleave(100)
+    values = torch.zeros(1000, 2)
+    values[::20, 1] = torch.rand(50, generator=torch.Generator().manual_seed(3))  # mostly 0
+    assert selectivity.mutual_information(values, labels).abs().max() < 0.05
+
+
 def test_monosemanticity_is_the_weighted_mean_of_all_pairs():
     generator = torch.Generator().manual_seed(2)
     activations = torch.randn(20, 4, generator=generator)

@@ -46,6 +46,21 @@ def test_silhouette_equals_scikit_learn(seed):
     assert silhouette(embeddings, labels) == pytest.approx(expected, abs=1e-9)
 
 
+@pytest.mark.parametrize("d", [2, 64, 512])
+def test_copies_of_one_picture_score_0(d):
+    generator = torch.Generator().manual_seed(d)
+    labels = torch.arange(60) % 3
+    embeddings = F.normalize(torch.randn(1, d, generator=generator), dim=1).repeat(60, 1)
+    assert silhouette(embeddings, labels) == 0
+    assert not silhouette_influence(embeddings, labels).any()
+    embeddings[labels == 2] = F.normalize(torch.randn(20, d, generator=generator), dim=1)
+    distances = 1 - embeddings.double() @ embeddings.double().T
+    distances[distances < 1e-6] = 0  # without the rounding
+    expected = silhouette_score(distances.numpy(), labels.numpy(), metric="precomputed")
+    assert silhouette(embeddings, labels) == pytest.approx(expected, abs=1e-6)
+    assert torch.isfinite(silhouette_influence(embeddings, labels)).all()
+
+
 def test_silhouette_curve_equals_scikit_learn_on_the_kept_columns():
     embeddings, labels, _ = world()
     order = torch.randperm(16, generator=torch.Generator().manual_seed(1))
@@ -184,7 +199,7 @@ def test_intervals_of_the_silhouette_keep_their_promise(case):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("n, repeats", [(300, 2000), (1000, 1500), (3000, 1000), (10_000, 600)])
+@pytest.mark.parametrize("n, repeats", [(300, 2000), (10_000, 600)])
 @pytest.mark.parametrize("rare", [1.0, 0.1])
 def test_intervals_of_the_silhouette_keep_their_promise_at_every_size(n, repeats, rare):
     assert 0.93 <= coverage(n, repeats, n_classes=10, d=32, rare=rare, spread=0.2) <= 0.97
