@@ -92,6 +92,7 @@ def write_swaps(
     top_k: int = 10,
     images: Sequence | None = None,
     nearest: Nearest | None = None,
+    captions: list[str] | None = None,
 ) -> list[dict]:
     """Write swapped captions for each kind, seed and ratio, with the pairs and a summary beside.
 
@@ -110,6 +111,8 @@ def write_swaps(
         The folder of `path` when left out.
     top_k, images, nearest
         See `featpurity.captions.walk.swap_pairs`.
+    captions : list of str, optional
+        Those of the file, where they are at hand; it is not read then.
 
     Returns
     -------
@@ -118,10 +121,11 @@ def write_swaps(
         to 1) of the pairs' similarity where it is known (mean None where it is of none), pairs
         within one image (None where no images are named), and counts of odd lines.
     """
-    table = read_captioned(path)
-    captions = list(table["caption"])
-    if images is None and "image" in table:
-        images = list(table["image"])
+    if captions is None:
+        table = read_captioned(path)
+        captions = list(table["caption"])
+        if images is None and "image" in table:
+            images = list(table["image"])
     if nearest is None and "similarity" in kinds and len(captions) > 1 and max(ratios) > 0:
         nearest = nearest_captions(captions)
     target, summaries = Path(out_dir or Path(path).parent, Path(path).name), []

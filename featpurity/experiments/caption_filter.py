@@ -160,7 +160,7 @@ def wrong_shares(levels: list[Level], n_bootstrap: int = 0) -> pd.DataFrame:
     for level in levels:
         wrong = {name: ~written.right for name, written in level.sets().items()}
         stacked = torch.as_tensor(np.stack(list(wrong.values()), axis=1))  # (n, 4)
-        low, high = intervals.estimate_means(stacked.float(), n_bootstrap).interval()
+        low, high = intervals.estimate_means(stacked.float(), n_bootstrap).interval(0, 1)
         for column, name in enumerate(wrong):
             rows.append(
                 dict(

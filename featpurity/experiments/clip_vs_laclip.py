@@ -66,7 +66,8 @@ def compare(inputs: Inputs, pairs: list[tuple[str, str]], n_bootstrap: int = 0) 
     estimates = estimate(inputs, n_bootstrap)
     neurons = neurons_table(inputs.models)
     effects = pd.DataFrame(gains(inputs, estimates, pairs) + purity_gains(neurons, pairs))
-    effects = pd.concat([effects, over_pairs(effects, len(pairs))], ignore_index=True)
+    if all(len(set(side)) == len(pairs) for side in zip(*pairs)):  # no two pairs share a model
+        effects = pd.concat([effects, over_pairs(effects, len(pairs))], ignore_index=True)
     return Comparison(accuracy_table(inputs, estimates), neurons, effects)
 
 
@@ -113,7 +114,7 @@ def _with_interval(measure, estimate):
     """Three columns of a row; without an estimate they are NaN."""
     if estimate is None:
         return {measure: nan, f"{measure}_low": nan, f"{measure}_high": nan}
-    low, high = (end.clamp(LOWEST[measure], 1).item() for end in estimate.interval())
+    low, high = (end.item() for end in estimate.interval(LOWEST[measure], 1))
     return {measure: estimate.value.item(), f"{measure}_low": low, f"{measure}_high": high}
 
 
@@ -173,12 +174,16 @@ def neurons_table(models: Mapping[str, ClipModel]) -> pd.DataFrame:
 
 
 def purity_gains(neurons: pd.DataFrame, pairs: list[tuple[str, str]]) -> list[dict]:
-    """How much purer each tower of a pair's second model is: rows of effects."""
+    """How much purer each tower of a pair's second model is: rows of effects.
+
+    Of towers of different sizes the average |cos| is compared less what chance gives each.
+    """
     cos, rows = neurons.set_index(["model", "tower"]), []
     for before, after in pairs:
         for tower in ("image", "text"):
             a, b = cos.loc[(before, tower)], cos.loc[(after, tower)]
-            gain, error = a.avg_abs_cos - b.avg_abs_cos, (a.error**2 + b.error**2) ** 0.5
+            gain = a.avg_abs_cos - b.avg_abs_cos - (a.chance - b.chance)
+            error = (a.error**2 + b.error**2) ** 0.5
             ends = intervals.normal_interval(gain, error)
             claim, compared = f"purity_laclip_{tower}", f"{before} minus {after}"
             rows.append(results.effect(claim, compared, gain, *ends))

@@ -6,6 +6,7 @@ and near-equal ones no order, so each plane is turned to lie on the first as wel
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import nan
 from pathlib import Path
 
 import pandas as pd
@@ -128,7 +129,7 @@ def maps(
         points.append(pd.DataFrame(dict(plane=name, image=shown.tolist(), x=x, y=y)))
         for dataset, same in alike.items():
             own = torch.as_tensor(same.labels)
-            score = silhouette(images, own) if has_silhouette(own) else None
+            score = silhouette(images, own) if has_silhouette(own) else nan
             separation.append(dict(plane=name, dataset=dataset, silhouette=score, shown=share))
     classes = [
         dict(dataset=dataset, image=place, class_name=same.classes[int(same.labels[place])])

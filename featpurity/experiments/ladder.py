@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import nan
 from typing import Any
 
 import pandas as pd
@@ -92,7 +93,7 @@ def climb(
             about = dict(dataset=name, images=len(labels), classes=len(classifier))
             about |= dict(accuracy=hits.float().mean().item(), mean_recall=recall.value.item())
             about["mean_recall_low"] = recall.interval()[0].item()
-            score = silhouette.silhouette(images, labels) if has_silhouette(labels) else None
+            score = silhouette.silhouette(images, labels) if has_silhouette(labels) else nan
             rows.append(rung | about | dict(silhouette=score))
     by_dataset = pd.DataFrame(rows)
     neurons = pd.concat(neurons, ignore_index=True).drop(columns="max_abs_cos")
@@ -139,7 +140,7 @@ def _models(groups, by_dataset, neurons, right, pictures, n_bootstrap):
         intervals.estimate_means(of_models, n_bootstrap, key)
         for of_models, key in zip(hits, pictures)
     ]
-    low, high = intervals.mean_estimate(accuracies, pictures).interval()  # (models,) each
+    low, high = intervals.mean_estimate(accuracies, pictures).interval(0, 1)  # (models,) each
     measured = by_dataset.groupby("model", sort=False)[[*MEASURES, "mean_recall"]].mean()
     models = groups.join(measured, on="model")
     models = models.assign(accuracy_low=low.tolist(), accuracy_high=high.tolist())

@@ -6,6 +6,7 @@ against the ratio of swapped captions, one a seed: their spread is the interval.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import nan
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -111,7 +112,7 @@ def _measure_model(neurons: Neurons, embedded: Mapping[str, Embedded]) -> Iterat
         spectra[f"{tower}_shared"] = spectrum.shared_component(its)[0]
     for name, seen in embedded.items():
         known = has_silhouette(seen.labels)
-        score = silhouette.silhouette(seen.images, seen.labels) if known else None
+        score = silhouette.silhouette(seen.images, seen.labels) if known else nan
         right = zeroshot.right_predictions(*seen)
         row = dict(dataset=name, **pure, accuracy=right.float().mean().item(), silhouette=score)
         recall = zeroshot.mean_per_class_recall(right, seen.labels).item()

@@ -56,7 +56,7 @@ def rank(inputs: Inputs, pairs: list[tuple[str, str]]) -> MultiLabel:
     for (model, name), (images, classifier, labels) in inputs.embedded.items():
         scores, truth = images.float() @ classifier.float().T, labels.bool()
         estimate = estimate_average_precision(scores, truth)
-        low, high = estimate.interval()
+        low, high = estimate.interval(0, 1)
         shown = truth.any(0)
         rows.append(
             dict(

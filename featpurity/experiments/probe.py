@@ -105,7 +105,7 @@ def _train_one(
     strength = linear_probe.best_strength(*known, images[split.valid], labels[split.valid])
     right = linear_probe.probe(*known, images[split.test], strength) == labels[split.test]
     right = right.double()
-    low, high = intervals.influence_interval(right.mean(), right)
+    low, high = intervals.estimate_means(right).interval(0, 1)
     recall = zeroshot.mean_per_class_recall(right, labels[split.test]).item()
     row |= dict(strength=strength, accuracy=right.mean().item(), mean_recall=recall)
     return right, row | dict(accuracy_low=low.item(), accuracy_high=high.item())

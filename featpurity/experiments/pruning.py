@@ -15,6 +15,8 @@ from featpurity.models.clip import ClipModel, neurons_by_tower
 from featpurity.report import display_names, results
 from featpurity.report.published import READ_AT, WINDOW
 
+COLUMNS = ["model", "dataset", "strategy", "kept", "silhouette"]
+
 
 @dataclass(frozen=True)
 class Orders:
@@ -113,7 +115,7 @@ def prune(
     pictures = {name: dataset.images_key for name, dataset in inputs.data.items()}
     return Pruned(
         pd.concat(accuracy),
-        pd.concat(scores) if scores else pd.DataFrame(),
+        pd.concat(scores) if scores else pd.DataFrame(columns=COLUMNS),
         _effects(found, pictures),
     )
 

@@ -120,8 +120,7 @@ def recall_table(
     """A row a model and measure."""
     rows = []
     for model, (values, influences) in found.items():
-        low, high = intervals.influence_interval(values, influences)
-        ends = low.clamp(min=0), high.clamp(max=1)
+        ends = intervals.Estimate(values, influences).interval(0, 1)
         columns = zip(MEASURES, values.tolist(), *(end.tolist() for end in ends), chance)
         for measure, value, low, high, at_random in columns:
             known = dict(recall=value, recall_low=low, recall_high=high, chance=at_random)

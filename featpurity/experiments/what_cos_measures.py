@@ -123,7 +123,8 @@ def mean_features(
     distinct = {dataset.images_key: dataset for dataset in data.values()}
     images = [image_trunk_features(clip, dataset, **stored) for dataset in distinct.values()]
     filled = [
-        fill(dataset.classes, prompt_set(prompts, dataset=name)) for name, dataset in data.items()
+        fill(dataset.classes, prompt_set(prompts, dataset=dataset.name))
+        for dataset in data.values()
     ]
     texts = [text_trunk_features(clip, of_dataset, **stored) for of_dataset in filled]
     return {"image": torch.cat(images).mean(0), "text": torch.cat(texts).mean(0)}

@@ -17,6 +17,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import inf
 
 import pandas as pd
 import torch
@@ -136,13 +137,17 @@ class Estimate:
     spread: Tensor
     drawn: bool = False
 
-    def interval(self) -> tuple[Tensor, Tensor]:
-        """Low and high, 95 %, float64 tensors of shape (...); NaN for a single image."""
+    def interval(self, lowest: float = -inf, highest: float = inf) -> tuple[Tensor, Tensor]:
+        """Low and high, 95 %, float64 tensors of shape (...), within what the statistic can be; NaN
+        for a single image.
+        """
         if len(self.spread) < 2:
             return (torch.full_like(self.value, torch.nan, dtype=torch.float64),) * 2
         if self.drawn:
-            return interval(self.spread)
-        return influence_interval(self.value, self.spread)
+            low, high = interval(self.spread)
+        else:
+            low, high = influence_interval(self.value, self.spread)
+        return low.clamp(min=lowest), high.clamp(max=highest)
 
     def __sub__(self, other: Estimate) -> Estimate:
         return Estimate(self.value - other.value, self.spread - other.spread, self.drawn)

@@ -58,7 +58,8 @@ def cosine_matrix(neurons: Array) -> torch.Tensor:
     ValueError
         For another shape, NaN or infinite weights, or a neuron of norm 0.
     """
-    unit = F.normalize(check_neurons(neurons), dim=1)  # (d, width)
+    neurons = check_neurons(neurons)
+    unit = neurons / neurons.norm(dim=1, keepdim=True)  # F.normalize leaves the tiniest ones short
     return (unit @ unit.T).clamp(-1, 1).fill_diagonal_(0)  # (d, d)
 
 

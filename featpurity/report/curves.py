@@ -147,7 +147,8 @@ def _dots(part, datasets, measure, shares):
         wide = part[part.strategy == strategy].pivot(
             index="kept", columns="dataset", values=measure
         )[datasets]
-        nearest = {share: abs(wide.index - share * part.kept.max()).argmin() for share in shares}
+        d = part.kept.max()
+        nearest = {share: abs(wide.index - _count(share, d)).argmin() for share in shares}
         x_at = {share: wide.iloc[row].tolist() for share, row in nearest.items()}
         yield _marks(strategy, datasets, {"size": 10, "symbol": symbol}), x_at
 
@@ -163,7 +164,7 @@ def _margin(tower, shares):
     for line, (strategy, place_of) in enumerate(places.items(), 1):
         first = [place_of[block].min() for block in blocks]
         x_at = {
-            share: [cell if place <= round(share * d) else None for cell, place in enumerate(first)]
+            share: [cell if place <= _count(share, d) else None for cell, place in enumerate(first)]
             for share in shares
         }
         above = [-1 - 0.04 * line * len(blocks)] * len(blocks)
@@ -177,8 +178,13 @@ def _marks(strategy, y, marker):
     return go.Scatter(y=y, mode="markers", name=name, legendgroup=name, marker=marker)
 
 
+def _count(share, d):
+    """How many of d neurons a share is, at least one."""
+    return max(1, round(share * d))
+
+
 def _share_kept(share, curves):
-    counts = sorted({round(share * d) for d in curves.groupby("model").kept.max()})
+    counts = sorted({_count(share, d) for d in curves.groupby("model").kept.max()})
     return f"{share:.0%} ({' or '.join(map(str, counts))})"
 
 

@@ -4,6 +4,7 @@ Tables know models and data sets by the labels of `featpurity.labels`, which hol
 of these gets the word for its role in the run.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
@@ -22,7 +23,7 @@ def short(name: object) -> str:
 def of_datasets(names: Iterable[str], given: Mapping[str, str] | None = None) -> dict[str, str]:
     """What readers call data sets, by what the tables call them.
 
-    `scenes_shape` is "shape", and `cifar10` has a title.
+    `scenes_shape` is "shape", and `cifar10` has a title, where no two get the same.
 
     Parameters
     ----------
@@ -31,7 +32,9 @@ def of_datasets(names: Iterable[str], given: Mapping[str, str] | None = None) ->
         Labels that were chosen, as in a profile's `labels`; they win.
     """
     found, given = labels_of(names, given), given or {}
-    return {label: label if name in given else _title(label) for name, label in found.items()}
+    titles = {label: label if name in given else _title(label) for name, label in found.items()}
+    known = list(titles.values())
+    return {label: title if known.count(title) == 1 else label for label, title in titles.items()}
 
 
 def of_models(
@@ -78,6 +81,9 @@ def renamed(
         if labels and column in table:
             table[column] = table[column].map(labels | {"mean": "mean"}).fillna(table[column])
     if models and "comparison" in table:
-        for name, label in sorted(models.items(), key=lambda item: -len(item[0])):
-            table["comparison"] = table.comparison.str.replace(name, label, regex=False)
+        longest_first = sorted(map(re.escape, models), key=len, reverse=True)
+        words = re.compile(rf"(?<!\S)({'|'.join(longest_first)})(?!\S)")
+        table["comparison"] = table.comparison.map(
+            lambda text: words.sub(lambda found: models[found[0]], str(text)), na_action="ignore"
+        )
     return table

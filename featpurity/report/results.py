@@ -142,7 +142,7 @@ def verdict(low: float, high: float, negligible: float = 0.0) -> str:
     if not negligible >= 0:
         raise ValueError(f"negligible: expected a bound of 0 or more, got {negligible}")
     said = "holds" if low > 0 else "does not hold" if high < 0 else "undecided"
-    return said + ", negligible" * (-negligible < low and high < negligible)
+    return said + (", negligible" if -negligible < low and high < negligible else "")
 
 
 @cache  # every row of effects asks for them

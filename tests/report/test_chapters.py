@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from featpurity.report import results, wording
+from featpurity.report import display_names, results, wording
 from featpurity.report.chapters import claims, clip_vs_laclip, misalignment, pruning
 
 
@@ -41,8 +41,29 @@ def test_the_answer_on_misalignment_undoes_the_signs_of_the_claims():
         ("misalignment_image", "random swaps", 0.1, 0.09, 0.11, "mean"),
         ("misalignment_accuracy", "random swaps", 0.08, 0.07, 0.09, "mean"),
     )
-    said = misalignment.answer(found)
+    said = misalignment.answer(found, [0, 0.3, 0.8])
+    assert said.startswith("from no swapped caption to 80 % of them, random swaps bring")
+    assert "through ratios of 0 to 0.1 alone" in misalignment.answer(found, [0, 0.1])
     assert "+0.100 of average |cos|" in said and "-8.0 points of accuracy, -9.0 to -7.0" in said
+
+
+def test_names_of_models_stand_in_comparisons_whole_and_once():
+    models = display_names.of_models(["seed1", "seed10"], ["1", "seed1 b"])
+    compared = ["seed10 minus seed1", "1", "seed1 b minus seed1", None]
+    shown = display_names.renamed(pd.DataFrame({"comparison": compared}), models).comparison
+    assert shown.tolist()[:3] == [
+        "CLIP (seed10) minus CLIP (seed1)",
+        "LaCLIP (1)",
+        "LaCLIP (seed1 b) minus CLIP (seed1)",
+    ]
+    assert shown.isna().tolist() == [False] * 3 + [True]
+    numbers = display_names.renamed(pd.DataFrame({"comparison": [1, "seed10"]}), models)
+    assert numbers.comparison.tolist() == ["LaCLIP (1)", "CLIP (seed10)"]
+
+
+def test_two_data_sets_have_two_names():
+    named = display_names.of_datasets(["cifar10", "folder:/data/CIFAR-10", "scenes_shape"])
+    assert len(set(named.values())) == 3 and named["scenes_shape"] == "shape"
 
 
 def test_an_answer_is_text_and_never_markup():

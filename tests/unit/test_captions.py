@@ -261,7 +261,7 @@ class TestRuns:
 
     def test_what_was_not_written_is_told(self, source):
         with pytest.raises(
-            FileNotFoundError, match="scenes_Cs50_random_simple.csv: write the swap"
+            FileNotFoundError, match="scenes_Cs50_random_simple.csv: run .*steps/swap"
         ):
             read_swaps(source, "random", 0.5)
 

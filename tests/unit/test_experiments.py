@@ -28,8 +28,9 @@ from featpurity.experiments import (
 )
 from featpurity.metrics import inputs as metric_inputs
 from featpurity.metrics import purity, silhouette, zeroshot
-from featpurity.report import display_names
+from featpurity.report import display_names, results
 from featpurity.report.chapters import clip_vs_laclip as chapter
+from featpurity.report.chapters import pruning as pruning_pages
 
 D, CLASSES = 8, 3
 
@@ -211,6 +212,41 @@ def test_without_a_silhouette_the_accuracy_is_there(labels):
     assert not found.effects.claim.str.startswith("silhouette").any()
     curves = pruning.prune(made, n_random_orders=2, n_bootstrap=5)
     assert curves.silhouette.empty and len(curves.accuracy) == 2 * (3 * D + 1)
+    assert pruning_pages.silhouettes(curves.silhouette) is None
+    results.save_paper_curves(curves.silhouette, "nowhere", "silhouette")
+    both = misalignment.Neurons(*[made.models["noisy"].image_neurons] * 2)
+    embedded = {name: seen for (model, name), seen in made.embedded.items() if model == "noisy"}
+    (row,) = misalignment._measure_model(both, embedded)
+    runs = [row | dict(kind="random", ratio=r, seed=s) for r in (0.0, 0.8) for s in (0, 1)]
+    changes = misalignment.changes(pd.DataFrame(runs).drop(columns="dataset"))
+    assert set(changes.claim) == set(misalignment.CLAIMS) - {"misalignment_silhouette"}
+
+
+def test_pairs_that_share_a_model_have_no_mean_over_pairs():
+    made = made_up()
+    made = inputs.Inputs(
+        {f"{name} {i}": clip for i in range(3) for name, clip in made.models.items()},
+        made.data,
+        {(f"{m} {i}", name): seen for i in range(3) for (m, name), seen in made.embedded.items()},
+    )
+    apart = clip_vs_laclip.compare(made, [(f"noisy {i}", f"clean {i}") for i in range(3)])
+    shared = clip_vs_laclip.compare(made, [("noisy 0", f"clean {i}") for i in range(3)])
+    assert apart.effects.comparison.str.startswith("3 ").any()
+    assert not shared.effects.comparison.str.startswith("3 ").any()
+
+
+def test_towers_of_different_widths_are_compared_less_their_chance():
+    generator = torch.Generator().manual_seed(0)
+    drawn = {
+        name: SimpleNamespace(
+            image_neurons=torch.randn(64, width, generator=generator),
+            text_neurons=torch.randn(64, width, generator=generator),
+        )
+        for name, width in [("narrow", 256), ("wide", 512)]
+    }
+    table = clip_vs_laclip.neurons_table(drawn)
+    for row in clip_vs_laclip.purity_gains(table, [("narrow", "wide")]):
+        assert abs(row["effect"]) < 0.002  # both are random directions
 
 
 def test_pruning_ends_at_the_full_accuracy_and_its_mean_is_over_the_data_sets():

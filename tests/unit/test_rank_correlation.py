@@ -123,7 +123,7 @@ def test_the_interval_is_fisher_s_with_a_degree_less_for_each_further_group():
     error = math.sqrt((1 + 0.8**2 / 2) / (10 - 3 - 1))
     assert found["spearman"] == pytest.approx(0.8)
     assert np.arctanh([found["low"], found["high"]]) == pytest.approx(
-        np.arctanh(0.8) + 1.96 * error * np.array([-1, 1])
+        np.arctanh(0.8) + stats.norm.ppf(0.975) * error * np.array([-1, 1])
     )
 
 

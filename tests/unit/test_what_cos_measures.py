@@ -50,7 +50,7 @@ def test_the_own_basis_is_set_against_rotations():
     assert effects.claim.tolist() == ["own_basis_image", "own_basis_text"]
     text = effects.iloc[1]
     assert text.effect == pytest.approx(found.rotated["text"] - found.own["text"])
-    assert text.high - text.effect == pytest.approx(1.96 * found.spread["text"])
+    assert text.high - text.effect == pytest.approx(1.96 * found.spread["text"], rel=1e-4)
 
 
 def test_a_direction_that_all_neurons_share_is_seen_and_taken_out():

@@ -40,9 +40,10 @@ def why_not_better(steps: pd.DataFrame) -> wording.Answer:
     rows = steps[steps.measure == "accuracy"]
     told = [f"{row.step} {100 * row.effect:+.1f}" for row in rows.itertuples()]
     worst = rows.loc[rows.effect.idxmin()]
+    loss = f"The largest loss is at the step to “{worst.step}”"
     return wording.Answer(
         f"accuracy changes step by step as follows, in points: {', '.join(told)}; together "
-        f"{100 * rows.effect.sum():+.1f}. The largest loss is at the step to “{worst.step}”"
+        f"{100 * rows.effect.sum():+.1f}. {loss if worst.effect < 0 else 'No step loses any'}"
     )
 
 

@@ -1,12 +1,12 @@
 """What the chapter on misaligned captions shows: tables of the experiment of that name in."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import pandas as pd
 import plotly.graph_objects as go
 
-from featpurity.report import figures, heatmaps, tables, wording
+from featpurity.report import figures, heatmaps, published, tables, wording
 
 if TYPE_CHECKING:
     from featpurity.data.pairs import CaptionedImages
@@ -28,9 +28,11 @@ MEASURES = {
 RATIO = "share of captions swapped"
 
 
-def answer(effects: pd.DataFrame) -> wording.Answer:
-    """The result of a run in one sentence, from its effects."""
-    clauses = []
+def answer(effects: pd.DataFrame, ratios: Sequence[float]) -> wording.Answer:
+    """The result of a run in one sentence, from its effects and the ratios that it had."""
+    low, high, clauses = min(ratios), max(ratios), []
+    line = f", along a straight line through ratios of {low:g} to {high:g} alone"
+    measured = low <= published.RATIOS[0] and high >= published.RATIOS[1]
     for kind, part in effects.groupby("comparison", sort=False):
         told = part[part.claim != "misalignment_text"]
         numbers = []
@@ -39,7 +41,8 @@ def answer(effects: pd.DataFrame) -> wording.Answer:
             numbers.append(wording.with_interval(row, unit, sign, not clauses and not numbers))
         clauses.append(f"{kind} bring {wording.listed(numbers)}")
     return wording.Answer(
-        f"from no swapped caption to 80 % of them, {'; '.join(clauses)} (|cos|: image tower)"
+        f"from no swapped caption to 80 % of them{'' if measured else line}, "
+        f"{'; '.join(clauses)} (|cos|: image tower)"
     )
 
 

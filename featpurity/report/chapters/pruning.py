@@ -102,8 +102,10 @@ def gaps(accuracy: pd.DataFrame) -> go.Figure:
     return curves.gaps(accuracy, "accuracy", axis, caption, published_curves())
 
 
-def silhouettes(silhouette: pd.DataFrame) -> go.Figure:
-    """The silhouette of the kept coordinates."""
+def silhouettes(silhouette: pd.DataFrame) -> go.Figure | None:
+    """The silhouette of the kept coordinates; None where it is defined on no data set."""
+    if silhouette.empty:
+        return None
     caption = "Cosine silhouette of the kept coordinates. The menu chooses data set and model."
     return curves.pruning_curves(silhouette, "silhouette", SILHOUETTE, caption)
 

@@ -40,7 +40,7 @@ def answer(bases: pd.DataFrame, runs: pd.DataFrame, gains: pd.DataFrame) -> word
         From `what_cos_measures.bases` and `spectra_of_runs` and from
         `pruning_orders.own_against_rotated`.
     """
-    off = (bases.expected / bases.own - 1).abs().max()
+    off = (bases.expected / bases.rotated - 1).abs().max()
     image = runs[(runs.tower == "image") & (runs.kind == runs.kind.iloc[-1])]
     ends = image.groupby("ratio")[["avg_abs_cos", "expected", "without_shared"]].mean()
     rise = ends.iloc[-1] - ends.iloc[0]
@@ -48,7 +48,7 @@ def answer(bases: pd.DataFrame, runs: pd.DataFrame, gains: pd.DataFrame) -> word
     return wording.Answer(
         "average |cos| of each model's own basis lies between "
         f"{bases.z.min():+.1f} and {bases.z.max():+.1f} standard deviations from that of random "
-        f"rotations, which the singular values alone tell to {off:.0%}. With "
+        f"rotations, which the singular values alone tell to {off:.1%}. With "
         f"{KINDS[image.kind.iloc[0]]} the image tower's changes by {rise.avg_abs_cos:+.3f}, that "
         f"of its rotations by {rise.expected:+.3f}; without the neurons' shared direction it "
         f"changes by {rise.without_shared:+.3f}. What purest first gains over least pure first "
