@@ -28,6 +28,7 @@ from featpurity.experiments.relu_encoders import (
 from featpurity.experiments.sparse_coding import Pairs, Setting, Task, sample_pairs, sample_task
 from featpurity.metrics.intervals import t_interval
 from featpurity.metrics.silhouette import silhouette
+from featpurity.metrics.spectrum import random_rotations
 from featpurity.report.results import effect
 
 SETTING = Setting()
@@ -156,10 +157,8 @@ def own_and_rotated(
         A row a kind of encoder and basis ("own", "rotated"): what `measure` gives, and `loss` over
         all pairs.
     """
-    generator = torch.Generator().manual_seed(seed)
-    m = next(iter(kinds.values())).image.shape[1]
-    rotation = torch.linalg.qr(torch.randn(m, m, generator=generator))[0]
-    tables = []
+    m, tables = next(iter(kinds.values())).image.shape[1], []
+    (rotation,) = random_rotations(m, 1, seed)
     for kind, own in kinds.items():
         for basis, encoders in {"own": own, "rotated": own.rotated(rotation)}.items():
             measured = measure(encoders, pairs, task)
