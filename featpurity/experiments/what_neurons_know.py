@@ -66,13 +66,19 @@ def likeness(inputs: Inputs, model: str, **stored: Any) -> dict[str, torch.Tenso
 
 
 def correlations(neurons: pd.DataFrame) -> pd.DataFrame:
-    """Rank correlation of purity with both measures in each model's own basis, 95 % intervals."""
+    """Rank correlation of purity with both measures in each model's own basis, 95 % intervals.
+
+    A measure that is the same for all neurons has no row, as the information has where every image
+    is a class of its own.
+    """
     rows = []
     for model, part in neurons[neurons.basis == "own"].groupby("model", sort=False):
         for measure in MEASURES:
-            found = rank_correlation.rank_correlation(part.purity, part[measure])
-            rows.append(dict(model=model, measure=measure, **found))
-    return pd.DataFrame(rows)[["model", "measure", "spearman", "low", "high", "p"]]
+            known = part[part[measure].notna()]
+            if known[measure].nunique() > 1:
+                found = rank_correlation.rank_correlation(known.purity, known[measure])
+                rows.append(dict(model=model, measure=measure, **found))
+    return pd.DataFrame(rows, columns=["model", "measure", "spearman", "low", "high", "p"])
 
 
 def own_and_rotated(neurons: pd.DataFrame) -> pd.DataFrame:
@@ -96,7 +102,9 @@ def _measure(inputs, model, turn, views):
     """(data sets, d) mutual information, and the mean monosemanticity (d,) over the pictures."""
     activations = {name: inputs.embedded[model, name].images @ turn.T for name in inputs.data}
     known = [
-        selectivity.mutual_information(values, inputs.data[name].labels)
+        selectivity.mutual_information(
+            values, inputs.data[name].labels, min(selectivity.BINS, len(values))
+        )
         for name, values in activations.items()
     ]
     alike = [selectivity.monosemanticity(activations[name], view) for name, view in views.items()]

@@ -146,8 +146,9 @@ def rank_correlation(
     sizes = _check_groups(groups)
     ranks = group_ranks(x, groups), group_ranks(y, groups)
     if not all(ranked.any() for ranked in ranks):
+        counts = " and ".join(str(len(np.unique(values))) for values in (x, y))
         raise ValueError(
-            f"expected measures that differ within some group, got {x.tolist()} and {y.tolist()}"
+            f"expected measures that differ within some group, got {counts} different values"
         )
     length = math.sqrt(np.prod([ranked @ ranked for ranked in ranks]))
     spearman = float(ranks[0] @ ranks[1] / length)

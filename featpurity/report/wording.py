@@ -35,9 +35,10 @@ def with_interval(
     """
     word, factor, digits = unit
     ends = sorted([sign * factor * row.low, sign * factor * row.high])
-    low, high = (f"{end:+.{digits}f}" for end in ends)
+    numbers = [round(value, digits) + 0.0 for value in (sign * factor * row.effect, *ends)]
+    effect, low, high = (f"{number:+.{digits}f}" for number in numbers)  # + 0.0: never "-0.0"
     called = "95 % interval " if first else ""
-    return f"{sign * factor * row.effect:+.{digits}f} {word}, {called}{low} to {high}"
+    return f"{effect} {word}, {called}{low} to {high}"
 
 
 def by_interval(row: Any, above: str, below: str, around: str) -> str:

@@ -130,3 +130,11 @@ def test_neurons_know_what_they_are_made_to_know(monkeypatch):
     compared = what_neurons_know.own_and_rotated(neurons)
     assert compared.loc[("tiny", "own"), ("information", "max")] == neurons.information[3]
     assert "rotated" in show.known_table(compared).markup
+
+
+def test_what_is_the_same_for_all_neurons_is_not_correlated():
+    neurons = pd.DataFrame({"model": "a", "basis": "own", "purity": range(8)})
+    neurons["information"], neurons["monosemanticity"] = -0.3, [float("nan"), *range(7)]
+    found = what_neurons_know.correlations(neurons)
+    assert found.measure.tolist() == ["monosemanticity"] and found.spearman[0] == pytest.approx(1)
+    assert what_neurons_know.effects(found) == []
