@@ -20,13 +20,13 @@ from featpurity.metrics import purity
 from featpurity.metrics.silhouette import silhouette
 from featpurity.models.clip import ClipModel, neurons_by_tower
 from featpurity.models.projections import read_projections
-from featpurity.report import display_names
+from featpurity.report.display_names import Renamed
 
 N_SHOWN = 160  # pictures of a map
 
 
 @dataclass(frozen=True)
-class Maps:
+class Maps(Renamed):
     """The same pictures in several planes.
 
     Attributes
@@ -46,14 +46,6 @@ class Maps:
     points: pd.DataFrame
     classes: pd.DataFrame
     separation: pd.DataFrame
-
-    def renamed(self, datasets: dict[str, str]) -> "Maps":
-        """The same under the names of data sets that readers see."""
-        tables = (
-            display_names.renamed(table, datasets=datasets)
-            for table in (self.classes, self.separation)
-        )
-        return Maps(self.points, *tables)
 
 
 def pruned(inputs: Inputs, model: str) -> Maps:

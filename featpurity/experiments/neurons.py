@@ -1,7 +1,7 @@
 """An atlas of a model's neurons: what each reads, its strongest pictures, its neighbours."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -14,14 +14,14 @@ from featpurity.experiments.inputs import Embedded, Inputs
 from featpurity.features.extract import embed_texts
 from featpurity.metrics import purity
 from featpurity.models.clip import ClipModel, neurons_by_tower
-from featpurity.report import display_names
+from featpurity.report.display_names import Renamed
 
 N_CLASSES = 8  # of a neuron's profile
 N_CAPTIONS = 3
 
 
 @dataclass(frozen=True)
-class Atlas:
+class Atlas(Renamed):
     """All neurons of all models.
 
     Attributes
@@ -50,17 +50,13 @@ class Atlas:
     def renamed(
         self, models: dict[str, str] | None = None, datasets: dict[str, str] | None = None
     ) -> "Atlas":
-        """The same under the names that readers see, of `featpurity.report.display_names`."""
-        called = models or {}
-        tables = (
-            display_names.renamed(table, models, datasets)
-            for table in (self.neurons, self.profiles, self.captions)
-        )
-        places = (
+        """The same under the names that readers see, its pictures too."""
+        shown, called = super().renamed(models, datasets), models or {}
+        strongest, weakest = (
             {called.get(name, name): places for name, places in of_models.items()}
             for of_models in (self.strongest, self.weakest)
         )
-        return Atlas(*tables, *places)
+        return replace(shown, strongest=strongest, weakest=weakest)
 
 
 def atlas(

@@ -12,7 +12,8 @@ from featpurity.experiments.inputs import Embedded, Inputs, has_silhouette
 from featpurity.metrics import intervals, pruning, purity, silhouette, zeroshot
 from featpurity.metrics.intervals import Estimate
 from featpurity.models.clip import ClipModel, neurons_by_tower
-from featpurity.report import display_names, results
+from featpurity.report import results
+from featpurity.report.display_names import Renamed
 from featpurity.report.published import READ_AT, WINDOW
 
 COLUMNS = ["model", "dataset", "strategy", "kept", "silhouette"]
@@ -41,7 +42,7 @@ class Orders:
 
 
 @dataclass(frozen=True)
-class Pruned:
+class Pruned(Renamed):
     """The tables of experiment 2.
 
     Attributes
@@ -57,13 +58,6 @@ class Pruned:
     accuracy: pd.DataFrame
     silhouette: pd.DataFrame
     effects: pd.DataFrame
-
-    def renamed(
-        self, models: dict[str, str] | None = None, datasets: dict[str, str] | None = None
-    ) -> "Pruned":
-        """The same under the names that readers see, of `featpurity.report.display_names`."""
-        tables = self.accuracy, self.silhouette, self.effects
-        return Pruned(*(display_names.renamed(table, models, datasets) for table in tables))
 
 
 def orders_of(clip: ClipModel, n_random_orders: int = 32) -> Orders:
