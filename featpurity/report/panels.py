@@ -28,7 +28,6 @@ from featpurity.report import display, heatmaps, style
 if TYPE_CHECKING:
     from featpurity.data.datasets import LabelledImages
 
-STRATEGIES = ("high_purity", "low_purity", "random")
 PICTURE = 96  # pixels of a picture's longer side
 MOST_CELLS = 256  # of a matrix's side: plotly sends each cell to the browser as text
 
@@ -117,7 +116,7 @@ def pruning(
         "random": pruned.random_orders(clip.d, 1, seed)[0],
     }
     labels = torch.as_tensor(dataset.labels)
-    strategy, kept = _menu(STRATEGIES, "strategy"), _slider("kept", clip.d, 1, clip.d)
+    strategy, kept = _menu(orders, "strategy"), _slider("kept", clip.d, 1, clip.d)
     said = widgets.HTML()
 
     def update():

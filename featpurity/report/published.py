@@ -8,7 +8,6 @@ from importlib.resources import files
 import pandas as pd
 import yaml
 
-STRATEGIES = ("high_purity", "random", "low_purity")
 RATIOS = (0.0, 0.8)  # the paper's range of misalignment, over which claims are compared
 # Its figures of pruning go from 200 to 500 of 512 neurons; it reads them at 450.
 WINDOW, READ_AT = (200 / 512, 500 / 512), 450 / 512
@@ -36,8 +35,7 @@ def published_curves() -> pd.DataFrame:
     rows = []
     for measure in ("accuracy", "silhouette"):
         for dataset, curves in published[measure].items():
-            for strategy in STRATEGIES:
-                curve = curves[strategy]
+            for strategy, curve in curves.items():
                 for kept, value, error in zip(published["kept"], curve["value"], curve["error"]):
                     rows.append(
                         dict(
