@@ -11,6 +11,7 @@ CLIP models applies it, and published numbers are for pictures as they are store
 
 from __future__ import annotations
 
+import copy
 import io
 import os
 import stat
@@ -77,9 +78,12 @@ class EncodedImages(ABC):
     def key(self) -> str:
         """Digest of the names and of what the pictures hold."""
 
-    @abstractmethod
     def subset(self, rows: list[int]) -> EncodedImages:
         """The pictures at these rows."""
+        part = copy.copy(self)
+        part.names = [self.names[row] for row in rows]
+        part.__dict__.pop("key", None)  # that of all
+        return part
 
     def unreadable(self, threads: int | None = None) -> dict[str, str]:
         """Names of the pictures that do not decode, in order: {name: fault}. Each is opened."""
@@ -113,9 +117,6 @@ class ImageFiles(EncodedImages):
         digests = content_digests(self.source, self.names)
         return digest([(name, digests[name]) for name in self.names])
 
-    def subset(self, rows: list[int]) -> ImageFiles:
-        return ImageFiles(self.source, [self.names[row] for row in rows])
-
 
 class ImageZip(EncodedImages):
     """Pictures inside a zip archive; `names` are its members."""
@@ -148,9 +149,6 @@ class ImageZip(EncodedImages):
                 member.filename: (member.CRC, member.file_size) for member in archive.infolist()
             }
         return digest([(name, facts[name]) for name in self.names])
-
-    def subset(self, rows: list[int]) -> ImageZip:
-        return ImageZip(self.source, [self.names[row] for row in rows])
 
 
 class ImageArrays:

@@ -5,8 +5,6 @@ A sample is the files of one shard that share a name up to the first dot: `0001.
 remembered while a shard stays as it is.
 """
 
-from __future__ import annotations
-
 import io
 import re
 import tarfile
@@ -60,10 +58,6 @@ class ImageTars(EncodedImages):
         """Digest of the archives' content and the names."""
         digests = content_digests(self.source, sorted({name.split("/")[0] for name in self.names}))
         return digest((digests, self.names))
-
-    def subset(self, rows: list[int]) -> ImageTars:
-        """The pictures at these rows."""
-        return ImageTars(self.source, [self.names[row] for row in rows], self.places)
 
 
 def shards_of(name: str) -> list[Path]:
