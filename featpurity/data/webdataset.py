@@ -16,6 +16,7 @@ from featpurity.data.class_folders import (
     OTHER_SUFFIXES,
     SUFFIXES,
     class_names_of,
+    decoded,
     passed_over,
     refuse_leading_outside,
 )
@@ -214,7 +215,4 @@ def _split(name):
 def _text(archive, member, path):
     if member.size > LONGEST_TEXT:
         raise ValueError(f"{path}: {member.name} is too long for a text")
-    try:
-        return archive.extractfile(member).read().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: {member.name}: expected UTF-8, got {error}") from None
+    return decoded(archive.extractfile(member).read(), f"{path}: {member.name}")
