@@ -29,7 +29,6 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from tqdm.auto import tqdm
 
-from featpurity.data.class_folders import is_zip
 from featpurity.data.filecache import content_digests
 from featpurity.files import digest
 
@@ -185,11 +184,6 @@ class ChosenImages:
     def key(self) -> str:
         """Digest of the whole sequence's key and the rows."""
         return digest((self.images.key, self.rows))
-
-
-def images_at(source: Path, names: list[str]) -> EncodedImages:
-    """The pictures called `names` in a folder or a zip archive."""
-    return (ImageZip if is_zip(source) else ImageFiles)(source, names)
 
 
 def subset(images: Sequence, rows: list[int]) -> Sequence:
