@@ -84,11 +84,10 @@ class EncodedImages(ABC):
         part.__dict__.pop("key", None)  # that of all
         return part
 
-    def unreadable(self, threads: int | None = None) -> dict[str, str]:
+    def unreadable(self) -> dict[str, str]:
         """Names of the pictures that do not decode, in order: {name: fault}. Each is opened."""
         names = list(dict.fromkeys(self.names))
-        threads = threads or min(8, os.cpu_count() or 1)
-        with ThreadPoolExecutor(threads) as pool:
+        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
             faults = pool.map(self._fault_of, names)
             # The bar waits, because a small set is opened sooner than a bar is read.
             faults = list(tqdm(faults, "opening images", len(names), delay=2))

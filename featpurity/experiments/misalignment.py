@@ -157,16 +157,16 @@ def swap_summaries(
 
 
 def swap_examples(
-    source: Path, captions: list[str], ratio: float, kinds: Iterable[str], seed: int, count: int = 3
+    source: Path, captions: list[str], ratio: float, kinds: Iterable[str], seed: int
 ) -> pd.DataFrame:
-    """The first swaps of each kind that one training seed was trained with.
+    """The first three swaps of each kind that one training seed was trained with.
 
     Columns image, kind, similarity, before and after, the picture's caption and the other one.
     """
     rows = []
     for kind in kinds:
         swapped, _ = read_swapped_pairs(source, kind, ratio, swap_seed(seed))
-        for i, j, similarity in swapped.head(count).itertuples(index=False):
+        for i, j, similarity in swapped.head(3).itertuples(index=False):
             row = dict(image=int(i), kind=kind, similarity=similarity)
             rows.append(row | dict(before=captions[int(i)], after=captions[int(j)]))
     return pd.DataFrame(rows)

@@ -129,30 +129,26 @@ def class_contrast(embedded: Embedded) -> torch.Tensor:
     return (means - embedded.images.mean(0)) / spread * (counts > 0)
 
 
-def class_profiles(
-    seen: dict[str, Embedded], data: Mapping[str, LabelledImages], most: int = N_CLASSES
-) -> pd.DataFrame:
-    """The classes that stand out most in each neuron, up or down, over all data sets.
+def class_profiles(seen: dict[str, Embedded], data: Mapping[str, LabelledImages]) -> pd.DataFrame:
+    """The `N_CLASSES` that stand out most in each neuron, up or down, over all data sets.
 
     Parameters
     ----------
     seen : dict of str to Embedded
     data : dict of str to LabelledImages
-    most : int
-        Classes of a neuron; the one with the largest contrast is always among them.
 
     Returns
     -------
     profiles : DataFrame
         Columns neuron, dataset, class_name and contrast, a neuron's classes from the largest
-        contrast to the smallest.
+        contrast, which is always among them, to the smallest.
     """
     names = [(name, class_name) for name in seen for class_name in data[name].classes]
     contrasts = torch.cat(list(map(class_contrast, seen.values())))  # (all classes, d)
     largeness = contrasts.abs()
     largeness[contrasts.argmax(0), torch.arange(contrasts.shape[1])] = torch.inf
     rows = []
-    for neuron, chosen in enumerate(largeness.topk(min(most, len(names)), dim=0).indices.T):
+    for neuron, chosen in enumerate(largeness.topk(min(N_CLASSES, len(names)), dim=0).indices.T):
         values = contrasts[chosen, neuron]
         for place in values.argsort(descending=True).tolist():
             dataset, class_name = names[chosen[place]]

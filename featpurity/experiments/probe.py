@@ -71,9 +71,9 @@ def probe(inputs: Inputs, pairs: list[tuple[str, str]]) -> Probes:
     return Probes(accuracy, gains.by_dataset("probe_laclip", inputs, estimates, pairs))
 
 
-def split_of(n: int, seed: int = 0) -> Split:
+def split_of(n: int) -> Split:
     """Half of n images for the test, a tenth to choose the strength, the others to train."""
-    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(0))
     valid = max(1, n // 10)
     return Split(order[n // 2 + valid :], order[n // 2 : n // 2 + valid], order[: n // 2])
 

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from featpurity.data.datasets import LabelledImages
 
 PICTURE = 96  # pixels of a picture's longer side
-MOST_CELLS = 256  # of a matrix's side: plotly sends each cell to the browser as text
 
 
 def heatmap(clip: ClipModel) -> widgets.VBox:
@@ -315,8 +314,8 @@ def _matrix_figure():
 
 
 def _draw_matrix(figure, tower, order):
-    cells = heatmaps.cells(tower, order, MOST_CELLS)
-    names = heatmaps.cell_names(tower, order, MOST_CELLS)
+    cells = heatmaps.cells(tower, order, heatmaps.MOST_CELLS)
+    names = heatmaps.cell_names(tower, order, heatmaps.MOST_CELLS)
     limit = heatmaps.colour_limit([cells])
     with figure.batch_update():
         figure.data[0].update(z=cells, zmin=-limit, zmax=limit)

@@ -54,15 +54,10 @@ def published_curves() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def published_orders(curves: pd.DataFrame | None = None) -> pd.DataFrame:
+def published_orders() -> pd.DataFrame:
     """How often one strategy's point lies above another's in the published curves.
 
     Two points are within the reading error when they differ by no more than the sum of theirs.
-
-    Parameters
-    ----------
-    curves : DataFrame, optional
-        Rows of `published_curves`.
 
     Returns
     -------
@@ -70,7 +65,7 @@ def published_orders(curves: pd.DataFrame | None = None) -> pd.DataFrame:
         Columns measure, data_sets ("all" or "shown in the README"), compared, above, within,
         below and points.
     """
-    curves = published_curves() if curves is None else curves
+    curves = published_curves()
     pairs = [("high_purity", "low_purity"), ("high_purity", "random"), ("low_purity", "random")]
     groups = {"all": curves, "shown in the README": curves[curves.shown_in_readme]}
     rows = []
