@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-from featpurity.experiments.inputs import Inputs, has_silhouette
+from featpurity.experiments.inputs import Inputs
 from featpurity.metrics import intervals, purity, silhouette, spectrum, zeroshot
 from featpurity.metrics.intervals import Estimate
 from featpurity.models.clip import ClipModel, neurons_by_tower
@@ -76,7 +76,7 @@ def estimate(inputs: Inputs, n_bootstrap: int = 0) -> dict[tuple[str, str], Esti
         ).float()
         estimates["accuracy", name] = intervals.estimate_means(right, *drawing)
         labels = of_models[0].labels
-        if has_silhouette(labels):
+        if silhouette.is_defined(labels):
             images = [embedded.images for embedded in of_models]
             found = silhouette.estimate_silhouettes(images, labels, *drawing)
             estimates["silhouette", name] = found

@@ -14,10 +14,9 @@ import torch
 import torch.nn.functional as F
 
 from featpurity.data.datasets import LabelledImages
-from featpurity.experiments.inputs import Inputs, has_silhouette
+from featpurity.experiments.inputs import Inputs
 from featpurity.features.extract import embed_images
-from featpurity.metrics import purity
-from featpurity.metrics.silhouette import silhouette
+from featpurity.metrics import purity, silhouette
 from featpurity.models.clip import ClipModel, neurons_by_tower
 from featpurity.models.projections import read_projections
 from featpurity.report.display_names import Renamed
@@ -121,7 +120,7 @@ def maps(
         points.append(pd.DataFrame(dict(plane=name, image=shown.tolist(), x=x, y=y)))
         for dataset, same in alike.items():
             own = torch.as_tensor(same.labels)
-            score = silhouette(images, own) if has_silhouette(own) else nan
+            score = silhouette.silhouette(images, own) if silhouette.is_defined(own) else nan
             separation.append(dict(plane=name, dataset=dataset, silhouette=score, shown=share))
     classes = [
         dict(dataset=dataset, image=place, class_name=same.classes[int(same.labels[place])])

@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 from featpurity.captions.swap import Run
 from featpurity.data.datasets import LabelledImages
 from featpurity.data.prompts import fill, prompt_set
-from featpurity.experiments.inputs import Embedded, Inputs, has_silhouette
+from featpurity.experiments.inputs import Embedded, Inputs
 from featpurity.experiments.pruning_orders import rotated
 from featpurity.features.extract import image_trunk_features, text_trunk_features
 from featpurity.metrics import intervals, purity, silhouette, spectrum, zeroshot
@@ -232,7 +232,7 @@ def over_epochs(history: pd.DataFrame, runs: list[Run]) -> pd.DataFrame:
 def _measure(embedded):
     """Accuracy and silhouette, 0 where this is not defined."""
     images, _, labels = embedded
-    score = silhouette.silhouette(images, labels) if has_silhouette(labels) else 0.0
+    score = silhouette.silhouette(images, labels) if silhouette.is_defined(labels) else 0.0
     return zeroshot.accuracy(*embedded), score
 
 

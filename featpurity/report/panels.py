@@ -20,8 +20,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from featpurity.metrics import pruning as pruned
-from featpurity.metrics import purity, zeroshot
-from featpurity.metrics.silhouette import silhouette
+from featpurity.metrics import purity, silhouette, zeroshot
 from featpurity.models.clip import ClipModel, neurons_by_tower
 from featpurity.report import display, heatmaps, style
 
@@ -324,8 +323,8 @@ def _draw_matrix(figure, tower, order):
 
 
 def _silhouette(images, labels):
-    if 2 <= len(labels.unique()) < len(labels):
-        return f"{silhouette(images, labels):.3f}"
+    if silhouette.is_defined(labels):
+        return f"{silhouette.silhouette(images, labels):.3f}"
     return "not defined"
 
 
