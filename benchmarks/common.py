@@ -1,8 +1,9 @@
-"""What every benchmark says about itself: the machine, the commit, a table."""
+"""What benchmarks share: the clock, and what each says of itself (machine, commit, a table)."""
 
 import os
 import platform
 import subprocess
+import time
 from pathlib import Path
 
 import torch
@@ -35,3 +36,26 @@ def markdown(rows):
         *([str(value) for value in row.values()] for row in rows),
     ]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def now(device):
+    """Seconds on the clock, once a card has done what it was given."""
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def seconds(run, device, repeats=3):
+    """Shortest time of a run, after one to warm up."""
+    times = []
+    for _ in range(repeats + 1):
+        start = now(device)
+        run()
+        times.append(now(device) - start)
+    return min(times[1:])
+
+
+def matmul_rate(device, size, kind=torch.float32):
+    """Floating-point operations per second of a (size, size) product, the best of five."""
+    a, b = (torch.randn(size, size, device=device, dtype=kind) for _ in range(2))
+    return 2 * size**3 / seconds(lambda: a @ b, device, repeats=5)

@@ -20,7 +20,7 @@ from statistics import median
 import numpy as np
 import open_clip
 import torch
-from common import machine
+from common import machine, matmul_rate, seconds
 from PIL import Image
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import DataLoader, Subset
@@ -38,29 +38,6 @@ def untrained(architecture, device):
         file = Path(folder) / "weights.pt"
         torch.save(open_clip.create_model(architecture, load_weights=False).state_dict(), file)
         return load_model(f"{architecture}:{file}", device)
-
-
-def wait(device):
-    if torch.device(device).type == "cuda":
-        torch.cuda.synchronize()
-
-
-def seconds(run, device, repeats=3):
-    """Shortest time of a run, after one to warm up."""
-    times = []
-    for _ in range(repeats + 1):
-        wait(device)
-        start = time.perf_counter()
-        run()
-        wait(device)
-        times.append(time.perf_counter() - start)
-    return min(times[1:])
-
-
-def matmul_rate(device, kind, size):
-    """Floating-point operations per second of one (size, size) product, many in a row."""
-    a, b = (torch.randn(size, size, device=device, dtype=kind) for _ in range(2))
-    return 10 * 2 * size**3 / seconds(lambda: [a @ b for _ in range(10)], device)
 
 
 def operations(trunk, size, device):
@@ -144,9 +121,8 @@ def main():
     kind = extract.PRECISIONS[args.precision] or torch.float32
     clip = untrained(args.model, args.device)
     size = clip.preprocess(Image.new("RGB", (512, 384))).shape[-1]
-    peak = matmul_rate(
-        args.device, kind, 8192 if torch.device(args.device).type == "cuda" else 2048
-    )
+    pinned = torch.device(args.device).type == "cuda"
+    peak = matmul_rate(args.device, 8192 if pinned else 2048, kind)
     work = operations(clip.image_trunk, size, args.device)
     print(machine())
     ahead = 2 * args.workers * args.batch_size * 3 * size**2 * 4 / 1e9
@@ -182,7 +158,6 @@ def main():
         start = time.perf_counter()
         starts = range(0, len(data), args.batch_size)
         batches = [(at, min(at + args.batch_size, len(data))) for at in starts]
-        pinned = torch.device(args.device).type == "cuda"
         for _ in extract.decoder([data.images], [batches], [clip.preprocess], args.workers, pinned):
             pass
         decoding_rate = len(data) / (time.perf_counter() - start)

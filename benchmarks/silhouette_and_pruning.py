@@ -12,11 +12,10 @@ embeddings and classifying them anew for 14 values of k.
 
 import argparse
 import statistics
-import time
 
 import torch
 import torch.nn.functional as F
-from common import machine, markdown
+from common import machine, markdown, now
 from sklearn.metrics import silhouette_score
 
 from featpurity import pruning_curve, silhouette
@@ -29,11 +28,9 @@ DRAWS, TIMED_DRAWS = 2000, 20
 
 def seconds(work, device):
     """Wall-clock seconds of one call, and its result."""
-    start = time.perf_counter()
+    start = now(device)
     result = work()
-    if device != "cpu":
-        torch.cuda.synchronize()
-    return time.perf_counter() - start, result
+    return now(device) - start, result
 
 
 def alternating(plain, ours, device, runs=RUNS):

@@ -6,13 +6,12 @@ sweep
 """
 
 import argparse
-import time
 from types import SimpleNamespace
 
 import numpy as np
 import open_clip
 import torch
-from common import machine, markdown
+from common import machine, markdown, matmul_rate, now
 from torch.utils.flop_counter import FlopCounterMode
 
 from featpurity.training.cached import sweep_projections
@@ -32,22 +31,6 @@ def count_step(batch, width_image, width_text, d):
     gradients.
     """
     return 2 * 2 * batch * (width_image + width_text) * d + 3 * 2 * batch**2 * d
-
-
-def matmul_rate(device, size):
-    """Operations a second of the best of five large float32 matrix products."""
-    matrix, best = torch.randn(size, size, device=device), np.inf
-    for _ in range(6):
-        start = now(device)
-        matrix @ matrix
-        best = min(best, now(device) - start)
-    return 2 * size**3 / best
-
-
-def now(device):
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter()
 
 
 def main():

@@ -190,5 +190,3 @@ COMMANDS = {  # what it does; how its options are read and it is run, or the mod
     ),
     "pretrain": ("train the bundled small models again, from scratch", "training.pretrain"),
 }
-if __name__ == "__main__":
-    sys.exit(main())

@@ -18,3 +18,15 @@ def snakemake(profile, *options):
         text=True,
         timeout=1500,
     )
+
+
+def run_notebook(name, /, **settings):
+    """The code cells of a notebook in plain Python, with other settings than its own."""
+    from fingerprint import code_cells  # which torchrun's processes do not find, nor need
+
+    parameters, *rest = code_cells(ROOT / "notebooks" / name)
+    scope = {"display": lambda figure: None}  # as in a notebook, nothing to import
+    exec(parameters, scope)
+    scope |= settings
+    for source in rest:
+        exec(source, scope)

@@ -14,7 +14,7 @@ import zlib
 
 import numpy as np
 import plotly.io
-from figure_words import describe
+from figure_words import describe, numbers
 
 from featpurity.report import style
 from featpurity.report.display import as_text
@@ -91,10 +91,7 @@ def pack_arrays(node):
     if not isinstance(node, dict):
         return node
     if "bdata" in node and node.get("dtype") in ("f4", "f8"):
-        shape = [int(side) for side in str(node.get("shape", "-1")).split(",")]
-        array = np.frombuffer(base64.b64decode(node["bdata"]), dtype="<" + node["dtype"]).reshape(
-            shape
-        )
+        array = numbers(node)
         return pack(array) if array.size >= SMALLEST_PACKED and array.ndim <= 2 else node
     return {key: pack_arrays(value) for key, value in node.items()}
 

@@ -1,8 +1,6 @@
 """The page "The data and the models of this run": what the pictures, captions and models are."""
 
-import base64
 import html
-import io
 import re
 
 import pandas as pd
@@ -15,6 +13,7 @@ from featpurity.data.pairs import load_pairs
 from featpurity.data.scenes import Scenes
 from featpurity.models.names import BUNDLED
 from featpurity.report import display_names, tables
+from featpurity.report.thumbnails import address
 
 EXAMPLES = 6
 THUMBNAIL = 96  # pixels
@@ -130,9 +129,7 @@ def thumbnail(picture):
     """A small copy of a picture as a data address."""
     small = picture.convert("RGB")
     small.thumbnail((2 * THUMBNAIL, 2 * THUMBNAIL))
-    file = io.BytesIO()
-    small.save(file, "WEBP", quality=80)
-    return f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"
+    return address(small, quality=80)
 
 
 def models(run):

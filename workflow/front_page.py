@@ -8,7 +8,7 @@ from staged_notebook import chapter_number
 
 from featpurity.models.names import BUNDLED, known
 from featpurity.report import display_names, wording
-from featpurity.report.tables import MARKS
+from featpurity.report.tables import MARKS, verdict_words
 
 CLAIMS_TABLE = "tables/claims.csv"
 SEVERAL = {"holds": "hold", "does not hold": "do not hold"}  # verdicts on several effects
@@ -149,11 +149,10 @@ def _row(statement, part, places):
 
 
 def _effect(row, many):
-    known = next((name for name in MARKS if str(row.verdict).startswith(name)), "undecided")
     about = html.escape(f"{row.comparison}: {row.unit}" if many else str(row.unit))
     return (
-        f'<span class="verdict light-{_light(row.verdict)}"><b>{MARKS[known]} '
-        f"{html.escape(str(row.verdict))}</b> <span>{number(row.effect)} "
+        f'<span class="verdict light-{_light(row.verdict)}">'
+        f"<b>{html.escape(verdict_words(row.verdict))}</b> <span>{number(row.effect)} "
         f"({number(row.low)} to {number(row.high)})</span> <small>{about}</small></span>"
     )
 

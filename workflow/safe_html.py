@@ -12,7 +12,8 @@ import nh3
 from bs4 import BeautifulSoup
 from markdown_it import MarkdownIt
 
-LONGEST = 12  # rows; a longer table is folded
+from featpurity.report.tables import LONGEST
+
 TEXT = "a abbr b br code div em figcaption figure h2 h3 h4 hr i img li ol p pre s small span"
 TEXT += " strong sub sup ul"
 TABLES = "table caption colgroup col thead tbody tfoot tr th td details summary"

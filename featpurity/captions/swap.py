@@ -65,14 +65,13 @@ def nested_swaps(
     kind: str = "similarity",
     seed: int = SEED,
     images: Sequence | None = None,
-    nearest: Nearest | None = None,
 ) -> list[np.ndarray]:
     """The permutation for each of `ratios`, from one walk of `featpurity.captions.walk.swap_pairs`.
 
     What a smaller ratio swaps, a larger one does too.
     """
     n = len(captions)
-    pairs, _ = swap_pairs(captions, max(ratios), kind, seed, images=images, nearest=nearest)
+    pairs, _ = swap_pairs(captions, max(ratios), kind, seed, images=images)
     return [permutation(n, pairs[: count_pairs(n, ratio)]) for ratio in ratios]
 
 

@@ -177,41 +177,6 @@ class Written:
     right: np.ndarray
 
 
-def raw_caption(facts: dict[str, str], rng: Random, spurious: float = SPURIOUS) -> str:
-    """One caption like web alt-text: incomplete, sometimes wrong, with boilerplate.
-
-    Parameters
-    ----------
-    facts : dict of str to str
-        The picture's facts, as above.
-    rng : random.Random
-    spurious : float in [0, 1]
-        Probability that a fact that is named is replaced by its spurious partner.
-
-    Returns
-    -------
-    caption : str
-    """
-    return _raw(facts, rng, spurious)[0]
-
-
-def rewritten_captions(facts: dict[str, str], rng: Random, n: int = 4) -> list[str]:
-    """Several correct sentences about one picture.
-
-    Parameters
-    ----------
-    facts : dict of str to str
-        The picture's facts, as above.
-    rng : random.Random
-    n : int, default 4
-
-    Returns
-    -------
-    captions : list of n str
-    """
-    return [_sentence(facts, _chosen(facts, rng), rng) for _ in range(n)]
-
-
 def make_captions(
     all_facts: list[dict[str, str]], seed: int, n: int = 4
 ) -> tuple[list[str], list[list[str]]]:
@@ -225,9 +190,12 @@ def make_captions(
         One raw caption a picture.
     rewrites : list of lists of n str
     """
-    rngs = [Random(f"{seed} {i}") for i in range(len(all_facts))]
-    captions = [raw_caption(facts, rng) for facts, rng in zip(all_facts, rngs)]
-    return captions, [rewritten_captions(facts, rng, n) for facts, rng in zip(all_facts, rngs)]
+    captions, rewrites = [], []
+    for i, facts in enumerate(all_facts):
+        rng = Random(f"{seed} {i}")
+        captions.append(_raw(facts, rng, SPURIOUS)[0])
+        rewrites.append([_sentence(facts, _chosen(facts, rng), rng) for _ in range(n)])
+    return captions, rewrites
 
 
 def raw_captions(

@@ -223,10 +223,11 @@ def _class_names_in(archive, source, name):
         return None
     if archive.getinfo(name).file_size > CLASS_NAMES_BYTES:
         raise ValueError(f"{source / name} is too large for a list of class names")
-    return _decoded(archive.read(name), source / name)
+    return decoded(archive.read(name), source / name)
 
 
-def _decoded(content, path):
+def decoded(content: bytes, path: str | Path) -> str:
+    """The text of a file, as UTF-8; ValueError for any other."""
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -235,7 +236,7 @@ def _decoded(content, path):
 
 def class_names_of(path: str | Path) -> str:
     """The text of a list of class names, as UTF-8."""
-    return _decoded(Path(path).read_bytes(), path)
+    return decoded(Path(path).read_bytes(), path)
 
 
 def refuse_leading_outside(archive: Path, name: str) -> None:

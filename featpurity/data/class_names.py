@@ -10,7 +10,7 @@ import unicodedata
 from functools import cache
 from pathlib import Path
 
-from featpurity.data.class_folders import in_order
+from featpurity.data.class_folders import decoded, in_order
 from featpurity.data.published import spaced
 from featpurity.files import located
 
@@ -156,11 +156,9 @@ def read_list(path: str | Path) -> str | list | dict:
     path = located(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
+    text = decoded(path.read_bytes(), path)
     try:
-        text = path.read_text(encoding="utf-8-sig")
         content = json.loads(text) if path.suffix.lower() == ".json" else text
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: expected UTF-8, got {error}") from None
     except ValueError as error:
         raise ValueError(f"{path} is not valid JSON: {error}") from None
     if not isinstance(content, (str, list, dict)):

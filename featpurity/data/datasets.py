@@ -16,7 +16,7 @@ from PIL import Image
 
 from featpurity.data import catalog, webdataset
 from featpurity.data.catalog import CATALOG, find
-from featpurity.data.class_folders import CLASS_NAMES, counted
+from featpurity.data.class_folders import CLASS_NAMES, counted, is_zip
 from featpurity.data.class_names import (
     folder_words,
     is_own_list,
@@ -26,7 +26,7 @@ from featpurity.data.class_names import (
 from featpurity.data.images import (
     ImageArrays,
     ImageFiles,
-    images_at,
+    ImageZip,
     rows_of,
     subset,
     without_unreadable,
@@ -195,7 +195,8 @@ def _read(found, split, download):
         return _read_shards(found.name)
     if found.listed:
         listed = found.listed
-        return images_at(listed.source, listed.names), listed.folders, listed.labels
+        kind = ImageZip if is_zip(listed.source) else ImageFiles
+        return kind(listed.source, listed.names), listed.folders, listed.labels
     if found.missing:
         raise FileNotFoundError(f"{found.name}: {found.missing}")
     record, root = CATALOG[found.name], found.where

@@ -11,6 +11,7 @@ CLIP models applies it, and published numbers are for pictures as they are store
 
 from __future__ import annotations
 
+import copy
 import io
 import os
 import stat
@@ -28,7 +29,6 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from tqdm.auto import tqdm
 
-from featpurity.data.class_folders import is_zip
 from featpurity.data.filecache import content_digests
 from featpurity.files import digest
 
@@ -77,15 +77,17 @@ class EncodedImages(ABC):
     def key(self) -> str:
         """Digest of the names and of what the pictures hold."""
 
-    @abstractmethod
     def subset(self, rows: list[int]) -> EncodedImages:
         """The pictures at these rows."""
+        part = copy.copy(self)
+        part.names = [self.names[row] for row in rows]
+        part.__dict__.pop("key", None)  # that of all
+        return part
 
-    def unreadable(self, threads: int | None = None) -> dict[str, str]:
+    def unreadable(self) -> dict[str, str]:
         """Names of the pictures that do not decode, in order: {name: fault}. Each is opened."""
         names = list(dict.fromkeys(self.names))
-        threads = threads or min(8, os.cpu_count() or 1)
-        with ThreadPoolExecutor(threads) as pool:
+        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
             faults = pool.map(self._fault_of, names)
             # The bar waits, because a small set is opened sooner than a bar is read.
             faults = list(tqdm(faults, "opening images", len(names), delay=2))
@@ -112,9 +114,6 @@ class ImageFiles(EncodedImages):
     def key(self) -> str:
         digests = content_digests(self.source, self.names)
         return digest([(name, digests[name]) for name in self.names])
-
-    def subset(self, rows: list[int]) -> ImageFiles:
-        return ImageFiles(self.source, [self.names[row] for row in rows])
 
 
 class ImageZip(EncodedImages):
@@ -148,9 +147,6 @@ class ImageZip(EncodedImages):
                 member.filename: (member.CRC, member.file_size) for member in archive.infolist()
             }
         return digest([(name, facts[name]) for name in self.names])
-
-    def subset(self, rows: list[int]) -> ImageZip:
-        return ImageZip(self.source, [self.names[row] for row in rows])
 
 
 class ImageArrays:
@@ -187,11 +183,6 @@ class ChosenImages:
     def key(self) -> str:
         """Digest of the whole sequence's key and the rows."""
         return digest((self.images.key, self.rows))
-
-
-def images_at(source: Path, names: list[str]) -> EncodedImages:
-    """The pictures called `names` in a folder or a zip archive."""
-    return (ImageZip if is_zip(source) else ImageFiles)(source, names)
 
 
 def subset(images: Sequence, rows: list[int]) -> Sequence:

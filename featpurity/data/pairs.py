@@ -118,9 +118,11 @@ def load_pairs(
     if str(name) in loaders:
         found = loaders[str(name)](data_folder(root), n_pairs, download)
     elif str(name).startswith(webdataset.PREFIX):
-        found = from_shards(str(name), rewrites, n_pairs)
+        found = from_shards(str(name), rewrites)
     else:
-        found = from_table(name, data_folder(root), rewrites, n_pairs)
+        found = from_table(name, data_folder(root), rewrites)
+    if n_pairs is not None and n_pairs < len(found):
+        found = found.subset(range(n_pairs))
     return without_unreadable(found) if unreadable == "skip" else found
 
 
@@ -153,22 +155,16 @@ def _generated(name, images, facts):
     return CaptionedImages(name, captions, rewrites, images, facts=facts)
 
 
-def from_shards(
-    name: str, rewrites: Sequence[str | Path] = (), n_pairs: int | None = None
-) -> CaptionedImages:
+def from_shards(name: str, rewrites: Sequence[str | Path] = ()) -> CaptionedImages:
     """Pairs from webdataset's shards, which hold a `.txt` for each picture."""
     if rewrites:
         raise ValueError(f"rewrites go with a CSV of pairs, got {name}")
     images, captions, left_out = webdataset.read_samples(webdataset.shards_of(name), "txt")
-    pairs = CaptionedImages(name, captions, [[] for _ in captions], images, left_out=left_out)
-    return pairs if n_pairs is None or n_pairs >= len(pairs) else pairs.subset(range(n_pairs))
+    return CaptionedImages(name, captions, [[] for _ in captions], images, left_out=left_out)
 
 
 def from_table(
-    path: str | Path,
-    root: Path | None = None,
-    rewrites: Sequence[str | Path] = (),
-    n_pairs: int | None = None,
+    path: str | Path, root: Path | None = None, rewrites: Sequence[str | Path] = ()
 ) -> CaptionedImages:
     """Pairs from a table of images and captions; see `load_pairs`."""
     given, path = path, below(path, root)
@@ -205,5 +201,4 @@ def from_table(
         raise FileNotFoundError(f"{path}: {len(missing)} images are not in {folder}:\n  {listed}")
     images = ImageFiles(folder, names)
     rewrites_of = [list(texts) for texts in zip(*rewritten)] if rewritten else [[] for _ in names]
-    pairs = CaptionedImages(path.stem, captions, rewrites_of, images)
-    return pairs if n_pairs is None or n_pairs >= len(pairs) else pairs.subset(range(n_pairs))
+    return CaptionedImages(path.stem, captions, rewrites_of, images)

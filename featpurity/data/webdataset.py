@@ -5,8 +5,6 @@ A sample is the files of one shard that share a name up to the first dot: `0001.
 remembered while a shard stays as it is.
 """
 
-from __future__ import annotations
-
 import io
 import re
 import tarfile
@@ -18,6 +16,7 @@ from featpurity.data.class_folders import (
     OTHER_SUFFIXES,
     SUFFIXES,
     class_names_of,
+    decoded,
     passed_over,
     refuse_leading_outside,
 )
@@ -60,10 +59,6 @@ class ImageTars(EncodedImages):
         """Digest of the archives' content and the names."""
         digests = content_digests(self.source, sorted({name.split("/")[0] for name in self.names}))
         return digest((digests, self.names))
-
-    def subset(self, rows: list[int]) -> ImageTars:
-        """The pictures at these rows."""
-        return ImageTars(self.source, [self.names[row] for row in rows], self.places)
 
 
 def shards_of(name: str) -> list[Path]:
@@ -220,7 +215,4 @@ def _split(name):
 def _text(archive, member, path):
     if member.size > LONGEST_TEXT:
         raise ValueError(f"{path}: {member.name} is too long for a text")
-    try:
-        return archive.extractfile(member).read().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: {member.name}: expected UTF-8, got {error}") from None
+    return decoded(archive.extractfile(member).read(), f"{path}: {member.name}")

@@ -12,11 +12,12 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-from featpurity.experiments.inputs import Inputs, has_silhouette
+from featpurity.experiments.inputs import Inputs
 from featpurity.metrics import intervals, purity, silhouette, spectrum, zeroshot
 from featpurity.metrics.intervals import Estimate
 from featpurity.models.clip import ClipModel, neurons_by_tower
-from featpurity.report import display_names, results
+from featpurity.report import results
+from featpurity.report.display_names import Renamed
 
 MEASURES = ("accuracy", "silhouette")
 LOWEST = {"accuracy": 0, "mean_recall": 0, "silhouette": -1}  # that they can be; 1 is highest
@@ -24,7 +25,7 @@ FEWEST_PAIRS = 3  # over which an interval says something
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Renamed):
     """The tables of experiment 1.
 
     Attributes
@@ -43,13 +44,6 @@ class Comparison:
     accuracy: pd.DataFrame
     neurons: pd.DataFrame
     effects: pd.DataFrame
-
-    def renamed(
-        self, models: dict[str, str] | None = None, datasets: dict[str, str] | None = None
-    ) -> "Comparison":
-        """The same under the names that readers see, of `featpurity.report.display_names`."""
-        tables = self.accuracy, self.neurons, self.effects
-        return Comparison(*(display_names.renamed(table, models, datasets) for table in tables))
 
 
 def compare(inputs: Inputs, pairs: list[tuple[str, str]], n_bootstrap: int = 0) -> Comparison:
@@ -82,7 +76,7 @@ def estimate(inputs: Inputs, n_bootstrap: int = 0) -> dict[tuple[str, str], Esti
         ).float()
         estimates["accuracy", name] = intervals.estimate_means(right, *drawing)
         labels = of_models[0].labels
-        if has_silhouette(labels):
+        if silhouette.is_defined(labels):
             images = [embedded.images for embedded in of_models]
             found = silhouette.estimate_silhouettes(images, labels, *drawing)
             estimates["silhouette", name] = found

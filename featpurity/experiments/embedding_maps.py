@@ -14,19 +14,18 @@ import torch
 import torch.nn.functional as F
 
 from featpurity.data.datasets import LabelledImages
-from featpurity.experiments.inputs import Inputs, has_silhouette
+from featpurity.experiments.inputs import Inputs
 from featpurity.features.extract import embed_images
-from featpurity.metrics import purity
-from featpurity.metrics.silhouette import silhouette
+from featpurity.metrics import purity, silhouette
 from featpurity.models.clip import ClipModel, neurons_by_tower
 from featpurity.models.projections import read_projections
-from featpurity.report import display_names
+from featpurity.report.display_names import Renamed
 
 N_SHOWN = 160  # pictures of a map
 
 
 @dataclass(frozen=True)
-class Maps:
+class Maps(Renamed):
     """The same pictures in several planes.
 
     Attributes
@@ -46,14 +45,6 @@ class Maps:
     points: pd.DataFrame
     classes: pd.DataFrame
     separation: pd.DataFrame
-
-    def renamed(self, datasets: dict[str, str]) -> "Maps":
-        """The same under the names of data sets that readers see."""
-        tables = (
-            display_names.renamed(table, datasets=datasets)
-            for table in (self.classes, self.separation)
-        )
-        return Maps(self.points, *tables)
 
 
 def pruned(inputs: Inputs, model: str) -> Maps:
@@ -129,7 +120,7 @@ def maps(
         points.append(pd.DataFrame(dict(plane=name, image=shown.tolist(), x=x, y=y)))
         for dataset, same in alike.items():
             own = torch.as_tensor(same.labels)
-            score = silhouette(images, own) if has_silhouette(own) else nan
+            score = silhouette.silhouette(images, own) if silhouette.is_defined(own) else nan
             separation.append(dict(plane=name, dataset=dataset, silhouette=score, shown=share))
     classes = [
         dict(dataset=dataset, image=place, class_name=same.classes[int(same.labels[place])])

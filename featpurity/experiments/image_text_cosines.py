@@ -1,6 +1,6 @@
 """How near is a picture to its captions, raw and rewritten, and how near to any other's?"""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -12,13 +12,13 @@ from featpurity.experiments.retrieval import owners_of
 from featpurity.features.extract import embed_texts, image_trunk_features, unit_embeddings
 from featpurity.metrics import intervals
 from featpurity.models.clip import ClipModel
-from featpurity.report import display_names
+from featpurity.report.display_names import Renamed
 
 RAW, REWRITTEN, OTHER = "raw", "rewritten", "of another picture"
 
 
 @dataclass(frozen=True)
-class Cosines:
+class Cosines(Renamed):
     """Cosines of pictures with texts.
 
     Attributes
@@ -39,7 +39,7 @@ class Cosines:
     def renamed(self, models: dict[str, str]) -> "Cosines":
         """The same under the names of models that readers see."""
         values = {(models.get(model, model), kind): v for (model, kind), v in self.values.items()}
-        return Cosines(values, display_names.renamed(self.table, models))
+        return replace(super().renamed(models), values=values)
 
 
 def measure(models: dict[str, ClipModel], captioned: CaptionedImages, **options: Any) -> Cosines:

@@ -164,11 +164,6 @@ def embed(
     return embedded
 
 
-def has_silhouette(labels: torch.Tensor) -> bool:
-    """Whether the silhouette is defined: 2 classes or more, and some class of several images."""
-    return 2 <= len(labels.unique()) < len(labels)
-
-
 def examples(dataset: LabelledImages, count: int = 8) -> tuple[list, list[str]]:
     """The first pictures of several classes of a data set, in turn: pictures and their classes.
 

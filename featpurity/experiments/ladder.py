@@ -11,7 +11,7 @@ from tqdm.auto import tqdm
 
 from featpurity.data.datasets import LabelledImages
 from featpurity.experiments.clip_vs_laclip import neurons_table
-from featpurity.experiments.inputs import embed, has_silhouette
+from featpurity.experiments.inputs import embed
 from featpurity.metrics import intervals, rank_correlation, silhouette, zeroshot
 from featpurity.models.load import load_model
 from featpurity.models.names import resolve
@@ -93,7 +93,7 @@ def climb(
             about = dict(dataset=name, images=len(labels), classes=len(classifier))
             about |= dict(accuracy=hits.float().mean().item(), mean_recall=recall.value.item())
             about["mean_recall_low"] = recall.interval()[0].item()
-            score = silhouette.silhouette(images, labels) if has_silhouette(labels) else nan
+            score = silhouette.silhouette(images, labels) if silhouette.is_defined(labels) else nan
             rows.append(rung | about | dict(silhouette=score))
     by_dataset = pd.DataFrame(rows)
     neurons = pd.concat(neurons, ignore_index=True).drop(columns="max_abs_cos")

@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 
 from featpurity.captions.swap import Run, read_swapped_pairs, swap_seed
 from featpurity.data.datasets import LabelledImages
-from featpurity.experiments.inputs import Embedded, embed, has_silhouette
+from featpurity.experiments.inputs import Embedded, embed
 from featpurity.metrics import intervals, purity, silhouette, spectrum, zeroshot
 from featpurity.models.clip import neurons_by_tower
 from featpurity.models.load import load_model
@@ -111,7 +111,7 @@ def _measure_model(neurons: Neurons, embedded: Mapping[str, Embedded]) -> Iterat
         spectra[f"{tower}_effective_rank"] = spectrum.effective_rank(its)
         spectra[f"{tower}_shared"] = spectrum.shared_component(its)[0]
     for name, seen in embedded.items():
-        known = has_silhouette(seen.labels)
+        known = silhouette.is_defined(seen.labels)
         score = silhouette.silhouette(seen.images, seen.labels) if known else nan
         right = zeroshot.right_predictions(*seen)
         row = dict(dataset=name, **pure, accuracy=right.float().mean().item(), silhouette=score)
@@ -157,16 +157,16 @@ def swap_summaries(
 
 
 def swap_examples(
-    source: Path, captions: list[str], ratio: float, kinds: Iterable[str], seed: int, count: int = 3
+    source: Path, captions: list[str], ratio: float, kinds: Iterable[str], seed: int
 ) -> pd.DataFrame:
-    """The first swaps of each kind that one training seed was trained with.
+    """The first three swaps of each kind that one training seed was trained with.
 
     Columns image, kind, similarity, before and after, the picture's caption and the other one.
     """
     rows = []
     for kind in kinds:
         swapped, _ = read_swapped_pairs(source, kind, ratio, swap_seed(seed))
-        for i, j, similarity in swapped.head(count).itertuples(index=False):
+        for i, j, similarity in swapped.head(3).itertuples(index=False):
             row = dict(image=int(i), kind=kind, similarity=similarity)
             rows.append(row | dict(before=captions[int(i)], after=captions[int(j)]))
     return pd.DataFrame(rows)

@@ -3,7 +3,6 @@
 Mean average precision, as CLIP benchmarks measure it on Pascal VOC.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -11,14 +10,14 @@ import pandas as pd
 from featpurity.experiments import gains
 from featpurity.experiments.inputs import Inputs
 from featpurity.metrics.average_precision import estimate_average_precision
-from featpurity.report import display_names
+from featpurity.report.display_names import Renamed
 
 COLUMNS = ["model", "dataset", "images", "classes", "chance"]
 COLUMNS += ["average_precision", "average_precision_low", "average_precision_high"]
 
 
 @dataclass(frozen=True)
-class MultiLabel:
+class MultiLabel(Renamed):
     """The tables of the data sets whose pictures show several classes.
 
     Attributes
@@ -32,13 +31,6 @@ class MultiLabel:
 
     precision: pd.DataFrame
     effects: pd.DataFrame
-
-    def renamed(
-        self, models: Mapping[str, str] | None = None, datasets: Mapping[str, str] | None = None
-    ) -> "MultiLabel":
-        """The same under the names that readers see, of `featpurity.report.display_names`."""
-        tables = self.precision, self.effects
-        return MultiLabel(*(display_names.renamed(table, models, datasets) for table in tables))
 
 
 def rank(inputs: Inputs, pairs: list[tuple[str, str]]) -> MultiLabel:

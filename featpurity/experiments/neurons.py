@@ -1,7 +1,7 @@
 """An atlas of a model's neurons: what each reads, its strongest pictures, its neighbours."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -14,14 +14,14 @@ from featpurity.experiments.inputs import Embedded, Inputs
 from featpurity.features.extract import embed_texts
 from featpurity.metrics import purity
 from featpurity.models.clip import ClipModel, neurons_by_tower
-from featpurity.report import display_names
+from featpurity.report.display_names import Renamed
 
 N_CLASSES = 8  # of a neuron's profile
 N_CAPTIONS = 3
 
 
 @dataclass(frozen=True)
-class Atlas:
+class Atlas(Renamed):
     """All neurons of all models.
 
     Attributes
@@ -50,17 +50,13 @@ class Atlas:
     def renamed(
         self, models: dict[str, str] | None = None, datasets: dict[str, str] | None = None
     ) -> "Atlas":
-        """The same under the names that readers see, of `featpurity.report.display_names`."""
-        called = models or {}
-        tables = (
-            display_names.renamed(table, models, datasets)
-            for table in (self.neurons, self.profiles, self.captions)
-        )
-        places = (
+        """The same under the names that readers see, its pictures too."""
+        shown, called = super().renamed(models, datasets), models or {}
+        strongest, weakest = (
             {called.get(name, name): places for name, places in of_models.items()}
             for of_models in (self.strongest, self.weakest)
         )
-        return Atlas(*tables, *places)
+        return replace(shown, strongest=strongest, weakest=weakest)
 
 
 def atlas(
@@ -133,30 +129,26 @@ def class_contrast(embedded: Embedded) -> torch.Tensor:
     return (means - embedded.images.mean(0)) / spread * (counts > 0)
 
 
-def class_profiles(
-    seen: dict[str, Embedded], data: Mapping[str, LabelledImages], most: int = N_CLASSES
-) -> pd.DataFrame:
-    """The classes that stand out most in each neuron, up or down, over all data sets.
+def class_profiles(seen: dict[str, Embedded], data: Mapping[str, LabelledImages]) -> pd.DataFrame:
+    """The `N_CLASSES` that stand out most in each neuron, up or down, over all data sets.
 
     Parameters
     ----------
     seen : dict of str to Embedded
     data : dict of str to LabelledImages
-    most : int
-        Classes of a neuron; the one with the largest contrast is always among them.
 
     Returns
     -------
     profiles : DataFrame
         Columns neuron, dataset, class_name and contrast, a neuron's classes from the largest
-        contrast to the smallest.
+        contrast, which is always among them, to the smallest.
     """
     names = [(name, class_name) for name in seen for class_name in data[name].classes]
     contrasts = torch.cat(list(map(class_contrast, seen.values())))  # (all classes, d)
     largeness = contrasts.abs()
     largeness[contrasts.argmax(0), torch.arange(contrasts.shape[1])] = torch.inf
     rows = []
-    for neuron, chosen in enumerate(largeness.topk(min(most, len(names)), dim=0).indices.T):
+    for neuron, chosen in enumerate(largeness.topk(min(N_CLASSES, len(names)), dim=0).indices.T):
         values = contrasts[chosen, neuron]
         for place in values.argsort(descending=True).tolist():
             dataset, class_name = names[chosen[place]]

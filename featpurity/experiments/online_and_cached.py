@@ -15,8 +15,7 @@ import torch
 
 from featpurity.captions.swap import Run, nested_swaps, swap_seed
 from featpurity.data.pairs import CaptionedImages
-from featpurity.features.crops import image_views
-from featpurity.features.extract import image_trunk_features, text_trunk_features
+from featpurity.features.crops import image_views, pair_features
 from featpurity.models.clip import ClipModel
 from featpurity.training import online
 from featpurity.training.cached import sweep_projections
@@ -109,13 +108,9 @@ def features(
     **options
         See `featpurity.features.extract.each_image_trunk_features`.
     """
-    found = {
-        f"cached, {n_views} crops": image_views(clip, captioned, n_views, seed, **options),
-        "cached, no crops": image_trunk_features(clip, captioned, **options),
-    }
-    for_images = ("workers", "compiled")
-    options = {key: value for key, value in options.items() if key not in for_images}
-    return found | {"texts": text_trunk_features(clip, captioned.best_captions, **options)}
+    views = image_views(clip, captioned, n_views, seed, **options)
+    images, texts = pair_features(clip, captioned, **options)
+    return {f"cached, {n_views} crops": views, "cached, no crops": images, "texts": texts}
 
 
 def train_cached(

@@ -1,6 +1,5 @@
 """Experiment 10, linear probes: logistic regression on the models' image embeddings."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from math import nan
 from typing import NamedTuple
@@ -12,7 +11,7 @@ from tqdm.auto import tqdm
 from featpurity.experiments import gains
 from featpurity.experiments.inputs import Inputs
 from featpurity.metrics import intervals, linear_probe, zeroshot
-from featpurity.report import display_names
+from featpurity.report.display_names import Renamed
 
 SHOTS = (1, 4, 16)  # training images of each class
 COLUMNS = ["model", "dataset", "classes", "shots", "training_images", "test_images", "strength"]
@@ -28,7 +27,7 @@ class Split(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Probes:
+class Probes(Renamed):
     """The tables of the probes.
 
     Attributes
@@ -44,13 +43,6 @@ class Probes:
 
     accuracy: pd.DataFrame
     effects: pd.DataFrame
-
-    def renamed(
-        self, models: Mapping[str, str] | None = None, datasets: Mapping[str, str] | None = None
-    ) -> "Probes":
-        """The same under the names that readers see, of `featpurity.report.display_names`."""
-        tables = self.accuracy, self.effects
-        return Probes(*(display_names.renamed(table, models, datasets) for table in tables))
 
 
 def probe(inputs: Inputs, pairs: list[tuple[str, str]]) -> Probes:
@@ -79,9 +71,9 @@ def probe(inputs: Inputs, pairs: list[tuple[str, str]]) -> Probes:
     return Probes(accuracy, gains.by_dataset("probe_laclip", inputs, estimates, pairs))
 
 
-def split_of(n: int, seed: int = 0) -> Split:
+def split_of(n: int) -> Split:
     """Half of n images for the test, a tenth to choose the strength, the others to train."""
-    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(0))
     valid = max(1, n // 10)
     return Split(order[n // 2 + valid :], order[n // 2 : n // 2 + valid], order[: n // 2])
 

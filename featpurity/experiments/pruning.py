@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from featpurity.experiments.inputs import Embedded, Inputs, has_silhouette
+from featpurity.experiments.inputs import Embedded, Inputs
 from featpurity.metrics import intervals, pruning, purity, silhouette, zeroshot
 from featpurity.metrics.intervals import Estimate
 from featpurity.models.clip import ClipModel, neurons_by_tower
-from featpurity.report import display_names, results
+from featpurity.report import results
+from featpurity.report.display_names import Renamed
 from featpurity.report.published import READ_AT, WINDOW
 
 COLUMNS = ["model", "dataset", "strategy", "kept", "silhouette"]
@@ -41,7 +42,7 @@ class Orders:
 
 
 @dataclass(frozen=True)
-class Pruned:
+class Pruned(Renamed):
     """The tables of experiment 2.
 
     Attributes
@@ -57,13 +58,6 @@ class Pruned:
     accuracy: pd.DataFrame
     silhouette: pd.DataFrame
     effects: pd.DataFrame
-
-    def renamed(
-        self, models: dict[str, str] | None = None, datasets: dict[str, str] | None = None
-    ) -> "Pruned":
-        """The same under the names that readers see, of `featpurity.report.display_names`."""
-        tables = self.accuracy, self.silhouette, self.effects
-        return Pruned(*(display_names.renamed(table, models, datasets) for table in tables))
 
 
 def orders_of(clip: ClipModel, n_random_orders: int = 32) -> Orders:
@@ -106,7 +100,7 @@ def prune(
     for (model, name), embedded in tqdm(inputs.embedded.items(), desc="pruning"):
         its = orders[model]
         accuracy.append(_named(accuracy_curves(embedded, its), model, name))
-        if silhouettes and has_silhouette(embedded.labels):
+        if silhouettes and silhouette.is_defined(embedded.labels):
             grid = kept or pruning.paper_kept(inputs.models[model].d)
             scores.append(_named(silhouette_curves(embedded, its, grid), model, name))
         pictures = inputs.data[name].images_key
@@ -182,7 +176,7 @@ def differences(
         claim: intervals.estimate_means(values, n_bootstrap, pictures)
         for claim, values in by_image.items()
     }
-    if has_silhouette(embedded.labels):
+    if silhouette.is_defined(embedded.labels):
         both = [embedded.images[:, order[:k]] for order in (purest, least_pure)]
         scores = silhouette.estimate_silhouettes(both, embedded.labels, n_bootstrap, pictures)
         found["pruning_silhouette"] = scores[0] - scores[1]

@@ -15,13 +15,14 @@ from featpurity.features.extract import embed_texts, image_trunk_features, unit_
 from featpurity.metrics import intervals
 from featpurity.metrics.retrieval import KS, retrieval_ranks
 from featpurity.models.clip import ClipModel
-from featpurity.report import display_names, results
+from featpurity.report import results
+from featpurity.report.display_names import Renamed
 
 MEASURES = [f"{way} @{k}" for way in ("image to text", "text to image") for k in KS]
 
 
 @dataclass(frozen=True)
-class Retrieval:
+class Retrieval(Renamed):
     """The tables of retrieval.
 
     Attributes
@@ -39,11 +40,6 @@ class Retrieval:
     effects: pd.DataFrame
     images: int
     captions: int
-
-    def renamed(self, models: Mapping[str, str] | None = None) -> "Retrieval":
-        """The same under the names that readers see, of `featpurity.report.display_names`."""
-        tables = (display_names.renamed(table, models) for table in (self.recall, self.effects))
-        return Retrieval(*tables, self.images, self.captions)
 
 
 def retrieve(

@@ -14,11 +14,9 @@ from tqdm.auto import tqdm
 
 from featpurity.captions.swap import Run
 from featpurity.data.datasets import LabelledImages
-from featpurity.data.pairs import CaptionedImages
 from featpurity.data.prompts import fill, prompt_set
-from featpurity.experiments.inputs import Embedded, Inputs, has_silhouette
+from featpurity.experiments.inputs import Embedded, Inputs
 from featpurity.experiments.pruning_orders import rotated
-from featpurity.features.crops import image_views
 from featpurity.features.extract import image_trunk_features, text_trunk_features
 from featpurity.metrics import intervals, purity, silhouette, spectrum, zeroshot
 from featpurity.models.clip import ClipModel, neurons_by_tower
@@ -199,33 +197,6 @@ def rise_effects(runs: pd.DataFrame) -> list[dict]:
     return rows
 
 
-def pair_features(
-    clip: ClipModel, captioned: CaptionedImages, augmented: bool, n_views: int, **stored: Any
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Trunk features of image-caption pairs, as the step that fine-tunes takes them.
-
-    Parameters
-    ----------
-    clip : ClipModel
-    captioned : CaptionedImages
-    augmented : bool
-        Whether to take `n_views` random crops of each image in place of the image.
-    n_views : int
-    **stored
-        ``store, precision`` of `featpurity.features.extract.image_trunk_features`.
-
-    Returns
-    -------
-    images : float32 tensor of shape (n, width_I) or (n_views, n, width_I)
-    texts : float32 tensor of shape (n, width_T)
-    """
-    if augmented:
-        images = image_views(clip, captioned, n_views, **stored)
-    else:
-        images = image_trunk_features(clip, captioned, **stored)
-    return images, text_trunk_features(clip, captioned.best_captions, **stored)
-
-
 def watcher(mean: dict[str, torch.Tensor]) -> Callable:
     """For `evaluate` of a training: the `shape` of both towers as columns "tower/measure"."""
 
@@ -261,7 +232,7 @@ def over_epochs(history: pd.DataFrame, runs: list[Run]) -> pd.DataFrame:
 def _measure(embedded):
     """Accuracy and silhouette, 0 where this is not defined."""
     images, _, labels = embedded
-    score = silhouette.silhouette(images, labels) if has_silhouette(labels) else 0.0
+    score = silhouette.silhouette(images, labels) if silhouette.is_defined(labels) else 0.0
     return zeroshot.accuracy(*embedded), score
 
 

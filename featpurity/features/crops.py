@@ -13,7 +13,12 @@ import torch
 from PIL import Image
 from torchvision.transforms import InterpolationMode, RandomResizedCrop
 
-from featpurity.features.extract import each_image_trunk_features
+from featpurity.data.pairs import CaptionedImages
+from featpurity.features.extract import (
+    each_image_trunk_features,
+    image_trunk_features,
+    text_trunk_features,
+)
 from featpurity.files import digest
 from featpurity.models.clip import ClipModel
 
@@ -92,3 +97,36 @@ def image_views(
         views.append(replace(dataset, images=images))
     found = each_image_trunk_features([clip], views, store, **options)
     return torch.stack([features for (features,) in found])
+
+
+def pair_features(
+    clip: ClipModel,
+    captioned: CaptionedImages,
+    n_views: int | None = None,
+    *,
+    workers: int = 0,
+    compiled: bool = False,
+    **stored: Any,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Trunk features of image-caption pairs, as cached fine-tuning takes them.
+
+    Parameters
+    ----------
+    clip : ClipModel
+    captioned : CaptionedImages
+    n_views : int, optional
+        Random crops of each image, see `image_views`, in place of the image as it is.
+    workers, compiled, **stored
+        See `featpurity.features.extract.each_image_trunk_features`.
+
+    Returns
+    -------
+    images : float32 tensor of shape (n, width_I) or (n_views, n, width_I)
+    texts : float32 tensor of shape (n, width_T), of the best captions
+    """
+    decoding = stored | dict(workers=workers, compiled=compiled)
+    if n_views is None:
+        images = image_trunk_features(clip, captioned, **decoding)
+    else:
+        images = image_views(clip, captioned, n_views, **decoding)
+    return images, text_trunk_features(clip, captioned.best_captions, **stored)

@@ -14,13 +14,8 @@ from filelock import FileLock
 
 from featpurity.data.datasets import LabelledImages, left_out, load_dataset
 from featpurity.data.pairs import load_pairs
-from featpurity.features.crops import image_views
-from featpurity.features.extract import (
-    each_image_trunk_features,
-    image_trunk_features,
-    refuse_unreadable,
-    text_trunk_features,
-)
+from featpurity.features.crops import pair_features
+from featpurity.features.extract import each_image_trunk_features, refuse_unreadable
 from featpurity.files import check_list, workspace
 from featpurity.models.clip import ClipModel
 from featpurity.models.load import load_model
@@ -41,7 +36,6 @@ class Precompute:
     datasets: dict[str, LabelledImages]
     pairs: Sequence | None
     stored: dict = field(repr=False)  # where features are kept, and how they are computed
-    decoding: dict = field(repr=False)
 
     def sizes(self) -> pd.DataFrame:
         """The models, their neurons and the widths of their trunks."""
@@ -63,7 +57,7 @@ class Precompute:
     def embed_datasets(self) -> pd.DataFrame:
         """Image trunk features of every data set: each picture is decoded once for all models."""
         clips, datasets = list(self.models.values()), list(self.datasets.values())
-        for _ in each_image_trunk_features(clips, datasets, **self.decoding):
+        for _ in each_image_trunk_features(clips, datasets, **self.stored):
             pass  # they are in the store
         rows = [
             dict(dataset=name, images=len(dataset), classes=len(dataset.classes))
@@ -81,11 +75,7 @@ class Precompute:
         """
         rows = []
         for name, clip in self.models.items() if self.pairs else []:
-            if n_views:
-                image_views(clip, self.pairs, n_views, **self.decoding)
-            else:
-                image_trunk_features(clip, self.pairs, **self.decoding)
-            text_trunk_features(clip, self.pairs.best_captions, **self.stored)
+            pair_features(clip, self.pairs, n_views, **self.stored)
             rows.append(dict(model=name, pairs=len(self.pairs), crops=n_views or 0))
         return pd.DataFrame(rows)
 
@@ -143,6 +133,5 @@ def open_all(
             refuse_unreadable(dataset, store)
     progress = os.environ.get("RANK", "0") == "0"
     stored = dict(store=store, precision=precision, batch_size=embed_batch_size, progress=progress)
-    return Precompute(
-        clips, data, captioned, stored, stored | dict(workers=workers, compiled=compiled)
-    )
+    stored |= dict(workers=workers, compiled=compiled)
+    return Precompute(clips, data, captioned, stored)

@@ -33,6 +33,11 @@ SAME = 1e-12
 FEW = 5
 
 
+def is_defined(labels: torch.Tensor) -> bool:
+    """Whether there is a silhouette: 2 classes or more, and some class of several images."""
+    return 2 <= len(labels.unique()) < len(labels)
+
+
 def silhouette(embeddings: Array, labels: Array) -> float:
     """Exact mean silhouette of the classes for the cosine metric.
 
@@ -239,7 +244,7 @@ def _checked(embeddings, labels):
     """Embeddings, and labels as 0 .. n_classes-1, checked as scikit-learn does."""
     embeddings, labels = check_embeddings(embeddings, labels)
     present, groups = labels.unique(return_inverse=True)
-    if not 2 <= len(present) < len(labels):
+    if not is_defined(labels):
         raise ValueError(
             "the silhouette needs 2 .. n - 1 classes for n images, "
             f"got {len(present)} classes for {len(labels)} images"

@@ -145,43 +145,6 @@ class ClipModel:
         other.trunks = None
         return other
 
-    def rotated(self, rotation: torch.Tensor, name: str | None = None) -> "ClipModel":
-        """The same model in another basis of the shared space: both projections times one rotation.
-
-        Every cosine between embeddings stays, so zero-shot accuracy and silhouette do; what depends
-        on the single neuron (average |cos|, purity order, pruning) changes.
-
-        Parameters
-        ----------
-        rotation : float tensor of shape (d, d)
-            Orthogonal: the neurons become ``rotation @ neurons``, an embedding e becomes
-            ``rotation @ e``. Reflections and permutations count.
-        name : str, optional
-            What to call it, this model's name unless said.
-
-        Raises
-        ------
-        ValueError
-            When `rotation` has another shape or is not orthogonal to 1e-4.
-        """
-        rotation = torch.as_tensor(rotation, dtype=torch.float64, device=self.device)
-        if rotation.shape != (self.d, self.d):
-            raise ValueError(
-                f"rotation: expected shape ({self.d}, {self.d}), got {tuple(rotation.shape)}"
-            )
-        off = (rotation @ rotation.T - torch.eye(self.d).to(rotation)).abs().max()
-        if not off <= 1e-4:
-            raise ValueError(f"rotation: expected an orthogonal matrix, R R^T is off by {off:.2g}")
-
-        def turn(values):
-            return None if values is None else (rotation @ values.double()).float()
-
-        other = copy.copy(self)
-        other.image_neurons, other.text_neurons = turn(self.image_neurons), turn(self.text_neurons)
-        other.image_bias, other.text_bias = turn(self.image_bias), turn(self.text_bias)
-        other.name = name or self.name
-        return other
-
 
 def neurons_by_tower(clip: ClipModel) -> dict[str, torch.Tensor]:
     """The neurons of both towers on the CPU, (d, width) each, as "image" and "text"."""

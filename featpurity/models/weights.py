@@ -221,13 +221,13 @@ def load_weights(model: nn.Module, weights: dict[str, torch.Tensor], path: str |
     model.load_state_dict(weights)
 
 
-def _some(names, most=3):
-    """The first few names, and how many more there are."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(str(name)[:100] for name in names[:most]) + more
+def _some(names):
+    """The first three names, and how many more there are."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(str(name)[:100] for name in names[:3]) + more
 
 
-def reason(error: BaseException, most: int = 300) -> str:
+def reason(error: BaseException) -> str:
     """A reader's error in one line, without the advice to switch its caution off."""
     text = str(error)
     if refused := re.search(r"GLOBAL ([\w.]+)", text):
@@ -235,4 +235,4 @@ def reason(error: BaseException, most: int = 300) -> str:
     advice = re.compile(r"weights.only|trust|safe_globals|weights only", re.IGNORECASE)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     plain = [line for line in lines if not advice.search(line)]
-    return (" ".join(plain) or type(error).__name__)[:most]
+    return (" ".join(plain) or type(error).__name__)[:300]

@@ -172,20 +172,18 @@ def _deflated(value):
     return base64.b64encode(zlib.compress(text.encode(), 9)).decode()
 
 
-def glance(found: Any, pictures: Thumbnails, each: int = GLANCE) -> tables.Table:
+def glance(found: Any, pictures: Thumbnails) -> tables.Table:
     """The purest and the least pure neurons of each model with their strongest pictures.
 
     Parameters
     ----------
     found, pictures
         As in `atlas`.
-    each : int
-        Neurons of each end.
     """
     headings = ("model", "rank by purity", "neuron", "class that stands out", "strongest pictures")
     places, rows, shown = addresses(found.neurons), [], []
     for model, part in found.neurons.sort_values("rank").groupby("model"):
-        shown.append(_ends(part, each))
+        shown.append(_ends(part, GLANCE))
         for row in shown[-1].itertuples():
             cells = [
                 html.escape(str(model)),

@@ -189,11 +189,7 @@ def _share_kept(share, curves):
 
 
 def gaps(
-    curves: pd.DataFrame,
-    measure: str,
-    axis: str,
-    caption: str,
-    published: pd.DataFrame | None = None,
+    curves: pd.DataFrame, measure: str, axis: str, caption: str, published: pd.DataFrame
 ) -> go.Figure:
     """High minus low purity against the share of neurons kept.
 
@@ -204,7 +200,7 @@ def gaps(
     curves : DataFrame
         As in `pruning_curves`.
     measure, axis, caption : str
-    published : DataFrame, optional
+    published : DataFrame
         Columns dataset, measure, strategy, share_kept, value: the paper's curves, drawn dotted.
     """
     models = list(curves.model.unique())
@@ -219,12 +215,11 @@ def gaps(
             _add_gap(figure, x, wide[dataset], dataset, thin, place, False)
         ours = {"color": colours[model], "width": 3}
         _add_gap(figure, x, wide.mean(axis=1), f"mean, {model}", ours, place, True)
-        if published is not None:
-            chosen = published[published.measure == measure]
-            theirs = _high_minus_low(chosen, "share_kept", "value")
-            dotted = {"color": style.BLACK, "width": 2, "dash": "dot"}
-            name = "the paper's, mean over its data sets"
-            _add_gap(figure, theirs.index, theirs.mean(axis=1), name, dotted, place, column == 1)
+        chosen = published[published.measure == measure]
+        theirs = _high_minus_low(chosen, "share_kept", "value")
+        dotted = {"color": style.BLACK, "width": 2, "dash": "dot"}
+        name = "the paper's, mean over its data sets"
+        _add_gap(figure, theirs.index, theirs.mean(axis=1), name, dotted, place, column == 1)
     figure.add_hline(y=0, line={"color": style.GREY, "dash": "dash", "width": 1})
     figure.add_vrect(*WINDOW, fillcolor=style.FAINT, line_width=0, layer="below")
     figure.update_xaxes(title="share of neurons kept", tickformat=".0%")

@@ -6,6 +6,8 @@ of these gets the word for its role in the run.
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields, replace
+from typing import Self
 
 import pandas as pd
 
@@ -87,3 +89,19 @@ def renamed(
             lambda text: words.sub(lambda found: models[found[0]], str(text)), na_action="ignore"
         )
     return table
+
+
+class Renamed:
+    """A dataclass whose tables can be had under the names that readers see."""
+
+    def renamed(
+        self, models: Mapping[str, str] | None = None, datasets: Mapping[str, str] | None = None
+    ) -> Self:
+        """The same with each of its tables `renamed`."""
+        parts = {field.name: getattr(self, field.name) for field in fields(self)}
+        tables = {
+            name: renamed(part, models, datasets)
+            for name, part in parts.items()
+            if isinstance(part, pd.DataFrame)
+        }
+        return replace(self, **tables)

@@ -20,6 +20,7 @@ from featpurity.models.clip import ClipModel, neurons_by_tower
 from featpurity.report import style
 
 BY_SIMILARITY = "by signed similarity"
+MOST_CELLS = 256  # of a matrix's side, averaged over blocks: plotly writes each cell as text
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def angular_order(cosines: np.ndarray) -> np.ndarray:
     return np.argsort(np.where(angle < -np.pi / 2, angle + 2 * np.pi, angle), kind="stable")
 
 
-def side_by_side(models: Mapping[str, Towers], caption: str, most_cells: int = 256) -> go.Figure:
+def side_by_side(models: Mapping[str, Towers], caption: str) -> go.Figure:
     """Matrices of several models beside one another; a menu chooses tower and order.
 
     Parameters
@@ -108,8 +109,6 @@ def side_by_side(models: Mapping[str, Towers], caption: str, most_cells: int = 2
     models : dict of str to (dict of str to Tower)
         The towers of each model, see `towers_of`; all of one size. They zoom together.
     caption : str
-    most_cells : int
-        A side of a matrix has at most so many cells: larger matrices are averaged over blocks.
     """
     names = list(models)
     figure = make_subplots(cols=len(names), subplot_titles=names, horizontal_spacing=0.04)
@@ -121,8 +120,8 @@ def side_by_side(models: Mapping[str, Towers], caption: str, most_cells: int = 2
             for column, (name, towers) in enumerate(models.items(), 1):
                 tower, chosen = towers[side], towers[side].orders[order]
                 shown.setdefault(choice, set()).add(len(figure.data))
-                figure.add_trace(matrix(tower, chosen, most_cells), row=1, col=column)
-                here = _labels(column, name, tower, chosen, most_cells)
+                figure.add_trace(matrix(tower, chosen, MOST_CELLS), row=1, col=column)
+                here = _labels(column, name, tower, chosen, MOST_CELLS)
                 labels.setdefault(choice, {}).update(here)
     style.menu(figure, shown, name="Tower and order")
     for button in figure.layout.updatemenus[0].buttons:
@@ -133,9 +132,7 @@ def side_by_side(models: Mapping[str, Towers], caption: str, most_cells: int = 2
     return style.finish(figure, caption, height=500)
 
 
-def over_ratios(
-    models: Mapping[tuple[str, float], Towers], caption: str, most_cells: int = 128
-) -> go.Figure:
+def over_ratios(models: Mapping[tuple[str, float], Towers], caption: str) -> go.Figure:
     """Matrices of fine-tuned models, with a slider over the ratio of swapped captions.
 
     A column is a kind of swap, a row a tower.
@@ -144,12 +141,11 @@ def over_ratios(
     ----------
     models : dict of (kind, ratio) to (dict of str to Tower)
     caption : str
-    most_cells : int, default 128
-        See `side_by_side`.
     """
     kinds, ratios = ({key[i]: None for key in models} for i in (0, 1))
     sides = list(next(iter(models.values())))
     titles = [f"{side} tower, {kind}" for side in sides for kind in kinds]
+    most = MOST_CELLS // 2  # there are many matrices
     figure = make_subplots(
         len(sides),
         len(kinds),
@@ -165,8 +161,8 @@ def over_ratios(
                 tower = models[kind, ratio][side]
                 chosen = tower.orders[BY_SIMILARITY]
                 shown.setdefault(f"{ratio:g}", set()).add(len(figure.data))
-                figure.add_trace(matrix(tower, chosen, most_cells), row=row + 1, col=column + 1)
-                here = _labels(panel, titles[panel - 1], tower, chosen, most_cells)
+                figure.add_trace(matrix(tower, chosen, most), row=row + 1, col=column + 1)
+                here = _labels(panel, titles[panel - 1], tower, chosen, most)
                 labels.setdefault(f"{ratio:g}", {}).update(here)
     last = list(shown)[-1]
     steps = {

@@ -20,17 +20,14 @@ import torch.nn.functional as F
 from PIL import Image
 
 from featpurity.metrics import pruning as pruned
-from featpurity.metrics import purity, zeroshot
-from featpurity.metrics.silhouette import silhouette
+from featpurity.metrics import purity, silhouette, zeroshot
 from featpurity.models.clip import ClipModel, neurons_by_tower
 from featpurity.report import display, heatmaps, style
 
 if TYPE_CHECKING:
     from featpurity.data.datasets import LabelledImages
 
-STRATEGIES = ("high_purity", "low_purity", "random")
 PICTURE = 96  # pixels of a picture's longer side
-MOST_CELLS = 256  # of a matrix's side: plotly sends each cell to the browser as text
 
 
 def heatmap(clip: ClipModel) -> widgets.VBox:
@@ -117,7 +114,7 @@ def pruning(
         "random": pruned.random_orders(clip.d, 1, seed)[0],
     }
     labels = torch.as_tensor(dataset.labels)
-    strategy, kept = _menu(STRATEGIES, "strategy"), _slider("kept", clip.d, 1, clip.d)
+    strategy, kept = _menu(orders, "strategy"), _slider("kept", clip.d, 1, clip.d)
     said = widgets.HTML()
 
     def update():
@@ -316,8 +313,8 @@ def _matrix_figure():
 
 
 def _draw_matrix(figure, tower, order):
-    cells = heatmaps.cells(tower, order, MOST_CELLS)
-    names = heatmaps.cell_names(tower, order, MOST_CELLS)
+    cells = heatmaps.cells(tower, order, heatmaps.MOST_CELLS)
+    names = heatmaps.cell_names(tower, order, heatmaps.MOST_CELLS)
     limit = heatmaps.colour_limit([cells])
     with figure.batch_update():
         figure.data[0].update(z=cells, zmin=-limit, zmax=limit)
@@ -326,8 +323,8 @@ def _draw_matrix(figure, tower, order):
 
 
 def _silhouette(images, labels):
-    if 2 <= len(labels.unique()) < len(labels):
-        return f"{silhouette(images, labels):.3f}"
+    if silhouette.is_defined(labels):
+        return f"{silhouette.silhouette(images, labels):.3f}"
     return "not defined"
 
 

@@ -8,7 +8,6 @@ from importlib.resources import files
 import pandas as pd
 import yaml
 
-STRATEGIES = ("high_purity", "random", "low_purity")
 RATIOS = (0.0, 0.8)  # the paper's range of misalignment, over which claims are compared
 # Its figures of pruning go from 200 to 500 of 512 neurons; it reads them at 450.
 WINDOW, READ_AT = (200 / 512, 500 / 512), 450 / 512
@@ -36,8 +35,7 @@ def published_curves() -> pd.DataFrame:
     rows = []
     for measure in ("accuracy", "silhouette"):
         for dataset, curves in published[measure].items():
-            for strategy in STRATEGIES:
-                curve = curves[strategy]
+            for strategy, curve in curves.items():
                 for kept, value, error in zip(published["kept"], curve["value"], curve["error"]):
                     rows.append(
                         dict(
@@ -56,15 +54,10 @@ def published_curves() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def published_orders(curves: pd.DataFrame | None = None) -> pd.DataFrame:
+def published_orders() -> pd.DataFrame:
     """How often one strategy's point lies above another's in the published curves.
 
     Two points are within the reading error when they differ by no more than the sum of theirs.
-
-    Parameters
-    ----------
-    curves : DataFrame, optional
-        Rows of `published_curves`.
 
     Returns
     -------
@@ -72,7 +65,7 @@ def published_orders(curves: pd.DataFrame | None = None) -> pd.DataFrame:
         Columns measure, data_sets ("all" or "shown in the README"), compared, above, within,
         below and points.
     """
-    curves = published_curves() if curves is None else curves
+    curves = published_curves()
     pairs = [("high_purity", "low_purity"), ("high_purity", "random"), ("low_purity", "random")]
     groups = {"all": curves, "shown in the README": curves[curves.shown_in_readme]}
     rows = []

@@ -22,7 +22,6 @@ import yaml
 from featpurity.files import save_table, workspace, write_text
 from featpurity.labels import file_names
 
-STRATEGIES = ("high_purity", "low_purity", "random", "full")
 PAPER_COLUMNS = {
     "full": "Full Features",
     "high_purity": "Min Sparse Features",
@@ -97,9 +96,7 @@ def save_paper_curves(
     for (model, dataset), part in curves.groupby(["model", "dataset"], sort=False):
         wide = part.pivot(index="kept", columns="strategy", values=measure)
         wide["full"] = part.loc[part.strategy == "full", measure].item()
-        wide = wide.dropna()[["full", "high_purity", "low_purity", "random"]].rename(
-            columns=PAPER_COLUMNS
-        )
+        wide = wide.dropna()[list(PAPER_COLUMNS)].rename(columns=PAPER_COLUMNS)
         wide.insert(0, "Model", model)
         named = f"{datasets[dataset]}_{models[model]}_{measure}_vs_sam.csv"
         save_table(wide.rename_axis("sam").reset_index(), Path(folder) / named)

@@ -26,6 +26,7 @@ from featpurity.captions.synthetic import make_captions, scene_facts
 from featpurity.data.datasets import read_known
 from featpurity.data.scenes import Scenes
 from featpurity.files import data_folder, write_tensors, write_text
+from featpurity.models.config import CONFIG, MERGES
 from featpurity.models.names import BUNDLED
 from featpurity.training.bpe import write_merges
 from featpurity.training.model_card import measure, setting_lines, write_card
@@ -137,8 +138,9 @@ def _make_pair(profile, folders, recipe, pictures, facts, data_root, work, devic
     for kind, target in folders.items():
         folder = Path(work) / target.name  # moved to its place only when it is whole
         folder.mkdir(parents=True, exist_ok=True)
-        write_merges(folder / "bpe.txt.gz", (text for column in columns for text in column))
-        tokenizer = read_tokenizer(folder, recipe.text["context_length"])
+        write_merges(folder / MERGES, (text for column in columns for text in column))
+        length = recipe.text["context_length"]
+        tokenizer = SimpleTokenizer(str(folder / MERGES), context_length=length)
         used = columns if kind == "laclip" else columns[:1]
         tokens = [tokenizer(column).numpy() for column in used]
         tokens = np.stack(tokens, axis=1)  # (n, n_captions, context)
@@ -155,11 +157,6 @@ def _make_pair(profile, folders, recipe, pictures, facts, data_root, work, devic
         shutil.move(folder, target)
     for checkpoint in checkpoints:  # a pair that is killed in its second half keeps the first
         checkpoint.unlink()
-
-
-def read_tokenizer(folder: str | Path, context_length: int) -> SimpleTokenizer:
-    """The tokenizer that belongs to a bundled model."""
-    return SimpleTokenizer(bpe_path=str(Path(folder) / "bpe.txt.gz"), context_length=context_length)
 
 
 def _save_model(
@@ -179,5 +176,5 @@ def _save_model(
         name: value.half() if value.is_floating_point() else value
         for name, value in model.state_dict().items()
     }
-    write_text(Path(folder) / "open_clip_config.json", json.dumps(config, indent=2) + "\n")
+    write_text(Path(folder) / CONFIG, json.dumps(config, indent=2) + "\n")
     write_tensors(Path(folder) / "open_clip_model.safetensors", weights)

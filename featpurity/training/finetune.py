@@ -19,6 +19,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from featpurity.profile import CHOICES
+
 if TYPE_CHECKING:  # --help answers at once
     from featpurity.data.pairs import CaptionedImages
 
@@ -53,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--model", default="scenes_laclip", help="what load_model takes (default: %(default)s)")
     add(
         "--preprocess",
-        choices=["native", "paper", "paper-bicubic"],
+        choices=CHOICES["preprocess"],
         default="native",
         help="as the model was trained, or as the paper's scripts do it (default: %(default)s)",
     )
@@ -86,7 +88,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--precision",
-        choices=["fp32", "bf16", "fp16"],
+        choices=CHOICES["precision"],
         help="of the frozen towers; without it bf16 on a card, else fp32",
     )
     add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="auto: a card, if any")

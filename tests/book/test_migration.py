@@ -3,7 +3,6 @@
 import contextlib
 import importlib
 import io
-import json
 import re
 import shlex
 from dataclasses import fields
@@ -12,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 from checkout import ROOT
+from fingerprint import code_cells
 
 import featpurity
 from featpurity import cli
@@ -54,18 +54,10 @@ def options():
     return {command: set(OPTION.findall(helped(command))) for command in ("finetune", "swap")}
 
 
-def source_cells(path):
-    return [
-        "".join(cell["source"])
-        for cell in json.loads(path.read_text())["cells"]
-        if cell["cell_type"] == "code"
-    ]
-
-
 def code():
     """All code of the package and the notebooks, the placeholders of its file names emptied."""
     texts = [path.read_text() for path in (ROOT / "featpurity").rglob("*.py")]
-    texts += [source for path in NOTEBOOKS for source in source_cells(path)]
+    texts += [source for path in NOTEBOOKS for source in code_cells(path)]
     return re.sub(r"\{[^{}\n\"']*\}", "{}", "\n".join(texts))
 
 
@@ -89,7 +81,7 @@ def written(folder):
 @pytest.fixture(scope="module")
 def ground(tmp_path_factory):
     """What there is for the page to name."""
-    fetch = source_cells(ROOT / "notebooks/steps/fetch_cc3m.ipynb")[0]
+    fetch = code_cells(ROOT / "notebooks/steps/fetch_cc3m.ipynb")[0]
     keys = (
         {field.name for field in fields(Profile)}
         | set(re.findall(r"^(\w+) = ", fetch, re.M))

@@ -1,29 +1,12 @@
 """The notebooks that fine-tune: settings that changed train anew, whatever an earlier run left."""
 
-import json
-
 import numpy as np
 import pandas as pd
 import pytest
-from checkout import ROOT
+from checkout import run_notebook
 
 from featpurity.training import cached, online
 from featpurity.training.settings import plan_epoch
-
-NOTEBOOKS = ROOT / "notebooks"
-
-
-def run_notebook(name, **parameters):
-    """The code cells of a notebook in plain Python, with other parameters than its own."""
-    cells = [
-        cell
-        for cell in json.loads((NOTEBOOKS / name).read_text())["cells"]
-        if cell["cell_type"] == "code"
-    ]
-    scope = {"display": lambda figure: None}  # as in a notebook, nothing to import
-    for number, cell in enumerate(cells):
-        exec("".join(cell["source"]), scope)
-        scope.update(parameters if number == 0 else {})
 
 
 @pytest.mark.slow

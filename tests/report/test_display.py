@@ -63,16 +63,6 @@ def test_labels_are_text_but_may_break_into_lines():
     assert safe["hovertemplate"] == "%{x}<br>one<extra></extra>"
 
 
-def test_a_notebook_keeps_the_script_of_its_first_figure_only():
-    figure, renderers = go.Figure(go.Scatter(y=[1])), plotly.io.renderers
-    display.offline()  # a kernel of its own, so to say
-    first, second = (
-        renderers._build_mime_bundle(figure.to_dict(), "plotly_mimetype")["text/html"]
-        for _ in range(2)
-    )
-    assert len(first) > 10**6 > len(second)
-
-
 def test_a_notebook_shows_the_caption_and_the_book_takes_it_out_again(renderers):
     caption = "What is seen. " * 12
     figure = go.Figure(FIGURE).update_layout(meta={"caption": caption}, height=300)

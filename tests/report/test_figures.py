@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from featpurity.report import curves, figures, heatmaps, style
+from featpurity.report.published import published_curves
 
 SYMMETRIC = np.array([[0, 0.5, -0.2], [0.5, 0, 0.1], [-0.2, 0.1, 0]])
 
@@ -78,7 +79,9 @@ def drawn():
         "numbers": curves.at_each_number(
             pruned(), "accuracy", "accuracy", "Numbers.", {"m": towers(1)["image"]}, steps=4
         ),
-        "gaps": curves.gaps(pruned(), "accuracy", "difference of accuracy", "Gaps."),
+        "gaps": curves.gaps(
+            pruned(), "accuracy", "difference of accuracy", "Gaps.", published_curves()
+        ),
         "histogram": heatmaps.cosine_histogram(
             {"one": SYMMETRIC}, {"one": 64}, "Histogram.", bins=4
         ),

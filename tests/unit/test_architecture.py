@@ -71,14 +71,6 @@ def test_the_page_on_the_design_names_every_room_and_no_file_that_is_not_there()
     assert rooms <= set(re.findall(r"`(\w+)`", table))
 
 
-def test_every_public_name_is_there():
-    import featpurity
-
-    assert all(callable(getattr(featpurity, name)) for name in featpurity.__all__)
-    with pytest.raises(AttributeError, match="no attribute 'purify'"):
-        featpurity.purify
-
-
 def tracked_text():
     """Files in git that are text, as (path, content)."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)

@@ -16,7 +16,7 @@ import open_clip
 import pytest
 import torch
 import torch.nn.functional as F
-from checkout import ROOT
+from checkout import ROOT, run_notebook
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from tiny_clip import TinyClip, to_pixels, to_pixels_calls
@@ -498,18 +498,6 @@ def write_profile(folder):
     )
 
 
-def run_notebook(folder, monkeypatch, **settings):
-    """The code cells of `steps/embed` in this process, with other settings."""
-    monkeypatch.chdir(folder)
-    cells = json.loads((ROOT / "notebooks/steps/embed.ipynb").read_text())["cells"]
-    parameters, *rest = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-    names = {}
-    exec(parameters, names)
-    names |= settings
-    for source in rest:
-        exec(source, names)
-
-
 @pytest.mark.slow
 def test_two_processes_of_torchrun_fill_the_store_as_the_notebook_does(tmp_path, monkeypatch):
     write_profile(tmp_path)
@@ -527,12 +515,10 @@ def test_two_processes_of_torchrun_fill_the_store_as_the_notebook_does(tmp_path,
     given = profile.load(tmp_path / "tiny.yaml").parameters() | {
         "models": ["local-dir:raw", "local-dir:better"]
     }
-    run_notebook(tmp_path, monkeypatch, **given | {"pairs": None, "store_dir": "alone"})
-    run_notebook(
-        tmp_path,
-        monkeypatch,
-        **given | {"models": ["local-dir:better"], "datasets": [], "store_dir": "alone"},
-    )
+    monkeypatch.chdir(tmp_path)
+    alone = given | {"store_dir": "alone"}
+    run_notebook("steps/embed.ipynb", **alone | {"pairs": None})
+    run_notebook("steps/embed.ipynb", **alone | {"models": ["local-dir:better"], "datasets": []})
     names = [path.relative_to(tmp_path / "store") for path in shards(tmp_path / "store")]
     # two shards each of the pictures for two models, of the pairs' pictures and of their captions for one
     assert len(names) == 8 and names == [
@@ -543,7 +529,7 @@ def test_two_processes_of_torchrun_fill_the_store_as_the_notebook_does(tmp_path,
             load_file(tmp_path / "store" / name), load_file(tmp_path / "alone" / name)
         )
     before = {path: path.stat().st_mtime_ns for path in shards(tmp_path / "store")}
-    run_notebook(tmp_path, monkeypatch, **given | {"pairs": None})
+    run_notebook("steps/embed.ipynb", **given | {"pairs": None})
     assert {path: path.stat().st_mtime_ns for path in shards(tmp_path / "store")} == before
 
 

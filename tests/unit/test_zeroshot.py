@@ -3,19 +3,11 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from clusters import world
 from sklearn.metrics import balanced_accuracy_score, top_k_accuracy_score
 
 from featpurity import class_embeddings, silhouette, silhouette_curve
 from featpurity.metrics import zeroshot
-
-
-def world(n=300, d=16, n_classes=5, seed=0):
-    """Clustered unit embeddings with labels and a classifier of the clusters' centres."""
-    generator = torch.Generator().manual_seed(seed)
-    centres = F.normalize(torch.randn(n_classes, d, generator=generator), dim=1)
-    labels = torch.randint(n_classes, (n,), generator=generator)
-    embeddings = F.normalize(centres[labels] + 0.4 * torch.randn(n, d, generator=generator), dim=1)
-    return embeddings, labels, centres
 
 
 class ToyClip:

@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 
 from featpurity.captions.synthetic import Written
 from featpurity.report import figures, tables, wording
+from featpurity.report.chapters.misalignment import MEASURES
 
 WRONG = ("points", 100, 1)
 AXES = {
@@ -14,12 +15,7 @@ AXES = {
     "image_avg_abs_cos": "average |cos| of the image tower, purer is right",
     "text_avg_abs_cos": "average |cos| of the text tower, purer is right",
 }
-PANELS = {
-    "accuracy": "zero-shot accuracy (share)",
-    "loss": "contrastive loss (nats)",
-    "image_avg_abs_cos": "average |cos|, image tower",
-    "text_avg_abs_cos": "average |cos|, text tower",
-}
+PANELS = ("accuracy", "loss", "image_avg_abs_cos", "text_avg_abs_cos")
 
 
 def answer(effects: pd.DataFrame) -> wording.Answer:
@@ -94,7 +90,8 @@ def training(history: pd.DataFrame) -> go.Figure:
         "Training again on four sets of captions for the same pictures: mean over seeds and their "
         "range. Accuracy is the mean over the data sets. Epoch 0 is the first model."
     )
-    return figures.lines_with_bands(shown, "epoch", PANELS, "captions", "epoch", caption)
+    panels = {measure: MEASURES[measure] for measure in PANELS}
+    return figures.lines_with_bands(shown, "epoch", panels, "captions", "epoch", caption)
 
 
 def gains(table: pd.DataFrame) -> go.Figure:

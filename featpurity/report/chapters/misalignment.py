@@ -103,7 +103,7 @@ def against_ratio(means: pd.DataFrame, chance: dict[str, float]) -> go.Figure:
     )
     table = means.assign(swaps=means.kind.map(KINDS))
     return figures.lines_with_bands(
-        table, "ratio", panels, "swaps", RATIO, caption, chance=_by_measure(chance)
+        table, "ratio", panels, "swaps", RATIO, caption, chance=by_measure(chance)
     )
 
 
@@ -123,7 +123,7 @@ def training(history: pd.DataFrame, chance: dict[str, float]) -> go.Figure:
         "runs",
         "epoch",
         caption,
-        chance=_by_measure(chance),
+        chance=by_measure(chance),
     )
 
 
@@ -137,7 +137,7 @@ def over_time(history: pd.DataFrame, kind: str, chance: dict[str, float]) -> go.
         "range. Dark is few swaps, light is many."
     )
     return figures.lines_with_bands(
-        part, "epoch", panels, "share", "epoch", caption, shade="ratio", chance=_by_measure(chance)
+        part, "epoch", panels, "share", "epoch", caption, shade="ratio", chance=by_measure(chance)
     )
 
 
@@ -192,5 +192,6 @@ def means_table(means: pd.DataFrame) -> tables.Table:
     return tables.show(shown.assign(kind=shown.kind.map(KINDS)), headings, digits)
 
 
-def _by_measure(chance):
+def by_measure(chance: dict[str, float]) -> dict[str, float]:
+    """Average |cos| of random directions by tower, by the names of `MEASURES`."""
     return {f"{tower}_avg_abs_cos": value for tower, value in chance.items()}

@@ -4,14 +4,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from featpurity.report import figures, tables, wording
-from featpurity.report.chapters.misalignment import KINDS, RATIO
-
-MEASURES = {
-    "image_avg_abs_cos": "average |cos|, image tower",
-    "text_avg_abs_cos": "average |cos|, text tower",
-    "accuracy": "zero-shot accuracy (share)",
-    "loss": "contrastive loss (nats)",
-}
+from featpurity.report.chapters.misalignment import KINDS, MEASURES, RATIO, by_measure
 
 
 def answer(distances: pd.DataFrame) -> wording.Answer:
@@ -73,5 +66,5 @@ def costs_table(costs: list[dict]) -> tables.Table:
 
 
 def _lines(table, x, x_title, caption, chance):
-    lines = {f"{tower}_avg_abs_cos": value for tower, value in chance.items()}
-    return figures.lines_with_bands(table, x, MEASURES, "way", x_title, caption, chance=lines)
+    chance = by_measure(chance)
+    return figures.lines_with_bands(table, x, MEASURES, "way", x_title, caption, chance=chance)
