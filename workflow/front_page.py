@@ -8,12 +8,12 @@ from staged_notebook import chapter_number
 
 from featpurity.models.names import BUNDLED, known
 from featpurity.report import display_names, wording
+from featpurity.report.published import EXPERIMENTS
 from featpurity.report.tables import MARKS, verdict_words
 
 CLAIMS_TABLE = "tables/claims.csv"
 SEVERAL = {"holds": "hold", "does not hold": "do not hold"}  # verdicts on several effects
 PAIR = ("clip_models", "laclip_models")
-EXPERIMENTS = ("1", "2", "3")  # the paper's; what other chapters claim goes beyond them
 
 
 def words(names):
@@ -76,24 +76,30 @@ def read_claims(run):
     """The run's judged effects, one a row; empty where it judged none."""
     path = run.folder / CLAIMS_TABLE
     if not path.is_file():
-        return pd.DataFrame({"effect": [], "verdict": []})
+        return pd.DataFrame({"effect": [], "verdict": [], "experiment": []})
     claims = pd.read_csv(path)
     sides = (run.settings.get(key) or [] for key in PAIR)
     return display_names.renamed(claims[claims.effect.notna()], display_names.of_models(*sides))
 
 
 def strip(run):
-    """How many effects hold, do not hold and are undecided, as a line of HTML."""
-    counts = read_claims(run).verdict.map(_light).value_counts()
+    """How many effects hold, do not hold and are undecided, as lines of HTML."""
+    claims = read_claims(run)
+    of_paper = claims.experiment.isin(EXPERIMENTS)
+    about = {"the paper's three experiments": of_paper, "beyond them": ~of_paper}
+    lines = [_counts(claims[chosen], words) for words, chosen in about.items() if chosen.any()]
+    return "".join(lines) or "<p>This run judged no claims.</p>"
+
+
+def _counts(claims, words):
+    counts = claims.verdict.map(_light).value_counts()
     parts = [
         f'<span class="count light-{_light(name)}"><b>{counts[_light(name)]}</b> '
         f"{name if counts[_light(name)] == 1 else SEVERAL.get(name, name)}</span>"
         for name in MARKS
         if _light(name) in counts
     ]
-    return (
-        f'<p class="strip">{"".join(parts)}</p>' if parts else "<p>This run judged no claims.</p>"
-    )
+    return f'<p class="strip"><span>{len(claims)} effects, {words}:</span> {"".join(parts)}</p>'
 
 
 def verdicts(run, places):
@@ -108,7 +114,7 @@ def verdicts(run, places):
     claims = read_claims(run)
     if claims.empty:
         return ""
-    experiments = claims.experiment.astype(str).isin(EXPERIMENTS)
+    experiments = claims.experiment.isin(EXPERIMENTS)
     further = claims[~experiments]
     count = further.statement.nunique()
     folded = (
@@ -150,17 +156,12 @@ def _row(statement, part, places):
 
 def _effect(row, many):
     about = html.escape(f"{row.comparison}: {row.unit}" if many else str(row.unit))
+    effect, low, high = (wording.signed(end, row.effect) for end in (row.effect, row.low, row.high))
     return (
         f'<span class="verdict light-{_light(row.verdict)}">'
-        f"<b>{html.escape(verdict_words(row.verdict))}</b> <span>{number(row.effect)} "
-        f"({number(row.low)} to {number(row.high)})</span> <small>{about}</small></span>"
+        f"<b>{html.escape(verdict_words(row.verdict))}</b> <span>{effect} "
+        f"({low} to {high})</span> <small>{about}</small></span>"
     )
-
-
-def number(value):
-    """A signed number with three digits behind the point, or in words where that would be zero."""
-    text = f"{value:+.3f}"
-    return text if float(text) or not value else "about 0"
 
 
 def headline(figures, headlines):

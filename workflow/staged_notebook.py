@@ -29,7 +29,7 @@ what it asks and what it would show.
 DOWNLOAD = (
     '<p class="notebook"><a class="download" href="../_static/notebooks/{name}" download>'
     "Download this chapter as a notebook</a> It runs as it is, in the folder "
-    "<code>notebooks</code> of the repository.</p>"
+    "<code>notebooks</code> of the repository, where what it reads is there.</p>"
 )
 
 

@@ -26,12 +26,14 @@ from featpurity.experiments.relu_encoders import (
     write_captions,
 )
 from featpurity.experiments.sparse_coding import Pairs, Setting, Task, sample_pairs, sample_task
+from featpurity.metrics import purity
 from featpurity.metrics.intervals import t_interval
 from featpurity.metrics.silhouette import silhouette
 from featpurity.metrics.spectrum import random_rotations
 from featpurity.report.results import effect
 
 SETTING = Setting()
+CHANCE = purity.chance_average(TRAINING.neurons, SETTING.width)  # average |cos| of random neurons
 
 
 @dataclass(frozen=True)

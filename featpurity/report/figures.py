@@ -170,12 +170,17 @@ def _points(figure, part, label, name, colour, legend, place):
         name=name,
         legendgroup=name,
         showlegend=legend,
-        marker={"color": colour, "size": 9},
+        marker={"color": colour, "size": 9, "symbol": _hollow(name)},
         customdata=part[["low", "high"]],
         hovertemplate="%{y}<br>%{x:+.4f} (%{customdata[0]:+.4f} to %{customdata[1]:+.4f})"
         "<extra></extra>",
         **place,
     )
+
+
+def _hollow(name):
+    """The symbol of a verdict's point: a ring for what is negligible."""
+    return "circle-open" if name.endswith("negligible") else "circle"
 
 
 def _spread(figure, part, label, place):
@@ -215,8 +220,7 @@ def lines_with_bands(
     x_title: str,
     caption: str,
     shade: str | None = None,
-    chance: Mapping[str, float] | None = None,
-    columns: int = 2,
+    chance: Mapping[str, float | Sequence[float]] | None = None,
 ) -> go.Figure:
     """Means over seeds with the range of the seeds as a band, one panel a measure.
 
@@ -231,11 +235,10 @@ def lines_with_bands(
     x_title, caption : str
     shade : str, optional
         A column whose steps a sequential scale of colours shows; dashes tell apart one step's.
-    chance : dict of str to float, optional
-        For some measures what chance alone would give, as a dotted line.
-    columns : int
+    chance : dict of str to float or several, optional
+        For some measures what chance alone would give, as dotted lines.
     """
-    columns = min(columns, len(measures))
+    columns = min(2, len(measures))
     rows, chance = -(-len(measures) // columns), chance or {}
     figure = make_subplots(
         rows=rows,
@@ -250,11 +253,10 @@ def lines_with_bands(
         for name, part in table.groupby(group, sort=False):
             for trace in _mean_and_range(part, x, measure, str(name), lines[name]):
                 figure.add_trace(trace, **place)
-        if measure in chance:
-            ends = [table[x].min(), table[x].max()]
+        for level in np.unique(chance.get(measure, [])):
             figure.add_scatter(
-                x=ends,
-                y=[chance[measure]] * 2,
+                x=[table[x].min(), table[x].max()],
+                y=[level] * 2,
                 mode="lines",
                 name="chance",
                 legendgroup="chance",
@@ -350,8 +352,8 @@ def scatter_panels(
     Parameters
     ----------
     table : DataFrame
-        One row a point: columns name, those that the next five arguments name, and `y`_low and
-        `y`_high, where the point's bar ends.
+        One row a point: columns name, those that the next five arguments name, and, where points
+        have bars, `y`_low and `y`_high, their ends.
     x, y : str
         Columns of the two measures. The panels share the scale of y.
     colour, symbol, panel : str
@@ -365,11 +367,10 @@ def scatter_panels(
     marks, colours = dict(zip(groups, SYMBOLS * len(groups))), style.colours_of(kinds)
     figure = make_subplots(cols=len(titles), subplot_titles=titles, horizontal_spacing=0.12)
     for (title, kind), part in table.groupby([panel, colour], sort=False):
-        error = {
-            "array": part[f"{y}_high"] - part[y],
-            "arrayminus": part[y] - part[f"{y}_low"],
-            "thickness": 1,
-        }
+        error = None
+        if f"{y}_high" in part:
+            above, below = part[f"{y}_high"] - part[y], part[y] - part[f"{y}_low"]
+            error = {"array": above, "arrayminus": below, "thickness": 1}
         marker = _marker(colours[kind], part[symbol].map(marks))
         figure.add_scatter(
             x=part[x],
@@ -381,10 +382,12 @@ def scatter_panels(
             marker=marker,
             legendgroup=kind,
             showlegend=title == titles[0],
+            hovertemplate=f"%{{text}}, {kind}<br>%{{x:.3g}}, %{{y:.3g}}<extra></extra>",
             row=1,
             col=titles.index(title) + 1,
         )
-    for group, mark in marks.items():  # what the symbols mean, in the legend only
+    # What the symbols mean, in the legend only.
+    for group, mark in marks.items() if len(marks) > 1 else ():
         figure.add_trace(
             go.Scatter(x=[None], y=[None], name=group, mode="markers", marker=_marker(GREY, mark))
         )

@@ -23,12 +23,14 @@ PALETTE = (BLUE, ORANGE, GREEN, PURPLE, SKY, AMBER, YELLOW, GREY)
 DASHES = ("solid", "dash", "dot", "dashdot")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
 
-# What has a colour of its own, in every figure: models, captions, kinds of swap, verdicts.
+# What has a colour of its own, in every figure: models, captions, kinds of swap, verdicts, and what
+# data sets of generated pictures ask for.
 COLOURS = {
     "CLIP": BLUE,
     "LaCLIP": ORANGE,
     "raw": BLUE,  # what CLIP reads
     "recaptioned": ORANGE,  # and LaCLIP
+    "rewritten": ORANGE,
     "filtered": GREEN,
     "best possible": PURPLE,
     "swaps by similarity": SKY,
@@ -36,7 +38,12 @@ COLOURS = {
     "holds": GREEN,
     "does not hold": ORANGE,
     "undecided": GREY,
-    "negligible": SKY,
+    "shape": GREEN,
+    "colour": ORANGE,
+    "background": BLUE,
+    "texture": SKY,
+    "size": PURPLE,
+    "position": AMBER,
 }
 STRATEGIES = {  # the name, with the paper's, the colour and the dash of a choice of neurons
     "high_purity": ("high purity (Min Sparse)", GREEN, "solid"),
@@ -64,7 +71,8 @@ def colours_of(names: Iterable, ordered: bool = False) -> dict[Any, str]:
     """
     names = list(dict.fromkeys(names))
     if ordered:
-        shares = [0.85 * i / max(1, len(names) - 1) for i in range(len(names))]
+        # Neither end is lost on a dark page or on a white one.
+        shares = [0.3 + 0.55 * i / max(1, len(names) - 1) for i in range(len(names))]
         return dict(zip(names, sample_colorscale("Viridis", shares)))
     known = {name: next(_known_colours(name), None) for name in names}
     free = cycle(colour for colour in PALETTE if colour not in known.values())

@@ -41,6 +41,13 @@ def with_interval(
     return f"{effect} {word}, {called}{low} to {high}"
 
 
+def signed(value: float, size: float) -> str:
+    """A signed number with the digits that an effect of some size needs; "about 0" for less."""
+    digits = 1 if abs(size) >= 10 else 3
+    rounded = round(value, digits)
+    return f"{rounded:+.{digits}f}" if rounded or not value else "about 0"
+
+
 def by_interval(row: Any, above: str, below: str, around: str) -> str:
     """What to say of an effect whose interval lies above 0, below 0 or around it."""
     return above if row.low > 0 else below if row.high < 0 else around

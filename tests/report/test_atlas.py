@@ -168,8 +168,8 @@ def test_cosines_are_drawn_as_shares_with_their_means():
 
 def test_the_answer_counts_what_neurons_read_best(found):
     one = found.neurons.assign(best_class=["ring", "star", "ring"] * 2)
-    assert "of CLIP's 3 neurons it is ring (2)" in show.answer(one)
+    assert "what CLIP's 3 neurons most often read is ring (2); its 1 purest" in show.answer(one)
     several = one.assign(dataset=["shape", "shape", "size"] * 2)
-    assert "of CLIP's 3 neurons it is shape (2)" in show.answer(several)
+    assert "what CLIP's 3 neurons most often read is shape (2)" in show.answer(several)
     assert {trace.name for trace in show.map_of_neurons(one).data} == {"ring", "star"}
     assert {trace.name for trace in show.map_of_neurons(several).data} == {"shape", "size"}

@@ -1,6 +1,7 @@
 """What chapters say: sentences from effects, verdicts beside the paper's values."""
 
 import pandas as pd
+import pytest
 
 from featpurity.report import display_names, results, wording
 from featpurity.report.chapters import claims, clip_vs_laclip, misalignment, pruning
@@ -42,7 +43,7 @@ def test_the_answer_on_misalignment_undoes_the_signs_of_the_claims():
         ("misalignment_accuracy", "random swaps", 0.08, 0.07, 0.09, "mean"),
     )
     said = misalignment.answer(found, [0, 0.3, 0.8])
-    assert said.startswith("from no swapped caption to 80 % of them, random swaps bring")
+    assert "a straight line through all ratios, random swaps bring" in said
     assert "through ratios of 0 to 0.1 alone" in misalignment.answer(found, [0, 0.1])
     assert "+0.100 of average |cos|" in said and "-8.0 points of accuracy, -9.0 to -7.0" in said
 
@@ -66,6 +67,23 @@ def test_two_data_sets_have_two_names():
     assert len(set(named.values())) == 3 and named["scenes_shape"] == "shape"
 
 
+@pytest.mark.parametrize(
+    "value, size, told",
+    [(0.0004, 0.0004, "about 0"), (-0.0006, -0.0006, "-0.001"), (0, 0, "+0.000"), (9, 12, "+9.0")],
+)
+def test_effects_have_the_digits_of_their_size(value, size, told):
+    assert wording.signed(value, size) == told
+
+
+def test_the_paper_s_value_stands_beside_the_kind_of_swap_that_it_is_of():
+    found = effects(
+        ("misalignment_text", "random swaps", 0.1, 0.09, 0.11, "mean"),
+        ("misalignment_text", "swaps by similarity", 0.1, 0.09, 0.11, "mean"),
+    )
+    (theirs,) = [t for t in claims.forest(results.judge(found)).data if t.name == "the paper's"]
+    assert len(theirs.x) == 1 and "random swaps" in theirs.y[0].replace("<br>", " ")
+
+
 def test_an_answer_is_text_and_never_markup():
     assert "<img" not in wording.Answer('<img src=x onerror="alert(1)">')._repr_html_()
 
@@ -77,7 +95,10 @@ def test_claims_are_counted_and_drawn_beside_the_paper_s_values(tmp_path):
     )
     judged = results.judge(found)
     said = claims.answer(judged)
-    assert "of 2 effects that 2 claims are about, 1 holds and 1 is left undecided" in said
+    assert (
+        "of 2 effects of the paper's three experiments, 1 holds and 1 is left undecided (1 "
+        "negligible in size)" in said
+    )
     figure = claims.forest(judged)
     paper = next(trace for trace in figure.data if trace.name == "the paper's")
     assert sorted(paper.x) == [0.011, 0.011, 0.073]

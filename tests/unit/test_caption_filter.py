@@ -144,7 +144,7 @@ class TestRemedy:
         assert "together" in show.why_not_better(result.steps)
         figures = [
             show.wrong(result.shares),
-            show.training(result.history),
+            show.training(result.history, {"image": 0.1, "text": 0.1}),
             show.gains(result.gains),
             show.steps(result.steps),
         ]

@@ -199,7 +199,7 @@ class TestSimulation:
         assert f"accuracy from {accuracy[0.0]:.2f} to {accuracy[0.5]:.2f}" in said
         figures = [
             show.curves(simulated.table),
-            show.texts(simulated.table),
+            show.texts(simulated.table, theory.CHANCE),
             show.neurons_and_features(simulated.cosines, near=0.4),
         ]
         assert all(figure.layout.meta["caption"].endswith(".") for figure in figures)

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 
 from featpurity.captions.synthetic import Written
 from featpurity.report import figures, tables, wording
-from featpurity.report.chapters.misalignment import MEASURES
+from featpurity.report.chapters.misalignment import MEASURES, by_measure
 
 WRONG = ("points", 100, 1)
 AXES = {
@@ -55,8 +55,8 @@ def wrong(shares: pd.DataFrame) -> go.Figure:
     wide = wide.sort_values("spurious", kind="stable")
     wide = wide.assign(model=wide.captions, dataset=wide.spurious.map("{:.0%}".format))
     caption = (
-        "Share of captions that name something wrongly, with 95 % intervals over "
-        "pictures: before, after, and if the right one of the two had always been kept."
+        "Share of captions that name something wrongly, with 95 % intervals over pictures: before, "
+        "after, and if the right one of the two, where one is, had always been kept."
     )
     return figures.bars_with_intervals(
         wide, measures, caption, "names in raw captions that are spurious"
@@ -82,8 +82,8 @@ def choices(table: pd.DataFrame) -> tables.Table:
     return tables.show(table.sort_values(["mistaken", "spurious"]), headings, ".1%")
 
 
-def training(history: pd.DataFrame) -> go.Figure:
-    """Epoch by epoch, on the captions of the first level."""
+def training(history: pd.DataFrame, chance: Mapping[str, float]) -> go.Figure:
+    """Epoch by epoch, on the captions of the first level; with the chance level of each tower."""
     first = history[history.spurious == history.spurious.iloc[0]]
     shown = first[first.captions.isin(["raw", "recaptioned", "filtered", "best possible"])]
     caption = (
@@ -91,7 +91,9 @@ def training(history: pd.DataFrame) -> go.Figure:
         "range. Accuracy is the mean over the data sets. Epoch 0 is the first model."
     )
     panels = {measure: MEASURES[measure] for measure in PANELS}
-    return figures.lines_with_bands(shown, "epoch", panels, "captions", "epoch", caption)
+    return figures.lines_with_bands(
+        shown, "epoch", panels, "captions", "epoch", caption, chance=by_measure(chance)
+    )
 
 
 def gains(table: pd.DataFrame) -> go.Figure:

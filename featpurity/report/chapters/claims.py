@@ -11,26 +11,31 @@ from featpurity.report import display_names, figures, published, results, tables
 LINE = 56  # letters of a claim's statement on a line of the figure
 
 
+COUNTED = {  # verdicts on one effect, and on several
+    "holds": ("holds", "hold"),
+    "does not hold": ("does not hold", "do not hold"),
+    "undecided": ("is left undecided", "are left undecided"),
+}
+
+
 def answer(claims: pd.DataFrame) -> wording.Answer:
-    """How many claims hold, in one sentence."""
-    measured = claims[claims.verdict != "not measured"]
-    counts = measured.verdict.str.split(",").str[0].value_counts()
-    words = {  # for one, for several
-        "holds": ("holds", "hold"),
-        "does not hold": ("does not hold", "do not hold"),
-        "undecided": ("is left undecided", "are left undecided"),
-    }
-    parts = [
-        f"{counts[key]} {said[int(counts[key] > 1)]}"
-        for key, said in words.items()
-        if key in counts
-    ]
-    small = measured.verdict.str.endswith("negligible").sum()
-    tail = f"; {small} of the effects are negligible in size" if small else ""
-    return wording.Answer(
-        f"of {len(measured)} effects that {measured.claim.nunique()} claims are about, "
-        f"{wording.listed(parts)}{tail}"
-    )
+    """How many effects hold: those of the paper's three experiments, and the others."""
+    measured, clauses = claims[claims.verdict != "not measured"], []
+    of_paper = measured.experiment.isin(published.EXPERIMENTS)
+    about = {"of the paper's three experiments": of_paper, "that go beyond them": ~of_paper}
+    for words, chosen in about.items():
+        part = measured[chosen]
+        counts = part.verdict.str.split(",").str[0].value_counts()
+        said = [
+            f"{counts[key]} {COUNTED[key][int(counts[key] > 1)]}"
+            for key in COUNTED
+            if key in counts
+        ]
+        small = part.verdict.str.endswith("negligible").sum()
+        tail = f" ({small} negligible in size)" if small else ""
+        if said:
+            clauses.append(f"of {len(part)} effects {words}, {wording.listed(said)}{tail}")
+    return wording.Answer("; ".join(clauses) or "no claim was measured")
 
 
 def forest(claims: pd.DataFrame) -> go.Figure:
@@ -40,7 +45,7 @@ def forest(claims: pd.DataFrame) -> go.Figure:
         _wrapped(f"{claim.experiment}: {claim.statement} ({claim.comparison})")
         for claim in measured.itertuples()
     ]
-    measured = measured.assign(row=row, light=measured.verdict.map(_light))
+    measured = measured.assign(row=row)
     of_claim = {
         claim["id"]: claim.get("published_effects") or {} for claim in results.load_claims()
     }
@@ -48,21 +53,22 @@ def forest(claims: pd.DataFrame) -> go.Figure:
         dict(row=claim.row, unit=claim.unit, value=value, name=str(name))
         for claim in measured.itertuples()
         for name, value in of_claim[claim.claim].items()
+        if "(" not in name or claim.comparison in name  # theirs is of one kind of swap
     ]
     columns = ["row", "unit", "value", "name"]
     caption = (
         "The effect of each claim with its 95 % interval, positive when the claim is true; the "
         "number before a claim is its chapter. A claim holds where its interval lies right of 0, "
-        "does not hold where it lies left of 0, and is undecided where it contains 0; negligible "
-        "means smaller than the claim's bound. Open diamonds are the paper's own values, for its "
-        "models and data."
+        "does not hold where it lies left of 0, and is undecided where it contains 0. A hollow "
+        "point is negligible: smaller than the claim's bound. Open diamonds are the paper's own "
+        "values, for its models and data."
     )
     return figures.forest(
         measured,
         "row",
         "unit",
         caption,
-        group="light",
+        group="verdict",
         theirs=pd.DataFrame(theirs, columns=columns),
     )
 
@@ -71,7 +77,7 @@ def verdicts_table(claims: pd.DataFrame) -> tables.Table:
     """A row a claim and comparison, with the verdict and what the paper published."""
     shown = claims.assign(interval=claims.apply(_interval, axis=1))
     headings = {"experiment": "chapter", "statement": "claim", "comparison": "what is compared"}
-    headings |= {"verdict": "verdict", "interval": "effect (95 % interval)", "unit": "unit"}
+    headings |= {"verdict": "verdict", "interval": "effect (95 % interval)"}
     headings |= {"published": "published by the paper, not measured here"}
     return tables.show(shown, headings, cards=True)
 
@@ -160,11 +166,8 @@ def _by_model(measure, digits):
 def _interval(row):
     if pd.isna(row.effect):
         return ""
-    return f"{row.effect:+.3f} ({row.low:+.3f} to {row.high:+.3f})"
-
-
-def _light(verdict):
-    return "negligible" if str(verdict).endswith("negligible") else str(verdict)
+    effect, low, high = (wording.signed(end, row.effect) for end in (row.effect, row.low, row.high))
+    return f"{effect} ({low} to {high}) {row.unit}"
 
 
 def _wrapped(text):

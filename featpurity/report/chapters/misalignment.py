@@ -31,8 +31,8 @@ RATIO = "share of captions swapped"
 def answer(effects: pd.DataFrame, ratios: Sequence[float]) -> wording.Answer:
     """The result of a run in one sentence, from its effects and the ratios that it had."""
     low, high, clauses = min(ratios), max(ratios), []
-    line = f", along a straight line through ratios of {low:g} to {high:g} alone"
     measured = low <= published.RATIOS[0] and high >= published.RATIOS[1]
+    through = "all ratios" if measured else f"ratios of {low:g} to {high:g} alone"
     for kind, part in effects.groupby("comparison", sort=False):
         told = part[part.claim != "misalignment_text"]
         numbers = []
@@ -41,7 +41,7 @@ def answer(effects: pd.DataFrame, ratios: Sequence[float]) -> wording.Answer:
             numbers.append(wording.with_interval(row, unit, sign, not clauses and not numbers))
         clauses.append(f"{kind} bring {wording.listed(numbers)}")
     return wording.Answer(
-        f"from no swapped caption to 80 % of them{'' if measured else line}, "
+        f"from no swapped caption to 80 % of them, along a straight line through {through}, "
         f"{'; '.join(clauses)} (|cos|: image tower)"
     )
 
@@ -176,7 +176,7 @@ def examples_table(examples: pd.DataFrame) -> tables.Table:
 def pictures(captioned: "CaptionedImages", examples: pd.DataFrame) -> go.Figure:
     """The pictures of the examples."""
     images = [captioned.images[i] for i in examples.image]
-    titles = [f"image {i}, {KINDS[kind]}" for i, kind in zip(examples.image, examples.kind)]
+    titles = [f"image {i:,}, {KINDS[kind]}" for i, kind in zip(examples.image, examples.kind)]
     caption = "The pictures of the examples above, in their order."
     return figures.image_grid(images, titles, caption, columns=3)
 

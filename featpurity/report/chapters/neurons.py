@@ -16,8 +16,8 @@ MOST_CLASSES = 16  # with a mark of their own on a map; the others share one
 OTHERS = "other classes"
 STANDS_OUT = {"dataset": "data set has the class that", "best_class": "class"}
 KINDS = {  # what a cosine is with, and its line
-    "raw": {"color": style.PURPLE, "dash": "solid"},
-    "rewritten": {"color": style.GREEN, "dash": "dash"},
+    "raw": {"color": style.COLOURS["raw"], "dash": "solid"},
+    "rewritten": {"color": style.COLOURS["rewritten"], "dash": "dash"},
     "of another picture": {"color": style.GREY, "dash": "dot"},
 }
 
@@ -34,10 +34,10 @@ def answer(neurons: pd.DataFrame) -> wording.Answer:
         ordered = part.sort_values("rank")
         ends = [_commonest(ordered[named].iloc[:eighth]), _commonest(ordered[named][-eighth:])]
         clauses.append(
-            f"of {model}'s {len(part)} neurons it is {_commonest(part[named])}, of the {eighth} "
-            f"purest {ends[0]}, of the {eighth} least pure {ends[1]}"
+            f"what {model}'s {len(part)} neurons most often read is {_commonest(part[named])}; its "
+            f"{eighth} purest most often {ends[0]}, its {eighth} least pure {ends[1]}"
         )
-    return wording.Answer(f"what the largest number of neurons tells best: {'; '.join(clauses)}")
+    return wording.Answer(f"{'; '.join(clauses)} (numbers of neurons)")
 
 
 def map_of_neurons(neurons: pd.DataFrame) -> go.Figure:
@@ -185,7 +185,7 @@ def cosines(found: Any) -> go.Figure:
         )
         figure.add_vline(values.mean().item(), line=line | {"width": 1}, **place)
     figure.update_xaxes(title="cosine of picture and caption")
-    figure.update_yaxes(title="share of the pairs", tickformat=".0%", col=1)
+    figure.update_yaxes(tickformat=".0%").update_yaxes(title="share of the pairs", col=1)
     style.name_once(figure)
     caption = (
         "Cosines between pictures and their raw and rewritten captions, and, as chance, the raw "

@@ -82,16 +82,17 @@ def ceiling(table: pd.DataFrame) -> tables.Table:
     return tables.show(table, headings)
 
 
-def texts(table: pd.DataFrame) -> go.Figure:
-    """What recaptioning and filtering make of the noisy texts, and of average |cos|."""
+def texts(table: pd.DataFrame, chance: float) -> go.Figure:
+    """What the remedy makes of the noisy texts, and of average |cos| beside chance."""
     panels = {
         "text_truth": "truth of the texts (cosine)",
         "replaced": "share of texts replaced",
         "avg_abs_cos": "average |cos|, image neurons",
     }
     caption = "Noisy pairs before and after the remedy: mean and range over seeds."
+    level = {"avg_abs_cos": chance}
     return figures.lines_with_bands(
-        table, "probability", panels, "texts", PROBABILITY, caption, columns=3
+        table, "probability", panels, "texts", PROBABILITY, caption, chance=level
     )
 
 

@@ -1,5 +1,7 @@
 """What the chapter on the meaning of average |cos| shows: tables of its three experiments in."""
 
+from collections.abc import Mapping
+
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
@@ -46,14 +48,15 @@ def answer(bases: pd.DataFrame, runs: pd.DataFrame, gains: pd.DataFrame) -> word
     rise = ends.iloc[-1] - ends.iloc[0]
     mean = gains[gains.dataset == "mean"]
     return wording.Answer(
-        "average |cos| of each model's own basis lies between "
-        f"{bases.z.min():+.1f} and {bases.z.max():+.1f} standard deviations from that of random "
-        f"rotations, which the singular values alone tell to {off:.1%}. With "
-        f"{KINDS[image.kind.iloc[0]]} the image tower's changes by {rise.avg_abs_cos:+.3f}, that "
-        f"of its rotations by {rise.expected:+.3f}; without the neurons' shared direction it "
-        f"changes by {rise.without_shared:+.3f}. What purest first gains over least pure first "
-        f"lies between {mean.z.min():+.1f} and {mean.z.max():+.1f} standard deviations from what "
-        "it gains in rotated bases"
+        "in its own basis a model's average |cos| lies between "
+        f"{bases.z.min():+.1f} and {bases.z.max():+.1f} standard deviations from its mean over "
+        f"random rotations, and the singular values alone give that mean to {off:.1%}. "
+        f"{KINDS[image.kind.iloc[0]].capitalize()} change the image tower's average |cos| by "
+        f"{rise.avg_abs_cos:+.3f}, and what its singular values give by {rise.expected:+.3f}; "
+        f"without the direction that the neurons share, the change is {rise.without_shared:+.3f}. "
+        "The area that purest first gains over least pure first lies between "
+        f"{mean.z.min():+.1f} and {mean.z.max():+.1f} standard deviations from its mean over "
+        "rotated bases"
     )
 
 
@@ -89,13 +92,17 @@ def own_bases(effects: pd.DataFrame) -> go.Figure:
     return figures.effects_with_intervals(table, "tower", axis, caption, group="comparison")
 
 
-def against_rank(spectra: pd.DataFrame, runs: pd.DataFrame) -> go.Figure:
+def against_rank(
+    spectra: pd.DataFrame, runs: pd.DataFrame, chance: Mapping[str, float]
+) -> go.Figure:
     """Average |cos| of all models of the run, against the number of directions they use.
 
     Parameters
     ----------
     spectra, runs : DataFrame
         From `what_cos_measures.spectra` and `spectra_of_runs`.
+    chance : dict of str to float
+        Average |cos| of random directions, by tower.
     """
     tuned = runs.assign(
         who=runs.kind.map(KINDS), name=runs.ratio.map("ratio {:g}".format) + ", " + runs.tower
@@ -105,20 +112,22 @@ def against_rank(spectra: pd.DataFrame, runs: pd.DataFrame) -> go.Figure:
     points = points.melt(["who", "name", "tower", "avg_abs_cos"], list(RANKS), "rank", "directions")
     points["rank"] = points["rank"].map(RANKS)
     points["tower"] += " tower"
-    points = points.assign(avg_abs_cos_low=points.avg_abs_cos, avg_abs_cos_high=points.avg_abs_cos)
     axes = "effective number of directions", "average |cos|"
     caption = (
         "A point a model and tower: those of the run and all that experiment 3 fine-tuned. The "
         "participation ratio counts the directions of large singular values, the effective rank "
-        "all of them."
+        "all of them. Dotted: chance, as many random directions."
     )
-    return figures.scatter_panels(
+    figure = figures.scatter_panels(
         points, "directions", "avg_abs_cos", "who", "tower", "rank", axes, caption
     )
+    for level in sorted(set(chance.values())):
+        figure.add_hline(level, line=style.CHANCE_LINE)
+    return figure
 
 
-def over_ratios(runs: pd.DataFrame) -> go.Figure:
-    """The shape of the fine-tuned towers against the ratio."""
+def over_ratios(runs: pd.DataFrame, chance: Mapping[str, float]) -> go.Figure:
+    """The shape of the fine-tuned towers against the ratio; with the chance level of each tower."""
     caption = (
         "The fine-tuned models against the share of captions swapped: mean over seeds and their "
         "range. Where average |cos| lies above what the spectrum makes expect, the own basis is "
@@ -127,18 +136,28 @@ def over_ratios(runs: pd.DataFrame) -> go.Figure:
     )
     table = runs.assign(who=runs.tower + " tower, " + runs.kind.map(KINDS))
     axis = "share of captions swapped"
-    return figures.lines_with_bands(table, "ratio", SHAPE, "who", axis, caption)
+    levels = {"avg_abs_cos": list(chance.values())}
+    return figures.lines_with_bands(table, "ratio", SHAPE, "who", axis, caption, chance=levels)
 
 
-def over_time(watched: pd.DataFrame) -> go.Figure:
+def over_time(watched: pd.DataFrame, chance: Mapping[str, float]) -> go.Figure:
     """The same after each epoch, for the runs that were trained again."""
+    kinds = wording.listed(dict.fromkeys(watched.kind.map(KINDS)))
     caption = (
-        "During fine-tuning, for the smallest and the largest ratio of one kind of swap and one "
-        "seed. Epoch 0 is the model before. Dark is few swaps, light is many."
+        f"During fine-tuning on {kinds}, for the smallest and the largest ratio and one seed. "
+        "Epoch 0 is the model before. Dark is few swaps, light is many."
     )
+    levels = {"avg_abs_cos": list(chance.values())}
     who = watched.tower + " tower, ratio " + watched.ratio.map("{:g}".format)
     return figures.lines_with_bands(
-        watched.assign(who=who), "epoch", SHAPE, "who", "epoch", caption, shade="ratio"
+        watched.assign(who=who),
+        "epoch",
+        SHAPE,
+        "who",
+        "epoch",
+        caption,
+        shade="ratio",
+        chance=levels,
     )
 
 
@@ -222,7 +241,6 @@ def neurons(table: pd.DataFrame, measure: str) -> go.Figure:
     """
     own = table[table.basis == "own"]
     own = own.assign(name="neuron " + own.neuron.astype(str), own="own basis")
-    own = own.assign(**{f"{measure}_low": own[measure], f"{measure}_high": own[measure]})
     caption = (
         f"Each neuron's {MEASURES[measure]} against its purity, which is minus the sum of its "
         "|cos| with the others over both towers: purer neurons stand to the right. The colour is "
