@@ -123,7 +123,9 @@ def _values(trace):
 
 
 def _place(value):
-    return f"{value:.3g}" if isinstance(value, float | np.floating) else plain(value)
+    if not isinstance(value, float | np.floating):
+        return plain(value)
+    return f"{value:.3g}" if abs(value) > 1e-12 else "0"  # the middle of a histogram's bins
 
 
 def _menus(layout):

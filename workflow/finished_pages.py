@@ -47,6 +47,7 @@ def finish(site, title, address="", absent=()):
         show_first(page)
         stand_apart(page, path.name, absent)
         mend(page)
+        keep_together(page)
         path.write_text(str(page), "utf-8")
     leave_out_icons(site, pages)
     for pattern in UNUSED:
@@ -172,6 +173,13 @@ def mend(page):
             del button["aria-label"]
     for cited in page.select("div[role='list'], div.citation[role]"):
         del cited["role"]
+
+
+def keep_together(page):
+    """A per cent sign stays on the line of its number."""
+    for text in page.find_all(string=re.compile(r"\d %")):
+        if not text.find_parent(["script", "style", "pre", "code"]):
+            text.replace_with(re.sub(r"(\d) %", "\\1\u00a0%", text))
 
 
 def write_map(site, names, address):

@@ -6,6 +6,8 @@ files beside the page (`book_figures`), other HTML passes `safe_html`.
 
 import itertools
 import re
+from contextlib import suppress
+from pathlib import Path
 
 import nbformat
 import picture_files
@@ -13,18 +15,17 @@ import safe_html
 from book_figures import figure_html, figure_scripts
 from fingerprint import LIVE_ONLY
 
+from featpurity import profile
+from featpurity.report import wording
 from featpurity.report.display import PLOTLY_MIME, without_caption
 
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
 SHOWN_MIMES = ("text/html", "text/markdown", "image/png", "image/jpeg", "text/latex", "text/plain")
-WOULD_SHOW = (
-    "would-show"  # the tag of a markdown cell that says what a chapter shows, for runs without it
-)
 ENDS = ("Check", "What this shows")  # headings of every chapter's last steps
 PICTURES = "../_static/pictures"  # where a page finds what lies in book/site/pictures
-NOT_RUN = """```{note}
-This chapter is **not in this run**: the setting `chapters` of its profile leaves it out. Below is
-what it asks and what it would show.
+NOT_RUN = """```{{note}}
+This chapter is **not in this run**: the setting `chapters` of its profile leaves it out. {profiles}
+Below is what it asks and what it would show.
 ```"""
 DOWNLOAD = (
     '<p class="notebook"><a class="download" href="../_static/notebooks/{name}" download>'
@@ -192,6 +193,14 @@ def stage(path, target, figures_folder):
     return figures, headlines
 
 
+def profiles_with(chapter):
+    """Yield the names of the profiles in the checkout that run a chapter."""
+    for file in sorted((Path(__file__).resolve().parents[1] / "profiles").glob("*.yaml")):
+        with suppress(ValueError):  # somebody's own, not finished yet
+            if chapter in profile.load(file).chapters:
+                yield file.stem
+
+
 def stage_absent(path, target):
     """Write a page for a chapter that this run left out: its question, and what it would show.
 
@@ -199,13 +208,23 @@ def stage_absent(path, target):
     """
     source = nbformat.read(path, as_version=4)
     page = nbformat.v4.new_notebook(cells=source.cells[:1], metadata=source.metadata)
-    said = [cell.source for cell in source.cells if WOULD_SHOW in tags(cell)]
-    headings = re.findall(r"^## (.+)$", "\n".join(cell.source for cell in source.cells), re.M)
-    asked = [heading for heading in headings if not heading.startswith(ENDS)]
-    steps = "\n".join(f"- {heading}" for heading in asked)
-    would = "\n\n".join(said) or f"Its steps:\n\n{steps}"
+    text = "\n".join(cell.source for cell in source.cells if cell.cell_type == "markdown")
+    sections = re.findall(
+        r"^## (.+)\n\n(.+(?:\n.+)*)", text, re.M
+    )  # a heading, its first paragraph
+    steps = "\n\n".join(
+        f"**{heading}**\n: {' '.join(paragraph.split())}"
+        for heading, paragraph in sections
+        if not heading.startswith(ENDS)
+    )
+    runs = [f"`make book PROFILE={name}`" for name in profiles_with(path.stem)]
+    ran = f"{wording.listed(runs)} run{'s' * (len(runs) == 1)} it." if runs else ""
     page.cells += [
-        nbformat.v4.new_markdown_cell(text)
-        for text in (NOT_RUN, f"## What it would show\n\n{would}", DOWNLOAD.format(name=path.name))
+        nbformat.v4.new_markdown_cell(part)
+        for part in (
+            NOT_RUN.format(profiles=ran),
+            f"## What it would show\n\n{steps}",
+            DOWNLOAD.format(name=path.name),
+        )
     ]
     nbformat.write(page, target)

@@ -119,15 +119,11 @@
           element("div", {}, captions(neuron.captions), neighbours(neuron, find))));
     }
 
-    function open(address, scroll) {
+    function open(address, block) {
       const neuron = byAddress.get(address);
-      if (neuron) {
-        show(neuron);
-        if (scroll) section.scrollIntoView({ block: "start" });
-      } else {
-        said.textContent = `There is no ${address.replaceAll("-", " ")} on this page.`;
-        if (scroll) section.scrollIntoView({ block: "start" });
-      }
+      if (neuron) show(neuron);
+      else said.textContent = `There is no ${address.replaceAll("-", " ")} on this page.`;
+      section.scrollIntoView({ block });
     }
 
     const asked = () => decodeURIComponent(location.hash.slice(1));
@@ -141,11 +137,11 @@
     const step = (by) => show(models.get(model.value)[Number(rank.value) + by]);
     before.addEventListener("click", () => step(-1));
     after.addEventListener("click", () => step(1));
-    window.addEventListener("hashchange", () => { if (asked().startsWith("neuron-")) open(asked(), true); });
-    document.addEventListener("open-neuron", ({ detail }) => open(detail, false));
+    window.addEventListener("hashchange", () => { if (asked().startsWith("neuron-")) open(asked(), "start"); });
+    document.addEventListener("open-neuron", ({ detail }) => open(detail, "nearest"));
     atlas.querySelector("details").open = false; // an address of a row has opened it
     show(models.values().next().value[0], { address: false });
-    if (asked().startsWith("neuron-")) open(asked(), true);
+    if (asked().startsWith("neuron-")) open(asked(), "start");
   }
 
   function start() {

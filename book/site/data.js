@@ -19,7 +19,8 @@ const featpurityData = (() => {
 
   function matrixRows(trace) {
     const [rows, columns] = [trace.y ?? [...trace.z.keys()], trace.x ?? [...trace.z[0].keys()]];
-    return trace.z.flatMap((line, i) => Array.from(line, (value, j) => [trace.name, rows[i], columns[j], value]));
+    const packed = (value) => (Math.abs(value) < 1e-5 ? 0 : value); // cosines of 16 bits know no smaller ones
+    return trace.z.flatMap((line, i) => Array.from(line, (value, j) => [trace.name, rows[i], columns[j], packed(value)]));
   }
 
   function pointRows(trace, withErrors) {
@@ -43,7 +44,8 @@ const featpurityData = (() => {
   function matrixTable(plot, traces) {
     const [one] = traces;
     const value = plain(one.colorbar?.title?.text ?? plot.layout.coloraxis?.colorbar?.title?.text) || "value";
-    const columns = ["shown", axisTitle(plot, traces, "y"), axisTitle(plot, traces, "x"), value];
+    const [down, across] = ["y", "x"].map((letter) => axisTitle(plot, traces, letter));
+    const columns = ["shown", ...(down === across ? [`${down}, row`, `${across}, column`] : [down, across]), value];
     return { columns, rows: traces.flatMap(matrixRows) };
   }
 

@@ -168,7 +168,8 @@ def _margin(tower, shares):
             for share in shares
         }
         above = [-1 - 0.04 * line * len(blocks)] * len(blocks)
-        yield _marks(strategy, above, {"size": 7, "symbol": "line-ns-open"}), x_at
+        marks = _marks(strategy, above, {"size": 7, "symbol": "line-ns-open"})
+        yield marks.update(hoverinfo="skip"), x_at  # places, no values to read
 
 
 def _marks(strategy, y, marker):

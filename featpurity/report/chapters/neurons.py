@@ -144,14 +144,14 @@ def maps(found: Any, sheet: thumbnails.Sheet, model: str) -> go.Figure:
     return figure
 
 
-def separation_table(found: Any) -> tables.Table:
-    """Silhouettes of the maps' embeddings by data set: a row a data set, a column a plane."""
+def separation_table(found: Any, model: str) -> tables.Table:
+    """Silhouettes of a model's maps by data set: a row a data set, a column a plane."""
     table = found.separation.pivot_table(
         index="dataset", columns="plane", values="silhouette", sort=False, dropna=False
     )
     shares = found.separation.groupby("plane", sort=False).shown.first()
     shown = table.reset_index().rename_axis(columns=None)
-    headings = {"dataset": "silhouette by the classes of"}
+    headings = {"dataset": f"{model}: silhouette by the classes of"}
     headings |= {name: f"{name} (plane: {share:.0%} of variance)" for name, share in shares.items()}
     return tables.show(shown, headings, dict.fromkeys(shares.index, "+.3f"))
 
