@@ -53,7 +53,12 @@ const featpurityLooks = (() => {
   // What to change in the layout so that it suits the look; `named` is the layout as the figure had it.
   function layoutColours(named) {
     const stops = named.coloraxis?.colorscale;
-    return { template: template(named.template), ...(stops && { "coloraxis.colorscale": scale(stops) }) };
+    const drawn = ({ line, ...shape }) => ({ ...shape, line: { ...line, color: isDark() ? onDark(line?.color) : line?.color } });
+    return {
+      template: template(named.template),
+      ...(stops && { "coloraxis.colorscale": scale(stops) }),
+      ...(named.shapes && { shapes: named.shapes.map(drawn) }),
+    };
   }
 
   const letterHeight = 13; // pixels of all text that asks for no other size

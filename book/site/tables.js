@@ -83,13 +83,15 @@
     const frame = table.parentElement;
     const tooWide = () => frame.scrollWidth > frame.clientWidth + 1;
     table.classList.remove("tight", "cards");
-    if (table.dataset.cards || (tooWide() && (table.classList.add("tight"), tooWide()))) table.classList.add("cards");
+    if (tooWide()) table.classList.add("tight");
+    if (table.dataset.cards || tooWide()) table.classList.add("cards");
   }
 
   function keepFitting(tables) {
     if (!tables.length) return;
     tables.filter((table) => table.matches(".cards")).forEach((table) => { table.dataset.cards = "always"; });
     new ResizeObserver(() => tables.forEach(fit)).observe(document.querySelector("article"));
+    for (const table of tables) table.closest("details")?.addEventListener("toggle", () => fit(table)); // no width before
   }
 
   // What scrolls sideways is reached by the keyboard.
