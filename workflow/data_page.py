@@ -5,7 +5,7 @@ import re
 
 import pandas as pd
 import safe_html
-from front_page import differs_in_captions, words
+from front_page import differ_in_captions, words
 from run_record import block
 
 from featpurity.captions.synthetic import ATTRIBUTES, MISSING, SPURIOUS, spurious_partner
@@ -152,7 +152,7 @@ def models(run):
 
 
 def _roles(run, model):
-    for key, role in (ROLES if differs_in_captions(model) else ROLES | STRANGERS).items():
+    for key, role in (ROLES if differ_in_captions(run.settings) else ROLES | STRANGERS).items():
         value = run.settings.get(key) or []
         if model in ([value] if isinstance(value, str) else value):
             yield role

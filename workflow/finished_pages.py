@@ -1,10 +1,10 @@
 """The built pages, finished: lighter, described for who shares a link, the theme's faults mended.
 
-What Sphinx and the theme write is changed in eight ways, each a function: formulas become MathML,
+What Sphinx and the theme write is changed in nine ways, each a function: formulas become MathML,
 which browsers draw by themselves, heavy scripts that a page does not need are left out, what its
 first figure needs is asked for early, the head gets a description and a picture, code stands below
 what it shows, chapters that were not run stand apart, labels that hide their own words are taken
-off, and a map of the site is written.
+off, per cent signs stay with their numbers, and a map of the site is written.
 """
 
 import html
@@ -12,6 +12,7 @@ import re
 from urllib.parse import urljoin
 
 from bs4 import BeautifulSoup
+from bs4.element import PreformattedString
 from latex2mathml.converter import convert
 
 NAME = re.compile(r"fa-[\w-]+")
@@ -178,7 +179,8 @@ def mend(page):
 def keep_together(page):
     """A per cent sign stays on the line of its number."""
     for text in page.find_all(string=re.compile(r"\d %")):
-        if not text.find_parent(["script", "style", "pre", "code"]):
+        hidden = isinstance(text, PreformattedString)  # a comment, say
+        if not hidden and not text.find_parent(["script", "style", "pre", "code"]):
             text.replace_with(re.sub(r"(\d) %", "\\1\u00a0%", text))
 
 

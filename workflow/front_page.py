@@ -1,15 +1,16 @@
 """The first page's parts that come from the run: what it is, its verdicts, its headline figure."""
 
 import html
+import operator
 
 import pandas as pd
 from book_figures import figure_html
 from staged_notebook import chapter_number
 
-from featpurity.models.names import BUNDLED, known
+from featpurity.models.names import BUNDLED
 from featpurity.report import display_names, wording
 from featpurity.report.published import EXPERIMENTS
-from featpurity.report.tables import MARKS, verdict_words
+from featpurity.report.tables import MARKS, first_of, verdict_words
 
 CLAIMS_TABLE = "tables/claims.csv"
 SEVERAL = {"holds": "hold", "does not hold": "do not hold"}  # verdicts on several effects
@@ -26,10 +27,13 @@ def is_generated(run):
     return all(str(name).startswith(display_names.GENERATED) for name in run.datasets)
 
 
-def differs_in_captions(model):
-    """Whether a model is of those whose pairs are known to differ in their captions alone."""
-    record = known(model)
-    return record is not None and record.kind in {"bundled", "laclip"}
+def differ_in_captions(settings):
+    """Whether the names of a run's pairs say that the two differ in their captions alone.
+
+    They are those of a CLIP and of a LaCLIP, and else alike: `scenes_clip` and `scenes_laclip`.
+    """
+    sides = ([name.replace("laclip", "clip") for name in settings.get(key) or []] for key in PAIR)
+    return operator.eq(*sides)
 
 
 def this_run(run):
@@ -50,11 +54,11 @@ def this_run(run):
         if bundled
         else "Its numbers hold for these models and data."
     )
-    pairs = [name for key in PAIR for name in run.settings.get(key) or []]
-    if not all(map(differs_in_captions, pairs)):
+    if not differ_in_captions(run.settings):
         evidence += (
             " Of each pair the pages call the first model CLIP and the second LaCLIP and speak of "
-            "their captions; whether these are all in which the two differ, who chose them knows."
+            "their captions; only those who chose them know whether the two differ in anything "
+            "else."
         )
     return (
         f'<p class="this-run">This book shows the run <b>{html.escape(run.name)}</b>: '
@@ -86,12 +90,12 @@ def strip(run):
     """How many effects hold, do not hold and are undecided, as lines of HTML."""
     claims = read_claims(run)
     of_paper = claims.experiment.isin(EXPERIMENTS)
-    about = {"the paper's three experiments": of_paper, "beyond them": ~of_paper}
-    lines = [_counts(claims[chosen], words) for words, chosen in about.items() if chosen.any()]
+    about = {"of": of_paper, "beyond": ~of_paper}
+    lines = [_counts(claims[chosen], where) for where, chosen in about.items() if chosen.any()]
     return "".join(lines) or "<p>This run judged no claims.</p>"
 
 
-def _counts(claims, words):
+def _counts(claims, where):
     counts = claims.verdict.map(_light).value_counts()
     parts = [
         f'<span class="count light-{_light(name)}"><b>{counts[_light(name)]}</b> '
@@ -99,7 +103,9 @@ def _counts(claims, words):
         for name in MARKS
         if _light(name) in counts
     ]
-    return f'<p class="strip"><span>{len(claims)} effects, {words}:</span> {"".join(parts)}</p>'
+    effects = "1 effect" if len(claims) == 1 else f"{len(claims)} effects"
+    about = f"{effects} {where} the paper's three experiments:"
+    return f'<p class="strip"><span>{about}</span> {"".join(parts)}</p>'
 
 
 def verdicts(run, places):
@@ -140,8 +146,7 @@ def _table(claims, places):
 
 def _light(verdict):
     """The class that colours a verdict: "holds", "does-not-hold", "undecided", "not-measured"."""
-    known = next((name for name in MARKS if str(verdict).startswith(name)), "undecided")
-    return known.replace(" ", "-")
+    return (first_of(verdict) or "undecided").replace(" ", "-")
 
 
 def _row(statement, part, places):

@@ -196,7 +196,7 @@ def stage(path, target, figures_folder):
 def profiles_with(chapter):
     """Yield the names of the profiles in the checkout that run a chapter."""
     for file in sorted((Path(__file__).resolve().parents[1] / "profiles").glob("*.yaml")):
-        with suppress(ValueError):  # somebody's own, not finished yet
+        with suppress(ValueError, OSError):  # somebody's own, not finished yet
             if chapter in profile.load(file).chapters:
                 yield file.stem
 
@@ -208,14 +208,12 @@ def stage_absent(path, target):
     """
     source = nbformat.read(path, as_version=4)
     page = nbformat.v4.new_notebook(cells=source.cells[:1], metadata=source.metadata)
-    text = "\n".join(cell.source for cell in source.cells if cell.cell_type == "markdown")
-    sections = re.findall(
-        r"^## (.+)\n\n(.+(?:\n.+)*)", text, re.M
-    )  # a heading, its first paragraph
+    text = "\n\n".join(cell.source for cell in source.cells if cell.cell_type == "markdown")
+    sections = re.findall(r"^## (.+)(?:\n\n(?!#)(.+(?:\n.+)*))?", text, re.M)  # first paragraphs
     steps = "\n\n".join(
-        f"**{heading}**\n: {' '.join(paragraph.split())}"
+        f"**{heading}**\n: {' '.join(paragraph.split()) or '(a figure or table)'}"
         for heading, paragraph in sections
-        if not heading.startswith(ENDS)
+        if not heading.startswith(ENDS) and not heading.endswith("(live)")
     )
     runs = [f"`make book PROFILE={name}`" for name in profiles_with(path.stem)]
     ran = f"{wording.listed(runs)} run{'s' * (len(runs) == 1)} it." if runs else ""

@@ -71,7 +71,7 @@
     button.title = "Save this table as a CSV file";
     const heads = headsOf(table);
     button.addEventListener("click", () => {
-      const rows = [...table.tBodies[0].rows].map((row) => [...row.cells].map((cell) => cell.textContent.trim()));
+      const rows = [...table.tBodies[0].rows].map((row) => [...row.cells].map((cell) => cell.textContent.trim().replaceAll("\u00a0", " ")));
       featpurityData.saveText("table.csv", featpurityData.csv({ columns: heads, rows }));
     });
     (table.closest(".pst-scrollable-table-container") ?? table).after(button);

@@ -60,7 +60,7 @@ def compare(inputs: Inputs, pairs: list[tuple[str, str]], n_bootstrap: int = 0) 
     estimates = estimate(inputs, n_bootstrap)
     neurons = neurons_table(inputs.models)
     effects = pd.DataFrame(gains(inputs, estimates, pairs) + purity_gains(neurons, pairs))
-    if all(len(set(side)) == len(pairs) for side in zip(*pairs)):  # no two pairs share a model
+    if len({model for pair in pairs for model in pair}) == 2 * len(pairs):  # none stands twice
         effects = pd.concat([effects, over_pairs(effects, len(pairs))], ignore_index=True)
     return Comparison(accuracy_table(inputs, estimates), neurons, effects)
 

@@ -25,8 +25,8 @@ class Cosines(Renamed):
     ----------
     values : dict of (model, kind) to float tensor of shape (n,)
         In [-1, 1], a pair each. The kinds are "raw", "rewritten" where there are such captions, and
-        "of another picture", the raw caption of the last pair before of another picture: what
-        chance gives.
+        "of another picture", the raw caption of the last pair before it that shows another
+        picture: what chance gives.
     table : DataFrame
         A row a model and kind: mean with its 95 % interval over pictures (low, high), standard
         deviation (spread), and above, the share of pairs whose cosine is larger than that with the

@@ -48,7 +48,7 @@ def own_against_rotated(gains: pd.DataFrame) -> pd.DataFrame:
         turned = part[part.basis > 0].gain
         own, average, spread = part[part.basis == 0].gain.item(), turned.mean(), turned.std()
         row = dict(model=model, dataset=name, own=own, rotated=average, spread=spread)
-        rows.append(row | dict(z=(own - average) / spread if spread else 0.0))
+        rows.append(row | dict(z=0.0 if own == average else (own - average) / spread))
     return pd.DataFrame(rows)
 
 

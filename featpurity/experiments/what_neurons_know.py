@@ -68,8 +68,8 @@ def likeness(inputs: Inputs, model: str, **stored: Any) -> dict[str, torch.Tenso
 def correlations(neurons: pd.DataFrame) -> pd.DataFrame:
     """Rank correlation of purity with both measures in each model's own basis, 95 % intervals.
 
-    A measure that is the same for all neurons has no row, as the information has where every image
-    is a class of its own.
+    A measure that is the same for all neurons has no row: the information, for one, where every
+    image is a class of its own.
     """
     rows = []
     for model, part in neurons[neurons.basis == "own"].groupby("model", sort=False):

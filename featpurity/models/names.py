@@ -108,7 +108,7 @@ class ModelRecord:
         """What the user has to put in place first."""
         if self.kind == "projections" and self.base is None:
             wanted = " or ".join(bases_of(self.file)) or "a model that it does not name"
-            return f"it needs its base, {wanted}, which is not here: put it there"
+            return f"it needs its base, {wanted}, which is not here: put it where that name says"
         return None
 
     @property

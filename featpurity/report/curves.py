@@ -117,7 +117,9 @@ def at_each_number(
     style.slider(figure, steps_of, "Neurons kept", active=shares.index(READ_AT))
     for column, model in enumerate(models, 1):
         order = towers[model].orders[heatmaps.BY_SIMILARITY]
-        figure.add_trace(heatmaps.matrix(towers[model], order, MOST_CELLS), row=2, col=column)
+        figure.add_trace(
+            heatmaps.matrix(towers[model], order, heatmaps.FEW_CELLS), row=2, col=column
+        )
     heatmaps.square(figure, row=2)
     limit = heatmaps.colour_limit([tower.cosines for tower in towers.values()])
     bar = {"len": 0.5, "y": 0, "yanchor": "bottom"}  # beside the matrices
@@ -131,7 +133,7 @@ def at_each_number(
     return style.finish(figure, caption, height=240 + dots + MATRIX)
 
 
-MATRIX, MOST_CELLS = 300, 128  # pixels of a matrix's side; cells of it
+MATRIX = 300  # pixels of a matrix's side
 _SYMBOLS = {"high_purity": "circle", "low_purity": "diamond", "random": "line-ns-open"}
 
 
@@ -159,7 +161,7 @@ def _margin(tower, shares):
     A cell without one has None for its place.
     """
     d = len(tower.scores)
-    blocks = heatmaps.blocks_of(tower.orders[heatmaps.BY_SIMILARITY], MOST_CELLS)
+    blocks = heatmaps.blocks_of(tower.orders[heatmaps.BY_SIMILARITY], heatmaps.FEW_CELLS)
     places = {"high_purity": tower.ranks, "low_purity": d + 1 - tower.ranks}
     for line, (strategy, place_of) in enumerate(places.items(), 1):
         first = [place_of[block].min() for block in blocks]

@@ -21,6 +21,7 @@ from featpurity.report import style
 
 BY_SIMILARITY = "by signed similarity"
 MOST_CELLS = 256  # of a matrix's side, averaged over blocks: plotly writes each cell as text
+FEW_CELLS = 128  # where a figure has many matrices, or small ones
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ def over_ratios(models: Mapping[tuple[str, float], Towers], caption: str) -> go.
     kinds, ratios = ({key[i]: None for key in models} for i in (0, 1))
     sides = list(next(iter(models.values())))
     titles = [f"{side} tower, {kind}" for side in sides for kind in kinds]
-    most = MOST_CELLS // 2  # there are many matrices
+    most = FEW_CELLS
     figure = make_subplots(
         len(sides),
         len(kinds),

@@ -69,8 +69,13 @@ def show(
 
 def verdict_words(verdict: str) -> str:
     """A verdict with its mark, so that colour is never all that tells verdicts apart."""
-    first = next((known for known in MARKS if str(verdict).startswith(known)), None)
+    first = first_of(verdict)
     return f"{MARKS[first]} {verdict}" if first else str(verdict)
+
+
+def first_of(verdict: str) -> str | None:
+    """What a verdict says first, of what has a mark: "holds" of "holds, negligible"."""
+    return next((known for known in MARKS if str(verdict).startswith(known)), None)
 
 
 def _texts(column, form):

@@ -44,7 +44,7 @@ def with_interval(
 def signed(value: float, size: float) -> str:
     """A signed number with the digits that an effect of some size needs; "about 0" for less."""
     digits = 1 if abs(size) >= 10 else 4 if 0 < abs(size) < 1e-3 else 3
-    rounded = round(value, digits)
+    rounded = round(value, digits) + 0.0  # never -0.0
     return f"{rounded:+.{digits}f}" if rounded or not value else "about 0"
 
 

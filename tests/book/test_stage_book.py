@@ -80,11 +80,19 @@ def test_the_run_is_told_on_its_pages(staged):
     assert shown.count("data:image/webp") == 6 and "Model card of scenes_laclip" in shown
 
 
+def test_per_cent_signs_stay_with_their_numbers_where_they_are_read():
+    page = BeautifulSoup("<p>a 95 % interval<!-- 5 % --></p><code>5 % 2</code>", "html.parser")
+    finished_pages.keep_together(page)
+    assert str(page) == "<p>a 95\u00a0% interval<!-- 5 % --></p><code>5 % 2</code>"
+
+
 def test_pages_say_where_nobody_knows_that_a_pair_differs_in_captions_alone(results):
     run = run_record.read(results, RUN)
     assert "the first of a pair, called CLIP" in data_page.models(run)
     assert "Of each pair the pages call the first" in front_page.this_run(run)
     run.settings.update(clip_models=["scenes_clip"], laclip_models=["laclip:cc12m_laclip"])
+    assert "Of each pair the pages call the first" in front_page.this_run(run)
+    run.settings.update(laclip_models=["scenes_laclip"])
     assert "CLIP: read the raw captions" in data_page.models(run)
     assert "Of each pair" not in front_page.this_run(run)
 
@@ -104,8 +112,8 @@ def test_the_first_page_tells_verdicts_once_a_claim(results):
     assert HOSTILE in rows[1].get_text()
     strip = BeautifulSoup(front_page.strip(run), "html.parser")
     lines = [line.get_text(" ", strip=True) for line in strip.select(".strip")]
-    assert len(lines) == 2 and lines[1].endswith("beyond them: 1 undecided")
-    assert "3 effects, the paper's three experiments: 1 holds 1 does not hold" in lines[0]
+    assert lines[0].startswith("3 effects of the paper's three experiments: 1 holds 1 does not")
+    assert lines[1:] == ["1 effect beyond the paper's three experiments: 1 undecided"]
 
 
 def test_the_headline_is_the_tagged_figure_else_a_matrix():
@@ -206,7 +214,9 @@ def test_a_chapter_left_out_of_the_run_stands_last_and_says_so(staged):
     absent = nbformat.read(staged / "notebooks" / f"{ABSENT}.ipynb", as_version=4)
     text = "\n".join(cell.source for cell in absent.cells)
     assert text.startswith("# ") and "not in this run" in text
-    assert "## What it would show" in text and f"{ABSENT}.ipynb" in text
+    assert "`make book PROFILE=photos` runs it" in text and f"{ABSENT}.ipynb" in text
+    shown = text.partition("## What it would show")[2]
+    assert "## " not in shown and "**How it is done**\n: Online, every ratio" in shown
     last = yaml.safe_load((staged / "_toc.yml").read_text())["parts"][-1]
     assert last["caption"] == "Not in this run"
     assert [entry["file"] for entry in last["chapters"]] == [f"notebooks/{ABSENT}"]

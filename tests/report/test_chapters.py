@@ -69,7 +69,13 @@ def test_two_data_sets_have_two_names():
 
 @pytest.mark.parametrize(
     "value, size, told",
-    [(4e-4, 4e-4, "+0.0004"), (-4e-4, 0.1, "about 0"), (-6e-4, 0.1, "-0.001"), (9, 12, "+9.0")],
+    [
+        (4e-4, 4e-4, "+0.0004"),
+        (-4e-4, 0.1, "about 0"),
+        (-6e-4, 0.1, "-0.001"),
+        (9, 12, "+9.0"),
+        (-0.0, -0.0, "+0.000"),
+    ],
 )
 def test_effects_have_the_digits_of_their_size(value, size, told):
     assert wording.signed(value, size) == told

@@ -12,8 +12,8 @@ from featpurity.report.chapters.misalignment import MEASURES, by_measure
 WRONG = ("points", 100, 1)
 AXES = {
     "accuracy": "change of zero-shot accuracy (share of images)",
-    "image_avg_abs_cos": "change of average |cos|, image tower; purer is right",
-    "text_avg_abs_cos": "change of average |cos|, text tower; purer is right",
+    "image_avg_abs_cos": "fall of average |cos|, image tower; purer is right",
+    "text_avg_abs_cos": "fall of average |cos|, text tower; purer is right",
 }
 PANELS = ("accuracy", "loss", "image_avg_abs_cos", "text_avg_abs_cos")
 

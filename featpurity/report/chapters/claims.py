@@ -22,9 +22,9 @@ def answer(claims: pd.DataFrame) -> wording.Answer:
     """How many effects hold: those of the paper's three experiments, and the others."""
     measured, clauses = claims[claims.verdict != "not measured"], []
     of_paper = measured.experiment.isin(published.EXPERIMENTS)
-    about = {"of the paper's three experiments": of_paper, "that go beyond them": ~of_paper}
-    for words, chosen in about.items():
+    for where, chosen in {"of": of_paper, "beyond": ~of_paper}.items():
         part = measured[chosen]
+        effects = "effect" if len(part) == 1 else "effects"
         counts = part.verdict.str.split(",").str[0].value_counts()
         said = [
             f"{counts[key]} {COUNTED[key][int(counts[key] > 1)]}"
@@ -34,7 +34,8 @@ def answer(claims: pd.DataFrame) -> wording.Answer:
         small = part.verdict.str.endswith("negligible").sum()
         tail = f" ({small} negligible in size)" if small else ""
         if said:
-            clauses.append(f"of {len(part)} effects {words}, {wording.listed(said)}{tail}")
+            about = f"of {len(part)} {effects} {where} the paper's three experiments"
+            clauses.append(f"{about}, {wording.listed(said)}{tail}")
     return wording.Answer("; ".join(clauses) or "no claim was measured")
 
 

@@ -116,7 +116,7 @@ def against_rank(
     caption = (
         "A point a model and tower: those of the run and all that experiment 3 fine-tuned. The "
         "participation ratio counts the directions of large singular values, the effective rank "
-        "all of them. Dotted: chance, as many random directions."
+        "all of them. Dotted: chance for both towers of the fine-tuned model."
     )
     figure = figures.scatter_panels(
         points, "directions", "avg_abs_cos", "who", "tower", "rank", axes, caption
