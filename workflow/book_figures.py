@@ -21,7 +21,7 @@ from featpurity.report.display import as_text
 
 SMALLEST_PACKED = 4096  # entries; below that an array costs less than its description
 LONGEST_PLAIN = 50_000  # letters of a figure's JSON; a longer one is deflated
-STEPS = 65534  # -32767 .. 32767; -32768 stands for NaN
+STEPS = 65532  # -32766 .. 32766, and one either side for a shift; -32768 stands for NaN
 PLAIN_HEIGHT = 450  # plotly's own default, in pixels
 
 FIGURE = (
@@ -58,8 +58,8 @@ def pack(array):
             "expected finite ones or NaN"
         )
     low, high = (np.nanmin(array), np.nanmax(array)) if not np.isnan(array).all() else (0.0, 0.0)
-    scale = float(high - low) / STEPS or 1.0
-    offset = float(low) + scale * STEPS / 2
+    scale = float(high - low) / STEPS or abs(float(low)) or 1.0
+    offset = round(float(low) / scale + STEPS / 2) * scale  # a whole number of steps: 0 stays 0
     values = np.where(np.isnan(array), -32768, np.rint((array - offset) / scale)).astype(np.int16)
     symmetric = array.ndim == 2 and array.shape[0] == array.shape[1] and _nearly_symmetric(values)
     if symmetric:

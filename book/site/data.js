@@ -19,8 +19,7 @@ const featpurityData = (() => {
 
   function matrixRows(trace) {
     const [rows, columns] = [trace.y ?? [...trace.z.keys()], trace.x ?? [...trace.z[0].keys()]];
-    const packed = (value) => (Math.abs(value) < 1e-5 ? 0 : value); // cosines of 16 bits know no smaller ones
-    return trace.z.flatMap((line, i) => Array.from(line, (value, j) => [trace.name, rows[i], columns[j], packed(value)]));
+    return trace.z.flatMap((line, i) => Array.from(line, (value, j) => [trace.name, rows[i], columns[j], value]));
   }
 
   function pointRows(trace, withErrors) {

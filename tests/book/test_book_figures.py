@@ -56,7 +56,8 @@ def test_packing_keeps_values_within_half_a_step(array):
     back = unpack(packed)
     assert back.shape == array.shape and np.array_equal(np.isnan(back), np.isnan(array))
     allowed = np.nanmax(array) - np.nanmin(array) if not np.isnan(array).all() else 0
-    assert np.nanmax(np.abs(back - array), initial=0) <= allowed / 131068 + 1e-12
+    assert np.nanmax(np.abs(back - array), initial=0) <= allowed / (2 * book_figures.STEPS) + 1e-12
+    assert (back[array == 0] == 0).all()
 
 
 def test_symmetric_matrix_travels_as_its_triangle():
