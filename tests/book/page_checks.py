@@ -142,6 +142,9 @@ def print_faults(visited):
     yield from visited.page.evaluate(PRINTED)
 
 
+SETTLED = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+
+
 def swipe_faults(visited):
     """Figures, drawn, on which a finger does not scroll the page, or moves the axes instead."""
     page = visited.page
@@ -153,6 +156,7 @@ def swipe_faults(visited):
     for figure in page.locator("figure.featpurity-figure").all():
         name, plot = figure.get_attribute("data-figure"), figure.locator(".plot")
         plot.evaluate("(plot) => plot.scrollIntoView({ block: 'center' })")
+        page.evaluate(SETTLED)  # a figure may still be fitting its place
         ranges = "(plot) => JSON.stringify([plot.layout.xaxis?.range, plot.layout.yaxis?.range])"
         before, at_first, box = page.evaluate("scrollY"), plot.evaluate(ranges), plot.bounding_box()
         x, y = box["x"] + box["width"] / 2, PHONE["height"] / 2 + 80
