@@ -1,7 +1,6 @@
 """The first page's parts that come from the run: what it is, its verdicts, its headline figure."""
 
 import html
-import operator
 
 import pandas as pd
 from book_figures import figure_html
@@ -10,10 +9,9 @@ from staged_notebook import chapter_number
 from featpurity.models.names import BUNDLED
 from featpurity.report import display_names, wording
 from featpurity.report.published import EXPERIMENTS
-from featpurity.report.tables import MARKS, first_of, verdict_words
+from featpurity.report.tables import counted, first_of, verdict_words
 
 CLAIMS_TABLE = "tables/claims.csv"
-SEVERAL = {"holds": "hold", "does not hold": "do not hold"}  # verdicts on several effects
 PAIR = ("clip_models", "laclip_models")
 
 
@@ -32,8 +30,10 @@ def differ_in_captions(settings):
 
     They are those of a CLIP and of a LaCLIP, and else alike: `scenes_clip` and `scenes_laclip`.
     """
-    sides = ([name.replace("laclip", "clip") for name in settings.get(key) or []] for key in PAIR)
-    return operator.eq(*sides)
+    before, after = (
+        [name.replace("laclip", "clip") for name in settings.get(key) or []] for key in PAIR
+    )
+    return before == after
 
 
 def this_run(run):
@@ -96,12 +96,9 @@ def strip(run):
 
 
 def _counts(claims, where):
-    counts = claims.verdict.map(_light).value_counts()
     parts = [
-        f'<span class="count light-{_light(name)}"><b>{counts[_light(name)]}</b> '
-        f"{name if counts[_light(name)] == 1 else SEVERAL.get(name, name)}</span>"
-        for name in MARKS
-        if _light(name) in counts
+        f'<span class="count light-{_light(first)}"><b>{count}</b> {said}</span>'
+        for first, count, said in counted(claims.verdict)
     ]
     effects = "1 effect" if len(claims) == 1 else f"{len(claims)} effects"
     about = f"{effects} {where} the paper's three experiments:"

@@ -65,15 +65,14 @@ def measure(models: dict[str, ClipModel], captioned: CaptionedImages, **options:
         images = unit_embeddings(clip, clip.project_image, features)
         texts = embed_texts(clip, captioned.captions + captioned.best_captions, **options)
         raw, best = texts.split(len(captioned))
-        found = {RAW: (images * raw).sum(1), OTHER: (images * raw[others]).sum(1)}
+        chance = (images * raw[others]).sum(1)
+        found = {RAW: (images * raw).sum(1)}
         if rewritten.any():
             found[REWRITTEN] = (images * best).sum(1)
-        for kind in (RAW, REWRITTEN, OTHER):
-            if kind not in found:
-                continue
+        for kind, cosines in (found | {OTHER: chance}).items():
             chosen = rewritten if kind == REWRITTEN else torch.ones_like(rewritten)
-            parts = (part[chosen] for part in (found[kind], found[OTHER], owners))
-            values[model, kind] = found[kind][chosen]
+            parts = (part[chosen] for part in (cosines, chance, owners))
+            values[model, kind] = cosines[chosen]
             rows.append(dict(model=model, captions=kind, **_summary(*parts, kind)))
     return Cosines(values, pd.DataFrame(rows))
 

@@ -116,7 +116,7 @@ def _base(record, device, preprocess, base):
     if not bases_of(record.file):
         raise ValueError(f"{record.file}: a file of fine-tuned projections, but it lacks base")
     if record.missing:
-        raise FileNotFoundError(f"{record.file}: {record.missing}; name it with base=...")
+        raise FileNotFoundError(f"{record.file}: {record.missing}, or name it with base=...")
     return load_model(record.base.name, device, preprocess)
 
 

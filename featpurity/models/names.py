@@ -107,8 +107,9 @@ class ModelRecord:
     def missing(self) -> str | None:
         """What the user has to put in place first."""
         if self.kind == "projections" and self.base is None:
-            wanted = " or ".join(bases_of(self.file)) or "a model that it does not name"
-            return f"it needs its base, {wanted}, which is not here: put it where that name says"
+            if wanted := " or ".join(bases_of(self.file)):
+                return f"it needs its base, {wanted}, which is not here: put it there"
+            return "it needs its base, which it does not name: write it anew with save_projections"
         return None
 
     @property

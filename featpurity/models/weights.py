@@ -20,6 +20,7 @@ from featpurity.files import tensors_header
 
 WRAPPERS = ["state_dict", "model_state_dict", "model"]  # under which training code keeps weights
 PREFIXES = ["module.", "model."]  # of distributed training, of PyTorch Lightning
+NAMED = 3  # tensors that a message names; of more it tells the number
 COMPILED = "_orig_mod."  # of torch.compile, of the whole model or of one tower
 # Scalars of OpenAI's archives and of losses, and a buffer of old Hugging Face towers: no model
 # that lacks them embeds otherwise.
@@ -222,9 +223,9 @@ def load_weights(model: nn.Module, weights: dict[str, torch.Tensor], path: str |
 
 
 def _some(names):
-    """The first three names, and how many more there are."""
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(str(name)[:100] for name in names[:3]) + more
+    """The first `NAMED` names, and how many more there are."""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(str(name)[:100] for name in names[:NAMED]) + more
 
 
 def reason(error: BaseException) -> str:

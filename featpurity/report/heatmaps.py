@@ -146,7 +146,6 @@ def over_ratios(models: Mapping[tuple[str, float], Towers], caption: str) -> go.
     kinds, ratios = ({key[i]: None for key in models} for i in (0, 1))
     sides = list(next(iter(models.values())))
     titles = [f"{side} tower, {kind}" for side in sides for kind in kinds]
-    most = FEW_CELLS
     figure = make_subplots(
         len(sides),
         len(kinds),
@@ -162,8 +161,8 @@ def over_ratios(models: Mapping[tuple[str, float], Towers], caption: str) -> go.
                 tower = models[kind, ratio][side]
                 chosen = tower.orders[BY_SIMILARITY]
                 shown.setdefault(f"{ratio:g}", set()).add(len(figure.data))
-                figure.add_trace(matrix(tower, chosen, most), row=row + 1, col=column + 1)
-                here = _labels(panel, titles[panel - 1], tower, chosen, most)
+                figure.add_trace(matrix(tower, chosen, FEW_CELLS), row=row + 1, col=column + 1)
+                here = _labels(panel, titles[panel - 1], tower, chosen, FEW_CELLS)
                 labels.setdefault(f"{ratio:g}", {}).update(here)
     last = list(shown)[-1]
     steps = {

@@ -7,6 +7,11 @@ import pandas as pd
 
 LONGEST = 12  # rows; a longer table is folded
 MARKS = {"holds": "✔", "does not hold": "✘", "undecided": "?", "not measured": "–"}
+SAID = {  # of one effect, and of several
+    "holds": ("holds", "hold"),
+    "does not hold": ("does not hold", "do not hold"),
+    "undecided": ("is undecided", "are undecided"),
+}
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,13 @@ def verdict_words(verdict: str) -> str:
     """A verdict with its mark, so that colour is never all that tells verdicts apart."""
     first = first_of(verdict)
     return f"{MARKS[first]} {verdict}" if first else str(verdict)
+
+
+def counted(verdicts: pd.Series) -> list[tuple[str, int, str]]:
+    """How often each verdict stands: (its first words, how often, what is said of so many)."""
+    firsts = list(verdicts.map(first_of))
+    counts = {first: firsts.count(first) for first in SAID if first in firsts}
+    return [(first, count, SAID[first][int(count > 1)]) for first, count in counts.items()]
 
 
 def first_of(verdict: str) -> str | None:

@@ -35,17 +35,24 @@ def with_interval(
     """
     word, factor, digits = unit
     ends = sorted([sign * factor * row.low, sign * factor * row.high])
-    numbers = [round(value, digits) + 0.0 for value in (sign * factor * row.effect, *ends)]
-    effect, low, high = (f"{number:+.{digits}f}" for number in numbers)  # + 0.0: never "-0.0"
+    effect, low, high = (plus(value, digits) for value in (sign * factor * row.effect, *ends))
     called = "95 % interval " if first else ""
     return f"{effect} {word}, {called}{low} to {high}"
 
 
 def signed(value: float, size: float) -> str:
     """A signed number with the digits that an effect of some size needs; "about 0" for less."""
-    digits = 1 if abs(size) >= 10 else 4 if 0 < abs(size) < 1e-3 else 3
-    rounded = round(value, digits) + 0.0  # never -0.0
-    return f"{rounded:+.{digits}f}" if rounded or not value else "about 0"
+    digits = 3
+    if abs(size) >= 10:
+        digits = 1
+    elif 0 < abs(size) < 1e-3:
+        digits = 4
+    return plus(value, digits) if round(value, digits) or not value else "about 0"
+
+
+def plus(value: float, digits: int) -> str:
+    """A number with its sign and so many digits behind the point; zero is never "-0.0"."""
+    return f"{round(value, digits) + 0.0:+.{digits}f}"
 
 
 def by_interval(row: Any, above: str, below: str, around: str) -> str:

@@ -102,7 +102,7 @@ def test_claims_are_counted_and_drawn_beside_the_paper_s_values(tmp_path):
     judged = results.judge(found)
     said = claims.answer(judged)
     assert (
-        "of 2 effects of the paper's three experiments, 1 holds and 1 is left undecided (1 "
+        "of 2 effects of the paper's three experiments, 1 holds and 1 is undecided (1 "
         "negligible in size)" in said
     )
     figure = claims.forest(judged)

@@ -34,12 +34,13 @@ def answer(effects: pd.DataFrame) -> wording.Answer:
 def why_not_better(steps: pd.DataFrame) -> wording.Answer:
     """Where accuracy is won and lost on the way from raw captions to the best possible ones."""
     rows = steps[steps.measure == "accuracy"]
-    told = [f"{row.step} {100 * row.effect:+.1f}" for row in rows.itertuples()]
+    told = [f"{row.step} {wording.plus(100 * row.effect, 1)}" for row in rows.itertuples()]
     worst = rows.loc[rows.effect.idxmin()]
+    together = wording.plus(100 * rows.effect.sum(), 1)
     loss = f"The largest loss is at the step to “{worst.step}”"
     return wording.Answer(
         f"accuracy changes step by step as follows, in points: {', '.join(told)}; together "
-        f"{100 * rows.effect.sum():+.1f}. {loss if worst.effect < 0 else 'No step loses any'}"
+        f"{together}. {loss if worst.effect < 0 else 'No step loses any'}"
     )
 
 

@@ -11,13 +11,6 @@ from featpurity.report import display_names, figures, published, results, tables
 LINE = 56  # letters of a claim's statement on a line of the figure
 
 
-COUNTED = {  # verdicts on one effect, and on several
-    "holds": ("holds", "hold"),
-    "does not hold": ("does not hold", "do not hold"),
-    "undecided": ("is left undecided", "are left undecided"),
-}
-
-
 def answer(claims: pd.DataFrame) -> wording.Answer:
     """How many effects hold: those of the paper's three experiments, and the others."""
     measured, clauses = claims[claims.verdict != "not measured"], []
@@ -25,12 +18,7 @@ def answer(claims: pd.DataFrame) -> wording.Answer:
     for where, chosen in {"of": of_paper, "beyond": ~of_paper}.items():
         part = measured[chosen]
         effects = "effect" if len(part) == 1 else "effects"
-        counts = part.verdict.str.split(",").str[0].value_counts()
-        said = [
-            f"{counts[key]} {COUNTED[key][int(counts[key] > 1)]}"
-            for key in COUNTED
-            if key in counts
-        ]
+        said = [f"{count} {words}" for _, count, words in tables.counted(part.verdict)]
         small = part.verdict.str.endswith("negligible").sum()
         tail = f" ({small} negligible in size)" if small else ""
         if said:

@@ -26,7 +26,8 @@ def answer(effects: pd.DataFrame) -> wording.Answer:
         (mean,), single = part[part.dataset == "mean"].itertuples(), part[part.dataset != "mean"]
         number = wording.with_interval(mean, wording.ACCURACY, first=not clauses)
         ends = single.sort_values("effect").iloc[[0, -1]]
-        spread = [f"{100 * row.effect:+.1f} ({row.dataset})" for row in ends.itertuples()]
+        points = [wording.plus(100 * effect, 1) for effect in ends.effect]
+        spread = [f"{value} ({name})" for value, name in zip(points, ends.dataset)]
         over = f", and from {' to '.join(spread)} by data set" * (len(single) > 1)
         clauses.append(f"{model} {number}{over}")
     return wording.Answer(

@@ -46,18 +46,22 @@ def answer(bases: pd.DataFrame, runs: pd.DataFrame, gains: pd.DataFrame) -> word
     image = runs[(runs.tower == "image") & (runs.kind == runs.kind.iloc[-1])]
     ends = image.groupby("ratio")[["avg_abs_cos", "expected", "without_shared"]].mean()
     rise = ends.iloc[-1] - ends.iloc[0]
-    mean = gains[gains.dataset == "mean"]
+    z = gains[gains.dataset == "mean"].z
+    rises = {name: wording.plus(value, 3) for name, value in rise.items()}
     return wording.Answer(
         "in its own basis a model's average |cos| lies between "
-        f"{bases.z.min():+.1f} and {bases.z.max():+.1f} standard deviations from its mean over "
+        f"{_between(bases.z)} standard deviations from its mean over "
         f"random rotations, and the singular values alone give that mean to {off:.1%}. "
         f"{KINDS[image.kind.iloc[0]].capitalize()} change the image tower's average |cos| by "
-        f"{rise.avg_abs_cos:+.3f}, and what its singular values give by {rise.expected:+.3f}; "
-        f"without the direction that the neurons share, the change is {rise.without_shared:+.3f}. "
-        "The area that purest first gains over least pure first lies between "
-        f"{mean.z.min():+.1f} and {mean.z.max():+.1f} standard deviations from its mean over "
-        "rotated bases"
+        f"{rises['avg_abs_cos']}, and what its singular values give by {rises['expected']}; "
+        "without the direction that the neurons share, the change is "
+        f"{rises['without_shared']}. The area that purest first gains over least pure first lies "
+        f"between {_between(z)} standard deviations from its mean over rotated bases"
     )
+
+
+def _between(z):
+    return f"{wording.plus(z.min(), 1)} and {wording.plus(z.max(), 1)}"
 
 
 def invariance_table(invariance: pd.DataFrame) -> tables.Table:
@@ -132,7 +136,7 @@ def over_ratios(runs: pd.DataFrame, chance: Mapping[str, float]) -> go.Figure:
         "The fine-tuned models against the share of captions swapped: mean over seeds and their "
         "range. Where average |cos| lies above what the spectrum makes expect, the own basis is "
         "less pure than rotated ones. The shared direction is each run's first right singular "
-        "vector."
+        "vector. Dotted: chance for each tower, lower for the wider trunk."
     )
     table = runs.assign(who=runs.tower + " tower, " + runs.kind.map(KINDS))
     axis = "share of captions swapped"
