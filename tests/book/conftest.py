@@ -121,9 +121,9 @@ def address():
 
 
 class Visit:
-    """A page opened with every other address blocked: what it asked for and complained about."""
+    """A page of a browser with every other address blocked: what it asked for and complained about."""
 
-    def __init__(self, context, base, book, name):
+    def __init__(self, context, base, book):
         self.base, self.book, self.faults, self.files = base, book, [], set()
         self.page = context.new_page()
         on = self.page.on
@@ -133,7 +133,13 @@ class Visit:
         on("response", lambda got: got.status >= 400 and self.faults.append(f"lacks {got.url}"))
         on("dialog", self.refuse)
         self.page.route("**/*", self.admit)
-        self.page.goto(f"{base}/{name}")
+
+    def open(self, name):
+        """Go to a page of the book, as one who comes from nowhere."""
+        self.page.goto("about:blank")  # what the page before still asks for is no fault of this one
+        self.faults.clear()
+        self.files.clear()
+        self.page.goto(f"{self.base}/{name}")
 
     def refuse(self, dialog):
         self.faults.append(f"opens a dialog: {dialog.message}")
@@ -162,9 +168,12 @@ def visit(browser, address):
     """`visit(book, page, scheme, **context)`: a page in a fresh context of the browser."""
     contexts = []
 
-    def open_page(book, name, scheme="http", **options):
+    def open_page(book, name=None, scheme="http", **options):
         contexts.append(browser.new_context(**options))
-        return Visit(contexts[-1], address(scheme, book), book, name)
+        visited = Visit(contexts[-1], address(scheme, book), book)
+        if name:
+            visited.open(name)
+        return visited
 
     yield open_page
     for context in contexts:

@@ -28,9 +28,10 @@ TRY_MENUS = """async () => {
   }
   return unmoved;
 }"""
-SERIOUS = """async () => (await axe.run({ resultTypes: ["violations"] })).violations
+SERIOUS = """async (options) => (await axe.run({ resultTypes: ["violations"], ...options })).violations
   .filter(({ impact }) => impact === "serious" || impact === "critical")
   .map(({ id, nodes }) => `${id}: ${nodes[0].html.slice(0, 200)}`)"""
+COLOURS = ["color-contrast", "link-in-text-block"]  # the rules that look at colours
 COUNT_STOPS = """() => [...document.querySelectorAll(
   "article :is(a[href], button, select, input, summary, [tabindex])")].filter((node) =>
   node.tabIndex >= 0 && node.checkVisibility() && node.getClientRects().length).length"""
@@ -93,11 +94,11 @@ def of_the_run(book):
 
 def book_faults(book, visit, check, scheme="http", names=None, **context):
     """The faults that a check finds on the pages of a book, or on some, each with its page."""
-    found = []
+    visited, found = visit(book, scheme=scheme, **context), []
     for name in names or pages(book):
-        visited = visit(book, name, scheme, **context)
+        visited.open(name)
         found += [f"{name}: {fault}" for fault in check(visited)]
-        visited.page.context.close()
+    visited.page.context.close()
     return found
 
 
@@ -117,7 +118,7 @@ def whole(visited, axe):
     if stops > TAB_STOPS:
         yield f"it has {stops} stops of the Tab key"
     visited.page.evaluate(axe)
-    yield from visited.page.evaluate(SERIOUS)
+    yield from visited.page.evaluate(SERIOUS, {})
 
 
 def menu_faults(visited):
@@ -140,8 +141,15 @@ def print_faults(visited):
     """Figures that are blank on paper."""
     visited.page.emulate_media(media="print")
     yield from visited.page.evaluate(PRINTED)
+    visited.page.emulate_media(media="screen")
 
 
+# Plotly says which axes a reader moves; a figure that fits its place anew moves none.
+NOTE_MOVES = """(plot) => {
+  plot.moved = [];
+  for (const event of ["plotly_relayouting", "plotly_relayout"])
+    plot.on(event, (change) => plot.moved.push(...Object.keys(change).filter((key) => key.includes("axis"))));
+}"""
 SETTLED = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 
@@ -157,8 +165,8 @@ def swipe_faults(visited):
         name, plot = figure.get_attribute("data-figure"), figure.locator(".plot")
         plot.evaluate("(plot) => plot.scrollIntoView({ block: 'center' })")
         page.evaluate(SETTLED)  # a figure may still be fitting its place
-        ranges = "(plot) => JSON.stringify([plot.layout.xaxis?.range, plot.layout.yaxis?.range])"
-        before, at_first, box = page.evaluate("scrollY"), plot.evaluate(ranges), plot.bounding_box()
+        plot.evaluate(NOTE_MOVES)
+        before, box = page.evaluate("scrollY"), plot.bounding_box()
         x, y = box["x"] + box["width"] / 2, PHONE["height"] / 2 + 80
         touch("Start", {"x": x, "y": y})
         for step in range(1, 5):
@@ -166,16 +174,18 @@ def swipe_faults(visited):
         touch("End")
         if not page.evaluate(SCROLLED, before):
             yield f"a swipe on {name} does not scroll"
-        if plot.evaluate(ranges) != at_first:
-            yield f"a swipe on {name} moves its axes"
+        if moved := plot.evaluate("(plot) => plot.moved"):
+            yield f"a swipe on {name} moves its axes: {', '.join(moved)}"
+    finger.detach()
 
 
 def turned_dark(visited):
-    """What the accessibility checker finds on an open page once the reader's system turns dark."""
+    """What the accessibility checker finds in the colours once the reader's system turns dark."""
     visited.page.emulate_media(color_scheme="dark")
     visited.page.locator("html[data-theme='dark']").wait_for(state="attached")
-    yield from visited.page.evaluate(SERIOUS)
+    yield from visited.page.evaluate(SERIOUS, {"runOnly": COLOURS})
     yield from visited.faults
+    visited.page.emulate_media(color_scheme="light")
 
 
 def rounds_to(value, text):
