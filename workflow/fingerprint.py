@@ -106,6 +106,7 @@ def statements(module, name):
             yield node
 
 
+@cache
 def defined(node):
     """Names that a top-level statement defines; none for a statement that only runs."""
     if isinstance(node, DEFINITIONS):
@@ -127,9 +128,9 @@ def references(node, names):
     names : dict
         What the names around it stand for, as from `scope`.
     """
-    names = names | imported(node)
-    based = {id(part.value) for part in ast.walk(node) if isinstance(part, ast.Attribute)}
-    for part in ast.walk(node):
+    names, parts = names | imported(node), list(ast.walk(node))
+    based = {id(part.value) for part in parts if isinstance(part, ast.Attribute)}
+    for part in parts:
         if isinstance(part, ast.Attribute):
             module, name = resolve(part, names)
         elif isinstance(part, ast.Name) and id(part) not in based:
