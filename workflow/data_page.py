@@ -13,10 +13,9 @@ from featpurity.data.pairs import load_pairs
 from featpurity.data.scenes import Scenes
 from featpurity.models.names import BUNDLED
 from featpurity.report import display_names, tables
-from featpurity.report.thumbnails import address
+from featpurity.report.thumbnails import tag
 
 EXAMPLES = 6
-THUMBNAIL = 96  # pixels
 ROLES = {
     "clip_models": "CLIP: read the raw captions",
     "laclip_models": "LaCLIP: read the rewritten captions as well",
@@ -115,21 +114,11 @@ def _example(pairs, i):
     picture, caption = pairs[i]
     rewrite = next(iter(pairs.rewrites[i]), None)
     rewritten = f"<br><b>rewritten</b> {_line(rewrite)}" if rewrite else ""
-    return (
-        f'<li><img src="{thumbnail(picture)}" alt="" width="{THUMBNAIL}" loading="lazy">'
-        f"<span><b>raw</b> {_line(caption)}{rewritten}</span></li>"
-    )
+    return f"<li>{tag(picture, alt='')}<span><b>raw</b> {_line(caption)}{rewritten}</span></li>"
 
 
 def _line(text):
     return html.escape(" ".join(str(text).split()))
-
-
-def thumbnail(picture):
-    """A small copy of a picture as a data address."""
-    small = picture.convert("RGB")
-    small.thumbnail((2 * THUMBNAIL, 2 * THUMBNAIL))
-    return address(small, quality=80)
 
 
 def models(run):

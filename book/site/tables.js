@@ -7,9 +7,12 @@
   const NEXT = { none: "ascending", ascending: "descending", descending: "none" };
   const words = new Intl.Collator("en", { numeric: true });
 
+  // What a cell says; of a picture, its words.
+  const textOf = (cell) => (cell.textContent.trim() || cell.querySelector("img")?.alt || "").replaceAll("\u00a0", " ");
+
   // Numbers stand before words and words before nothing, whichever way a column is sorted.
   function keyOf(cell) {
-    const text = cell.textContent.trim();
+    const text = textOf(cell);
     const number = text.match(NUMBER);
     if (number) return { rank: 0, value: Number(number[1].replaceAll(",", "")) };
     return { rank: /^(nan|none)?$/i.test(text) ? 2 : 1, value: text };
@@ -71,7 +74,7 @@
     button.title = "Save this table as a CSV file";
     const heads = headsOf(table);
     button.addEventListener("click", () => {
-      const rows = [...table.tBodies[0].rows].map((row) => [...row.cells].map((cell) => cell.textContent.trim().replaceAll("\u00a0", " ")));
+      const rows = [...table.tBodies[0].rows].map((row) => [...row.cells].map(textOf));
       featpurityData.saveText("table.csv", featpurityData.csv({ columns: heads, rows }));
     });
     (table.closest(".pst-scrollable-table-container") ?? table).after(button);

@@ -4,8 +4,6 @@ Every figure has axes with units and a caption, kept in `figure.layout.meta["cap
 book sets below it. Matrices are in `heatmaps`, curves over the kept neurons in `curves`.
 """
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -16,8 +14,8 @@ from plotly.subplots import make_subplots
 
 from featpurity.report import style
 from featpurity.report.style import BLUE, GREY, SYMBOLS
+from featpurity.report.thumbnails import SHARP, address, small
 
-THUMBNAIL = 96  # pixels of the longer side of a picture in a figure
 GAP = 75  # pixels between panels one below the other: marks, a title and room
 
 
@@ -311,7 +309,7 @@ def image_grid(
     Parameters
     ----------
     images : list of PIL images
-        Of any size: what the figure holds is at most `THUMBNAIL` pixels a side.
+        Of any size: what the figure holds is small.
     titles : list of str
     caption : str
     columns : int
@@ -323,18 +321,10 @@ def image_grid(
     )
     for index, image in enumerate(images):
         place = {"row": index // columns + 1, "col": index % columns + 1}
-        figure.add_image(source=thumbnail(image), hoverinfo="skip", **place)
+        figure.add_image(source=address(small(image), SHARP), hoverinfo="skip", **place)
     figure.update_xaxes(visible=False).update_yaxes(visible=False)
     figure.update_annotations(font_size=11)
     return style.finish(figure, caption, height=80 + 190 * rows, dragmode=False)
-
-
-def thumbnail(image: Image.Image, side: int = THUMBNAIL) -> str:
-    """A picture of at most `side` pixels a side as a data address, a JPEG."""
-    small, file = image.convert("RGB"), io.BytesIO()
-    small.thumbnail((side, side))
-    small.save(file, "JPEG", quality=85)
-    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
 
 
 def scatter_panels(

@@ -23,11 +23,10 @@ from featpurity.metrics import pruning as pruned
 from featpurity.metrics import purity, silhouette, zeroshot
 from featpurity.models.clip import ClipModel, neurons_by_tower
 from featpurity.report import display, heatmaps, style
+from featpurity.report.thumbnails import PICTURE, small
 
 if TYPE_CHECKING:
     from featpurity.data.datasets import LabelledImages
-
-PICTURE = 96  # pixels of a picture's longer side
 
 
 def heatmap(clip: ClipModel) -> widgets.VBox:
@@ -342,8 +341,6 @@ def _picture(image, label, classes):
 
 
 def _thumbnail(image):
-    small = image.convert("RGB")
-    small.thumbnail((PICTURE, PICTURE))
-    small = small.resize((PICTURE, round(PICTURE * small.height / small.width)))
+    shown = small(image).resize((PICTURE, round(PICTURE * image.height / image.width)))
     # A box stretches what is in it, unless that has a width of its own.
-    return widgets.Image(value=small._repr_png_(), format="png", layout={"width": f"{PICTURE}px"})
+    return widgets.Image(value=shown._repr_png_(), format="png", layout={"width": f"{PICTURE}px"})

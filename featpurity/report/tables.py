@@ -1,9 +1,13 @@
 """Tables for readers: headings with units, a fixed number of digits, and every cell as text."""
 
+import html
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
+from PIL import Image
+
+from featpurity.report import thumbnails
 
 LONGEST = 12  # rows; a longer table is folded
 MARKS = {"holds": "✔", "does not hold": "✘", "undecided": "?", "not measured": "–"}
@@ -28,6 +32,17 @@ class Table:
         return self.frame.to_string(index=False)
 
 
+@dataclass(frozen=True)
+class Picture:
+    """A cell that shows a picture, with the words for those who do not see it."""
+
+    image: Image.Image
+    alt: str
+
+    def __str__(self):
+        return self.alt
+
+
 def show(
     frame: pd.DataFrame,
     headings: Mapping[str, str] | None = None,
@@ -36,6 +51,8 @@ def show(
     cards: bool = False,
 ) -> Table:
     """A data frame as a table to read: nothing in its cells or headings is taken for markup.
+
+    A cell that is a `Picture` is shown as one.
 
     Parameters
     ----------
@@ -62,10 +79,10 @@ def show(
     if unknown:
         raise ValueError(f"no column is called {unknown[0]!r}; the table has {list(frame.columns)}")
     text = pd.DataFrame({name: _texts(frame[name], formats.get(name, 3)) for name in headings})
-    text.columns = list(headings.values())
+    text.columns = [html.escape(heading, quote=False) for heading in headings.values()]
     with pd.option_context("display.max_colwidth", None):  # pandas cuts a cell at 50 letters
-        markup = text.to_html(
-            index=False, escape=True, border=0, justify="unset", classes="cards" if cards else None
+        markup = text.map(_markup).to_html(
+            index=False, escape=False, border=0, justify="unset", classes="cards" if cards else None
         )
     if len(frame) > fold:
         markup = f"<details><summary>Table of {len(frame)} rows</summary>{markup}</details>"
@@ -90,8 +107,14 @@ def first_of(verdict: str) -> str | None:
     return next((known for known in MARKS if str(verdict).startswith(known)), None)
 
 
+def _markup(cell):
+    if isinstance(cell, Picture):
+        return thumbnails.tag(cell.image, cell.alt)
+    return html.escape(cell, quote=False)
+
+
 def _texts(column, form):
-    """The cells of a column as strings; an empty one where there is no value."""
+    """The cells of a column as strings, empty where there is no value; pictures stay pictures."""
     if pd.api.types.is_bool_dtype(column):
         return ["yes" if value else "no" for value in column]
     if pd.api.types.is_integer_dtype(column):
@@ -101,4 +124,10 @@ def _texts(column, form):
         return ["" if pd.isna(value) else format(value, form) for value in column]
     if column.name == "verdict":
         return [verdict_words(value) for value in column]
-    return ["" if pd.isna(value) else str(value) for value in column]
+    return [_text(value) for value in column]
+
+
+def _text(value):
+    if isinstance(value, Picture):
+        return value
+    return "" if pd.isna(value) else str(value)

@@ -18,7 +18,9 @@ from featpurity.files import digest
 
 SIDE = 40  # pixels of a small picture
 COLUMNS = 24  # of them side by side on a sheet
+PICTURE = 96  # pixels of the longer side of a picture that stands by itself
 QUALITY = 55  # of WebP, where 100 is best
+SHARP = 80  # of a picture that stands by itself
 
 
 class Thumbnails:
@@ -53,8 +55,7 @@ class Thumbnails:
     def strip(self, places: Sequence[int], alt: str) -> str:
         """Some pictures in a row, as HTML that needs no sheet."""
         row = _side_by_side([self[place] for place in places], len(places))
-        size = f'width="{row.width}" height="{row.height}"'
-        return f'<img src="{address(row)}" {size} alt="{html.escape(alt)}" loading="lazy">'
+        return _image(address(row), row.width, row.height, alt)
 
     def sheet(self, places: Iterable[int]) -> "Sheet":
         """A sheet of some pictures, each once however often it is named."""
@@ -107,6 +108,28 @@ def address(picture: Image.Image, quality: int = QUALITY) -> str:
     file = io.BytesIO()
     picture.save(file, "WEBP", quality=quality, method=6)
     return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def small(picture: Image.Image, side: int = PICTURE) -> Image.Image:
+    """A copy of a picture of at most `side` pixels a side."""
+    copy = picture.convert("RGB")
+    copy.thumbnail((side, side))
+    return copy
+
+
+def tag(picture: Image.Image, alt: str) -> str:
+    """A picture as HTML, `PICTURE` pixels on its longer side, with words for who does not see it.
+
+    It holds twice as many pixels, for screens that show them.
+    """
+    copy = small(picture, 2 * PICTURE)
+    width, height = (round(PICTURE * side / max(copy.size)) for side in copy.size)
+    return _image(address(copy, SHARP), width, height, alt)
+
+
+def _image(source, width, height, alt):
+    size = f'width="{width}" height="{height}"'
+    return f'<img src="{source}" {size} alt="{html.escape(alt)}" loading="lazy">'
 
 
 def _side_by_side(tiles, columns):

@@ -170,7 +170,11 @@ TABLES = [
     FRAME.set_index("dataset").to_html(),  # two rows of headers
     INDEXED.rename_axis([None, None]).to_html(),  # one again, and rows that share a cell
     pd.DataFrame({"statement": [HOSTILE]}).style.hide(axis="index").to_html(),  # escapes nothing
-    tables.show(pd.DataFrame({"row": range(20), "word": HOSTILE}))._repr_html_(),
+    tables.show(
+        pd.DataFrame({"row": range(20), "word": HOSTILE}).assign(
+            picture=[tables.Picture(Image.new("RGB", (8, 8)), f"{HOSTILE} {i}") for i in range(20)]
+        )
+    )._repr_html_(),
 ]
 WIDGET = new_output(
     "display_data",

@@ -250,7 +250,8 @@ def test_long_tables_are_folded_and_saved(sample, visit):
     with page.expect_download() as download:
         folded.get_by_role("button", name="CSV").click()
     rows = list(csv.reader(download.value.path().open()))
-    assert rows[0] == ["row", "word"] and rows[20] == ["19", sample_book.HOSTILE]
+    assert rows[0] == ["row", "word", "picture"]
+    assert rows[20] == ["19", sample_book.HOSTILE, f"{sample_book.HOSTILE} 19"]
 
 
 def test_the_verdict_is_on_a_phones_screen(sample, visit):

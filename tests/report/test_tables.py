@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
+from PIL import Image
 
 from featpurity.report import tables
 
@@ -42,6 +43,17 @@ def test_cells_and_headings_are_text():
     shown = tables.show(pd.DataFrame({word: [word * 9]}))
     assert "<img" not in shown._repr_html_()
     assert cells(shown) == [[word], [word * 9]]  # whole, however long
+
+
+def test_a_picture_in_a_cell_is_small_and_its_words_are_text():
+    word = '"><script>alert(1)</script>'
+    wide = tables.Picture(Image.new("RGB", (4000, 1000), "red"), word)
+    shown = tables.show(pd.DataFrame({"picture": [wide, None], "colour": ["<b>red", "none"]}))
+    soup = BeautifulSoup(shown._repr_html_(), "html.parser")
+    (picture,) = soup.find_all("img")
+    assert (picture["alt"], picture["width"], picture["height"]) == (word, "96", "24")
+    assert cells(shown)[1:] == [["", "<b>red"], ["", "none"]] and not soup.find("script")
+    assert word in repr(shown)
 
 
 def test_a_long_table_is_folded():

@@ -151,4 +151,17 @@ class TestRemedy:
         assert all(figure.layout.meta["caption"].endswith(".") for figure in figures)
         assert len(show.described(result.captions).frame) == 7
         assert len(show.choices(result.choices).frame) == 4
-        assert len(show.examples(levels[0].sets(), 3).frame) == 3
+
+    def test_the_examples_say_what_is_wrong_in_a_caption(self, found):
+        judge, levels, *_ = found
+        pairs, level = featpurity.load_pairs("scenes", n_pairs=48), levels[0]
+        shown = show.examples(pairs, level, 48).frame
+        for i, (row, true) in enumerate(zip(shown.to_dict("records"), judge.facts)):
+            assert row["picture"].alt == ", ".join(true.values())
+            assert row["the filter keeps"] == ("new" if level.keeps_new[i] else "raw")
+            for written, told in ((level.raw, row["raw caption"]), (level.new, row["new caption"])):
+                caption, mark, wrong = told.partition(" (✘ ")
+                assert caption == written.captions[i] and bool(mark) != written.right[i]
+                for pair in filter(None, wrong.rstrip(")").split(", ")):
+                    name, right = pair.split(" for ")
+                    assert name in caption and right in true.values() and name != right

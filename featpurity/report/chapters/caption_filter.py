@@ -1,15 +1,20 @@
 """What the chapter on the caption filter shows: tables of the experiment of that name in."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import plotly.graph_objects as go
 
-from featpurity.captions.synthetic import Written
 from featpurity.report import figures, tables, wording
 from featpurity.report.chapters.misalignment import MEASURES, by_measure
 
+if TYPE_CHECKING:
+    from featpurity.data.pairs import CaptionedImages
+    from featpurity.experiments.caption_filter import Level
+
 WRONG = ("points", 100, 1)
+WRONG_NAMES = tables.MARKS["does not hold"]
 AXES = {
     "accuracy": "change of zero-shot accuracy (share of images)",
     "image_avg_abs_cos": "fall of average |cos|, image tower; purer is right",
@@ -64,11 +69,30 @@ def wrong(shares: pd.DataFrame) -> go.Figure:
     )
 
 
-def examples(sets: Mapping[str, Written], count: int) -> tables.Table:
-    """The first captions of each of several sets, beside each other."""
-    return tables.show(
-        pd.DataFrame({name: written.captions[:count] for name, written in sets.items()})
-    )
+def examples(captioned: "CaptionedImages", level: "Level", count: int) -> tables.Table:
+    """The first pictures with their two captions, what is wrong in them, and which is kept."""
+    rows = []
+    for i, true in enumerate(captioned.facts[:count]):
+        rows.append(
+            {
+                "picture": tables.Picture(captioned.images[i], ", ".join(true.values())),
+                "raw caption": _with_mistakes(level.raw, i, true),
+                "new caption": _with_mistakes(level.new, i, true),
+                "the filter keeps": "new" if level.keeps_new[i] else "raw",
+            }
+        )
+    return tables.show(pd.DataFrame(rows))
+
+
+def _with_mistakes(written, i, true):
+    """A caption, and behind it the names that are wrong, each with the right one."""
+    wrong = [
+        f"{name} for {true[attribute]}"
+        for attribute, name in written.said[i].items()
+        if name != true[attribute]
+    ]
+    caption = written.captions[i]
+    return f"{caption} ({WRONG_NAMES} {', '.join(wrong)})" if wrong else caption
 
 
 def choices(table: pd.DataFrame) -> tables.Table:

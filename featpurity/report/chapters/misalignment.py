@@ -166,19 +166,15 @@ def summaries_table(summaries: pd.DataFrame) -> tables.Table:
     return tables.show(summaries.assign(kind=summaries.kind.map(KINDS)), headings, digits)
 
 
-def examples_table(examples: pd.DataFrame) -> tables.Table:
-    """Some swaps: the caption of a picture and the one it is trained with."""
-    headings = {"image": "image", "kind": "swaps", "similarity": "similarity"}
+def examples(captioned: "CaptionedImages", swaps: pd.DataFrame) -> tables.Table:
+    """Some swaps: a picture, its caption and the one it is trained with."""
+    shown = swaps.assign(
+        kind=swaps.kind.map(KINDS),
+        picture=[tables.Picture(captioned.images[i], f"picture {i:,}") for i in swaps.image],
+    )
+    headings = {"picture": "picture", "kind": "swaps", "similarity": "similarity"}
     headings |= {"before": "its caption", "after": "the caption it is trained with"}
-    return tables.show(examples.assign(kind=examples.kind.map(KINDS)), headings, digits=2)
-
-
-def pictures(captioned: "CaptionedImages", examples: pd.DataFrame) -> go.Figure:
-    """The pictures of the examples."""
-    images = [captioned.images[i] for i in examples.image]
-    titles = [f"image {i:,}, {KINDS[kind]}" for i, kind in zip(examples.image, examples.kind)]
-    caption = "The pictures of the examples above, in their order."
-    return figures.image_grid(images, titles, caption, columns=3)
+    return tables.show(shown, headings, digits=2)
 
 
 def means_table(means: pd.DataFrame) -> tables.Table:
