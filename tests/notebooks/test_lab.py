@@ -1,14 +1,9 @@
 """The live panels in a real JupyterLab: drawn, they answer, say errors in place, offer no upload."""
 
 import importlib.util
-import os
-import subprocess
-import sys
-from contextlib import contextmanager
 
-import nbformat
 import pytest
-from checkout import ROOT
+from lab_server import WHOLE, jupyterlab, run_in_lab
 
 from featpurity.data.scenes import render
 
@@ -34,47 +29,15 @@ PANELS = [
 ]
 
 
-@contextmanager
-def jupyterlab(folder):
-    """The address of a JupyterLab that serves a folder and lets a page call its commands."""
-    options = ["--no-browser", "--allow-root", "--port=0", "--IdentityProvider.token="]
-    command = [sys.executable, "-m", "jupyterlab", *options, "--LabApp.expose_app_in_browser=True"]
-    places = {"PYTHONPATH": str(ROOT), "JUPYTER_CONFIG_DIR": str(folder / "config")}
-    server = subprocess.Popen(
-        [*command, str(folder)], env=os.environ | places, stderr=subprocess.PIPE, text=True
-    )
-    log = folder / "server.log"
-    try:
-        address = next(
-            line.split()[-1] for line in server.stderr if "/lab" in line and "http" in line
-        )
-        with log.open("w") as rest:  # what nobody reads would fill the pipe and stop the server
-            drain = subprocess.Popen(["cat"], stdin=server.stderr, stdout=rest)
-            yield address.split("/lab")[0]
-    finally:
-        server.terminate()
-        server.wait(30)
-        drain.wait(30)
-
-
 @pytest.fixture
 def lab(browser, tmp_path):
     """A page of JupyterLab in which a notebook of all panels has been run."""
     for i, name in enumerate(["circle", "square"] * 3):
         (tmp_path / "pictures" / name).mkdir(parents=True, exist_ok=True)
         render([0, i, 6, 0, 1, 4]).save(tmp_path / "pictures" / name / f"{i}.png")
-    cells = [nbformat.v4.new_code_cell(source) for source in (FIGURE, DATA, *PANELS)]
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}  # else a dialog asks
-    notebook = nbformat.v4.new_notebook(cells=cells, metadata=kernel)
-    nbformat.write(notebook, tmp_path / "live.ipynb")
     with jupyterlab(tmp_path) as address:
-        page = browser.new_page(viewport={"width": 1400, "height": 6000})
-        page.set_default_timeout(60_000)
-        page.goto(f"{address}/lab/tree/live.ipynb")
-        page.wait_for_function(
-            "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel"
-        )
-        page.evaluate("jupyterapp.commands.execute('notebook:run-all-cells')")
+        page = browser.new_page(viewport=WHOLE)
+        run_in_lab(page, address, tmp_path, [FIGURE, DATA, *PANELS])
         page.get_by_label("classes").wait_for()
         yield page
         page.close()
