@@ -5,8 +5,8 @@
 An untrained ViT-B/32 (512 neurons) and 10,000 images of 10 classes with random embeddings. Each
 control is changed again and again: a menu, a slider by the arrow keys, a field by Enter. Prints a
 Markdown table: milliseconds from the event of the control to the last change below it, what the
-kernel computes, the way there and back, and the drawing included; the median and the slowest. Class
-names are new each time, so that their prompts pass the text tower.
+kernel computes, the way there and back, and the drawing included; the median and the slowest. One
+class name is new each time, and its prompt passes the text tower.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from pathlib import Path
 import open_clip
 import torch
 from common import machine, markdown
+from PIL import Image
 from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -26,7 +27,6 @@ import static_pictures  # noqa: E402
 from lab_server import WHOLE, jupyterlab, run_in_lab  # noqa: E402
 
 DATA = """
-import copy
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -41,14 +41,14 @@ other = clip.with_projections(
 )
 images = F.normalize(torch.randn(10_000, clip.d, generator=generator), dim=1)
 classes = F.normalize(torch.randn(10, clip.d, generator=generator), dim=1)
-photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (384, 512, 3), np.uint8))
+photo = Image.open("0.jpg")
 
 class Photos:
     name, labels = "10,000 images", np.arange(10_000) % 10
     classes = [f"class {i}" for i in range(10)]
 
     def __getitem__(self, i):
-        return photo, self.labels[i]
+        return Image.open(f"{i % 2}.jpg"), self.labels[i]
 """
 PANELS = [
     "explore.heatmap(clip)",
@@ -91,10 +91,10 @@ def slide_left(cell, turn):
     cell.locator(".noUi-handle").press("ArrowLeft")
 
 
-def type_names(cell, turn):
-    """A hand that writes other class names into their field."""
+def type_name(cell, turn):
+    """A hand that writes another third class into the field of class names."""
     field = cell.get_by_label("classes")
-    field.fill(f"animal {turn}, plant {turn}")
+    field.fill(f"cat, dog, animal {turn}")
     field.press("Enter")
 
 
@@ -110,7 +110,7 @@ MOVES = [  # panel, control, hand
     ("pruning", "neurons kept", slide_left),
     ("pruning", "strategy", choose("strategy", "low_purity", "high_purity")),
     ("neuron", "purity rank", slide),
-    ("zero_shot", "classes", type_names),
+    ("zero_shot", "classes", type_name),
     ("zero_shot", "switched off", switch_off),
 ]
 
@@ -123,6 +123,9 @@ def main():
         folder = Path(folder)
         weights = open_clip.create_model("ViT-B-32", load_weights=False).state_dict()
         torch.save(weights, folder / "untrained.pt")
+        for i in range(2):  # photographs of 512 x 384 pixels
+            noise = Image.effect_noise((32, 24), 60 + 60 * i).resize((512, 384))
+            noise.convert("RGB").save(folder / f"{i}.jpg")
         chromium = running.chromium.launch(
             executable_path=static_pictures.browser_path(), args=static_pictures.FLAGS
         )

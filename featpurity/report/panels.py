@@ -23,7 +23,7 @@ from featpurity.metrics import pruning as pruned
 from featpurity.metrics import purity, silhouette, zeroshot
 from featpurity.models.clip import ClipModel, neurons_by_tower
 from featpurity.report import display, heatmaps, style
-from featpurity.report.thumbnails import PICTURE, small
+from featpurity.report.thumbnails import small, tag
 
 if TYPE_CHECKING:
     from featpurity.data.datasets import LabelledImages
@@ -151,10 +151,12 @@ def neuron(
     number = widgets.BoundedIntText(int(ranked[0]), min=0, max=clip.d - 1, description="neuron")
     number.observe(lambda change: setattr(rank, "value", int(places[change.new]) + 1), "value")
     colours = dict(zip(towers, (style.SKY, style.AMBER)))
-    bars = [go.Bar(name=f"{side} tower", marker_color=colours[side]) for side in towers]
+    # Bars as one outline a tower: a browser draws two lines sooner than a thousand bars.
+    looks = dict(mode="lines", fill="tozeroy", line={"shape": "hvh", "width": 1})
+    bars = [go.Scatter(name=f"{side} tower", line_color=colours[side], **looks) for side in towers]
     cosines = _figure(bars, height=320)
     cosines.update_layout(xaxis_title="other neuron", yaxis_title="cosine")
-    strongest, weakest, said = widgets.HBox(), widgets.HBox(), widgets.HTML()
+    strongest, weakest, said = widgets.HTML(), widgets.HTML(), widgets.HTML()
 
     def update():
         chosen = number.value = int(ranked[rank.value - 1])
@@ -163,7 +165,7 @@ def neuron(
                 bar.y = tower.cosines[chosen]
         for row, largest in ((strongest, True), (weakest, False)):
             ends = torch.topk(embeddings[:, chosen], shown, largest=largest).indices.tolist()
-            row.children = [_picture(*dataset[i], dataset.classes) for i in ends]
+            row.value = _pictures([dataset[i] for i in ends], dataset.classes)
         nearest = "; ".join(_nearest(side, tower, chosen) for side, tower in towers.items())
         said.value = (
             f"Neuron <b>{chosen}</b>, rank {rank.value} of {clip.d} (1 is the purest). Nearest: "
@@ -206,13 +208,19 @@ def zero_shot(
     scores = _figure([go.Bar(orientation="h", marker={"color": style.BLUE})], height=260)
     scores.update_xaxes(title="cosine")
     scores.update_yaxes(autorange="reversed", automargin=True)
-    preview, said = widgets.VBox(), widgets.HTML()
-    embed_classes = functools.lru_cache(maxsize=32)(functools.partial(_embed_classes, clip))
+    preview, said = widgets.HTML(), widgets.HTML()
+    known = {}  # (prompt, class name) -> its unit embedding: a new name does not embed the others
+
+    def embed_classes(template, chosen):
+        new = [name for name in chosen if (template, name) not in known]
+        if new:
+            known.update(zip([(template, name) for name in new], _embed(clip, template, new)))
+        return torch.stack([known[template, name] for name in chosen])
 
     @functools.lru_cache(maxsize=1)
     def embed_picture(uploaded):
         picture = (Image.open(io.BytesIO(uploaded)) if uploaded else image).convert("RGB")
-        preview.children = [_thumbnail(picture)]
+        preview.value = tag(picture, "the picture")
         return F.normalize(clip.encode_image(clip.preprocess(picture)[None]).float(), dim=1)[
             0
         ].cpu()
@@ -226,7 +234,7 @@ def zero_shot(
         chosen = tuple(name.strip() for name in names.value.split(",") if name.strip())
         if len(chosen) < 2:
             raise ValueError(f"expected two class names or more, got {len(chosen)}")
-        rows = embed_classes(chosen, prompt.value)
+        rows = embed_classes(prompt.value, chosen)
         kept = torch.ones(clip.d)
         kept[list(off.value)] = 0
         cosines = rows @ (unit * kept)
@@ -249,7 +257,7 @@ def zero_shot(
     return _panel([names, prompt, upload, off], [preview, said, scores], update)
 
 
-def _embed_classes(clip, classes, template):
+def _embed(clip, template, classes):
     """Unit embeddings of class names in a prompt: (n_classes, d)."""
     if "{}" not in template:
         raise ValueError(f'prompt: expected "{{}}" for the class name, got {template!r}')
@@ -312,8 +320,8 @@ def _matrix_figure():
 
 
 def _draw_matrix(figure, tower, order):
-    cells = heatmaps.cells(tower, order, heatmaps.MOST_CELLS)
-    names = heatmaps.cell_names(tower, order, heatmaps.MOST_CELLS)
+    cells = heatmaps.cells(tower, order, heatmaps.FEW_CELLS)  # of more, a browser draws longer
+    names = heatmaps.cell_names(tower, order, heatmaps.FEW_CELLS)
     limit = heatmaps.colour_limit([cells])
     with figure.batch_update():
         figure.data[0].update(z=cells, zmin=-limit, zmax=limit)
@@ -335,12 +343,11 @@ def _check(clip, embeddings):
         )
 
 
-def _picture(image, label, classes):
-    """A picture with its class below."""
-    return widgets.VBox([_thumbnail(image), widgets.Label(classes[int(label)])])
-
-
-def _thumbnail(image):
-    shown = small(image).resize((PICTURE, round(PICTURE * image.height / image.width)))
-    # A box stretches what is in it, unless that has a width of its own.
-    return widgets.Image(value=shown._repr_png_(), format="png", layout={"width": f"{PICTURE}px"})
+def _pictures(labelled, classes):
+    """Pictures side by side, each with its class below, as HTML: a row is one change of a panel."""
+    figures = [
+        f'<figure style="margin: 0">{tag(small(picture), "")}'
+        f"<figcaption>{html.escape(classes[int(label)])}</figcaption></figure>"
+        for picture, label in labelled
+    ]
+    return f'<div style="display: flex; flex-wrap: wrap; gap: 8px">{"".join(figures)}</div>'

@@ -144,11 +144,11 @@ def print_faults(visited):
     visited.page.emulate_media(media="screen")
 
 
-# Plotly says which axes a reader moves; a figure that fits its place anew moves none.
+# Plotly says which axes a reader moves; a figure that fits its place anew, or is whole again, moves none.
 NOTE_MOVES = """(plot) => {
   plot.moved = [];
   for (const event of ["plotly_relayouting", "plotly_relayout"])
-    plot.on(event, (change) => plot.moved.push(...Object.keys(change).filter((key) => key.includes("axis"))));
+    plot.on(event, (change) => plot.moved.push(...Object.keys(change).filter((key) => key.includes(".range"))));
 }"""
 SETTLED = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
