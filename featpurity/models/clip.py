@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from featpurity.models.short_texts import encode_text
+
 
 @dataclass(eq=False, repr=False)
 class ClipModel:
@@ -77,7 +79,7 @@ class ClipModel:
     @torch.no_grad()
     def text_trunk(self, tokens: torch.Tensor) -> torch.Tensor:
         """Tokens (n, context_length) to trunk features (n, width_T)."""
-        return self._trunks().encode_text(tokens.to(self.device), normalize=False)
+        return encode_text(self._trunks(), tokens.to(self.device))
 
     @torch.no_grad()
     def project_image(self, features: torch.Tensor) -> torch.Tensor:
