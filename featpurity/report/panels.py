@@ -347,7 +347,13 @@ def _pictures(labelled, classes):
     """Pictures side by side, each with its class below, as HTML: a row is one change of a panel."""
     figures = [
         f'<figure style="margin: 0">{tag(small(picture), "")}'
-        f"<figcaption>{html.escape(classes[int(label)])}</figcaption></figure>"
+        f"<figcaption>{html.escape(_named(label, classes))}</figcaption></figure>"
         for picture, label in labelled
     ]
     return f'<div style="display: flex; flex-wrap: wrap; gap: 8px">{"".join(figures)}</div>'
+
+
+def _named(label, classes):
+    """A picture's class, or its classes where it may show several."""
+    own = np.flatnonzero(label) if np.ndim(label) else [int(label)]
+    return ", ".join(classes[i] for i in own)

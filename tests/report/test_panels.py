@@ -78,6 +78,17 @@ def test_neuron_follows_the_slider_and_shows_thumbnails(toys):
         assert len(row.value) < 10_000 and not found.find("b")
 
 
+def test_neuron_names_all_classes_of_a_picture_that_shows_several(toys):
+    clip, embeddings, _, _ = toys
+
+    class Several(Pictures):
+        def __getitem__(self, i):
+            return Image.new("RGB", (4, 3)), torch.tensor([1, 1])
+
+    pictures = panels.neuron(clip, embeddings, Several()).children[4]
+    assert "&lt;b&gt;ball, car" in pictures.value
+
+
 def test_neuron_opens_by_its_number_and_names_its_nearest(toys):
     clip, embeddings, _, dataset = toys
     rank, number, said, cosines, *_ = panels.neuron(clip, embeddings, dataset).children
