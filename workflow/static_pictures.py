@@ -95,9 +95,9 @@ def take(pages):
 def _save(address, path):
     """Write a picture; return its size in CSS pixels."""
     picture = Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))).convert("RGB")
-    picture.save(path, quality=QUALITY, method=4)
+    picture.save(path, quality=QUALITY)
     if path.stat().st_size > HEAVY:  # a matrix, whose cells look like noise
-        picture.save(path, quality=QUALITY // 2, method=4)
+        picture.save(path, quality=QUALITY // 2)
     return round(picture.width / SCALE), round(picture.height / SCALE)
 
 

@@ -177,6 +177,11 @@ class Written:
     right: np.ndarray
 
 
+def mistakes(said: dict[str, str], true: dict[str, str]) -> dict[str, str]:
+    """The facts that a caption names wrongly, as it names them."""
+    return {attribute: name for attribute, name in said.items() if name != true[attribute]}
+
+
 def make_captions(
     all_facts: list[dict[str, str]], seed: int, n: int = 4
 ) -> tuple[list[str], list[list[str]]]:
@@ -288,7 +293,7 @@ def _misread(attribute, name, mistaken, rng):
 def _judged(written, all_facts):
     """Pairs of a caption and what it says, beside what is true."""
     captions, all_said = ([pair[part] for pair in written] for part in (0, 1))
-    right = [said.items() <= facts.items() for said, facts in zip(all_said, all_facts)]
+    right = [not mistakes(said, facts) for said, facts in zip(all_said, all_facts)]
     return Written(captions, all_said, np.array(right, dtype=bool))
 
 

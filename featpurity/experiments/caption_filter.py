@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-from featpurity.captions.synthetic import Written, raw_captions, recaptions, sentences
+from featpurity.captions.synthetic import Written, mistakes, raw_captions, recaptions, sentences
 from featpurity.data.pairs import CAPTIONS_SEED, CaptionedImages
 from featpurity.features.extract import image_trunk_features, text_trunk_features, unit_embeddings
 from featpurity.metrics import intervals
@@ -219,7 +219,7 @@ def described(sets: dict[str, Written], facts: list[dict]) -> pd.DataFrame:
     """What sets of captions are like: a row each, with mean words, named facts and wrong ones."""
     rows = []
     for name, written in sets.items():
-        wrong = [len(said.items() - true.items()) for said, true in zip(written.said, facts)]
+        wrong = [len(mistakes(said, true)) for said, true in zip(written.said, facts)]
         rows.append(
             dict(
                 captions=name,

@@ -16,9 +16,15 @@ def encode_text(model: nn.Module, tokens: torch.Tensor) -> torch.Tensor:
     Parameters
     ----------
     model : one of open_clip's models
-        Of a kind whose places look both ways all are passed.
+        Of one whose places look both ways, or that is not read at the end of the text, all places
+        are passed.
     tokens : int64 tensor of shape (n, context_length)
-        The end of a text is its largest number, as open_clip's tokenizer writes it.
+        The largest number of a text ends it, as open_clip's tokenizer writes texts.
+
+    Returns
+    -------
+    features : float tensor of shape (n, width)
+        Equal to those over all places but for rounding.
     """
     if not _looks_back(model):
         return model.encode_text(tokens, normalize=False)

@@ -344,7 +344,10 @@ def _check(clip, embeddings):
 
 
 def _pictures(labelled, classes):
-    """Pictures side by side, each with its class below, as HTML: a row is one change of a panel."""
+    """Pictures side by side, each with its class below, as HTML: a row is one change of a panel.
+
+    They are made small first: less to encode while the reader waits.
+    """
     figures = [
         f'<figure style="margin: 0">{tag(small(picture), "")}'
         f"<figcaption>{html.escape(_named(label, classes))}</figcaption></figure>"

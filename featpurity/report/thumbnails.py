@@ -106,7 +106,7 @@ class Sheet:
 def address(picture: Image.Image, quality: int = QUALITY) -> str:
     """A picture as a data address, a WebP."""
     file = io.BytesIO()
-    picture.save(file, "WEBP", quality=quality, method=4)
+    picture.save(file, "WEBP", quality=quality)
     return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
 
 

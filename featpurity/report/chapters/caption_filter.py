@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import plotly.graph_objects as go
 
+from featpurity.captions.synthetic import mistakes
 from featpurity.report import figures, tables, wording
 from featpurity.report.chapters.misalignment import MEASURES, by_measure
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from featpurity.experiments.caption_filter import Level
 
 WRONG = ("points", 100, 1)
-WRONG_NAMES = tables.MARKS["does not hold"]
 AXES = {
     "accuracy": "change of zero-shot accuracy (share of images)",
     "image_avg_abs_cos": "fall of average |cos|, image tower; purer is right",
@@ -86,13 +86,9 @@ def examples(captioned: "CaptionedImages", level: "Level", count: int) -> tables
 
 def _with_mistakes(written, i, true):
     """A caption, and behind it the names that are wrong, each with the right one."""
-    wrong = [
-        f"{name} for {true[attribute]}"
-        for attribute, name in written.said[i].items()
-        if name != true[attribute]
-    ]
-    caption = written.captions[i]
-    return f"{caption} ({WRONG_NAMES} {', '.join(wrong)})" if wrong else caption
+    caption, wrong = written.captions[i], mistakes(written.said[i], true)
+    told = ", ".join(f"{name} for {true[attribute]}" for attribute, name in wrong.items())
+    return f"{caption} ({tables.MARKS['does not hold']} {told})" if wrong else caption
 
 
 def choices(table: pd.DataFrame) -> tables.Table:
