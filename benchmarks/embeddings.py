@@ -34,11 +34,16 @@ from featpurity.features import extract
 from featpurity.models.load import load_model
 
 
+def save_untrained(architecture, file):
+    """Write an open_clip architecture's weights, without training."""
+    torch.save(open_clip.create_model(architecture, load_weights=False).state_dict(), file)
+
+
 def untrained(architecture, device):
     """An open_clip architecture without weights of worth, loaded as users load theirs."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "weights.pt"
-        torch.save(open_clip.create_model(architecture, load_weights=False).state_dict(), file)
+        save_untrained(architecture, file)
         return load_model(f"{architecture}:{file}", device)
 
 

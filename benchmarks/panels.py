@@ -15,9 +15,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-import open_clip
-import torch
 from common import machine, markdown
+from embeddings import save_untrained
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
@@ -121,8 +120,7 @@ def main():
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as running:
         folder = Path(folder)
-        weights = open_clip.create_model("ViT-B-32", load_weights=False).state_dict()
-        torch.save(weights, folder / "untrained.pt")
+        save_untrained("ViT-B-32", folder / "untrained.pt")
         for i in range(2):  # photographs of 512 x 384 pixels
             noise = Image.effect_noise((32, 24), 60 + 60 * i).resize((512, 384))
             noise.convert("RGB").save(folder / f"{i}.jpg")

@@ -141,5 +141,16 @@ def test_zero_shot_scores_classes_and_switches_neurons_off(toys):
     assert "&lt;b>x&lt;/b>" in scores.data[0].y
 
 
+def test_zero_shot_embeds_a_class_name_once(toys):
+    asked, clip = [], toys[0]
+    embed = clip.encode_text
+    clip.encode_text = lambda tokens: asked.append(len(tokens)) or embed(tokens)
+    names, prompt, *_ = panels.zero_shot(clip, ["a", "bb"], "{}", Image.new("RGB", (8, 8))).children
+    names.value = "a, bb, ccc"
+    prompt.value = "one {}"
+    names.value = "ccc, a"
+    assert asked == [2, 1, 3]
+
+
 def test_zero_shot_without_a_picture_asks_for_one(toys):
     assert "Choose a picture" in panels.zero_shot(toys[0]).children[5].value

@@ -35,14 +35,10 @@ def made(kind=open_clip.CLIP, **text):
 @pytest.mark.parametrize("lengths", [(2, 9, 5), (1,), (20, 3)])
 def test_a_clip_reads_as_many_places_as_the_longest_text_takes(lengths):
     model, places = made()
-    tokens, before = texts(*lengths), dict(model.state_dict())
+    tokens = texts(*lengths)
     found = encode_text(model, tokens)
     torch.testing.assert_close(found, model.encode_text(tokens), atol=1e-6, rtol=1e-5)
     assert places == [max(lengths), TEXT["context_length"]]
-    assert all(
-        value is before[name] or value.equal(before[name])
-        for name, value in model.state_dict().items()
-    )
 
 
 @torch.no_grad()
