@@ -1,17 +1,18 @@
 """The built pages, finished: lighter, described for who shares a link, the theme's faults mended.
 
-What Sphinx and the theme write is changed in nine ways, each a function: formulas become MathML,
+What Sphinx and the theme write is changed in ten ways, each a function: formulas become MathML,
 which browsers draw by themselves, heavy scripts that a page does not need are left out, what its
 first figure needs is asked for early, the head gets a description and a picture, code stands below
-what it shows, chapters that were not run stand apart, labels that hide their own words are taken
-off, per cent signs stay with their numbers, and a map of the site is written.
+what it shows, cards of chapters say the chapters' answers, chapters that were not run stand apart,
+labels that hide their own words are taken off, per cent signs stay with their numbers, and a map of
+the site is written.
 """
 
 import html
 import re
 from urllib.parse import urljoin
 
-from bs4 import BeautifulSoup
+from bs4 import BeautifulSoup, SoupStrainer
 from bs4.element import PreformattedString
 from latex2mathml.converter import convert
 
@@ -46,6 +47,7 @@ def finish(site, title, address="", absent=()):
         ask_early(page)
         describe(page, name, title, address)
         show_first(page)
+        answer_on_cards(page, path.parent)
         stand_apart(page, path.name, absent)
         mend(page)
         keep_together(page)
@@ -149,6 +151,22 @@ def show_first(page):
         code.parent.append(code.extract())
 
 
+def cards(page):
+    """The cards of a page that lead to another one, each with its address."""
+    for link in page.select(".sd-card a.sd-stretched-link[href]"):
+        yield link.find_parent(class_="sd-card"), link["href"]
+
+
+def answer_on_cards(page, folder):
+    """A chapter's card says, below the question, the answer that opens the chapter."""
+    answers = SoupStrainer("p", class_="answer")
+    for card, address in cards(page):
+        chapter = (folder / address).read_text("utf-8")
+        if answer := BeautifulSoup(chapter, "html.parser", parse_only=answers).p:
+            answer["class"] = ["sd-card-text", "answer"]
+            card.find(class_="sd-card-body").append(answer)
+
+
 def stand_apart(page, name, absent):
     """Chapters that were not run: grey in the contents and on cards, no page's next or previous."""
     for link in page.select("nav a[href]"):
@@ -157,9 +175,8 @@ def stand_apart(page, name, absent):
     for link in page.select("a.left-prev[href], a.right-next[href]"):
         if name in absent or link["href"].rpartition("/")[2] in absent:
             link.decompose()
-    for link in page.select(".sd-card a.sd-stretched-link[href]"):
-        if link["href"].rpartition("/")[2] in absent:
-            card = link.find_parent(class_="sd-card")
+    for card, address in cards(page):
+        if address.rpartition("/")[2] in absent:
             card["class"] = [*card["class"], "not-in-this-run"]
             note = page.new_tag("p", string="Not in this run.", attrs={"class": "sd-card-text"})
             card.find(class_="sd-card-body").append(note)

@@ -17,7 +17,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from PIL import Image
 from plotly.subplots import make_subplots
 
-from featpurity.report import tables
+from featpurity.report import tables, wording
 from featpurity.report.display import PLOTLY_MIME
 
 CHAPTERS = sorted(path.stem for path in (ROOT / "notebooks").glob("[0-9]*.ipynb"))
@@ -157,6 +157,7 @@ def result(mime, text):
     return new_output("execute_result", data={mime: text, "text/plain": "x"})
 
 
+ANSWER = wording.Answer(f"{HOSTILE} is purer by 12 %")
 FRAME = pd.DataFrame(
     {
         "dataset": ["shape", "Colour", "size", "texture"],
@@ -192,6 +193,7 @@ def notebook(title, *figures, html=()):
         ),
         new_code_cell('profile = "sample"', metadata={"tags": ["parameters"]}),
         new_code_cell('profile = "test"', metadata={"tags": ["injected-parameters"]}),
+        new_code_cell("answer", outputs=[result("text/html", ANSWER._repr_html_())]),
         new_markdown_cell("## Look at one neuron (live)"),
         new_code_cell("slider()", metadata={"tags": ["live-only"]}, outputs=[WIDGET]),
         new_markdown_cell("## Results"),

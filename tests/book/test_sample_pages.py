@@ -310,6 +310,14 @@ def test_a_chapter_that_was_not_run_stands_apart(sample, visit):
     assert page.locator(".sd-card.not-in-this-run").count() == 1
 
 
+def test_a_card_of_a_chapter_says_its_answer(sample, visit):
+    page = visit(sample, "book/introduction.html").page
+    said = page.locator(".sd-card p.answer").all_inner_texts()
+    told = f"In this run: {sample_book.ANSWER}.".replace(" %", "\u00a0%")
+    assert said == [told] * len(sample_book.RUN)
+    assert not page.locator(".sd-card.not-in-this-run p.answer").count()
+
+
 @pytest.fixture
 def atlas(sample, visit):
     """`atlas(part, **context)`: the page of the sample's atlas at an address, its figures drawn."""

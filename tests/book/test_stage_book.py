@@ -49,7 +49,7 @@ def test_a_staged_notebook_shows_figures_and_nothing_that_needs_a_kernel(staged)
     assert "one neuron (live)" not in text  # a heading above nothing
     code = [cell for cell in page.cells if cell.cell_type == "code"]
     assert all("hide-input" in cell.metadata.tags for cell in code)
-    assert code[0].source == "import nothing\n\nmeasure()"
+    assert code[1].source == "import nothing\n\nmeasure()"
     assert 'profile = "sample"' in code[-1].source and 'profile = "test"' in code[-1].source
     assert 'data-figure=\\"01_clip_vs_laclip-1\\"' in text and "Figure 1.2." in text
     site = staged / "book" / "site"
