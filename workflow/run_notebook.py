@@ -81,7 +81,7 @@ def run(notebook, output, log, parameters, aliases=None):
     """
     draft = Path(log).with_suffix(".ipynb")
     draft.parent.mkdir(parents=True, exist_ok=True)
-    with open(log, "a") as lines, short_folder() as own, ExitStack() as kept:
+    with open(log, "a", encoding="utf-8") as lines, short_folder() as own, ExitStack() as kept:
         # A killed workflow can leave its notebook running to the end: wait, then start afresh.
         fcntl.flock(lines, fcntl.LOCK_EX)
         lines.truncate(0)
@@ -139,7 +139,7 @@ def main():
         run(notebook, output, log, parameters, parameters.pop("aliases", None))
     except papermill.PapermillExecutionError as error:
         why = f"{error.ename}: {' '.join(error.evalue.split())}"
-        with open(log, "a") as lines:
+        with open(log, "a", encoding="utf-8") as lines:
             lines.write(f"{error}\n")
     except DeadKernelError:
         why = "its Python was killed; was the memory enough?"

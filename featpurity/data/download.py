@@ -184,7 +184,7 @@ def _keep_settings(folder, settings):
     """Refuse a folder whose pictures came from another list or have another size."""
     path = folder / "settings.json"
     if path.is_file():
-        kept = json.loads(path.read_text())
+        kept = json.loads(path.read_text("utf-8"))
         if kept != settings:
             raise ValueError(
                 f"{folder} was filled with {kept}, now asked for with {settings}: "
