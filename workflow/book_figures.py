@@ -21,6 +21,8 @@ from featpurity.report.display import as_text
 
 SMALLEST_PACKED = 4096  # entries; below that an array costs less than its description
 LONGEST_PLAIN = 50_000  # letters of a figure's JSON; a longer one is deflated
+COLOURED = {"line", "marker", "colorscale"}  # keys of a trace that hold its colours
+LONG_VALUE = 200  # letters of a trace's value that is worth coming later
 STEPS = 65532  # -32766 .. 32766, and one either side for a shift; -32768 stands for NaN
 PLAIN_HEIGHT = 450  # plotly's own default, in pixels
 
@@ -125,21 +127,18 @@ def figure_scripts(name, figure):
     Returns
     -------
     scripts : dict of str to str
-        File name without `.js`, and text: the figure under `name`, and a part for each large array
-        of a hidden trace.
+        File name without `.js`, and text: the figure under `name`, and a part for the long values
+        of hidden traces that are shown together.
     """
     figure = as_text(figure)
     layout = {key: value for key, value in figure.get("layout", {}).items() if key != "width"}
     if layout.get("template") in _known_templates():
         del layout["template"]  # 7 kB of defaults; the page has its own, for light and for dark
     data, parts, later = pack_arrays(figure.get("data", [])), {}, {}
-    for index, trace in enumerate(data):
-        hidden = [
-            key for key, value in trace.items() if isinstance(value, dict) and "packed" in value
-        ]
-        for key in hidden if trace.get("visible") is False else ():
-            parts[f"{name}-{key}{index}"] = trace.pop(key)
-            later.setdefault(index, {})[key] = f"{name}-{key}{index}"
+    for index, keys in _late(data, layout).items():
+        part = f"{name}-later{_first_shown_with(index, layout)}"
+        parts.setdefault(part, {})[index] = {key: data[index].pop(key) for key in keys}
+        later[index] = part
     parts[name] = {
         "data": data,
         "layout": layout,
@@ -147,6 +146,43 @@ def figure_scripts(name, figure):
         "later": later,
     }
     return {part: _script(part, content) for part, content in parts.items()}
+
+
+def _late(data, layout):
+    """Keys of hidden traces whose values come when a menu or slider shows the trace.
+
+    Those that are packed; where hidden traces weigh much together and no slider changes their
+    values, all that are long, but for their colours, which the page keeps for its dark look.
+    """
+    hidden = [index for index, trace in enumerate(data) if trace.get("visible") is False]
+    size = {
+        (index, key): len(json.dumps(value))
+        for index in hidden
+        for key, value in data[index].items()
+        if isinstance(value, list | dict) and key not in COLOURED
+    }
+    heavy = sum(size.values()) > LONGEST_PLAIN and not layout.get("sliders")
+    late = {}
+    for (index, key), letters in size.items():
+        value = data[index][key]
+        packed = isinstance(value, dict) and "packed" in value
+        if packed or (heavy and letters > LONG_VALUE):
+            late.setdefault(index, []).append(key)
+    return late
+
+
+def _first_shown_with(index, layout):
+    """The place of the first entry, of the menus and sliders, that shows a trace."""
+    entries = [
+        *(button for menu in layout.get("updatemenus", []) for button in menu.get("buttons", [])),
+        *(step for slider in layout.get("sliders", []) for step in slider.get("steps", [])),
+    ]
+    for place, entry in enumerate(entries):
+        changed = (entry.get("args") or [{}])[0]
+        visible = changed.get("visible") if isinstance(changed, dict) else None
+        if isinstance(visible, list) and index < len(visible) and visible[index] is True:
+            return place
+    return index
 
 
 def _script(name, content):

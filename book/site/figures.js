@@ -1,8 +1,8 @@
 // Draws the book's figures from files beside the page: no network, no kernel, from http and from file://.
 //
 // A page holds <figure class="featpurity-figure" data-figure="NAME"> elements. When one scrolls near the screen,
-// figures/NAME.js is run; it calls featpurity.figure(NAME, {data, layout, frames, later}), and plotly draws. Large
-// arrays of hidden traces come later, each by a file of its own, when a menu shows the trace.
+// figures/NAME.js is run; it calls featpurity.figure(NAME, {data, layout, frames, later}), and plotly draws. Long
+// values of hidden traces come later, those that are shown together in one file, when a menu shows them.
 (() => {
   "use strict";
   const { isDark, traceColours, layoutColours, template, fit } = featpurityLooks;
@@ -91,9 +91,11 @@
 
   function changer(plot, later) {
     async function complete(index) {
-      const missing = later[index] ?? {};
-      delete later[index];
-      for (const [key, name] of Object.entries(missing)) plot.data[index][key] = await unpack(await fetchFigure(name));
+      if (!later[index]) return;
+      for (const [i, values] of Object.entries(await unpackAll(await fetchFigure(later[index])))) {
+        Object.assign(plot.data[i], values);
+        delete later[i];
+      }
     }
     return ({ method = "restyle", args = [] }) => {
       if (method === "skip") return;

@@ -1,6 +1,6 @@
 """Accuracy and silhouette against the number of kept neurons."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -9,6 +9,8 @@ from plotly.subplots import make_subplots
 
 from featpurity.report import heatmaps, style
 from featpurity.report.published import READ_AT, WINDOW
+
+MOST_IN_A_ROW = 3  # panels of models, whose names are long
 
 
 def pruning_curves(curves: pd.DataFrame, measure: str, axis: str, caption: str) -> go.Figure:
@@ -75,6 +77,7 @@ def at_each_number(
     axis: str,
     caption: str,
     towers: Mapping[str, heatmaps.Tower],
+    pairs: Sequence[tuple[str, str]] = (),
     steps: int = 32,
 ) -> go.Figure:
     """What all curves say at one number of kept neurons, and which neurons these are.
@@ -89,37 +92,57 @@ def at_each_number(
     measure, axis, caption : str
     towers : dict of str to Tower
         One of each model.
+    pairs : list of (str, str)
+        Models that stand beside one another; a menu chooses one of many, see `heatmaps.beside`.
     steps : int, default 32
         About so many numbers of neurons; the one where the paper reads its figures is among them.
     """
-    models, datasets = list(curves.model.unique()), list(curves.dataset.unique())
+    groups = heatmaps.beside(list(curves.model.unique()), pairs)
+    datasets, columns = list(curves.dataset.unique()), max(map(len, groups.values()))
     lines, shares = curves[curves.strategy != "full"], _shares(steps)
     dots = 60 + 36 * len(datasets)  # pixels of the upper panels
+    titles = {group: _titles(models, columns) for group, models in groups.items()}
     figure = make_subplots(
         2,
-        len(models),
-        subplot_titles=[*models, *(f"{model}, neurons kept" for model in models)],
+        columns,
+        subplot_titles=next(iter(titles.values())),
         row_heights=[dots, MATRIX],
         vertical_spacing=100 / (dots + MATRIX + 100),
         horizontal_spacing=0.06,
     )
     moved = {share: [] for share in shares}  # x of each trace that the slider moves
-    for column, model in enumerate(models, 1):
+    placed = [
+        (group, column, model)
+        for group, models in groups.items()
+        for column, model in enumerate(models, 1)
+    ]
+    shown = {group: set() for group in groups}
+    for group, column, model in placed:
         above = _dots(lines[lines.model == model], datasets, measure, shares)
         for row, traces in enumerate([above, _margin(towers[model], shares)], 1):
             for trace, x_at in traces:
                 trace.showlegend = (row, column) == (1, 1)
+                shown[group].add(len(figure.data))
                 figure.add_trace(trace.update(x=x_at[READ_AT]), row=row, col=column)
                 for share, x in x_at.items():
                     moved[share].append(x)
     places = list(range(len(figure.data)))
     steps_of = {_share_kept(share, curves): ({"x": x}, {}, places) for share, x in moved.items()}
     style.slider(figure, steps_of, "Neurons kept", active=shares.index(READ_AT))
-    for column, model in enumerate(models, 1):
+    for group, column, model in placed:
         order = towers[model].orders[heatmaps.BY_SIMILARITY]
+        shown[group].add(len(figure.data))
         figure.add_trace(
             heatmaps.matrix(towers[model], order, heatmaps.FEW_CELLS), row=2, col=column
         )
+    if len(groups) > 1:
+        style.menu(figure, shown, name="Models")
+        for button in figure.layout.updatemenus[0].buttons:
+            texts = titles[button.label]
+            button.args = (
+                button.args[0],
+                {f"annotations[{i}].text": text for i, text in enumerate(texts)},
+            )
     heatmaps.square(figure, row=2)
     limit = heatmaps.colour_limit([tower.cosines for tower in towers.values()])
     bar = {"len": 0.5, "y": 0, "yanchor": "bottom"}  # beside the matrices
@@ -131,6 +154,12 @@ def at_each_number(
     figure.update_yaxes(range=whole, automargin=True, showticklabels=False, row=1)
     figure.update_yaxes(showticklabels=True, row=1, col=1)
     return style.finish(figure, caption, height=240 + dots + MATRIX)
+
+
+def _titles(models, columns):
+    """Above the panels of both rows; "" where a group has fewer models than there are columns."""
+    empty = [""] * (columns - len(models))
+    return [*models, *empty, *(f"{model}, neurons kept" for model in models), *empty]
 
 
 MATRIX = 300  # pixels of a matrix's side
@@ -207,10 +236,19 @@ def gaps(
         Columns dataset, measure, strategy, share_kept, value: the paper's curves, drawn dotted.
     """
     models = list(curves.model.unique())
-    figure = make_subplots(cols=len(models), subplot_titles=models, shared_yaxes=True)
+    columns = min(len(models), MOST_IN_A_ROW)
+    rows = -(-len(models) // columns)
+    figure = make_subplots(
+        rows,
+        columns,
+        subplot_titles=models,
+        shared_yaxes="all",
+        vertical_spacing=0.3 / max(rows, 2),
+    )
     colours = style.colours_of(models)
-    for column, model in enumerate(models, 1):
-        part, place = curves[curves.model == model], {"row": 1, "col": column}
+    for index, model in enumerate(models):
+        row, column = divmod(index, columns)
+        part, place = curves[curves.model == model], {"row": row + 1, "col": column + 1}
         wide = _high_minus_low(part, "kept", measure)
         x = wide.index / part.kept.max()
         for dataset in wide:
@@ -222,12 +260,12 @@ def gaps(
         theirs = _high_minus_low(chosen, "share_kept", "value")
         dotted = {"color": style.BLACK, "width": 2, "dash": "dot"}
         name = "the paper's, mean over its data sets"
-        _add_gap(figure, theirs.index, theirs.mean(axis=1), name, dotted, place, column == 1)
+        _add_gap(figure, theirs.index, theirs.mean(axis=1), name, dotted, place, index == 0)
     figure.add_hline(y=0, line={"color": style.GREY, "dash": "dash", "width": 1})
     figure.add_vrect(*WINDOW, fillcolor=style.FAINT, line_width=0, layer="below")
-    figure.update_xaxes(title="share of neurons kept", tickformat=".0%")
-    figure.update_yaxes(title=axis, col=1)
-    return style.finish(figure, caption, height=420)
+    figure.update_xaxes(tickformat=".0%").update_xaxes(title="share of neurons kept", row=rows)
+    figure.update_yaxes(title=axis, row=(rows + 1) // 2, col=1)
+    return style.finish(figure, caption, height=420 if rows == 1 else 200 + 190 * rows)
 
 
 def _high_minus_low(curves, kept, value):

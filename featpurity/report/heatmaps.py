@@ -6,7 +6,7 @@ Friendly (2002), Corrgrams: exploratory displays for correlation matrices: the o
 the two leading eigenvectors.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -22,6 +22,7 @@ from featpurity.report import style
 BY_SIMILARITY = "by signed similarity"
 MOST_CELLS = 256  # of a matrix's side, averaged over blocks: plotly writes each cell as text
 FEW_CELLS = 128  # where a figure has many matrices, or small ones
+MOST_BESIDE = 3  # matrices in a row that can be read
 
 
 @dataclass(frozen=True)
@@ -102,29 +103,58 @@ def angular_order(cosines: np.ndarray) -> np.ndarray:
     return np.argsort(np.where(angle < -np.pi / 2, angle + 2 * np.pi, angle), kind="stable")
 
 
-def side_by_side(models: Mapping[str, Towers], caption: str) -> go.Figure:
-    """Matrices of several models beside one another; a menu chooses tower and order.
+def beside(names: Sequence[str], pairs: Sequence[tuple[str, str]] = ()) -> dict[str, list[str]]:
+    """Which models stand beside one another in a figure: all while they are few, else by pairs.
+
+    Parameters
+    ----------
+    names : list of str
+    pairs : list of (str, str)
+        Those of no pair stand two by two.
+
+    Returns
+    -------
+    groups : dict of str to list of str
+        By what a menu calls them; "" calls the only group.
+    """
+    if len(names) <= MOST_BESIDE:
+        return {"": list(names)}
+    single = [name for name in names if not any(name in pair for pair in pairs)]
+    by_two = [*pairs, *(single[i : i + 2] for i in range(0, len(single), 2))]
+    return {" and ".join(group): list(group) for group in by_two}
+
+
+def side_by_side(
+    models: Mapping[str, Towers], caption: str, pairs: Sequence[tuple[str, str]] = ()
+) -> go.Figure:
+    """Matrices of models beside one another; a menu chooses tower and order.
 
     Parameters
     ----------
     models : dict of str to (dict of str to Tower)
-        The towers of each model, see `towers_of`; all of one size. They zoom together.
+        The towers of each model, see `towers_of`. Those that stand together zoom together.
     caption : str
+    pairs : list of (str, str)
+        Models that are compared; the menu chooses one of many, see `beside`.
     """
-    names = list(models)
-    figure = make_subplots(cols=len(names), subplot_titles=names, horizontal_spacing=0.04)
+    groups = beside(list(models), pairs)
+    most_cells = MOST_CELLS if len(groups) == 1 else FEW_CELLS
+    columns = max(map(len, groups.values()))
+    titles = next(iter(groups.values()))
+    figure = make_subplots(cols=columns, subplot_titles=titles, horizontal_spacing=0.04)
     limit = colour_limit([tower.cosines for both in models.values() for tower in both.values()])
-    shown, labels = {}, {}
-    for side, first in next(iter(models.values())).items():
-        for order in first.orders:
-            choice = f"{side} tower, {order}"
-            for column, (name, towers) in enumerate(models.items(), 1):
-                tower, chosen = towers[side], towers[side].orders[order]
+    first, shown, labels = next(iter(models.values())), {}, {}
+    views = [(side, order) for side, tower in first.items() for order in tower.orders]
+    for group, names in groups.items():
+        for side, order in views:
+            choice = f"{group}, {side} tower, {order}".removeprefix(", ")
+            for column, name in enumerate(names, 1):
+                tower, chosen = models[name][side], models[name][side].orders[order]
                 shown.setdefault(choice, set()).add(len(figure.data))
-                figure.add_trace(matrix(tower, chosen, MOST_CELLS), row=1, col=column)
-                here = _labels(column, name, tower, chosen, MOST_CELLS)
+                figure.add_trace(matrix(tower, chosen, most_cells), row=1, col=column)
+                here = _labels(column, name, tower, chosen, most_cells)
                 labels.setdefault(choice, {}).update(here)
-    style.menu(figure, shown, name="Tower and order")
+    style.menu(figure, shown, name="Tower and order" if len(groups) == 1 else "Models")
     for button in figure.layout.updatemenus[0].buttons:
         button.args = (button.args[0], labels[button.label])
     figure.update_layout(coloraxis=colour_scale(limit))

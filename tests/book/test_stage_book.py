@@ -54,7 +54,7 @@ def test_a_staged_notebook_shows_figures_and_nothing_that_needs_a_kernel(staged)
     assert 'data-figure=\\"01_clip_vs_laclip-1\\"' in text and "Figure 1.2." in text
     site = staged / "book" / "site"
     assert {path.name for path in (site / "figures").iterdir()} == {
-        *(f"01_clip_vs_laclip-1{part}.js" for part in ("", *(f"-z{i}" for i in range(1, 6)))),
+        *(f"01_clip_vs_laclip-1{part}.js" for part in ("", *(f"-later{i}" for i in range(1, 6)))),
         "01_clip_vs_laclip-2.js",
         "02_neuron_pruning-1.js",
         *(f"03_misalignment-{number}.js" for number in (1, 2, 3)),

@@ -24,6 +24,29 @@ def test_an_answer_says_what_is_better_by_how_much():
     assert "neither clearly purer nor less pure (-0.002 of average |cos|, -0.006 to +0.002)" in said
 
 
+def test_of_many_models_an_answer_says_the_mean_or_the_ends():
+    pairs = [
+        ("accuracy_laclip", f"LaCLIP ({name}) minus CLIP ({name})", gain, 0, 1, "mean")
+        for name, gain in [("a", 0.1), ("b", -0.2), ("c", 0.4)]
+    ]
+    over = ("accuracy_laclip", "3 LaCLIP models minus 3 CLIP models", 0.1, -0.1, 0.3, "mean")
+    said = clip_vs_laclip.answer(effects(*pairs, over))
+    assert said.startswith(
+        "on average over 3 pairs, LaCLIP, compared with CLIP, classifies neither"
+    )
+    assert said.endswith("pair by pair, accuracy changes by -20.0 to +40.0 points")
+    both = clip_vs_laclip.answer(effects(*pairs[:2]))
+    assert both.startswith("LaCLIP (a), compared with CLIP (a), ") and "CLIP (b)" in both
+    areas = [
+        ("pruning_area", f"model {i}", i / 100 + gap, 0.0, 0.1, dataset)
+        for i in range(4)
+        for dataset, gap in [("shape", -0.1), ("size", 0.1), ("mean", 0.0)]
+    ]
+    said = pruning.answer(effects(*areas))
+    assert "gives 4 models between +0.0 points of accuracy" in said and "(model 3)" in said
+    assert said.endswith("from -10.0 (model 0 on shape) to +13.0 (model 3 on size)")
+
+
 def test_the_answer_on_pruning_names_the_ends_of_the_spread():
     found = effects(
         ("pruning_area", "CLIP", -0.14, -0.15, -0.13, "shape"),

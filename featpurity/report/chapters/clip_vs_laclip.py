@@ -40,33 +40,53 @@ CLAUSES = {
         "has image neurons that are neither clearly purer nor less pure",
     ),
 }
+MOST_TOLD = 2  # pairs, each with its own words; of more the mean is told
 
 
 def answer(effects: pd.DataFrame) -> wording.Answer:
-    """The result of a run in one sentence, from its effects over all data sets."""
-    means, sentences = effects[effects.dataset == "mean"], []
-    for comparison in means.loc[means.claim == "accuracy_laclip", "comparison"]:
-        after, before = comparison.split(" minus ")
-        about = means[means.comparison.isin([comparison, f"{before} minus {after}"])]
-        clauses = []
-        for row in about[about.claim.isin(CLAUSES)].itertuples():
-            unit, *words = CLAUSES[row.claim]
-            sign = -1 if row.claim.startswith("purity") else 1  # told as the change of |cos|
-            number = wording.with_interval(row, unit, sign, first=not clauses)
-            clauses.append(f"{wording.by_interval(row, *words)} ({number})")
-        sentences.append(f"{after}, compared with {before}, {wording.listed(clauses)}")
-    return wording.Answer("; ".join(sentences))
+    """The result of a run in one sentence, from its effects over all data sets.
+
+    Of three pairs or more it tells their mean, the last comparison, and the range of accuracy.
+    """
+    means = effects[effects.dataset == "mean"]
+    accuracy = means[means.claim == "accuracy_laclip"]
+    if len(accuracy) <= MOST_TOLD:
+        told = [
+            f"{comparison.replace(' minus ', ', compared with ')}, {_clauses(means, comparison)}"
+            for comparison in accuracy.comparison
+        ]
+        return wording.Answer("; ".join(told))
+    single, mean = accuracy.effect.iloc[:-1], accuracy.comparison.iloc[-1]
+    ends = [wording.plus(100 * end, 1) for end in (single.min(), single.max())]
+    return wording.Answer(
+        f"on average over {len(single)} pairs, LaCLIP, compared with CLIP, "
+        f"{_clauses(means, mean)}; pair by pair, accuracy changes by {' to '.join(ends)} points"
+    )
 
 
-def matrices(towers: Mapping[str, heatmaps.Towers]) -> go.Figure:
-    """The cosines of all models' neurons side by side; towers as `heatmaps.towers_of` has them."""
+def _clauses(means, comparison):
+    """What a comparison, "LaCLIP minus CLIP", says of each claim, with its interval."""
+    after, before = comparison.split(" minus ")
+    about, clauses = means[means.comparison.isin([comparison, f"{before} minus {after}"])], []
+    for row in about[about.claim.isin(CLAUSES)].itertuples():
+        unit, *words = CLAUSES[row.claim]
+        sign = -1 if row.claim.startswith("purity") else 1  # told as the change of |cos|
+        number = wording.with_interval(row, unit, sign, first=not clauses)
+        clauses.append(f"{wording.by_interval(row, *words)} ({number})")
+    return wording.listed(clauses)
+
+
+def matrices(
+    towers: Mapping[str, heatmaps.Towers], pairs: Sequence[tuple[str, str]] = ()
+) -> go.Figure:
+    """The cosines of the models' neurons side by side; towers as `heatmaps.towers_of` has them."""
     caption = (
         "Cosine between every two neurons of a tower; the diagonal is set to 0. Ordered by signed "
         "similarity, neurons that point the same way stand together, so that mixed features show "
         "as blocks; the menu has other orders and the other tower. Chance is the average |cos| of "
         "as many random directions."
     )
-    return heatmaps.side_by_side(towers, caption)
+    return heatmaps.side_by_side(towers, caption, pairs)
 
 
 def gains(effects: pd.DataFrame) -> go.Figure:

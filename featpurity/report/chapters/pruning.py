@@ -1,6 +1,6 @@
 """What the chapter on pruning shows: tables of the experiment of that name in."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -17,23 +17,37 @@ NAMES = {
     "pruning_450_high_random": "accuracy, high purity minus random, 88 % of the neurons kept",
     "pruning_silhouette": "silhouette, high minus low purity, 88 % of the neurons kept",
 }
+MOST_TOLD = 3  # models, each with its own words; of more the range is told
 
 
 def answer(effects: pd.DataFrame) -> wording.Answer:
-    """The result of a run in one sentence, from its effects."""
+    """The result of a run in one sentence, from its effects; of many models their range."""
     area, clauses = effects[effects.claim == "pruning_area"], []
-    for model, part in area.groupby("comparison", sort=False):
-        (mean,), single = part[part.dataset == "mean"].itertuples(), part[part.dataset != "mean"]
-        number = wording.with_interval(mean, wording.ACCURACY, first=not clauses)
-        ends = single.sort_values("effect").iloc[[0, -1]]
-        points = [wording.plus(100 * effect, 1) for effect in ends.effect]
-        spread = [f"{value} ({name})" for value, name in zip(points, ends.dataset)]
-        over = f", and from {' to '.join(spread)} by data set" * (len(single) > 1)
-        clauses.append(f"{model} {number}{over}")
-    return wording.Answer(
-        "keeping the purest neurons instead of the least pure, over all numbers of neurons, gives "
-        f"{'; '.join(clauses)}"
+    single, means = area[area.dataset != "mean"], area[area.dataset == "mean"]
+    opening = (
+        "keeping the purest neurons instead of the least pure, over all numbers of neurons, gives"
     )
+    if len(means) > MOST_TOLD:
+        low, high = means.sort_values("effect").iloc[[0, -1]].itertuples()
+        least = f"{wording.with_interval(low, wording.ACCURACY, first=True)} ({low.comparison})"
+        most = f"{wording.with_interval(high, wording.ACCURACY)} ({high.comparison})"
+        ends = _ends(single.assign(dataset=single.comparison + " on " + single.dataset))
+        return wording.Answer(
+            f"{opening} {len(means)} models between {least} and {most}; single data sets {ends}"
+        )
+    for mean in means.itertuples():
+        number = wording.with_interval(mean, wording.ACCURACY, first=not clauses)
+        part = single[single.comparison == mean.comparison]
+        over = f", and {_ends(part)} by data set" if len(part) > 1 else ""
+        clauses.append(f"{mean.comparison} {number}{over}")
+    return wording.Answer(f"{opening} {'; '.join(clauses)}")
+
+
+def _ends(single):
+    """The least and the largest effect, each with its data set."""
+    ends = single.sort_values("effect").iloc[[0, -1]]
+    points = [wording.plus(100 * effect, 1) for effect in ends.effect]
+    return f"from {' to '.join(f'{value} ({name})' for value, name in zip(points, ends.dataset))}"
 
 
 def differences(effects: pd.DataFrame, claim: str = "pruning_area") -> go.Figure:
@@ -70,7 +84,11 @@ def one_curve(accuracy: pd.DataFrame) -> go.Figure:
     return curves.pruning_curves(accuracy, "accuracy", ACCURACY, caption)
 
 
-def at_each_number(accuracy: pd.DataFrame, towers: Mapping[str, heatmaps.Towers]) -> go.Figure:
+def at_each_number(
+    accuracy: pd.DataFrame,
+    towers: Mapping[str, heatmaps.Towers],
+    pairs: Sequence[tuple[str, str]] = (),
+) -> go.Figure:
     """All curves read at one number of neurons, and which neurons these are.
 
     Parameters
@@ -78,6 +96,8 @@ def at_each_number(accuracy: pd.DataFrame, towers: Mapping[str, heatmaps.Towers]
     accuracy : DataFrame
     towers : dict of str to (dict of str to Tower)
         Each model's towers, see `heatmaps.towers_of`.
+    pairs : list of (str, str)
+        Models that stand beside one another, see `heatmaps.beside`.
     """
     caption = (
         "Accuracy on every data set with as many neurons as the slider says, kept by purity or at "
@@ -88,7 +108,7 @@ def at_each_number(accuracy: pd.DataFrame, towers: Mapping[str, heatmaps.Towers]
     )
     image_towers = {model: both["image"] for model, both in towers.items()}
     axis = "accuracy (share of images)"
-    return curves.at_each_number(accuracy, "accuracy", axis, caption, image_towers)
+    return curves.at_each_number(accuracy, "accuracy", axis, caption, image_towers, pairs)
 
 
 def gaps(accuracy: pd.DataFrame) -> go.Figure:
