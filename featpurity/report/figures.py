@@ -16,6 +16,7 @@ from featpurity.report import style
 from featpurity.report.style import BLUE, GREY, SYMBOLS
 from featpurity.report.thumbnails import SHARP, address, small
 
+MOST_ON_A_LINE = 3  # points of one row, which overlap
 GAP = 75  # pixels between panels one below the other: marks, a title and room
 
 
@@ -129,7 +130,12 @@ def forest(
     """
     shown = table.dropna(subset=["effect"])
     panels = dict(list(shown.groupby(axis, sort=False)))
-    heights = [_row_height(part[label]) * part[label].nunique() for part in panels.values()]
+    crowded = shown.groupby([axis, label]).size().max() > MOST_ON_A_LINE
+    heights = [
+        max(_row_height(part[label]), crowded * 10 * part.groupby(label).size().max())
+        * part[label].nunique()
+        for part in panels.values()
+    ]
     gaps = GAP * (len(heights) - 1)
     area = sum(heights) + gaps
     spacing = GAP / area if gaps else 0
@@ -138,7 +144,8 @@ def forest(
     for row, (title, part) in enumerate(panels.items(), 1):
         place = {"row": row, "col": 1}
         if "least" in part:
-            _spread(figure, part.dropna(subset=["least"]), label, place)
+            bands = part.dropna(subset=["least"]).drop_duplicates([label, "least", "most"])
+            _spread(figure, bands, label, place)
         for name, points in part.groupby(group or (lambda _: ""), sort=False):
             _points(figure, points, label, str(name), colours[name], bool(group), place)
         if theirs is not None and (theirs[axis] == title).any():
@@ -150,6 +157,9 @@ def forest(
         figure.update_yaxes(automargin=True, range=[-0.5, len(order) - 0.5], **place)
         if _row_height(order) > 34:
             figure.update_yaxes(tickfont={"size": 10}, **place)
+    if crowded:  # a line each
+        figure.update_layout(scattermode="group", scattergap=0.15)
+        figure.update_traces(orientation="h")
     style.name_once(figure)
     return style.finish(figure, caption, height=125 + area)
 
@@ -167,6 +177,7 @@ def _points(figure, part, label, name, colour, legend, place):
         mode="markers",
         name=name,
         legendgroup=name,
+        offsetgroup=name,
         showlegend=legend,
         marker={"color": colour, "size": 9, "symbol": _hollow(name)},
         customdata=part[["low", "high"]],
@@ -192,6 +203,7 @@ def _spread(figure, part, label, place):
             line=band,
             name="range over the data sets",
             legendgroup="range",
+            offsetgroup="range",
             hoverinfo="skip",
             **place,
         )
