@@ -10,7 +10,7 @@ from plotly.subplots import make_subplots
 from featpurity.report import heatmaps, style
 from featpurity.report.published import READ_AT, WINDOW
 
-MOST_IN_A_ROW = 3  # panels of models, whose names are long
+MOST_IN_A_ROW = 2  # panels of models, whose names are long
 
 
 def pruning_curves(curves: pd.DataFrame, measure: str, axis: str, caption: str) -> go.Figure:
