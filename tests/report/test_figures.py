@@ -294,3 +294,33 @@ def test_a_picture_in_a_figure_is_a_thumbnail():
     figure = figures.image_grid([Image.new("RGB", (4000, 3000))], ["a"], "One picture.")
     data = base64.b64decode(figure.data[0].source.partition(",")[2])
     assert Image.open(io.BytesIO(data)).size == (96, 72)
+
+
+def test_many_models_stand_side_by_side_in_pairs():
+    models = {name: towers(sign) for name, sign in zip("abcdef", [1, -1] * 3)}
+    pairs = [("a", "d"), ("b", "e")]
+    assert heatmaps.beside("abc") == {"": ["a", "b", "c"]}
+    assert list(heatmaps.beside(list(models), pairs)) == ["a and d", "b and e", "c and f"]
+    figure = heatmaps.side_by_side(models, "Cosines.", pairs)
+    (menu,) = figure.layout.updatemenus
+    views = len(menu.buttons) // 3
+    second = menu.buttons[views]
+    assert second.label.startswith("b and e, ") and len(figure.data) == 2 * len(menu.buttons)
+    assert [i for i, shown in enumerate(second.args[0]["visible"]) if shown] == [
+        2 * views,
+        2 * views + 1,
+    ]
+    assert second.args[1]["annotations[1].text"].startswith("e<br>")
+    assert [trace.visible for trace in figure.data].count(True) == 2
+
+
+def test_points_of_many_models_have_lines_of_their_own():
+    rows = [
+        (name, dataset, 0.1, 0.0, 0.2, "accuracy") for name in "abcd" for dataset in ["one", "two"]
+    ]
+    table = pd.DataFrame(rows, columns=["model", "dataset", "effect", "low", "high", "axis"])
+    crowded = figures.forest(table, "dataset", "axis", "Effects.", group="model")
+    few = figures.forest(table[table.model < "d"], "dataset", "axis", "Effects.", group="model")
+    assert crowded.layout.scattermode == "group" and few.layout.scattermode is None
+    assert {trace.orientation for trace in crowded.data} == {"h"}
+    assert len({trace.offsetgroup for trace in crowded.data}) == 4
