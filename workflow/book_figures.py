@@ -172,7 +172,10 @@ def _late(data, layout):
 
 
 def _first_shown_with(index, layout):
-    """The place of the first entry, of the menus and sliders, that shows a trace."""
+    """Which entry of the menus and sliders, by its place, is the first that shows a trace.
+
+    Of a trace that none shows, its own place: its part is never asked for.
+    """
     entries = [
         *(button for menu in layout.get("updatemenus", []) for button in menu.get("buttons", [])),
         *(step for slider in layout.get("sliders", []) for step in slider.get("steps", [])),

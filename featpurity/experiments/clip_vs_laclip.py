@@ -21,7 +21,6 @@ from featpurity.report.display_names import Renamed
 
 MEASURES = ("accuracy", "silhouette")
 LOWEST = {"accuracy": 0, "mean_recall": 0, "silhouette": -1}  # that they can be; 1 is highest
-FEWEST_PAIRS = 3  # over which an interval says something
 
 
 @dataclass(frozen=True)
@@ -190,7 +189,7 @@ def over_pairs(effects: pd.DataFrame, n_pairs: int) -> pd.DataFrame:
     Pairs that differ in the seed of their training alone make it an interval over training runs,
     which no pair has of its own. Of fewer than three pairs it would say nothing: no rows.
     """
-    if n_pairs < FEWEST_PAIRS:
+    if n_pairs < intervals.FEWEST_VALUES:
         return effects.head(0)
     clip, laclip = f"{n_pairs} CLIP models", f"{n_pairs} LaCLIP models"
     rows = []

@@ -27,6 +27,7 @@ from torch import Tensor
 from featpurity.metrics.inputs import Array, as_tensor, check_finite
 
 NORMAL_95 = stats.norm.ppf(0.975)  # standard deviations either way
+FEWEST_VALUES = 3  # over which Student's t interval says something
 
 
 def standard_error(influence: Tensor) -> Tensor:

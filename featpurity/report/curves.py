@@ -10,8 +10,6 @@ from plotly.subplots import make_subplots
 from featpurity.report import heatmaps, style
 from featpurity.report.published import READ_AT, WINDOW
 
-MOST_IN_A_ROW = 2  # panels of models, whose names are long
-
 
 def pruning_curves(curves: pd.DataFrame, measure: str, axis: str, caption: str) -> go.Figure:
     """One model and data set at a time, with a menu; pointing at a number reads all lines.
@@ -101,7 +99,13 @@ def at_each_number(
     datasets, columns = list(curves.dataset.unique()), max(map(len, groups.values()))
     lines, shares = curves[curves.strategy != "full"], _shares(steps)
     dots = 60 + 36 * len(datasets)  # pixels of the upper panels
-    titles = {group: _titles(models, columns) for group, models in groups.items()}
+    kept = {
+        group: [f"{model}, neurons kept" for model in models] for group, models in groups.items()
+    }
+    titles = {
+        group: _titles(models, columns) + _titles(kept[group], columns)
+        for group, models in groups.items()
+    }
     figure = make_subplots(
         2,
         columns,
@@ -111,13 +115,8 @@ def at_each_number(
         horizontal_spacing=0.06,
     )
     moved = {share: [] for share in shares}  # x of each trace that the slider moves
-    placed = [
-        (group, column, model)
-        for group, models in groups.items()
-        for column, model in enumerate(models, 1)
-    ]
     shown = {group: set() for group in groups}
-    for group, column, model in placed:
+    for group, column, model in _placed(groups):
         above = _dots(lines[lines.model == model], datasets, measure, shares)
         for row, traces in enumerate([above, _margin(towers[model], shares)], 1):
             for trace, x_at in traces:
@@ -129,20 +128,13 @@ def at_each_number(
     places = list(range(len(figure.data)))
     steps_of = {_share_kept(share, curves): ({"x": x}, {}, places) for share, x in moved.items()}
     style.slider(figure, steps_of, "Neurons kept", active=shares.index(READ_AT))
-    for group, column, model in placed:
+    for group, column, model in _placed(groups):
         order = towers[model].orders[heatmaps.BY_SIMILARITY]
         shown[group].add(len(figure.data))
         figure.add_trace(
             heatmaps.matrix(towers[model], order, heatmaps.FEW_CELLS), row=2, col=column
         )
-    if len(groups) > 1:
-        style.menu(figure, shown, name="Models")
-        for button in figure.layout.updatemenus[0].buttons:
-            texts = titles[button.label]
-            button.args = (
-                button.args[0],
-                {f"annotations[{i}].text": text for i, text in enumerate(texts)},
-            )
+    style.menu(figure, shown, _panel_names(titles), name="Models")
     heatmaps.square(figure, row=2)
     limit = heatmaps.colour_limit([tower.cosines for tower in towers.values()])
     bar = {"len": 0.5, "y": 0, "yanchor": "bottom"}  # beside the matrices
@@ -156,10 +148,24 @@ def at_each_number(
     return style.finish(figure, caption, height=240 + dots + MATRIX)
 
 
+def _placed(groups):
+    """Each model with its group and, from 1, its column."""
+    for group, models in groups.items():
+        for column, model in enumerate(models, 1):
+            yield group, column, model
+
+
 def _titles(models, columns):
-    """Above the panels of both rows; "" where a group has fewer models than there are columns."""
-    empty = [""] * (columns - len(models))
-    return [*models, *empty, *(f"{model}, neurons kept" for model in models), *empty]
+    """Above the panels of a row; "" where a group has fewer models than there are columns."""
+    return [*models, *[""] * (columns - len(models))]
+
+
+def _panel_names(titles):
+    """The panels' titles of each group, as settings of the layout."""
+    return {
+        group: {f"annotations[{panel}].text": text for panel, text in enumerate(texts)}
+        for group, texts in titles.items()
+    }
 
 
 MATRIX = 300  # pixels of a matrix's side
@@ -221,7 +227,12 @@ def _share_kept(share, curves):
 
 
 def gaps(
-    curves: pd.DataFrame, measure: str, axis: str, caption: str, published: pd.DataFrame
+    curves: pd.DataFrame,
+    measure: str,
+    axis: str,
+    caption: str,
+    published: pd.DataFrame,
+    pairs: Sequence[tuple[str, str]] = (),
 ) -> go.Figure:
     """High minus low purity against the share of neurons kept.
 
@@ -234,21 +245,22 @@ def gaps(
     measure, axis, caption : str
     published : DataFrame
         Columns dataset, measure, strategy, share_kept, value: the paper's curves, drawn dotted.
+    pairs : list of (str, str)
+        As in `at_each_number`.
     """
-    models = list(curves.model.unique())
-    columns = min(len(models), MOST_IN_A_ROW)
-    rows = -(-len(models) // columns)
-    figure = make_subplots(
-        rows,
-        columns,
-        subplot_titles=models,
-        shared_yaxes="all",
-        vertical_spacing=0.3 / max(rows, 2),
-    )
-    colours = style.colours_of(models)
-    for index, model in enumerate(models):
-        row, column = divmod(index, columns)
-        part, place = curves[curves.model == model], {"row": row + 1, "col": column + 1}
+    groups = heatmaps.beside(list(curves.model.unique()), pairs)
+    columns = max(map(len, groups.values()))
+    titles = {group: _titles(models, columns) for group, models in groups.items()}
+    first = next(iter(titles.values()))
+    figure = make_subplots(cols=columns, subplot_titles=first, shared_yaxes=True)
+    colours = style.colours_of(curves.model.unique())
+    chosen = published[published.measure == measure]
+    theirs = _high_minus_low(chosen, "share_kept", "value").mean(axis=1)
+    dotted = {"color": style.BLACK, "width": 2, "dash": "dot"}
+    shown = {group: set() for group in groups}
+    for group, column, model in _placed(groups):
+        part, place = curves[curves.model == model], {"row": 1, "col": column}
+        before = len(figure.data)
         wide = _high_minus_low(part, "kept", measure)
         x = wide.index / part.kept.max()
         for dataset in wide:
@@ -256,16 +268,15 @@ def gaps(
             _add_gap(figure, x, wide[dataset], dataset, thin, place, False)
         ours = {"color": colours[model], "width": 3}
         _add_gap(figure, x, wide.mean(axis=1), f"mean, {model}", ours, place, True)
-        chosen = published[published.measure == measure]
-        theirs = _high_minus_low(chosen, "share_kept", "value")
-        dotted = {"color": style.BLACK, "width": 2, "dash": "dot"}
         name = "the paper's, mean over its data sets"
-        _add_gap(figure, theirs.index, theirs.mean(axis=1), name, dotted, place, index == 0)
+        _add_gap(figure, theirs.index, theirs, name, dotted, place, column == 1)
+        shown[group].update(range(before, len(figure.data)))
+    style.menu(figure, shown, _panel_names(titles), name="Models")
     figure.add_hline(y=0, line={"color": style.GREY, "dash": "dash", "width": 1})
     figure.add_vrect(*WINDOW, fillcolor=style.FAINT, line_width=0, layer="below")
-    figure.update_xaxes(tickformat=".0%").update_xaxes(title="share of neurons kept", row=rows)
-    figure.update_yaxes(title=axis, row=(rows + 1) // 2, col=1)
-    return style.finish(figure, caption, height=420 if rows == 1 else 200 + 190 * rows)
+    figure.update_xaxes(title="share of neurons kept", tickformat=".0%")
+    figure.update_yaxes(title=axis, col=1)
+    return style.finish(figure, caption, height=420)
 
 
 def _high_minus_low(curves, kept, value):

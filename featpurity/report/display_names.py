@@ -64,6 +64,17 @@ def of_models(
     return roles
 
 
+def of_pairs(
+    clip_models: Sequence[str],
+    laclip_models: Sequence[str] = (),
+    given: Mapping[str, str] | None = None,
+) -> list[tuple[str, str]]:
+    """What readers call the two models of each pair; parameters as in `of_models`."""
+    found = labels_of([*clip_models, *laclip_models], given or {})
+    roles = of_models(clip_models, laclip_models, given)
+    return [(roles[found[a]], roles[found[b]]) for a, b in zip(clip_models, laclip_models)]
+
+
 def _title(label):
     return TITLES.get(label) or _plain(label).removeprefix(GENERATED)
 

@@ -16,7 +16,8 @@ from featpurity.report import style
 from featpurity.report.style import BLUE, GREY, SYMBOLS
 from featpurity.report.thumbnails import SHARP, address, small
 
-MOST_ON_A_LINE = 3  # points of one row, which overlap
+MOST_ON_A_LINE = 3  # points of one row; more would hide one another
+LINE = 10  # pixels between points that have a line each
 GAP = 75  # pixels between panels one below the other: marks, a title and room
 
 
@@ -54,7 +55,8 @@ def bars_with_intervals(
                 texttemplate="%{text:.3f}",
                 textposition="none",
             )
-    style.menu(figure, groups, y_titles=True, name="Measure")
+    axes = {title: {"yaxis.title.text": title} for title in groups}
+    style.menu(figure, groups, axes, name="Measure")
     figure.update_xaxes(title=x_title, type="category")  # names, also where one is "20%"
     return style.finish(figure, caption, barmode="group")
 
@@ -130,11 +132,11 @@ def forest(
     """
     shown = table.dropna(subset=["effect"])
     panels = dict(list(shown.groupby(axis, sort=False)))
-    crowded = shown.groupby([axis, label]).size().max() > MOST_ON_A_LINE
+    most = max((part[label].value_counts().max() for part in panels.values()), default=0)
+    crowded = most > MOST_ON_A_LINE
+    least = LINE * most if crowded else 0  # pixels of a row
     heights = [
-        max(_row_height(part[label]), crowded * 10 * part.groupby(label).size().max())
-        * part[label].nunique()
-        for part in panels.values()
+        max(least, _row_height(part[label])) * part[label].nunique() for part in panels.values()
     ]
     gaps = GAP * (len(heights) - 1)
     area = sum(heights) + gaps

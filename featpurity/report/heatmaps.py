@@ -154,12 +154,10 @@ def side_by_side(
                 figure.add_trace(matrix(tower, chosen, most_cells), row=1, col=column)
                 here = _labels(column, name, tower, chosen, most_cells)
                 labels.setdefault(choice, {}).update(here)
-    style.menu(figure, shown, name="Tower and order" if len(groups) == 1 else "Models")
-    for button in figure.layout.updatemenus[0].buttons:
-        button.args = (button.args[0], labels[button.label])
+    name = "Tower and order" if len(groups) == 1 else "Models, tower and order"
+    style.menu(figure, shown, labels, name)
     figure.update_layout(coloraxis=colour_scale(limit))
     square(figure)
-    _set(figure, labels[next(iter(shown))])
     return style.finish(figure, caption, height=500)
 
 
@@ -205,7 +203,7 @@ def over_ratios(models: Mapping[tuple[str, float], Towers], caption: str) -> go.
     limit = colour_limit([tower.cosines for both in models.values() for tower in both.values()])
     figure.update_layout(coloraxis=colour_scale(limit))
     square(figure)
-    _set(figure, labels[last])
+    style.set_layout(figure, labels[last])
     return style.finish(figure, caption, height=150 + 340 * len(sides))
 
 
@@ -267,13 +265,6 @@ def _labels(panel, title, tower, order, most_cells):
         for axis in "xy"
         for key, value in {"tickvals": list(range(len(said))), "ticktext": said}.items()
     }
-
-
-def _set(figure, settings):
-    """Settings as a menu gives them, `annotations[0].text` say, made those of the figure."""
-    for key, value in settings.items():
-        place, _, last = key.rpartition(".")
-        figure.layout[place][last] = value
 
 
 def colour_limit(matrices: list[np.ndarray]) -> float:

@@ -105,7 +105,10 @@ def name_once(figure: go.Figure) -> None:
 
 
 def menu(
-    figure: go.Figure, groups: Mapping[str, set[int]], y_titles: bool = False, name: str = "Show"
+    figure: go.Figure,
+    groups: Mapping[str, set[int]],
+    layouts: Mapping[str, dict[str, Any]] | None = None,
+    name: str = "Show",
 ) -> None:
     """A dropdown that shows one group of traces at a time.
 
@@ -114,30 +117,33 @@ def menu(
     figure : plotly figure
     groups : dict of str to set of int
         The label of each entry and the indices of its traces; the first is shown at first.
-    y_titles : bool, default False
-        Whether the label is also the title of the vertical axis.
+    layouts : dict of str to dict, optional
+        What each entry changes in the layout, as plotly's `update` has it: `yaxis.title.text`, say.
     name : str
         What stands before the menu.
     """
-    count, first = len(figure.data), next(iter(groups))
+    count, first, layouts = len(figure.data), next(iter(groups)), layouts or {}
     for index, trace in enumerate(figure.data):
         trace.visible = index in groups[first]
     buttons = [
         {
             "label": label,
             "method": "update",
-            "args": [
-                {"visible": [i in shown for i in range(count)]},
-                {"yaxis.title.text": label} if y_titles else {},
-            ],
+            "args": [{"visible": [i in shown for i in range(count)]}, layouts.get(label, {})],
         }
         for label, shown in groups.items()
     ]
-    if y_titles:
-        figure.update_yaxes(title=first)
+    set_layout(figure, layouts.get(first, {}))
     if len(groups) > 1:
         place = {"x": 0, "xanchor": "left", "y": 1.22, "yanchor": "top"}
         figure.update_layout(updatemenus=[{"buttons": buttons, "name": name, **place}])
+
+
+def set_layout(figure: go.Figure, settings: Mapping[str, Any]) -> None:
+    """Give the layout what an entry of a menu or slider would: {"annotations[0].text": "a"}."""
+    for key, value in settings.items():
+        place, _, last = key.rpartition(".")
+        figure.layout[place][last] = value
 
 
 def slider(figure: go.Figure, steps: Mapping[str, Iterable], title: str, active: int = 0) -> None:

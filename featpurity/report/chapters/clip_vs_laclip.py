@@ -40,17 +40,16 @@ CLAUSES = {
         "has image neurons that are neither clearly purer nor less pure",
     ),
 }
-MOST_TOLD = 2  # pairs, each with its own words; of more the mean is told
 
 
 def answer(effects: pd.DataFrame) -> wording.Answer:
     """The result of a run in one sentence, from its effects over all data sets.
 
-    Of three pairs or more it tells their mean, the last comparison, and the range of accuracy.
+    Where the effects end with means over pairs it tells these, and the range of accuracy.
     """
     means = effects[effects.dataset == "mean"]
     accuracy = means[means.claim == "accuracy_laclip"]
-    if len(accuracy) <= MOST_TOLD:
+    if len(accuracy) < intervals.FEWEST_VALUES:
         told = [
             f"{comparison.replace(' minus ', ', compared with ')}, {_clauses(means, comparison)}"
             for comparison in accuracy.comparison
@@ -83,8 +82,8 @@ def matrices(
     caption = (
         "Cosine between every two neurons of a tower; the diagonal is set to 0. Ordered by signed "
         "similarity, neurons that point the same way stand together, so that mixed features show "
-        "as blocks; the menu has other orders and the other tower. Chance is the average |cos| of "
-        "as many random directions."
+        "as blocks; the menu has the other tower, other orders and, where there are more, the "
+        "other models. Chance is the average |cos| of as many random directions."
     )
     return heatmaps.side_by_side(towers, caption, pairs)
 

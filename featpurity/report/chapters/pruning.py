@@ -111,7 +111,7 @@ def at_each_number(
     return curves.at_each_number(accuracy, "accuracy", axis, caption, image_towers, pairs)
 
 
-def gaps(accuracy: pd.DataFrame) -> go.Figure:
+def gaps(accuracy: pd.DataFrame, pairs: Sequence[tuple[str, str]] = ()) -> go.Figure:
     """High minus low purity against the share of neurons, with the paper's curve."""
     caption = (
         "Accuracy with the purest neurons minus accuracy with the least pure, against the share of "
@@ -120,7 +120,7 @@ def gaps(accuracy: pd.DataFrame) -> go.Figure:
         "paper's own curves over its data sets, read from its figures."
     )
     axis = "difference of accuracy (share of images)"
-    return curves.gaps(accuracy, "accuracy", axis, caption, published_curves())
+    return curves.gaps(accuracy, "accuracy", axis, caption, published_curves(), pairs)
 
 
 def silhouettes(silhouette: pd.DataFrame) -> go.Figure | None:
