@@ -1,6 +1,7 @@
 """Accuracy and silhouette against the number of kept neurons."""
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 
 import numpy as np
 import pandas as pd
@@ -99,13 +100,7 @@ def at_each_number(
     datasets, columns = list(curves.dataset.unique()), max(map(len, groups.values()))
     lines, shares = curves[curves.strategy != "full"], _shares(steps)
     dots = 60 + 36 * len(datasets)  # pixels of the upper panels
-    kept = {
-        group: [f"{model}, neurons kept" for model in models] for group, models in groups.items()
-    }
-    titles = {
-        group: _titles(models, columns) + _titles(kept[group], columns)
-        for group, models in groups.items()
-    }
+    titles = _titles(groups, ["{}", "{}, neurons kept"])
     figure = make_subplots(
         2,
         columns,
@@ -155,9 +150,15 @@ def _placed(groups):
             yield group, column, model
 
 
-def _titles(models, columns):
-    """Above the panels of a row; "" where a group has fewer models than there are columns."""
-    return [*models, *[""] * (columns - len(models))]
+def _titles(groups, rows):
+    """The titles of each group's panels, row by row; "" where others have a model more."""
+    columns = max(map(len, groups.values()))
+    titles = {}
+    for group, models in groups.items():
+        empty = [""] * (columns - len(models))
+        of_rows = [[*(row.format(model) for model in models), *empty] for row in rows]
+        titles[group] = list(chain(*of_rows))
+    return titles
 
 
 def _panel_names(titles):
@@ -249,9 +250,9 @@ def gaps(
         As in `at_each_number`.
     """
     groups = heatmaps.beside(list(curves.model.unique()), pairs)
-    columns = max(map(len, groups.values()))
-    titles = {group: _titles(models, columns) for group, models in groups.items()}
+    titles = _titles(groups, ["{}"])
     first = next(iter(titles.values()))
+    columns = max(map(len, groups.values()))
     figure = make_subplots(cols=columns, subplot_titles=first, shared_yaxes=True)
     colours = style.colours_of(curves.model.unique())
     chosen = published[published.measure == measure]

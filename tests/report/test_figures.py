@@ -324,3 +324,25 @@ def test_points_of_many_models_have_lines_of_their_own():
     assert crowded.layout.scattermode == "group" and few.layout.scattermode is None
     assert {trace.orientation for trace in crowded.data} == {"h"}
     assert len({trace.offsetgroup for trace in crowded.data}) == 4
+
+
+def test_the_menu_of_pairs_renames_the_panels_and_shows_theirs_alone():
+    rows = [
+        (model, "pets", strategy, kept, kept / 10)
+        for model in "abcd"
+        for strategy in ("high_purity", "low_purity", "random", "full")
+        for kept in (1, 2, 3)
+    ]
+    table = pd.DataFrame(rows, columns=["model", "dataset", "strategy", "kept", "accuracy"])
+    image_towers = {name: towers(1)["image"] for name in "abcd"}
+    published = published_curves()
+    pairs = [("a", "c"), ("b", "d")]
+    for figure in (
+        curves.at_each_number(table, "accuracy", "accuracy", "Read.", image_towers, pairs),
+        curves.gaps(table, "accuracy", "difference", "Gaps.", published, pairs),
+    ):
+        shown, renamed = figure.layout.updatemenus[0].buttons[1].args
+        assert renamed["annotations[0].text"] == "b" and renamed["annotations[1].text"] == "d"
+        assert figure.layout.annotations[0].text == "a"
+        at_first = [trace.visible for trace in figure.data]
+        assert [not one for one in at_first] == shown["visible"]
