@@ -11,6 +11,8 @@ from plotly.subplots import make_subplots
 from featpurity.report import heatmaps, style
 from featpurity.report.published import READ_AT, WINDOW
 
+DIGITS = 6  # of a share of images; more would only make a page with many models heavier
+
 
 def pruning_curves(curves: pd.DataFrame, measure: str, axis: str, caption: str) -> go.Figure:
     """One model and data set at a time, with a menu; pointing at a number reads all lines.
@@ -187,7 +189,7 @@ def _dots(part, datasets, measure, shares):
         )[datasets]
         d = part.kept.max()
         nearest = {share: abs(wide.index - _count(share, d)).argmin() for share in shares}
-        x_at = {share: wide.iloc[row].tolist() for share, row in nearest.items()}
+        x_at = {share: wide.iloc[row].round(DIGITS).tolist() for share, row in nearest.items()}
         yield _marks(strategy, datasets, {"size": 10, "symbol": symbol}), x_at
 
 
@@ -289,7 +291,7 @@ def _high_minus_low(curves, kept, value):
 def _add_gap(figure, x, y, name, line, place, legend):
     figure.add_scatter(
         x=list(x),
-        y=list(y),
+        y=list(y.round(DIGITS)),
         name=name,
         mode="lines",
         line=line,
@@ -301,6 +303,9 @@ def _add_gap(figure, x, y, name, line, place, legend):
 
 def _lines(part, measure):
     """The band and the lines of one model and data set."""
+    # Single precision, which a page holds in half the bytes.
+    numbers = [measure, f"{measure}_low", f"{measure}_high"]
+    part = part.astype(dict.fromkeys(numbers, np.float32))
     band = part[part.strategy == "random"].sort_values("kept")
     yield go.Scatter(
         x=np.r_[band.kept, band.kept[::-1]],
@@ -323,7 +328,7 @@ def _lines(part, measure):
             hoverlabel={"namelength": -1},
             hovertemplate="%{y:.3f}",
         )
-    full = part.loc[part.strategy == "full", measure].item()
+    full = round(float(part.loc[part.strategy == "full", measure].item()), DIGITS)
     yield go.Scatter(
         x=[1, part.kept.max()],
         y=[full, full],
