@@ -1,14 +1,13 @@
 """Accuracy and silhouette against the number of kept neurons."""
 
 from collections.abc import Mapping, Sequence
-from itertools import chain
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from featpurity.report import heatmaps, style
+from featpurity.report import beside, heatmaps, style
 from featpurity.report.published import READ_AT, WINDOW
 
 DIGITS = 6  # of a share of images; more would only make a page with many models heavier
@@ -94,44 +93,38 @@ def at_each_number(
     towers : dict of str to Tower
         One of each model.
     pairs : list of (str, str)
-        Models that stand beside one another; a menu chooses one of many, see `heatmaps.beside`.
+        Models that stand beside one another; a menu chooses one of many, see
+        `featpurity.report.beside`.
     steps : int, default 32
         About so many numbers of neurons; the one where the paper reads its figures is among them.
     """
-    groups = heatmaps.beside(list(curves.model.unique()), pairs)
-    datasets, columns = list(curves.dataset.unique()), max(map(len, groups.values()))
+    columns = beside.Columns(curves.model.unique(), pairs, rows=["{}", "{}, neurons kept"])
+    datasets = list(curves.dataset.unique())
     lines, shares = curves[curves.strategy != "full"], _shares(steps)
     dots = 60 + 36 * len(datasets)  # pixels of the upper panels
-    titles = _titles(groups, ["{}", "{}, neurons kept"])
-    figure = make_subplots(
-        2,
-        columns,
-        subplot_titles=next(iter(titles.values())),
+    figure = columns.figure(
         row_heights=[dots, MATRIX],
         vertical_spacing=100 / (dots + MATRIX + 100),
         horizontal_spacing=0.06,
     )
     moved = {share: [] for share in shares}  # x of each trace that the slider moves
-    shown = {group: set() for group in groups}
-    for group, column, model in _placed(groups):
+    for model, column in columns.each(figure):
         above = _dots(lines[lines.model == model], datasets, measure, shares)
         for row, traces in enumerate([above, _margin(towers[model], shares)], 1):
             for trace, x_at in traces:
                 trace.showlegend = (row, column) == (1, 1)
-                shown[group].add(len(figure.data))
                 figure.add_trace(trace.update(x=x_at[READ_AT]), row=row, col=column)
                 for share, x in x_at.items():
                     moved[share].append(x)
     places = list(range(len(figure.data)))
     steps_of = {_share_kept(share, curves): ({"x": x}, {}, places) for share, x in moved.items()}
     style.slider(figure, steps_of, "Neurons kept", active=shares.index(READ_AT))
-    for group, column, model in _placed(groups):
+    for model, column in columns.each(figure):
         order = towers[model].orders[heatmaps.BY_SIMILARITY]
-        shown[group].add(len(figure.data))
         figure.add_trace(
             heatmaps.matrix(towers[model], order, heatmaps.FEW_CELLS), row=2, col=column
         )
-    style.menu(figure, shown, _panel_names(titles), name="Models")
+    columns.menu(figure)
     heatmaps.square(figure, row=2)
     limit = heatmaps.colour_limit([tower.cosines for tower in towers.values()])
     bar = {"len": 0.5, "y": 0, "yanchor": "bottom"}  # beside the matrices
@@ -143,32 +136,6 @@ def at_each_number(
     figure.update_yaxes(range=whole, automargin=True, showticklabels=False, row=1)
     figure.update_yaxes(showticklabels=True, row=1, col=1)
     return style.finish(figure, caption, height=240 + dots + MATRIX)
-
-
-def _placed(groups):
-    """Each model with its group and, from 1, its column."""
-    for group, models in groups.items():
-        for column, model in enumerate(models, 1):
-            yield group, column, model
-
-
-def _titles(groups, rows):
-    """The titles of each group's panels, row by row; "" where others have a model more."""
-    columns = max(map(len, groups.values()))
-    titles = {}
-    for group, models in groups.items():
-        empty = [""] * (columns - len(models))
-        of_rows = [[*(row.format(model) for model in models), *empty] for row in rows]
-        titles[group] = list(chain(*of_rows))
-    return titles
-
-
-def _panel_names(titles):
-    """The panels' titles of each group, as settings of the layout."""
-    return {
-        group: {f"annotations[{panel}].text": text for panel, text in enumerate(texts)}
-        for group, texts in titles.items()
-    }
 
 
 MATRIX = 300  # pixels of a matrix's side
@@ -251,19 +218,14 @@ def gaps(
     pairs : list of (str, str)
         As in `at_each_number`.
     """
-    groups = heatmaps.beside(list(curves.model.unique()), pairs)
-    titles = _titles(groups, ["{}"])
-    first = next(iter(titles.values()))
-    columns = max(map(len, groups.values()))
-    figure = make_subplots(cols=columns, subplot_titles=first, shared_yaxes=True)
+    columns = beside.Columns(curves.model.unique(), pairs)
+    figure = columns.figure(shared_yaxes=True)
     colours = style.colours_of(curves.model.unique())
     chosen = published[published.measure == measure]
     theirs = _high_minus_low(chosen, "share_kept", "value").mean(axis=1)
     dotted = {"color": style.BLACK, "width": 2, "dash": "dot"}
-    shown = {group: set() for group in groups}
-    for group, column, model in _placed(groups):
+    for model, column in columns.each(figure):
         part, place = curves[curves.model == model], {"row": 1, "col": column}
-        before = len(figure.data)
         wide = _high_minus_low(part, "kept", measure)
         x = wide.index / part.kept.max()
         for dataset in wide:
@@ -273,8 +235,7 @@ def gaps(
         _add_gap(figure, x, wide.mean(axis=1), f"mean, {model}", ours, place, True)
         name = "the paper's, mean over its data sets"
         _add_gap(figure, theirs.index, theirs, name, dotted, place, column == 1)
-        shown[group].update(range(before, len(figure.data)))
-    style.menu(figure, shown, _panel_names(titles), name="Models")
+    columns.menu(figure)
     figure.add_hline(y=0, line={"color": style.GREY, "dash": "dash", "width": 1})
     figure.add_vrect(*WINDOW, fillcolor=style.FAINT, line_width=0, layer="below")
     figure.update_xaxes(title="share of neurons kept", tickformat=".0%")

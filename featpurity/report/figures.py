@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 from PIL import Image
 from plotly.subplots import make_subplots
 
-from featpurity.report import style
+from featpurity.report import beside, style
 from featpurity.report.style import BLUE, GREY, SYMBOLS
 from featpurity.report.thumbnails import SHARP, address, small
 
@@ -350,6 +350,7 @@ def scatter_panels(
     panel: str,
     axes: tuple[str, str],
     caption: str,
+    pairs: Sequence[tuple[str, str]] = (),
 ) -> go.Figure:
     """A point a model, a panel a tower, say; pointing at a point shows its name.
 
@@ -366,35 +367,38 @@ def scatter_panels(
     axes : (str, str)
         What the horizontal and the vertical axis say, with their units.
     caption : str
+    pairs : list of (str, str)
+        Where a panel is a model: those that stand beside one another, see
+        `featpurity.report.beside`.
     """
     titles, kinds, groups = (list(table[column].unique()) for column in (panel, colour, symbol))
     marks, colours = dict(zip(groups, SYMBOLS * len(groups))), style.colours_of(kinds)
-    figure = make_subplots(cols=len(titles), subplot_titles=titles, horizontal_spacing=0.12)
-    for (title, kind), part in table.groupby([panel, colour], sort=False):
-        error = None
-        if f"{y}_high" in part:
-            above, below = part[f"{y}_high"] - part[y], part[y] - part[f"{y}_low"]
-            error = {"array": above, "arrayminus": below, "thickness": 1}
-        marker = _marker(colours[kind], part[symbol].map(marks))
-        figure.add_scatter(
-            x=part[x],
-            y=part[y],
-            error_y=error,
-            text=part.name,
-            name=kind,
-            mode="markers",
-            marker=marker,
-            legendgroup=kind,
-            showlegend=title == titles[0],
-            hovertemplate=f"%{{text}}, {kind}<br>%{{x:.3g}}, %{{y:.3g}}<extra></extra>",
-            row=1,
-            col=titles.index(title) + 1,
-        )
-    # What the symbols mean, in the legend only.
-    for group, mark in marks.items() if len(marks) > 1 else ():
-        figure.add_trace(
-            go.Scatter(x=[None], y=[None], name=group, mode="markers", marker=_marker(GREY, mark))
-        )
+    columns = beside.Columns(titles, pairs)
+    figure = columns.figure(horizontal_spacing=0.12)
+    for title, column in columns.each(figure):
+        for kind, part in table[table[panel] == title].groupby(colour, sort=False):
+            error = None
+            if f"{y}_high" in part:
+                above, below = part[f"{y}_high"] - part[y], part[y] - part[f"{y}_low"]
+                error = {"array": above, "arrayminus": below, "thickness": 1}
+            figure.add_scatter(
+                x=part[x],
+                y=part[y],
+                error_y=error,
+                text=part.name,
+                name=kind,
+                mode="markers",
+                marker=_marker(colours[kind], part[symbol].map(marks)),
+                legendgroup=kind,
+                hovertemplate=f"%{{text}}, {kind}<br>%{{x:.3g}}, %{{y:.3g}}<extra></extra>",
+                row=1,
+                col=column,
+            )
+        # What the symbols mean, in the legend only.
+        for group, mark in marks.items() if column == 1 and len(marks) > 1 else ():
+            marker = _marker(GREY, mark)
+            figure.add_scatter(x=[None], y=[None], name=group, mode="markers", marker=marker)
+    columns.menu(figure)
     figure.update_xaxes(title=axes[0]).update_yaxes(title=axes[1], matches="y")
     style.finish(figure, caption)
     return figure.update_layout(margin_t=95)  # room for a legend of two lines

@@ -17,12 +17,11 @@ from scipy.linalg import eigh
 
 from featpurity.metrics import purity
 from featpurity.models.clip import ClipModel, neurons_by_tower
-from featpurity.report import style
+from featpurity.report import beside, style
 
 BY_SIMILARITY = "by signed similarity"
 MOST_CELLS = 256  # of a matrix's side, averaged over blocks: plotly writes each cell as text
 FEW_CELLS = 128  # where a figure has many matrices, or small ones
-MOST_BESIDE = 3  # matrices in a row that can be read
 
 
 @dataclass(frozen=True)
@@ -103,27 +102,6 @@ def angular_order(cosines: np.ndarray) -> np.ndarray:
     return np.argsort(np.where(angle < -np.pi / 2, angle + 2 * np.pi, angle), kind="stable")
 
 
-def beside(names: Sequence[str], pairs: Sequence[tuple[str, str]] = ()) -> dict[str, list[str]]:
-    """Which models stand beside one another in a figure: all while they are few, else by pairs.
-
-    Parameters
-    ----------
-    names : list of str
-    pairs : list of (str, str)
-        Those of no pair stand two by two.
-
-    Returns
-    -------
-    groups : dict of str to list of str
-        By what a menu calls them; "" calls the only group.
-    """
-    if len(names) <= MOST_BESIDE:
-        return {"": list(names)}
-    single = [name for name in names if not any(name in pair for pair in pairs)]
-    by_two = [*pairs, *(single[i : i + 2] for i in range(0, len(single), 2))]
-    return {" and ".join(group): list(group) for group in by_two}
-
-
 def side_by_side(
     models: Mapping[str, Towers], caption: str, pairs: Sequence[tuple[str, str]] = ()
 ) -> go.Figure:
@@ -135,9 +113,9 @@ def side_by_side(
         The towers of each model, see `towers_of`. Those that stand together zoom together.
     caption : str
     pairs : list of (str, str)
-        Models that are compared; the menu chooses one of many, see `beside`.
+        Models that are compared; the menu chooses one of many, see `featpurity.report.beside`.
     """
-    groups = beside(list(models), pairs)
+    groups = beside.groups(list(models), pairs)
     most_cells = MOST_CELLS if len(groups) == 1 else FEW_CELLS
     columns = max(map(len, groups.values()))
     titles = next(iter(groups.values()))

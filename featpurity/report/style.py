@@ -95,10 +95,12 @@ def finish(figure: go.Figure, caption: str, height: int = 440, **layout: Any) ->
     return figure
 
 
-def name_once(figure: go.Figure) -> None:
-    """Let the legend name what several panels share once."""
+def name_once(figure: go.Figure, traces: Iterable[int] | None = None) -> None:
+    """Let the legend name what several panels share once, among all traces or those of an entry of
+    a menu.
+    """
     seen = set()
-    for trace in figure.data:
+    for trace in figure.data if traces is None else map(figure.data.__getitem__, traces):
         if trace.showlegend is not False:
             trace.showlegend = trace.name not in seen
             seen.add(trace.name)

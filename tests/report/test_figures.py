@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from featpurity.report import curves, figures, heatmaps, style
+from featpurity.report import beside, curves, figures, heatmaps, style
 from featpurity.report.published import published_curves
 
 SYMMETRIC = np.array([[0, 0.5, -0.2], [0.5, 0, 0.1], [-0.2, 0.1, 0]])
@@ -263,7 +263,8 @@ def test_error_bars_reach_the_interval():
 
 def test_points_take_colour_and_symbol_from_the_table_and_the_legend_names_each_once():
     figure = drawn()["points"]
-    points, legend = figure.data[:4], figure.data[4:]
+    points = [trace for trace in figure.data if trace.text]
+    legend = [trace for trace in figure.data if trace not in points]
     shown = [(trace.x[0], trace.y[0], trace.text[0], trace.xaxis, trace.name) for trace in points]
     assert shown == [
         (1, 0.2, "a", "x", "basic"),
@@ -299,8 +300,8 @@ def test_a_picture_in_a_figure_is_a_thumbnail():
 def test_many_models_stand_side_by_side_in_pairs():
     models = {name: towers(sign) for name, sign in zip("abcdef", [1, -1] * 3)}
     pairs = [("a", "d"), ("b", "e")]
-    assert heatmaps.beside("abc") == {"": ["a", "b", "c"]}
-    assert list(heatmaps.beside(list(models), pairs)) == ["a and d", "b and e", "c and f"]
+    assert beside.groups("abc") == {"": ["a", "b", "c"]}
+    assert list(beside.groups(list(models), pairs)) == ["a and d", "b and e", "c and f"]
     figure = heatmaps.side_by_side(models, "Cosines.", pairs)
     (menu,) = figure.layout.updatemenus
     views = len(menu.buttons) // 3
@@ -337,9 +338,12 @@ def test_the_menu_of_pairs_renames_the_panels_and_shows_theirs_alone():
     image_towers = {name: towers(1)["image"] for name in "abcd"}
     published = published_curves()
     pairs = [("a", "c"), ("b", "d")]
+    points = pd.DataFrame(dict(model=list("abcd"), name="neuron", x=1.0, y=2.0, kind=[*"uvuv"]))
+    points = points, "x", "y", "kind", "name", "model", ("x", "y"), "Points."
     for figure in (
         curves.at_each_number(table, "accuracy", "accuracy", "Read.", image_towers, pairs),
         curves.gaps(table, "accuracy", "difference", "Gaps.", published, pairs),
+        figures.scatter_panels(*points, pairs),
     ):
         shown, renamed = figure.layout.updatemenus[0].buttons[1].args
         assert renamed["annotations[0].text"] == "b" and renamed["annotations[1].text"] == "d"

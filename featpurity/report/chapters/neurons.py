@@ -1,5 +1,6 @@
 """What the atlas of neurons shows: tables of the experiments of chapter 11 in, figures out."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import plotly.graph_objects as go
 import torch
 from plotly.subplots import make_subplots
 
-from featpurity.report import style, tables, thumbnails, wording
+from featpurity.report import beside, style, tables, thumbnails, wording
 from featpurity.report.atlas import addresses
 
 BINS = 60
@@ -40,19 +41,26 @@ def answer(neurons: pd.DataFrame) -> wording.Answer:
     return wording.Answer(f"{'; '.join(clauses)} (numbers of neurons)")
 
 
-def map_of_neurons(neurons: pd.DataFrame) -> go.Figure:
+def map_of_neurons(neurons: pd.DataFrame, pairs: Sequence[tuple[str, str]] = ()) -> go.Figure:
     """Each neuron by its mean |cos| in both towers, coloured by the data set it tells best; of one
     data set, by the class.
 
     In the book a neuron that is pressed opens below.
+
+    Parameters
+    ----------
+    neurons : DataFrame
+        Of `featpurity.experiments.neurons.Atlas`, under the names that readers see.
+    pairs : list of (str, str)
+        Models that stand beside one another, see `featpurity.report.beside`.
     """
-    models = list(neurons.model.unique())
-    figure = make_subplots(cols=len(models), subplot_titles=models, horizontal_spacing=0.1)
+    columns = beside.Columns(neurons.model.unique(), pairs)
+    figure = columns.figure(horizontal_spacing=0.1)
     places, named = addresses(neurons), _column_of_names(neurons)
     neurons = neurons.assign(name=_with_others(neurons[named]))
     names = _others_last(neurons.name)
     marks = _marks(names)
-    for column, model in enumerate(models, 1):
+    for model, column in columns.each(figure):
         own, place = neurons[neurons.model == model], {"row": 1, "col": column}
         for name, part in own.groupby("name", sort=False):
             figure.add_scatter(
@@ -68,12 +76,12 @@ def map_of_neurons(neurons: pd.DataFrame) -> go.Figure:
                 hovertemplate="%{text}<extra></extra>",
                 **place,
             )
-        for add, tower in ((figure.add_vline, "image"), (figure.add_hline, "text")):
-            add(own[f"{tower}_chance"].iloc[0], line=style.CHANCE_LINE, **place)
+        for line in _chance(neurons, own):
+            figure.add_trace(line, **place)
+    columns.menu(figure)
     figure.update_xaxes(title="mean |cos| with the others, image tower")
     figure.update_yaxes(title="mean |cos| with the others, text tower", col=1)
     _same_scale(figure)
-    style.name_once(figure)
     caption = (
         "A point a neuron: its mean |cos| with the other neurons in each tower, purer ones at the "
         f"lower left. The colour and shape say which {STANDS_OUT[named]} stands out most "
@@ -84,6 +92,19 @@ def map_of_neurons(neurons: pd.DataFrame) -> go.Figure:
     figure.update_layout(margin_t=95)  # room for a legend of two lines
     figure.layout.meta["opens"] = "address"
     return figure
+
+
+def _chance(neurons, own):
+    """The chance of one model's towers, as lines as long as the map of all neurons."""
+    towers = ("image", "text")
+    levels = [own[f"{tower}_chance"].iloc[0] for tower in towers]
+    across, along = (
+        [min(level, values.min()), max(level, values.max())]
+        for level, values in zip(levels, (neurons[f"{tower}_mean_abs_cos"] for tower in towers))
+    )
+    about = {"mode": "lines", "name": "chance", "legendgroup": "chance", "hoverinfo": "skip"}
+    for x, y in ([levels[:1] * 2, along], [across, levels[1:] * 2]):
+        yield go.Scatter(x=x, y=y, line=style.CHANCE_LINE, legendrank=MOST_CLASSES + 2, **about)
 
 
 def maps(found: Any, sheet: thumbnails.Sheet, model: str) -> go.Figure:
@@ -156,37 +177,49 @@ def separation_table(found: Any, model: str) -> tables.Table:
     return tables.show(shown, headings, dict.fromkeys(shares.index, "+.3f"))
 
 
-def cosines(found: Any) -> go.Figure:
+def cosines(found: Any, pairs: Sequence[tuple[str, str]] = ()) -> go.Figure:
     """Cosines of pictures with their captions, as histograms: a panel a model.
 
     Parameters
     ----------
     found : featpurity.experiments.image_text_cosines.Cosines
         With labels for names.
+    pairs : list of (str, str)
+        As in `map_of_neurons`.
     """
-    models = list(dict.fromkeys(model for model, _ in found.values))
-    figure = make_subplots(
-        cols=len(models), subplot_titles=models, shared_yaxes=True, horizontal_spacing=0.06
-    )
+    columns = beside.Columns(dict.fromkeys(model for model, _ in found.values), pairs)
+    figure = columns.figure(shared_yaxes=True, horizontal_spacing=0.06)
     every = torch.cat(list(found.values.values()))
     edges = np.linspace(every.min().item(), every.max().item(), BINS + 1)
-    for (model, kind), values in found.values.items():
-        line, place = KINDS[kind], {"row": 1, "col": models.index(model) + 1}
-        counts, _ = np.histogram(values.numpy(), edges)
-        figure.add_scatter(
-            x=((edges[1:] + edges[:-1]) / 2).round(4),
-            y=counts / len(values),
-            mode="lines",
-            name=kind,
-            legendgroup=kind,
-            line=line | {"shape": "hvh"},
-            hovertemplate="cosine %{x:.2f}: %{y:.1%}<extra>%{fullData.name}</extra>",
-            **place,
-        )
-        figure.add_vline(values.mean().item(), line=line | {"width": 1}, **place)
+    middles = ((edges[1:] + edges[:-1]) / 2).round(4)
+    shares = {key: np.histogram(v.numpy(), edges)[0] / len(v) for key, v in found.values.items()}
+    top = max(heights.max() for heights in shares.values())
+    for model, column in columns.each(figure):
+        for kind, line in KINDS.items():
+            if (model, kind) not in shares:
+                continue
+            about = {"mode": "lines", "legendgroup": kind, "row": 1, "col": column}
+            figure.add_scatter(
+                x=middles,
+                y=shares[model, kind],
+                name=kind,
+                line=line | {"shape": "hvh"},
+                hovertemplate="cosine %{x:.2f}: %{y:.1%}<extra>%{fullData.name}</extra>",
+                **about,
+            )
+            mean = found.values[model, kind].mean().item()
+            figure.add_scatter(
+                x=[mean] * 2,
+                y=[0, top],
+                name=f"{kind}, mean",
+                line=line | {"width": 1},
+                hovertemplate="%{fullData.name}: %{x:+.3f}<extra></extra>",
+                showlegend=False,
+                **about,
+            )
+    columns.menu(figure)
     figure.update_xaxes(title="cosine of picture and caption")
     figure.update_yaxes(tickformat=".0%").update_yaxes(title="share of the pairs", col=1)
-    style.name_once(figure)
     caption = (
         "Cosines between pictures and their raw and rewritten captions, and, as chance, the raw "
         "captions of other pictures. Thin upright lines are the means."

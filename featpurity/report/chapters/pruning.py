@@ -97,7 +97,7 @@ def at_each_number(
     towers : dict of str to (dict of str to Tower)
         Each model's towers, see `heatmaps.towers_of`.
     pairs : list of (str, str)
-        Models that stand beside one another, see `heatmaps.beside`.
+        Models that stand beside one another, see `featpurity.report.beside`.
     """
     caption = (
         "Accuracy on every data set with as many neurons as the slider says, kept by purity or at "

@@ -1,12 +1,11 @@
 """What the chapter on the meaning of average |cos| shows: tables of its three experiments in."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
-from featpurity.report import figures, style, tables, wording
+from featpurity.report import beside, figures, style, tables, wording
 from featpurity.report.chapters.misalignment import KINDS
 
 SHAPE = {
@@ -195,23 +194,23 @@ def gains_table(gains: pd.DataFrame) -> tables.Table:
     return tables.show(gains, headings, digits)
 
 
-def orders(areas: pd.DataFrame) -> go.Figure:
+def orders(areas: pd.DataFrame, pairs: Sequence[tuple[str, str]] = ()) -> go.Figure:
     """The area of every order and of its reverse, a panel a model.
 
     Parameters
     ----------
     areas : DataFrame
         Means over the data sets, from `pruning_orders.mean_areas`.
+    pairs : list of (str, str)
+        Models that stand beside one another, see `featpurity.report.beside`.
     """
-    models = list(areas.model.unique())
-    figure = make_subplots(
-        cols=len(models), subplot_titles=models, shared_yaxes=True, horizontal_spacing=0.04
-    )
+    columns = beside.Columns(areas.model.unique(), pairs)
+    figure = columns.figure(shared_yaxes=True, horizontal_spacing=0.04)
     ways = {
         "area": ("this order", style.GREEN, "circle"),
         "reversed": ("turned round", style.PURPLE, "x"),
     }
-    for column, model in enumerate(models, 1):
+    for model, column in columns.each(figure):
         part = areas[areas.model == model]
         for way, (name, colour, symbol) in ways.items():
             figure.add_scatter(
@@ -220,11 +219,11 @@ def orders(areas: pd.DataFrame) -> go.Figure:
                 mode="markers",
                 name=name,
                 legendgroup=name,
-                showlegend=column == 1,
                 marker={"color": colour, "size": 10, "symbol": symbol},
                 row=1,
                 col=column,
             )
+    columns.menu(figure)
     figure.update_xaxes(title="mean accuracy (share)")
     figure.update_yaxes(autorange="reversed", automargin=True)
     caption = (
@@ -234,7 +233,7 @@ def orders(areas: pd.DataFrame) -> go.Figure:
     return style.finish(figure, caption, height=420)
 
 
-def neurons(table: pd.DataFrame, measure: str) -> go.Figure:
+def neurons(table: pd.DataFrame, measure: str, pairs: Sequence[tuple[str, str]] = ()) -> go.Figure:
     """What each neuron knows against its purity, a panel a model.
 
     Parameters
@@ -242,6 +241,8 @@ def neurons(table: pd.DataFrame, measure: str) -> go.Figure:
     table : DataFrame
         From `what_neurons_know.neurons_table`.
     measure : {"information", "monosemanticity"}
+    pairs : list of (str, str)
+        As in `orders`.
     """
     own = table[table.basis == "own"]
     own = own.assign(name="neuron " + own.neuron.astype(str), own="own basis")
@@ -251,7 +252,8 @@ def neurons(table: pd.DataFrame, measure: str) -> go.Figure:
         "the data set of which it knows most."
     )
     axes = "purity (minus the score)", MEASURES[measure]
-    return figures.scatter_panels(own, "purity", measure, "knows", "own", "model", axes, caption)
+    columns = ("purity", measure, "knows", "own", "model")
+    return figures.scatter_panels(own, *columns, axes, caption, pairs)
 
 
 def correlations_table(correlations: pd.DataFrame) -> tables.Table:
