@@ -21,7 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse(sys.argv[1:] if arguments is None else arguments)
     try:
         said = options.run(options)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, FloatingPointError) as error:  # the last of a training
         print(f"featpurity: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -114,10 +114,11 @@ def _plan(options):
 
 
 def _page(options):
-    page = Path(_load(options).results_dir, "book", "_build", "html", "index.html").resolve()
+    chosen = _load(options)
+    page = Path(chosen.results_dir, "book", "_build", "html", "index.html").resolve()
     if not page.is_file():
         raise FileNotFoundError(
-            f"{page} has not been built: make book PROFILE={options.profile} builds it"
+            f"{page} has not been built: make book PROFILE={os.path.relpath(chosen.file)} builds it"
         )
     return f"The book's first page: {page}"
 
@@ -139,9 +140,9 @@ def _embed(options):
     for first in range(0, len(models), chosen.models_per_job):
         together = models[first : first + chosen.models_per_job]
         open_all(together, chosen.datasets, **settings).embed_datasets()
-    if profile.MISALIGNMENT in chosen.chapters and chosen.finetune_model in models:
+    if chosen.finetunes and chosen.finetune_model in models:
         pairs = open_all([chosen.finetune_model], [], chosen.pairs, **settings)
-        pairs.embed_pairs(chosen.n_views if chosen.augmented else None)
+        pairs.embed_pairs(chosen.crops)
     return f"stored in {Path(chosen.store_dir).resolve()}"
 
 

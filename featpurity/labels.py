@@ -8,6 +8,8 @@ from pathlib import PurePath
 
 from featpurity.files import HIDDEN, digest
 
+OVERALL = "mean"  # in the tables, the row over all data sets
+
 
 def labels_of(names: Iterable[str], given: Mapping[str, str] | None = None) -> dict[str, str]:
     """A label for each name, no two alike.
@@ -23,27 +25,33 @@ def labels_of(names: Iterable[str], given: Mapping[str, str] | None = None) -> d
     -------
     labels : dict
         A name without a path is its own label. Of a path only the last part is shown, and as many
-        folders before it as tell it from others.
+        folders before it as tell it from others, and from `OVERALL`.
 
     Raises
     ------
     ValueError
-        When one label was given to two of the names, and for an empty one.
+        When one label was given to two of the names, for an empty one, and for `OVERALL`.
     """
     names, given = list(dict.fromkeys(names)), dict(given or {})
     if blank := [name for name, label in given.items() if not label.strip()]:
         raise ValueError(f"labels: {', '.join(blank)} has an empty one")
+    if taken := [name for name, label in given.items() if label == OVERALL]:
+        raise ValueError(f"labels: {', '.join(taken)}: {OVERALL!r} is the row over all data sets")
     chosen = {name: given[name] for name in names if name in given}
     parts = {name: _parts(name) for name in names if name not in given}
     lengths = dict.fromkeys(parts, 1)
     while True:
         labels = chosen | {name: "/".join(parts[name][-lengths[name] :]) for name in parts}
-        alike = [name for name in names if list(labels.values()).count(labels[name]) > 1]
+        known = [*labels.values(), OVERALL]
+        alike = [name for name in names if known.count(labels[name]) > 1]
         longer = [name for name in alike if lengths.get(name, 0) < len(parts.get(name, []))]
         if not alike:
             return {name: labels[name] for name in names}
         if not longer:
-            raise ValueError(f"{' and '.join(alike)} share the label {labels[alike[0]]!r}")
+            raise ValueError(
+                f"{' and '.join(alike)} share the label {labels[alike[0]]!r}, or it is the one of "
+                "all data sets together; set others in labels"
+            )
         for name in longer:
             lengths[name] += 1
 

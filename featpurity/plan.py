@@ -4,15 +4,7 @@ from featpurity.check import check_files, check_settings, missing_of, sources_of
 from featpurity.costs import Size, costs
 from featpurity.data.catalog import SCENES, find
 from featpurity.models.names import known
-from featpurity.profile import (
-    COMPARISON,
-    FILTER,
-    FINETUNED,
-    MISALIGNMENT,
-    ONLINE,
-    RETRIEVAL,
-    Profile,
-)
+from featpurity.profile import COMPARISON, FILTER, ONLINE, RETRIEVAL, Profile
 from featpurity.profile import NEURONS as ATLAS
 
 WIDTH, NEURONS = 768, 512  # of a ViT-B: what sizes are told for where they are not known
@@ -59,7 +51,7 @@ def plan(profile: Profile) -> list[str]:
 
 
 def _training(profile):
-    if not set(FINETUNED) & set(profile.chapters):
+    if not profile.finetunes:
         return []
     kinds, ratios, seeds = len(profile.kinds), len(profile.ratios), len(profile.seeds)
     return [
@@ -98,9 +90,10 @@ def _to_download(sources):
 def _passes(profile):
     """How many pictures go through an image tower, and the size of the features that they leave."""
     passes = len(profile.models) * sum(_images(profile).values())
-    crops = {MISALIGNMENT: profile.n_views if profile.augmented else 1, FILTER: 1}
-    crops[RETRIEVAL] = len(profile.models_of(RETRIEVAL))
+    crops = {FILTER: 1, RETRIEVAL: len(profile.models_of(RETRIEVAL))}
     passes += profile.n_pairs * sum(crops.get(chapter, 0) for chapter in profile.chapters)
+    if profile.finetunes:
+        passes += profile.n_pairs * (profile.crops or 1)
     if ONLINE in profile.chapters:  # the runs at every epoch, the stored crops, the pictures
         runs = len(profile.kinds) * len(profile.ratios)
         passes += profile.online_pairs * (runs * profile.epochs + profile.n_views + 1)

@@ -163,6 +163,16 @@ class Profile:
             dict.fromkeys(model for chapter in self.chapters for model in self.models_of(chapter))
         )
 
+    @property
+    def finetunes(self) -> bool:
+        """Whether a chapter reads projections that are fine-tuned on swapped captions."""
+        return not set(FINETUNED).isdisjoint(self.chapters)
+
+    @property
+    def crops(self) -> int | None:
+        """Stored crops of each picture that the projections train on; None: the whole pictures."""
+        return self.n_views if self.augmented else None
+
     def models_of(self, chapter: str) -> list[str]:
         """The models whose embeddings a chapter reads."""
         compared = [*self.clip_models, *self.laclip_models]

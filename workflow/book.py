@@ -69,9 +69,9 @@ def main(arguments=None):
         return run(profile, settings, more)
 
 
-def command_for(profile, settings, options):
-    """Snakemake's command line."""
-    config = workspace(profile.results_dir) / ".settings.json"  # digits and quotes stay text in it
+def command_for(profile, settings, options, name=".settings.json"):
+    """Snakemake's command line; its settings lie in a file, where digits and quotes stay text."""
+    config = workspace(profile.results_dir) / name
     write_text(config, json.dumps({"profile": profile.file, **settings}))
     return [sys.executable, "-m", "snakemake", "--nolock", *options, "--configfile", str(config)]
 
@@ -81,7 +81,9 @@ def print_jobs(profile, settings, options):
     if missing_of(*sources_of(profile)):
         print("\nTo run\n  known when nothing is missing")
         return 0
-    command = command_for(profile, settings, ["--dry-run", "--quiet", "host", *options])
+    # A run that is at work, and its jobs, go on reading settings of their own.
+    options = ["--dry-run", "--quiet", "host", *options]
+    command = command_for(profile, settings, options, name=".plan.json")
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     if done.returncode:
         print(done.stdout, file=sys.stderr)

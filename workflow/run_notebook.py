@@ -97,6 +97,9 @@ def run(notebook, output, log, parameters, aliases=None):
                 **{WRITTEN: str(written), ALIASES: json.dumps(aliases or {})},
             )
         )
+        root = parameters.get("data_root")
+        read = [*(parameters.get("datasets") or []), parameters.get("pairs")]
+        data = {name: data_state(name, root) for name in read if name}
         papermill.execute_notebook(
             notebook,
             draft,
@@ -118,9 +121,9 @@ def run(notebook, output, log, parameters, aliases=None):
             config=Config(KernelManager={"transport": "ipc", "ip": f"{own}/socket"}),
         )
         paths = written.read_text(encoding="utf-8").splitlines()
-        root = parameters.get("data_root")
-        read = [*(parameters.get("datasets") or []), parameters.get("pairs")]
-        data = {name: data_state(name, root) for name in read if name}
+        # What was downloaded meanwhile is as the notebook read it; else as it was before, so that
+        # pictures that change while it runs make it run again.
+        data |= {name: data_state(name, root) for name, state in data.items() if state == "absent"}
         note(draft, paths, workspace(parameters.get("results_dir", "results")), data)
         Path(output).parent.mkdir(parents=True, exist_ok=True)
         os.replace(draft, output)

@@ -107,14 +107,17 @@ def read_text(path: str | Path) -> str:
 def _delimiter(path, lines):
     """What separates the fields of a table; None for captions line by line.
 
-    A table's first line is a header that names a caption, or its first or second line begins with
-    the name of a picture.
+    A table's first line is a header that names a caption, or its second line (of a single one, or
+    where a field goes on over lines, its first) begins with the name of a picture.
     """
+    goes_on = bool(lines) and lines[0].count('"') % 2 == 1
     for delimiter in DELIMITERS:
         rows = [line.strip().split(delimiter) for line in lines[:2]]
         rows = [[cell.strip(' "').lower() for cell in row] for row in rows]
         named = [len(row) > 1 and PICTURE.search(row[0]) is not None for row in rows]
-        if any(named[-1:]) or (rows and len(rows[0]) > 1 and "caption" in rows[0]):
+        if any(named[:1] if goes_on else named[-1:]) or (
+            rows and len(rows[0]) > 1 and "caption" in rows[0]
+        ):
             return delimiter
     return {".csv": ",", ".tsv": "\t"}.get(Path(path).suffix.lower())
 

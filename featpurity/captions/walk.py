@@ -48,7 +48,8 @@ def swap_pairs(
     pairs : int64 array of shape (n_pairs, 2)
         Every index at most once.
     similarity : float64 array of shape (n_pairs,)
-        Cosine of the two captions, in [0, 1]; NaN for random pairs of captions that share no word.
+        Cosine of the two captions, in [0, 1]; NaN for random pairs where no caption has a word by
+        which it could be compared.
 
     Raises
     ------

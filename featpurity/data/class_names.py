@@ -92,10 +92,19 @@ def names_from_lines(text: str, folders: list[str], where: str | Path) -> list[s
             continue
         listed = {_composed(key).strip('"'): name.strip('"') for key, name in pairs}
         if {_composed(folder) for folder in folders} <= listed.keys():
+            for line, (key, name) in zip(lines, pairs):
+                if listed[_composed(key).strip('"')] != name.strip('"'):
+                    raise ValueError(f"{where}: a second name for one folder: {line!r} and below")
             return _by_folder(listed, folders, where)
-        numbers = {int(key.rstrip(".)")): name for key, name in pairs if NUMBER.fullmatch(key)}
+        numbers = [int(key.rstrip(".)")) for key, _ in pairs if NUMBER.fullmatch(key)]
         if sorted(numbers) in (list(range(n)), list(range(1, n + 1))):
-            return _in_turn([numbers[number] for number in sorted(numbers)], folders, where)
+            in_turn = sorted(zip(numbers, pairs))
+            return _in_turn([name for _, (_, name) in in_turn], folders, where)
+        if len(numbers) == n and max(numbers) <= n:  # larger ones, as years, belong to the names
+            raise ValueError(
+                f"{where}: expected the numbers from 0 or 1 on, each once, before the names, got "
+                f"{', '.join(map(str, sorted(numbers)[:5]))}, ..."
+            )
     if any("\t" in line for line in lines):
         raise ValueError(
             f"{where}: expected a folder's name before each tab ({', '.join(folders[:3])}, ...), "

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 from PIL import Image
@@ -160,6 +160,9 @@ def from_shards(name: str, rewrites: Sequence[str | Path] = ()) -> CaptionedImag
     if rewrites:
         raise ValueError(f"rewrites go with a CSV of pairs, got {name}")
     images, captions, left_out = webdataset.read_samples(webdataset.shards_of(name), "txt")
+    name = PurePath(
+        name.removeprefix(webdataset.PREFIX)
+    ).name  # as of a CSV: no path, a file's name
     return CaptionedImages(name, captions, [[] for _ in captions], images, left_out=left_out)
 
 

@@ -146,7 +146,15 @@ def read_classes(shards: list[Path]) -> list[str] | None:
     folders = [shards[0].parent, shards[0].parent.parent]
     listed = [folder / name for folder in folders for name in CLASS_NAMES]
     path = next((path for path in listed if path.is_file()), None)
-    return path and [line.strip() for line in class_names_of(path).splitlines() if line.strip()]
+    if path is None:
+        return None
+    names = [line.strip() for line in class_names_of(path).rstrip().splitlines()]
+    if "" in names:
+        raise ValueError(
+            f"{path}, line {names.index('') + 1}: expected the name of class "
+            f"{names.index('')}, got a blank line"
+        )
+    return names
 
 
 def labels_of(texts: list[str], shards: list[Path], n_classes: int | None = None) -> list[int]:

@@ -58,7 +58,8 @@ def compare(inputs: Inputs, pairs: list[tuple[str, str]], n_bootstrap: int = 0) 
     """
     estimates = estimate(inputs, n_bootstrap)
     neurons = neurons_table(inputs.models)
-    effects = pd.DataFrame(gains(inputs, estimates, pairs) + purity_gains(neurons, pairs))
+    rows = gains(inputs, estimates, pairs) + purity_gains(neurons, pairs)
+    effects = pd.DataFrame(rows, columns=results.EFFECT)
     if len({model for pair in pairs for model in pair}) == 2 * len(pairs):  # none stands twice
         effects = pd.concat([effects, over_pairs(effects, len(pairs))], ignore_index=True)
     return Comparison(accuracy_table(inputs, estimates), neurons, effects)

@@ -19,6 +19,8 @@ from featpurity.report import results
 
 FEWEST = 4  # models of a group that is ranked by itself
 TOWERS, MEASURES = ("image", "text"), ("accuracy", "silhouette")
+CORRELATIONS = ["tower", "measure", "over", "models", "groups", "spearman", "low", "high"]
+CORRELATIONS += ["kendall", "p", "verdict"]
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,10 @@ def climb(
 
 
 def correlations(models: pd.DataFrame) -> pd.DataFrame:
-    """Rank correlation of purity with accuracy and silhouette, within groups and over all."""
+    """Rank correlation of purity with accuracy and silhouette, within groups and over all.
+
+    A measure in which no two models differ has no row.
+    """
     rows = []
     for tower in TOWERS:
         for measure in MEASURES:
@@ -112,23 +117,27 @@ def correlations(models: pd.DataFrame) -> pd.DataFrame:
                 continue
             pure, value = -models[f"{tower}_times_chance"], models[measure]
             for over, groups in {"within groups": models.group, "all models": None}.items():
+                if not rank_correlation.can_be_ranked(pure, value, groups):
+                    continue
                 found = rank_correlation.rank_correlation(pure, value, groups)
                 about = dict(tower=tower, measure=measure, over=over, **found)
                 if groups is not None:
                     about["verdict"] = results.verdict(found["low"], found["high"])
                 rows.append(about)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=CORRELATIONS)
 
 
 def by_group(models: pd.DataFrame) -> pd.DataFrame:
-    """The correlation of purity with accuracy in each group of at least `FEWEST` models."""
-    rows = [
-        dict(group=group, tower=tower)
-        | rank_correlation.rank_correlation(-part[f"{tower}_times_chance"], part.accuracy)
-        for group, part in models.groupby("group", sort=False)
-        if len(part) >= FEWEST
-        for tower in TOWERS
-    ]
+    """The correlation of purity with accuracy in each group of at least `FEWEST` models that differ
+    in both.
+    """
+    rows = []
+    for group, part in models.groupby("group", sort=False):
+        for tower in TOWERS:
+            measures = -part[f"{tower}_times_chance"], part.accuracy
+            if len(part) >= FEWEST and rank_correlation.can_be_ranked(*measures):
+                about = dict(group=group, tower=tower)
+                rows.append(about | rank_correlation.rank_correlation(*measures))
     columns = ["group", "tower", "models", "spearman", "low", "high", "kendall", "p"]
     return pd.DataFrame(rows, columns=columns)
 

@@ -6,6 +6,7 @@ train on stored trunk features.
 
 import time
 from collections.abc import Sequence
+from math import nan
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,7 +28,9 @@ UNFINISHED = "last.pt"
 
 
 class Cost(NamedTuple):
-    """What a way of training took on this machine: runs, and seconds for all of them together."""
+    """What a way of training took on this machine: runs, and seconds for all of them together; NaN
+    where one of them went on after it was killed.
+    """
 
     way: str
     runs: int
@@ -76,12 +79,13 @@ def train_online(
     """
     evaluating = {key: options.pop(key) for key in ("evaluate", "precision", "workers")}
     captions, first = captioned.best_captions, next(iter(swaps)).seed
-    histories, folders, start = [], set(), time.perf_counter()
+    histories, folders, resumed, start = [], set(), False, time.perf_counter()
     for run, swap in swaps.items():
         if run.seed != first:
             continue
         name = run.name if run.ratio else Run("aligned", 0.0, first).name
         unfinished = folder / name / UNFINISHED
+        resumed |= name not in folders and unfinished.is_file()
         *_, history = online.train(
             clip,
             captioned.images,
@@ -95,7 +99,8 @@ def train_online(
         )
         histories.append(history.assign(way=ONLINE, **run._asdict()))
         folders.add(name)
-    return pd.concat(histories), [Cost(ONLINE, len(folders), time.perf_counter() - start)]
+    seconds = nan if resumed else time.perf_counter() - start
+    return pd.concat(histories), [Cost(ONLINE, len(folders), seconds)]
 
 
 def features(

@@ -80,7 +80,14 @@ def embed_classes(
     """
     prompts = fill(classes, templates)  # those of a class side by side
     units = embed_texts(clip, prompts, store, **options)
-    return F.normalize(units.unflatten(0, (len(classes), len(templates))).mean(1), dim=1)
+    return classifier_of(units.unflatten(0, (len(classes), len(templates))))
+
+
+def classifier_of(units: torch.Tensor) -> torch.Tensor:
+    """Unit embeddings of each class's prompts (n_classes, n_templates, d) to the zero-shot
+    classifier: (n_classes, d), their means as unit rows.
+    """
+    return F.normalize(units.mean(1), dim=1)
 
 
 def unit_embeddings(
@@ -391,6 +398,6 @@ def class_embeddings(
     rows = []
     for start in range(0, len(prompts), len(templates)):
         tokens = clip.tokenizer(prompts[start : start + len(templates)])
-        unit = F.normalize(clip.encode_text(tokens).float(), dim=1)  # (n_templates, d)
-        rows.append(unit.mean(0))
-    return F.normalize(torch.stack(rows), dim=1)  # (n_classes, d)
+        units = F.normalize(clip.encode_text(tokens).float(), dim=1)  # (n_templates, d)
+        rows.append(classifier_of(units[None]))
+    return torch.cat(rows)  # (n_classes, d)

@@ -92,6 +92,12 @@ def group_ranks(values: Sequence[float], groups: Sequence) -> np.ndarray:
     return ((by_group.rank() - (size + 1) / 2) / size).to_numpy()
 
 
+def can_be_ranked(x: Sequence[float], y: Sequence[float], groups: Sequence | None = None) -> bool:
+    """Whether both measures differ within some group, so that they have a rank correlation."""
+    groups = np.full(len(x), "all") if groups is None else groups
+    return all(group_ranks(values, groups).any() for values in (x, y))
+
+
 def rank_correlation(
     x: Sequence[float],
     y: Sequence[float],
@@ -145,7 +151,7 @@ def rank_correlation(
         )
     sizes = _check_groups(groups)
     ranks = group_ranks(x, groups), group_ranks(y, groups)
-    if not all(ranked.any() for ranked in ranks):
+    if not can_be_ranked(x, y, groups):
         counts = " and ".join(str(len(np.unique(values))) for values in (x, y))
         raise ValueError(
             f"expected measures that differ within some group, got {counts} different values"

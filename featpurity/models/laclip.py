@@ -248,6 +248,12 @@ def download(url: str, output_file: str | Path, pooch_: Any = None) -> None:
     have = part.stat().st_size if part.is_file() and tag.is_file() else 0
     headers = {"Range": f"bytes={have}-", "If-Range": tag.read_text()} if have else {}
     with requests.get(url, headers=headers, stream=True, timeout=30) as answer:
+        if answer.status_code == 416:  # nothing is left to send: it was stopped at its very end
+            if answer.headers.get("Content-Range") == f"bytes */{have}":
+                os.replace(part, output_file)
+                return
+            tag.unlink()
+            raise requests.ConnectionError(f"{url} has changed; run it again to begin anew")
         answer.raise_for_status()
         if answer.headers.get("Content-Type", "").startswith("text/html"):
             raise ValueError(f"{url} answered with a web page, not with a checkpoint")

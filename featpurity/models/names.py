@@ -89,7 +89,8 @@ class ModelRecord:
     @property
     def files(self) -> list[Path]:
         """Files that the model is read from (weights, configuration, vocabulary, those of a base):
-        a change of one is another model. Empty for what is yet to be downloaded.
+        a change of one is another model. Empty for a file that is not there, and for models that
+        open_clip or the hub keeps, where a name stands for one version.
         """
         if self.file is None or not self.file.is_file():
             return []

@@ -12,7 +12,7 @@ from typing import Self
 import pandas as pd
 
 from featpurity.data.titles import TITLES
-from featpurity.labels import labels_of
+from featpurity.labels import OVERALL, labels_of
 
 GENERATED = "scenes_"
 
@@ -36,6 +36,7 @@ def of_datasets(names: Iterable[str], given: Mapping[str, str] | None = None) ->
     found, given = labels_of(names, given), given or {}
     titles = {label: label if name in given else _title(label) for name, label in found.items()}
     known = list(titles.values())
+    known.append(OVERALL)
     return {label: title if known.count(title) == 1 else label for label, title in titles.items()}
 
 
@@ -92,7 +93,7 @@ def renamed(
     table = table.copy()
     for column, labels in (("model", models), ("dataset", datasets)):
         if labels and column in table:
-            table[column] = table[column].map(labels | {"mean": "mean"}).fillna(table[column])
+            table[column] = table[column].map(labels | {OVERALL: OVERALL}).fillna(table[column])
     if models and "comparison" in table:
         longest_first = sorted(map(re.escape, models), key=len, reverse=True)
         words = re.compile(rf"(?<!\S)({'|'.join(longest_first)})(?!\S)")

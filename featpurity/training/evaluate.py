@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from featpurity.data.datasets import LabelledImages
 from featpurity.data.prompts import fill, prompt_set
-from featpurity.features.extract import image_trunk_features, text_trunk_features
+from featpurity.features.extract import classifier_of, image_trunk_features, text_trunk_features
 from featpurity.metrics.zeroshot import mean_per_class_recall, right_predictions
 from featpurity.models.clip import ClipModel
 
@@ -58,8 +58,7 @@ def zero_shot(
             units = F.normalize(
                 F.linear(prompts, text_neurons, text_bias), dim=2
             )  # (classes, templates, d)
-            classes = F.normalize(units.mean(1), dim=1)
-            right = right_predictions(embedded[id(images)], classes, labels)
+            right = right_predictions(embedded[id(images)], classifier_of(units), labels)
             found[f"accuracy_{name}"] = right.float().mean().item()
             recalls[f"mean_recall_{name}"] = mean_per_class_recall(right, labels).item()
         means = {

@@ -18,7 +18,7 @@ def test_an_answer_says_what_is_better_by_how_much():
         ("silhouette_laclip", "LaCLIP minus CLIP", -0.05, -0.06, -0.04, "mean"),
         ("purity_laclip_image", "CLIP minus LaCLIP", 0.002, -0.002, 0.006, "mean"),
     )
-    said = clip_vs_laclip.answer(found)
+    said = clip_vs_laclip.answer(found, pd.DataFrame())
     assert "classifies better (+12.4 points of accuracy, 95 % interval +12.1 to +12.8)" in said
     assert "separates the classes worse (-0.050 of silhouette, -0.060 to -0.040)" in said
     assert "neither clearly purer nor less pure (-0.002 of average |cos|, -0.006 to +0.002)" in said
@@ -30,12 +30,12 @@ def test_of_many_models_an_answer_says_the_mean_or_the_ends():
         for name, gain in [("a", 0.1), ("b", -0.2), ("c", 0.4)]
     ]
     over = ("accuracy_laclip", "3 LaCLIP models minus 3 CLIP models", 0.1, -0.1, 0.3, "mean")
-    said = clip_vs_laclip.answer(effects(*pairs, over))
+    said = clip_vs_laclip.answer(effects(*pairs, over), pd.DataFrame())
     assert said.startswith(
         "on average over 3 pairs, LaCLIP, compared with CLIP, classifies neither"
     )
     assert said.endswith("pair by pair, accuracy changes by -20.0 to +40.0 points")
-    both = clip_vs_laclip.answer(effects(*pairs[:2]))
+    both = clip_vs_laclip.answer(effects(*pairs[:2]), pd.DataFrame())
     assert both.startswith("LaCLIP (a), compared with CLIP (a), ") and "CLIP (b)" in both
     areas = [
         ("pruning_area", f"model {i}", i / 100 + gap, 0.0, 0.1, dataset)

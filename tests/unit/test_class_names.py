@@ -56,6 +56,18 @@ def test_numbers_that_do_not_count_the_classes_are_part_of_the_names():
     assert names_from_lines("2 dogs\n3 cats\n", ["a", "b"], "list") == ["2 dogs", "3 cats"]
 
 
+@pytest.mark.parametrize(
+    "text, folders, message",
+    [
+        ("cat\tCat\ncat\tLion\ndog\tDog\n", ["cat", "dog"], "a second name for one folder"),
+        ("0 cat\n1 dog\n1 bird\n", ["a", "b", "c"], "numbers from 0 or 1 on, each once.*0, 1, 1"),
+    ],
+)
+def test_a_class_named_twice_and_a_number_that_stands_twice(text, folders, message):
+    with pytest.raises(ValueError, match=message):
+        names_from_lines(text, folders, "list")
+
+
 def test_tabs_behind_what_is_no_folder():
     with pytest.raises(ValueError, match="expected a folder's name before each tab"):
         names_from_lines("Ant\tAmeise\nBee\tBiene\n", ["ant", "bee"], "list")

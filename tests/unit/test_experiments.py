@@ -13,7 +13,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import featpurity
-from featpurity import embed_images, load_model
+from featpurity import embed_images, files, load_model
 from featpurity.experiments import (
     clip_vs_laclip,
     compare,
@@ -30,6 +30,7 @@ from featpurity.metrics import inputs as metric_inputs
 from featpurity.metrics import purity, silhouette, zeroshot
 from featpurity.report import display_names, results
 from featpurity.report.chapters import clip_vs_laclip as chapter
+from featpurity.report.chapters import ladder as ladder_pages
 from featpurity.report.chapters import pruning as pruning_pages
 
 D, CLASSES = 8, 3
@@ -164,6 +165,19 @@ def test_intervals_in_closed_form_are_as_wide_as_the_bootstrap_s():
             table[f"{measure}_high"] - table[f"{measure}_low"] for table in (drawn, closed)
         )
         assert width.tolist() == pytest.approx(wide.tolist(), rel=0.2)
+
+
+def test_models_that_are_not_compared_have_numbers_of_their_own(tmp_path):
+    found = clip_vs_laclip.compare(made_up(), [], n_bootstrap=0)
+    assert chapter.gains(found.effects) is None
+    said = chapter.answer(found.effects, found.accuracy)
+    assert "noisy classifies" in said and "clean classifies 100.0% of the pictures rightly" in said
+    for name, table in {"effects.csv": found.effects, "record.json": None}.items():
+        path = tmp_path / f"tables/01_{name}"
+        path.parent.mkdir(exist_ok=True)
+        files.save_table(table, path) if table is not None else results.save_record(path)
+    assert results.read_effects(tmp_path, ["01_clip_vs_laclip"]).empty
+    assert set(results.judge(found.effects).verdict) == {"not measured"}
 
 
 def test_the_mean_recall_has_an_interval_and_the_smallest_class_is_told():
@@ -372,6 +386,10 @@ def test_the_ladder_correlates_purity_not_cosines():
     assert found["image", "within groups"] == pytest.approx(1)
     assert found["text", "within groups"] == pytest.approx(-1)
     assert set(ladder.by_group(models).group) == {"a"}
+    alike = models.assign(accuracy=0.5)
+    found = ladder.correlations(alike)
+    assert found.empty and ladder.by_group(alike).empty
+    assert "do not differ in accuracy" in ladder_pages.answer(found)
 
 
 def test_the_atlas_says_what_a_neuron_reads_and_who_is_near_it():

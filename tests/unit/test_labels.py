@@ -3,6 +3,7 @@
 import pytest
 
 from featpurity.labels import file_names, hidden, labels_of
+from featpurity.report import display_names
 
 
 def test_a_path_shows_its_end_and_nothing_of_the_disk():
@@ -26,6 +27,13 @@ def test_chosen_labels_win_and_are_no_one_else_s():
         labels_of(["a", "b"], {"a": " "})
     with pytest.raises(ValueError, match="a and b share the label 'A'"):
         labels_of(["a", "b"], {"a": "A", "b": "A"})
+
+
+def test_no_label_is_that_of_all_data_sets_together():
+    assert labels_of(["folder:/x/mean", "folder:/x/a"])["folder:/x/mean"] == "x/mean"
+    assert display_names.of_datasets(["folder:mean"]) == {"folder:mean": "folder:mean"}
+    with pytest.raises(ValueError, match="'mean' is the row over all data sets"):
+        labels_of(["folder:/x/a"], {"folder:/x/a": "mean"})
 
 
 def test_file_names_are_apart_and_stay_in_their_folder():

@@ -207,6 +207,11 @@ class Server(BaseHTTPRequestHandler):
         body, start = server.content, 0
         if self.headers.get("Range") and self.headers.get("If-Range") == server.tag:
             start = int(self.headers["Range"].removeprefix("bytes=").rstrip("-"))
+        if start and start == len(body):
+            self.send_response(416)
+            self.send_header("Content-Range", f"bytes */{len(body)}")
+            self.end_headers()
+            return
         self.send_response(server.status if not start else 206)
         self.send_header("Content-Type", server.kind)
         self.send_header("ETag", server.tag)
@@ -312,6 +317,16 @@ def test_a_broken_download_is_gone_on_with(server):
     path = laclip.fetch("cc3m_laclip")
     assert path.read_bytes() == server.content and server.asked == [None, "bytes=65536-"]
     assert files_in(path.parent) == ["cc3m_laclip.pt", "cc3m_laclip.pt.sha256"]
+
+
+def test_a_download_that_was_stopped_at_its_very_end_is_whole(server):
+    laclip.CHECKPOINTS.mkdir()
+    part = laclip.CHECKPOINTS / "published.pt.part"
+    part.write_bytes(server.content)
+    part.with_name(f"{part.name}.tag").write_text(server.tag)
+    path = laclip.fetch("cc3m_laclip")
+    assert path.read_bytes() == server.content
+    assert server.asked == [f"bytes={len(server.content)}-"]
 
 
 def test_a_download_of_another_version_starts_again(server):

@@ -10,13 +10,17 @@ from PIL import Image
 
 from featpurity import check as check_module
 from featpurity import files
+from featpurity.captions import walk
 from featpurity.check import OWNER, check, own_results, sources_of
 from featpurity.cli import main
 from featpurity.data import catalog
 from featpurity.data.published import CIFAR10_CLASSES
+from featpurity.data.scenes import ATTRIBUTES
+from featpurity.features import extract
 from featpurity.models import laclip, names
+from featpurity.models.load import PREPROCESSINGS
 from featpurity.plan import plan
-from featpurity.profile import Profile, load, setting
+from featpurity.profile import CHOICES, COMPARISON, FINETUNED, SCENES, Profile, load, setting
 
 
 @pytest.fixture
@@ -425,6 +429,22 @@ def test_the_plan_tells_downloads_computing_and_what_is_missing(folder, capsys):
     assert "To download: about 0 MB\n\nMissing\n  nothing" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("chapter", FINETUNED)
+def test_pairs_are_embedded_for_every_chapter_that_reads_what_is_fine_tuned(folder, chapter):
+    chosen = load("mine", {"chapters": [chapter]})
+    assert chosen.finetunes and "30 runs of 10 epochs" in "\n".join(plan(chosen))
+    without = load("mine", {"chapters": [COMPARISON]})
+    assert not without.finetunes
+
+
+def test_settings_are_those_that_the_package_knows():
+    known = {"kinds": walk.KINDS, "precision": extract.PRECISIONS}
+    known |= {"preprocess": PREPROCESSINGS}
+    for key, values in known.items():
+        assert CHOICES[key] == list(values)
+    assert SCENES == list(ATTRIBUTES)
+
+
 def test_the_command_line_tells_errors_in_one_line(folder, capsys):
     assert main(["check", "mine"]) == 0 and "can run" in capsys.readouterr().out
     assert main(["check", "mine", "epochs=0"]) == 2
@@ -432,7 +452,9 @@ def test_the_command_line_tells_errors_in_one_line(folder, capsys):
         capsys.readouterr().err
         == "featpurity: profiles/mine.yaml: epochs must be at least 1, got 0\n"
     )
-    assert main(["page", "mine"]) == 2 and "has not been built" in capsys.readouterr().err
+    shutil.copy(folder / "profiles/mine.yaml", folder / "profiles/demo.yaml")
+    assert main(["page", "n_pairs=100"]) == 2
+    assert "make book PROFILE=profiles/demo.yaml builds it" in capsys.readouterr().err
 
 
 def test_swap_writes_the_named_file(tmp_path, capsys):

@@ -25,7 +25,8 @@ def test_another_seed_gives_other_pictures_and_every_choice_enters_the_key():
     assert not np.array_equal(sample(20, 0), sample(20, 1))
     keys = {Scenes(n, seed, size).key for n in (4, 5) for seed in (0, 1) for size in (32, 64)}
     assert len(keys) == 8
-    assert Scenes(4, 0, 32).key == Scenes(4, 0, 32).key
+    # Changes with `RENDERER` alone: what is stored is found again.
+    assert Scenes(4, 0, 32).key.startswith("8634a99ed2e5193d")
 
 
 def test_attributes_are_even_and_object_never_has_its_background_colour():

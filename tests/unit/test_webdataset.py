@@ -91,6 +91,11 @@ class TestLabelled:
         own = load_dataset(name, class_names=str(tmp_path / "mine.txt"))
         assert own.classes == ["a", "b", "c"]
 
+    def test_a_blank_line_among_the_names(self, labelled):
+        (labelled / "classnames.txt").write_text("ant\n\nwolf\n\n")
+        with pytest.raises(ValueError, match="line 2: expected the name of class 1, got a blank"):
+            load_dataset(f"webdataset:{labelled}")
+
     def test_a_class_without_a_name(self, labelled):
         (labelled / "classnames.txt").write_text("ant\nwolf\n")
         with pytest.raises(ValueError, match="class 2 has no name; there are 2 class names"):

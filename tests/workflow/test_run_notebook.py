@@ -104,6 +104,12 @@ def test_changed_files_of_a_data_set_are_noticed(place):
     )
     assert written.changed(place / "out.ipynb", place, catalog.data_state) == []
     (place / "photos/ant/2.png").touch()
-    assert written.changed(place / "out.ipynb", place, catalog.data_state) == [
-        f"the files of {data} changed"
-    ]
+    changed = [f"the files of {data} changed"]
+    assert written.changed(place / "out.ipynb", place, catalog.data_state) == changed
+    # Also where they change while the notebook runs: nobody knows which of them it read.
+    added = f"open({str(place / 'photos/bee/2.png')!r}, 'w').close()"
+    write_notebook(place / "one.ipynb", "datasets = []", added)
+    run_notebook.run(
+        place / "one.ipynb", place / "out.ipynb", place / "one.log", {"datasets": [data]}
+    )
+    assert written.changed(place / "out.ipynb", place, catalog.data_state) == changed

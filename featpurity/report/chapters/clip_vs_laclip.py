@@ -42,11 +42,15 @@ CLAUSES = {
 }
 
 
-def answer(effects: pd.DataFrame) -> wording.Answer:
+def answer(effects: pd.DataFrame, accuracy: pd.DataFrame) -> wording.Answer:
     """The result of a run in one sentence, from its effects over all data sets.
 
-    Where the effects end with means over pairs it tells these, and the range of accuracy.
+    Where the effects end with means over pairs it tells these, and the range of accuracy; where no
+    models are compared, each one's numbers.
     """
+    if effects.empty:
+        means = accuracy.groupby("model", sort=False)[list(MEASURES)].mean()
+        return wording.Answer("; ".join(_alone(row) for row in means.itertuples()))
     means = effects[effects.dataset == "mean"]
     accuracy = means[means.claim == "accuracy_laclip"]
     if len(accuracy) < intervals.FEWEST_VALUES:
@@ -61,6 +65,12 @@ def answer(effects: pd.DataFrame) -> wording.Answer:
         f"on average over {len(single)} pairs, LaCLIP, compared with CLIP, "
         f"{_clauses(means, mean)}; pair by pair, accuracy changes by {' to '.join(ends)} points"
     )
+
+
+def _alone(mean):
+    """What one model does by itself."""
+    apart = f", and its silhouette is {mean.silhouette:+.3f}" if pd.notna(mean.silhouette) else ""
+    return f"{mean.Index} classifies {mean.accuracy:.1%} of the pictures rightly{apart}"
 
 
 def _clauses(means, comparison):
@@ -88,9 +98,13 @@ def matrices(
     return heatmaps.side_by_side(towers, caption, pairs)
 
 
-def gains(effects: pd.DataFrame) -> go.Figure:
-    """Differences of accuracy and silhouette on each data set and on average."""
+def gains(effects: pd.DataFrame) -> go.Figure | None:
+    """Differences of accuracy and silhouette on each data set and on average; None where no models
+    are compared.
+    """
     chosen = effects[effects.claim.isin(DIFFERENCES)]
+    if chosen.empty:
+        return None
     caption = (
         "Accuracy and silhouette of the second model of a pair minus those of the first, with 95 % "
         "paired intervals over images."

@@ -10,6 +10,8 @@ from featpurity.report import figures, style, tables, wording
 def answer(correlations: pd.DataFrame) -> wording.Answer:
     """The result of a run in one sentence, from its correlations within groups."""
     inside = correlations[correlations.over == "within groups"]
+    if (inside.measure != "accuracy").all():
+        return wording.Answer("the models of a group do not differ in accuracy, or not in purity")
     clauses = []
     for row in inside[inside.measure == "accuracy"].itertuples():
         word = wording.by_interval(
