@@ -60,7 +60,7 @@ LOWEST = {
     "epochs": 1,
     "batch_size": 2,
     "n_random_orders": 2,
-    "n_rotations": 2,
+    "n_rotations": 5,
     "online_pairs": 16,
     "atlas_pairs": 2,
     "n_views": 1,
@@ -70,6 +70,7 @@ LOWEST = {
     "embed_batch_size": 1,
     "models_per_job": 1,
 }
+FEWEST_DRAWS = 100  # of the bootstrap
 MAY_BE_EMPTY = ["clip_models", "laclip_models", "ladder_models", "rewrites"]
 NAMING = {  # settings that name models, data sets and files of pairs
     *("clip_models", "laclip_models", "ladder_models", "finetune_model", "filter_model", "models"),
@@ -412,9 +413,10 @@ def _check_numbers(profile):
     for key, low in LOWEST.items():
         if getattr(profile, key) < low:
             raise ValueError(f"{key} must be at least {low}, got {getattr(profile, key)}")
-    if profile.n_bootstrap == 1:
+    if 0 < profile.n_bootstrap < FEWEST_DRAWS:
         raise ValueError(
-            "n_bootstrap must be 0, for intervals in closed form, or at least 2, got 1"
+            "n_bootstrap must be 0, for intervals in closed form, or at least "
+            f"{FEWEST_DRAWS}, got {profile.n_bootstrap}: of fewer draws they are too narrow"
         )
     if profile.caption_shards > profile.n_pairs:
         raise ValueError(

@@ -31,9 +31,9 @@ class Comparison(Renamed):
     ----------
     accuracy : DataFrame
         A row a model and data set: accuracy, silhouette and the mean recall over the classes with
-        their 95 % intervals, top-5 accuracy (with more than 5 classes), and the images of the
-        smallest class. Where the silhouette is not defined (one class, one picture a class) it is
-        empty.
+        their 95 % intervals, top-5 accuracy (with more than 5 classes), the number of classes, of
+        those that have images (shown_classes), and the images of the smallest of these. Where the
+        silhouette is not defined (one class, one picture a class) it is empty.
     neurons : DataFrame
         A row a model and tower: average and maximum |cos|, the error and chance.
     effects : DataFrame
@@ -58,7 +58,7 @@ def compare(inputs: Inputs, pairs: list[tuple[str, str]], n_bootstrap: int = 0) 
     """
     estimates = estimate(inputs, n_bootstrap)
     neurons = neurons_table(inputs.models)
-    rows = gains(inputs, estimates, pairs) + purity_gains(neurons, pairs)
+    rows = gains(inputs, estimates, pairs) + purity_gains(inputs.models, neurons, pairs)
     effects = pd.DataFrame(rows, columns=results.EFFECT)
     if len({model for pair in pairs for model in pair}) == 2 * len(pairs):  # none stands twice
         effects = pd.concat([effects, over_pairs(effects, len(pairs))], ignore_index=True)
@@ -91,7 +91,7 @@ def accuracy_table(inputs: Inputs, estimates: Mapping[tuple[str, str], Estimate]
         smallest = counts.min().item()
         for i, (model, clip) in enumerate(inputs.models.items()):
             row = dict(model=model, dataset=name, neurons=clip.d, images=len(dataset))
-            row["classes"] = len(dataset.classes)
+            row |= dict(classes=len(dataset.classes), shown_classes=len(counts))
             row["smallest_class"] = smallest
             for measure in MEASURES:
                 known = estimates.get((measure, name))
@@ -167,17 +167,25 @@ def neurons_table(models: Mapping[str, ClipModel]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def purity_gains(neurons: pd.DataFrame, pairs: list[tuple[str, str]]) -> list[dict]:
+def purity_gains(
+    models: Mapping[str, ClipModel], neurons: pd.DataFrame, pairs: list[tuple[str, str]]
+) -> list[dict]:
     """How much purer each tower of a pair's second model is: rows of effects.
 
-    Of towers of different sizes the average |cos| is compared less what chance gives each.
+    Of towers of different sizes the average |cos| is compared less what chance gives each. Where
+    both stand on one trunk, their projections come from one another or from the same start: neuron
+    j of the one is set against neuron j of the other. Those of separate trainings are independent.
     """
     cos, rows = neurons.set_index(["model", "tower"]), []
     for before, after in pairs:
-        for tower in ("image", "text"):
+        for place, tower in enumerate(("image", "text")):
             a, b = cos.loc[(before, tower)], cos.loc[(after, tower)]
             gain = a.avg_abs_cos - b.avg_abs_cos - (a.chance - b.chance)
-            error = (a.error**2 + b.error**2) ** 0.5
+            both = [models[name] for name in (before, after)]
+            if len({(clip.trunk_keys[place], clip.d) for clip in both}) == 1:
+                error = purity.difference_error(*(neurons_by_tower(clip)[tower] for clip in both))
+            else:
+                error = (a.error**2 + b.error**2) ** 0.5
             ends = intervals.normal_interval(gain, error)
             claim, compared = f"purity_laclip_{tower}", f"{before} minus {after}"
             rows.append(results.effect(claim, compared, gain, *ends))

@@ -93,6 +93,7 @@ def climb(
             right[name].append(hits)
             recall = zeroshot.estimate_recall(hits, labels)
             about = dict(dataset=name, images=len(labels), classes=len(classifier))
+            about["shown_classes"] = len(labels.unique())
             about |= dict(accuracy=hits.float().mean().item(), mean_recall=recall.value.item())
             about["mean_recall_low"] = recall.interval()[0].item()
             score = silhouette.silhouette(images, labels) if silhouette.is_defined(labels) else nan

@@ -9,7 +9,10 @@ import pandas as pd
 
 from featpurity.experiments import gains
 from featpurity.experiments.inputs import Inputs
-from featpurity.metrics.average_precision import estimate_average_precision
+from featpurity.metrics.average_precision import (
+    chance_average_precision,
+    estimate_average_precision,
+)
 from featpurity.report.display_names import Renamed
 
 COLUMNS = ["model", "dataset", "images", "classes", "chance"]
@@ -56,7 +59,7 @@ def rank(inputs: Inputs, pairs: list[tuple[str, str]]) -> MultiLabel:
                 dataset=name,
                 images=len(truth),
                 classes=int(shown.sum()),
-                chance=truth[:, shown].float().mean().item(),
+                chance=chance_average_precision(truth),
                 average_precision=estimate.value.item(),
                 average_precision_low=low.item(),
                 average_precision_high=high.item(),

@@ -189,7 +189,7 @@ def at_chance(inputs: Inputs) -> list[tuple[str, str]]:
     for (model, name), embedded in inputs.embedded.items():
         right = zeroshot.right_predictions(*embedded)
         low, _ = zeroshot.estimate_recall(right, embedded.labels).interval()
-        about = len(right), len(embedded.classifier)
+        about = len(right), len(embedded.labels.unique())
         if intervals.at_chance(right.float().mean().item(), low.item(), *about):
             found.append((model, name))
     return found

@@ -48,6 +48,7 @@ def own_against_rotated(gains: pd.DataFrame) -> pd.DataFrame:
         turned = part[part.basis > 0].gain
         own, average, spread = part[part.basis == 0].gain.item(), turned.mean(), turned.std()
         row = dict(model=model, dataset=name, own=own, rotated=average, spread=spread)
+        row |= dict(rotations=len(turned))
         rows.append(row | dict(z=0.0 if own == average else (own - average) / spread))
     return pd.DataFrame(rows)
 
@@ -59,7 +60,7 @@ def effects(compared: pd.DataFrame) -> list[dict]:
             "own_basis_pruning",
             row.model,
             row.own - row.rotated,
-            *intervals.normal_interval(row.own - row.rotated, row.spread),
+            *intervals.beyond_draws(row.own - row.rotated, row.spread, row.rotations),
             dataset=row.dataset,
         )
         for row in compared.itertuples()

@@ -70,8 +70,8 @@ def bases(models: Mapping[str, ClipModel], n_rotations: int = 20) -> pd.DataFram
     """Average |cos| in a tower's own basis and in others, a row a model and tower.
 
     Columns own; expected, from the spectrum alone; rotated and spread, the mean and standard
-    deviation over random rotations; z = (own - rotated) / spread; singular, in the basis of the
-    singular vectors.
+    deviation over random rotations; rotations, how many; z = (own - rotated) / spread; singular,
+    in the basis of the singular vectors.
     """
     rows = []
     for model, clip in models.items():
@@ -80,6 +80,7 @@ def bases(models: Mapping[str, ClipModel], n_rotations: int = 20) -> pd.DataFram
             drawn = torch.tensor([purity.avg_abs_cos(turn @ neurons) for turn in turns])
             own, mean, spread = purity.avg_abs_cos(neurons), drawn.mean().item(), drawn.std().item()
             row = dict(model=model, tower=tower, own=own, rotated=mean, spread=spread)
+            row |= dict(rotations=len(turns))
             row |= dict(z=(own - mean) / spread, expected=purity.expected_abs_cos(neurons))
             rows.append(row | dict(singular=purity.avg_abs_cos(_in_singular_basis(neurons))))
     return pd.DataFrame(rows)
@@ -92,7 +93,7 @@ def basis_effects(table: pd.DataFrame) -> list[dict]:
             f"own_basis_{row.tower}",
             row.model,
             row.rotated - row.own,
-            *intervals.normal_interval(row.rotated - row.own, row.spread),
+            *intervals.beyond_draws(row.rotated - row.own, row.spread, row.rotations),
         )
         for row in table.itertuples()
     ]

@@ -1,5 +1,6 @@
 """Do purer neurons know more? Each neuron against the labels, and against another model's eyes."""
 
+from math import nan
 from typing import Any
 
 import pandas as pd
@@ -68,8 +69,9 @@ def likeness(inputs: Inputs, model: str, **stored: Any) -> dict[str, torch.Tenso
 def correlations(neurons: pd.DataFrame) -> pd.DataFrame:
     """Rank correlation of purity with both measures in each model's own basis, 95 % intervals.
 
-    A measure that is the same for all neurons has no row: the information, for one, where every
-    image is a class of its own.
+    Columns rotated_low and rotated_high are the least and the largest correlation in the rotated
+    bases. A measure that is the same for all neurons has no row: the information, for one, where
+    every image is a class of its own.
     """
     rows = []
     for model, part in neurons[neurons.basis == "own"].groupby("model", sort=False):
@@ -77,8 +79,16 @@ def correlations(neurons: pd.DataFrame) -> pd.DataFrame:
             known = part[part[measure].notna()]
             if known[measure].nunique() > 1:
                 found = rank_correlation.rank_correlation(known.purity, known[measure])
+                turned = neurons[(neurons.model == model) & (neurons.basis != "own")]
+                others = [
+                    basis.purity.corr(basis[measure], method="spearman")
+                    for _, basis in turned.groupby("turn")
+                ]
+                found |= dict(rotated_low=min(others, default=nan))
+                found |= dict(rotated_high=max(others, default=nan))
                 rows.append(dict(model=model, measure=measure, **found))
-    return pd.DataFrame(rows, columns=["model", "measure", "spearman", "low", "high", "p"])
+    columns = ["model", "measure", "spearman", "low", "high", "p", "rotated_low", "rotated_high"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def own_and_rotated(neurons: pd.DataFrame) -> pd.DataFrame:

@@ -47,6 +47,23 @@ def estimate_average_precision(scores: Array, truth: Array) -> Estimate:
     return Estimate(value.detach(), gradient * len(scores))
 
 
+def chance_average_precision(truth: Array) -> float:
+    """Mean average precision that a random order of the images gives in the mean.
+
+    Parameters
+    ----------
+    truth : bool or int tensor or array of shape (n, n_classes)
+        Which image shows which classes; classes that no image shows do not count.
+    """
+    truth = as_tensor(truth, "truth", "shape (n, n_classes)").bool()
+    n, shown = len(truth), truth.sum(0)
+    shown = shown[shown > 0].double()  # images of each class
+    place = torch.arange(1, n + 1, dtype=torch.float64, device=truth.device)[:, None]
+    # Where place i holds an image of the class, the mean number of these up to there, over i.
+    others = (place - 1) * (shown - 1) / max(1, n - 1)
+    return ((1 + others) / place).mean().item()
+
+
 def _weighted(scores, truth, weights):
     """Mean average precision of images that count as often as their weights (n,) say."""
     ranked, order = scores.T.contiguous().sort(descending=True)  # (n_classes, n)

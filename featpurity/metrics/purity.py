@@ -121,13 +121,37 @@ def avg_abs_cos_error(neurons: Array) -> float:
     ----------
     Efron & Tibshirani (1993), An Introduction to the Bootstrap, chapter 11.
     """
+    return _jackknife(_left_out(neurons))
+
+
+def difference_error(before: Array, after: Array) -> float:
+    """Standard error of the difference of two towers' `avg_abs_cos` where neuron j of one became
+    neuron j of the other, as in fine-tuning: the jackknife leaves both out together.
+
+    Parameters
+    ----------
+    before, after : float tensors or arrays of shape (d, width), d of at least 3
+    """
+    left_out = _left_out(before), _left_out(after)
+    if len(left_out[0]) != len(left_out[1]):
+        sizes = " and ".join(str(len(part)) for part in left_out)
+        raise ValueError(f"expected towers of as many neurons, got {sizes}")
+    return _jackknife(left_out[1] - left_out[0])
+
+
+def _left_out(neurons):
+    """Mean |cos| of the other neurons without each one: (d,) float64."""
     neurons = check_neurons(neurons)
     d = len(neurons)
     if d < 3:
         raise ValueError(f"neurons: the jackknife needs at least 3, got {d}")
     row_sums = cosine_matrix(neurons).abs().sum(1).double()  # (d,)
-    pairs_left = (d - 1) * (d - 2)
-    left_out = (row_sums.sum() - 2 * row_sums) / pairs_left  # mean |cos| without each neuron
+    return (row_sums.sum() - 2 * row_sums) / ((d - 1) * (d - 2))
+
+
+def _jackknife(left_out):
+    """Standard error of a statistic over d neurons from its values without each one."""
+    d = len(left_out)
     variance = (d - 1) / d * (left_out - left_out.mean()).square().sum()
     return (d - 1) / d * variance.sqrt().item()
 

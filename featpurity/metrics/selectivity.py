@@ -2,7 +2,8 @@
 
 References
 ----------
-Miller (1955), Note on the bias of information estimates.
+Vinh, Epps & Bailey (2010), Information theoretic measures for clusterings comparison: variants,
+properties, normalization and correction for chance.
 Pach, Karthik, Bouniot, Belongie & Akata (NeurIPS 2025), Sparse Autoencoders Learn Monosemantic
 Features in Vision-Language Models (the monosemanticity score).
 """
@@ -30,10 +31,11 @@ def mutual_information(activations: Array, labels: Array, bins: int = BINS) -> t
     Returns
     -------
     information : float64 tensor of shape (d,)
-        In nats, at most the labels' entropy. Less Miller's correction for counting in cells,
-        (bins - 1) (classes - 1) / 2n, so that it is 0 in the mean for a neuron that knows nothing,
-        and can come out slightly below.
+        In nats, at most the labels' entropy. Less its mean over all orders of the labels, so that
+        it is 0 in the mean for a neuron that knows nothing, and can come out slightly below.
     """
+    from sklearn.metrics.cluster import expected_mutual_information  # late: takes seconds
+
     activations, labels = check_embeddings(activations, labels)
     n, d = activations.shape
     if not 2 <= bins <= n:
@@ -48,10 +50,11 @@ def mutual_information(activations: Array, labels: Array, bins: int = BINS) -> t
     neuron = torch.arange(d, device=order.device)[:, None]
     cells = ((neuron * bins + place) * n_classes + groups[order]).flatten()
     joint = torch.bincount(cells, minlength=d * bins * n_classes).view(d, bins, n_classes)
+    chance = expected_mutual_information(joint[0].cpu().numpy(), n)  # all neurons' bins are alike
     joint = joint.double() / n
     apart = joint.sum(2, keepdim=True) * joint.sum(1, keepdim=True)
     information = torch.xlogy(joint, joint / apart).nan_to_num(0).sum((1, 2))
-    return information - (bins - 1) * (n_classes - 1) / (2 * n)
+    return information - chance
 
 
 def monosemanticity(activations: Array, images: Array) -> torch.Tensor:

@@ -70,17 +70,20 @@ def mean_per_class_recall(right: Array, labels: Array) -> torch.Tensor:
         In [0, 1]; classes without images do not count, as in scikit-learn's
         `balanced_accuracy_score`.
     """
-    recalls, _, _ = _recall_by_class(right, labels)
+    _, recalls, _, _ = _recall_by_class(right, labels)
     return recalls.mean(0)
 
 
 def recall_influence(right: Array, labels: Array) -> torch.Tensor:
     """Influence of each image on `mean_per_class_recall`: float64 tensor of the shape of `right`.
 
-    The gradient by the image's weight, times n, for `intervals.influence_interval`.
+    The gradient by the image's weight, times n, for `intervals.influence_interval`; of a class of c
+    images times sqrt(c / (c - 1)), as these spread about their own mean. A class of one image shows
+    no spread.
     """
-    recalls, groups, counts = _recall_by_class(right, labels)
+    right, recalls, groups, counts = _recall_by_class(right, labels)
     share = len(groups) / (len(counts) * counts[groups])  # of a class's mean in the mean of means
+    share = share * (counts / (counts - 1).clamp(min=1)).sqrt()[groups]
     return (share * (right.double() - recalls[groups]).movedim(0, -1)).movedim(-1, 0)
 
 
@@ -98,7 +101,9 @@ def recall_weights(labels: Array) -> torch.Tensor:
 
 
 def _recall_by_class(right, labels):
-    """Recall of each class that has images (classes, ...), labels as 0 .. classes-1, and counts."""
+    """What is right as a tensor, the recall of each class that has images (classes, ...), labels as
+    0 .. classes-1, and counts.
+    """
     right, labels = as_tensor(right, "right", "shape (n,)"), as_labels(labels)
     if right.shape[:1] != labels.shape or len(labels) == 0:
         raise ValueError(
@@ -109,4 +114,4 @@ def _recall_by_class(right, labels):
     hits = torch.zeros(
         len(counts), *right.shape[1:], dtype=torch.float64, device=right.device
     ).index_add_(0, groups, right.double())
-    return (hits.movedim(0, -1) / counts).movedim(-1, 0), groups, counts
+    return right, (hits.movedim(0, -1) / counts).movedim(-1, 0), groups, counts

@@ -58,7 +58,9 @@ def made_up(labels=None, seed=0):
     for name, share in [("noisy", 0.8), ("clean", 0.1)]:
         images = F.normalize(classes[labels] + share * noise, dim=1)
         neurons = torch.randn(2, D, 16, generator=draw)
-        models[name] = SimpleNamespace(d=D, image_neurons=neurons[0], text_neurons=neurons[1])
+        models[name] = SimpleNamespace(
+            d=D, image_neurons=neurons[0], text_neurons=neurons[1], trunk_keys=(name, name)
+        )
         embedded[name, "made up"] = inputs.Embedded(images, classes, labels)
     return inputs.Inputs(models, {"made up": Data(labels)}, embedded)
 
@@ -257,12 +259,33 @@ def test_towers_of_different_widths_are_compared_less_their_chance():
         name: SimpleNamespace(
             image_neurons=torch.randn(64, width, generator=generator),
             text_neurons=torch.randn(64, width, generator=generator),
+            trunk_keys=(name, name),
+            d=64,
         )
         for name, width in [("narrow", 256), ("wide", 512)]
     }
     table = clip_vs_laclip.neurons_table(drawn)
-    for row in clip_vs_laclip.purity_gains(table, [("narrow", "wide")]):
+    for row in clip_vs_laclip.purity_gains(drawn, table, [("narrow", "wide")]):
         assert abs(row["effect"]) < 0.002  # both are random directions
+
+
+def test_projections_on_one_trunk_are_compared_neuron_by_neuron():
+    generator = torch.Generator().manual_seed(0)
+    start = torch.randn(2, 64, 256, generator=generator)
+    moved = start + 0.1 * torch.randn(2, 64, 256, generator=generator)
+    widths = {}
+    for keys in ("one", "one"), ("one", "other"):
+        models = {
+            name: SimpleNamespace(
+                image_neurons=both[0], text_neurons=both[1], d=64, trunk_keys=(key, key)
+            )
+            for name, key, both in zip(("before", "after"), keys, (start, moved))
+        }
+        table = clip_vs_laclip.neurons_table(models)
+        rows = clip_vs_laclip.purity_gains(models, table, [("before", "after")])
+        widths[keys] = [row["high"] - row["low"] for row in rows]
+    paired, apart = widths.values()
+    assert max(paired) < min(apart) / 3
 
 
 def test_pruning_ends_at_the_full_accuracy_and_its_mean_is_over_the_data_sets():

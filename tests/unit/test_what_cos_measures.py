@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
+from scipy import stats
 
 from featpurity.experiments import pruning_orders, what_cos_measures, what_neurons_know
 from featpurity.experiments.inputs import Embedded, Inputs
@@ -50,7 +51,8 @@ def test_the_own_basis_is_set_against_rotations():
     assert effects.claim.tolist() == ["own_basis_image", "own_basis_text"]
     text = effects.iloc[1]
     assert text.effect == pytest.approx(found.rotated["text"] - found.own["text"])
-    assert text.high - text.effect == pytest.approx(1.96 * found.spread["text"], rel=1e-4)
+    half = stats.t.ppf(0.975, 29) * (1 + 1 / 30) ** 0.5 * found.spread["text"]
+    assert text.high - text.effect == pytest.approx(half)
 
 
 def test_a_direction_that_all_neurons_share_is_seen_and_taken_out():
@@ -125,6 +127,7 @@ def test_neurons_know_what_they_are_made_to_know(monkeypatch):
     assert len(neurons) == 3 * 8 and set(neurons.knows) == {"toy"}
     assert neurons[neurons.basis == "own"].information.idxmax() == 3
     known = what_neurons_know.correlations(neurons)
+    assert (known.rotated_low <= known.rotated_high).all()
     (effect,) = what_neurons_know.effects(known)
     assert effect["claim"] == "purity_selectivity" and -1 <= effect["low"] < effect["high"] <= 1
     compared = what_neurons_know.own_and_rotated(neurons)
@@ -133,7 +136,7 @@ def test_neurons_know_what_they_are_made_to_know(monkeypatch):
 
 
 def test_what_is_the_same_for_all_neurons_is_not_correlated():
-    neurons = pd.DataFrame({"model": "a", "basis": "own", "purity": range(8)})
+    neurons = pd.DataFrame({"model": "a", "basis": "own", "turn": 0, "purity": range(8)})
     neurons["information"], neurons["monosemanticity"] = -0.3, [float("nan"), *range(7)]
     found = what_neurons_know.correlations(neurons)
     assert found.measure.tolist() == ["monosemanticity"] and found.spearman[0] == pytest.approx(1)

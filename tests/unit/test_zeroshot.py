@@ -93,10 +93,20 @@ def test_recall_influence_is_the_gradient_by_the_images_weights():
         (weights * right)[labels == c].sum() / weights[labels == c].sum() for c in labels.unique()
     ]
     torch.stack(recalls).mean().backward()
-    influence = zeroshot.recall_influence(right, labels)
-    torch.testing.assert_close(influence, 40 * weights.grad)
+    influence = zeroshot.recall_influence(right.numpy(), labels)
+    counts = labels.bincount()[labels].double()  # of small classes a little more
+    torch.testing.assert_close(influence, 40 * weights.grad * (counts / (counts - 1)).sqrt())
     both = zeroshot.recall_influence(torch.stack([1 - right, right], 1), labels)
     torch.testing.assert_close(both[:, 1], influence)
+
+
+@pytest.mark.parametrize("each", [2, 3, 10])
+def test_intervals_of_the_mean_recall_cover_it_also_for_small_classes(each):
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(50).repeat_interleave(each)
+    right = (torch.rand(len(labels), 1000, generator=generator) < 0.7).double()
+    low, high = zeroshot.estimate_recall(right, labels).interval()
+    assert 0.92 <= ((low <= 0.7) & (0.7 <= high)).double().mean() <= 0.98
 
 
 def test_arrays_are_taken_as_tensors_are_and_lists_are_refused():

@@ -146,15 +146,20 @@ def warnings(accuracy: pd.DataFrame, n_bootstrap: int) -> Iterator[str]:
     without the bootstrap, have intervals that are too narrow.
     """
     for row in accuracy.itertuples():
-        if intervals.at_chance(row.accuracy, row.mean_recall_low, row.images, row.classes):
+        if intervals.at_chance(row.accuracy, row.mean_recall_low, row.images, row.shown_classes):
             yield (
-                f"{row.model} on {row.dataset}: accuracy is chance (1 in {row.classes}). "
+                f"{row.model} on {row.dataset}: accuracy is chance (1 in {row.shown_classes}). "
                 "A comparison with it says nothing."
             )
     for name in accuracy.dataset[accuracy.silhouette.isna()].unique():
         yield (
             f"{name}: the silhouette is not defined; it needs two classes or more, and a class of "
             "several pictures."
+        )
+    for name in accuracy.dataset[accuracy.smallest_class == 1].unique():
+        yield (
+            f"{name}: a class has a single picture, so that the mean recall's intervals are too "
+            "narrow."
         )
     few = accuracy[accuracy.silhouette.notna() & (accuracy.smallest_class < FEW)]
     for name in few.dataset.unique() if not n_bootstrap else []:

@@ -80,7 +80,7 @@ def neurons_table(neurons: pd.DataFrame, models: pd.DataFrame) -> tables.Table:
 def at_chance(by_dataset: pd.DataFrame) -> tables.Table:
     """How many models of a group are no better than guessing on each data set."""
     guessing = [
-        intervals.at_chance(row.accuracy, row.mean_recall_low, row.images, row.classes)
+        intervals.at_chance(row.accuracy, row.mean_recall_low, row.images, row.shown_classes)
         for row in by_dataset.itertuples()
     ]
     counted = by_dataset.assign(chance=guessing).pivot_table(

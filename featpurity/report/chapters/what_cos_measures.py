@@ -89,8 +89,8 @@ def own_bases(effects: pd.DataFrame) -> go.Figure:
     table = effects.assign(tower=effects.claim.str.removeprefix("own_basis_") + " tower")
     caption = (
         "Mean average |cos| over random rotations of the shared space minus that of the model's "
-        "own basis; the bar is 1.96 standard deviations of a rotation either way. Right of 0 the "
-        "own basis is purer; a bar over 0 says that it could be any basis."
+        "own basis; the bar is the 95 % interval of one rotation more (Student's t). Right of 0 "
+        "the own basis is purer; a bar over 0 says that it could be any basis."
     )
     return figures.effects_with_intervals(table, "tower", axis, caption, group="comparison")
 
@@ -180,8 +180,8 @@ def pruning_gains(effects: pd.DataFrame) -> go.Figure:
     axis = "difference of areas (accuracy), own minus rotated bases"
     caption = (
         "How much more purest first gains over least pure first in a model's own basis than in "
-        "rotated ones, in accuracy averaged over all numbers of kept neurons; the bar is 1.96 "
-        "standard deviations of a rotation either way."
+        "rotated ones, in accuracy averaged over all numbers of kept neurons; the bar is the 95 % "
+        "interval of one rotation more (Student's t)."
     )
     return figures.effects_with_intervals(effects, "dataset", axis, caption, group="comparison")
 
@@ -257,10 +257,12 @@ def neurons(table: pd.DataFrame, measure: str, pairs: Sequence[tuple[str, str]] 
 
 
 def correlations_table(correlations: pd.DataFrame) -> tables.Table:
-    """Rank correlations of purity with what neurons know."""
-    shown = correlations.assign(measure=correlations.measure.map(MEASURES))
+    """Rank correlations of purity with what neurons know, in the own and in rotated bases."""
+    ends = zip(correlations.rotated_low, correlations.rotated_high)
+    rotated = [f"{low:+.2f} to {high:+.2f}" for low, high in ends]
+    shown = correlations.assign(measure=correlations.measure.map(MEASURES), rotated=rotated)
     headings = {"model": "model", "measure": "measure", "spearman": "rank correlation with purity"}
-    headings |= {"low": "95 % from", "high": "to", "p": "p"}
+    headings |= {"low": "95 % from", "high": "to", "p": "p", "rotated": "in rotated bases"}
     return tables.show(shown, headings, dict.fromkeys(["spearman", "low", "high"], "+.2f"))
 
 
