@@ -37,6 +37,7 @@ if TYPE_CHECKING:  # else late: brings torch
     from featpurity.data.pairs import CaptionedImages
 
 OWNER = "profile.json"  # in a folder of results: the profile whose run it holds
+SOURCES = {"benchmarks", "book", "featpurity", "notebooks", "profiles", "tests", "workflow", ".git"}
 CHECKED = "FEATPURITY_CHECKED"  # environment: digest of the settings that were checked already
 
 
@@ -73,6 +74,7 @@ def check_settings(profile: Profile) -> None:
     labels_of([*profile.models, *profile.datasets], profile.labels)  # no two alike
     _check_device(profile.device)
     _check_kept(profile)
+    _check_results_dir(profile)
     _check_owner(profile)
     if LADDER in profile.chapters:
         from featpurity.metrics.rank_correlation import rungs  # late: brings numpy and pandas
@@ -176,6 +178,24 @@ def _check_kept(profile):
         size = record and record.d
         if size and max(profile.kept) > size:
             raise ValueError(f"kept goes up to {max(profile.kept)}, but {name} has {size} neurons")
+
+
+def _check_results_dir(profile):
+    """The folder of results is none that holds something else: a run replaces what lies in it."""
+    results, root = workspace(profile.results_dir).resolve(), workspace(".").resolve()
+    if results.exists() and not results.is_dir():
+        raise ValueError(f"results_dir: {profile.results_dir} is a file; expected a folder")
+    if root.is_relative_to(results):
+        raise ValueError(
+            f"results_dir: {profile.results_dir!r} holds the checkout itself, whose notebooks and "
+            "book a run would replace; expected a folder of its own, as results/NAME"
+        )
+    inside = results.relative_to(root).parts[0] if results.is_relative_to(root) else ""
+    if inside in SOURCES:
+        raise ValueError(
+            f"results_dir: {profile.results_dir} lies in {inside}/, which is the checkout's; "
+            "expected a folder of its own, as results/NAME"
+        )
 
 
 def _check_owner(profile):

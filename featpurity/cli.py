@@ -28,7 +28,10 @@ def main(arguments: list[str] | None = None) -> int:
         print("featpurity: stopped; run it again to go on", file=sys.stderr)
         return 130
     if os.environ.get("RANK", "0") == "0":  # one process speaks for all that torchrun started
-        print(said)
+        try:
+            print(said, flush=True)
+        except BrokenPipeError:  # whoever reads has read enough, as `head` does
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 

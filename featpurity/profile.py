@@ -350,6 +350,19 @@ def _advice(kind, value):
     return ""
 
 
+def check_draws(n_random_orders: int, n_bootstrap: int) -> None:
+    """ValueError for fewer random orders or draws of the bootstrap than make an interval."""
+    if n_random_orders < LOWEST["n_random_orders"]:
+        raise ValueError(
+            f"n_random_orders must be at least {LOWEST['n_random_orders']}, got {n_random_orders}"
+        )
+    if n_bootstrap != 0 and n_bootstrap < FEWEST_DRAWS:
+        raise ValueError(
+            "n_bootstrap must be 0, for intervals in closed form, or at least "
+            f"{FEWEST_DRAWS}, got {n_bootstrap}: of fewer draws they are too narrow"
+        )
+
+
 def _check_values(profile):
     """Ranges, choices, duplicates, lengths, and the folder of the data."""
     _check_lists(profile)
@@ -413,11 +426,7 @@ def _check_numbers(profile):
     for key, low in LOWEST.items():
         if getattr(profile, key) < low:
             raise ValueError(f"{key} must be at least {low}, got {getattr(profile, key)}")
-    if 0 < profile.n_bootstrap < FEWEST_DRAWS:
-        raise ValueError(
-            "n_bootstrap must be 0, for intervals in closed form, or at least "
-            f"{FEWEST_DRAWS}, got {profile.n_bootstrap}: of fewer draws they are too narrow"
-        )
+    check_draws(profile.n_random_orders, profile.n_bootstrap)
     if profile.caption_shards > profile.n_pairs:
         raise ValueError(
             "caption_shards must be at most n_pairs, "

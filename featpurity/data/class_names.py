@@ -8,7 +8,7 @@ import json
 import re
 import unicodedata
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from featpurity.data.class_folders import decoded, in_order
 from featpurity.data.published import spaced
@@ -21,6 +21,8 @@ WORDNET = re.compile(r"n[0-9]{8}")  # a noun's number in WordNet, what ImageNet'
 
 def is_own_list(value: str) -> bool:
     """Whether a setting names a file of the user's: a `.txt` or a `.json`."""
+    if not isinstance(value, (str, Path)):
+        raise ValueError(f"expected a name, or a file .txt or .json of a list, got {value!r:.60}")
     return Path(value).suffix.lower() in {".json", ".txt"}
 
 
@@ -110,7 +112,22 @@ def names_from_lines(text: str, folders: list[str], where: str | Path) -> list[s
             f"{where}: expected a folder's name before each tab ({', '.join(folders[:3])}, ...), "
             f"got {lines[0]!r}"
         )
+    _refuse_typos(lines, folders, where)
     return _in_turn(lines, folders, where)
+
+
+def _refuse_typos(lines, folders, where):
+    """Where some lines begin with a folder's name and a separator, all have to."""
+    known = {_letters(folder) for folder in folders}
+    for separator in SEPARATORS[:-1]:
+        fields = [re.split(separator, line, maxsplit=1) for line in lines]
+        begins = [len(parts) > 1 and _letters(parts[0]) in known for parts in fields]
+        if any(begins):
+            wrong = lines[begins.index(False)] if not all(begins) else lines[0]
+            raise ValueError(
+                f"{where}: expected on each line a folder's name as it is written, and the class's "
+                f"({', '.join(folders[:3])}, ...), got {wrong!r}"
+            )
 
 
 def _composed(name):
@@ -147,6 +164,12 @@ def read_class_names(path: str | Path, folders: list[str], dataset: str) -> list
         isinstance(value, (list, dict)) for value in content.values()
     ):
         if dataset not in content:
+            called = PurePath(dataset.rpartition(":")[2]).name
+            if near := [key for key in content if key in folders or key == called]:
+                raise ValueError(
+                    f"{path}: expected names of data sets, as {dataset!r}, for its lists and "
+                    f"objects, got {near[0]!r}"
+                )
             return None
         content = content[dataset]
     if isinstance(content, dict):
@@ -167,12 +190,21 @@ def read_list(path: str | Path) -> str | list | dict:
         raise FileNotFoundError(f"there is no file {path}")
     text = decoded(path.read_bytes(), path)
     try:
-        content = json.loads(text) if path.suffix.lower() == ".json" else text
+        as_json = path.suffix.lower() == ".json"
+        content = json.loads(text, object_pairs_hook=_each_once) if as_json else text
     except ValueError as error:
         raise ValueError(f"{path} is not valid JSON: {error}") from None
     if not isinstance(content, (str, list, dict)):
         raise ValueError(f"{path}: expected a list or an object, got {content!r:.80}")
     return content
+
+
+def _each_once(pairs):
+    """An object of JSON, no key of which stands twice: its first value would be lost."""
+    keys = [key for key, _ in pairs]
+    if twice := [key for key in keys if keys.count(key) > 1]:
+        raise ValueError(f"the key {twice[0]!r} stands there twice")
+    return dict(pairs)
 
 
 def _by_folder(names, folders, where):

@@ -15,7 +15,7 @@ from featpurity.data.catalog import pictures_of_table
 from featpurity.data.datasets import read_known
 from featpurity.data.images import ImageFiles, rows_of, subset, without_unreadable
 from featpurity.data.scenes import Scenes
-from featpurity.files import below, check_choice, data_folder, meant
+from featpurity.files import below, check_choice, check_list, data_folder, meant
 
 
 @dataclass(frozen=True)
@@ -107,9 +107,10 @@ def load_pairs(
         files that differ in their number of lines.
     """
     check_choice("unreadable", unreadable, ["raise", "skip"])
+    check_list("rewrites", rewrites)
     name = meant(name)
-    if n_pairs is not None and n_pairs < 1:
-        raise ValueError(f"n_pairs: expected 1 or more, got {n_pairs}")
+    if n_pairs is not None and (not isinstance(n_pairs, int) or n_pairs < 1):
+        raise ValueError(f"n_pairs: expected a whole number of 1 or more, got {n_pairs}")
     loaders = {"scenes": scenes, "photos": photos}
     if rewrites and str(name) in loaders:
         raise ValueError(

@@ -25,6 +25,7 @@ from featpurity.data.images import EncodedImages, refuse_large
 from featpurity.files import digest, located
 
 PREFIX = "webdataset:"
+PICTURES = (*SUFFIXES, *OTHER_SUFFIXES)
 TEXTS = ("cls", "txt")  # the files of a sample that are read with the list
 LONGEST_TEXT = 2**16  # bytes
 CLASS_NAMES = ["classnames.txt", "classes.txt"]  # beside the shards, or one folder above
@@ -128,7 +129,8 @@ def read_samples(shards: list[Path], text: str) -> tuple[ImageTars, list[str], d
                 raise ValueError(f"{shard}: the sample {sample} holds {len(pictures)} pictures")
             if not pictures:
                 others = {f".{suffix.lower()}" for suffix in files}
-                left_out.update(others.intersection(OTHER_SUFFIXES))
+                # A dot in a picture's name belongs to its suffix, as webdataset has it.
+                left_out.update(name for name in others if name.endswith(PICTURES))
                 continue
             if text not in files:
                 raise ValueError(f"{shard}: the sample {sample} has no file .{text}")

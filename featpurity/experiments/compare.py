@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from featpurity.experiments import clip_vs_laclip, inputs, pruning
+from featpurity.profile import check_draws
 from featpurity.report import display_names, heatmaps
 from featpurity.report.chapters import clip_vs_laclip as compared
 from featpurity.report.chapters import pruning as pruned
@@ -99,6 +100,7 @@ def compare(
     """
     if not models or not datasets:
         raise ValueError("expected at least one model and one data set, got none")
+    check_draws(n_random_orders=n_random_orders, n_bootstrap=n_bootstrap)
     loaded = inputs.load(models, datasets, prompts, trunks=False, **options)
     first, *others = loaded.models
     found = clip_vs_laclip.compare(loaded, [(first, other) for other in others], n_bootstrap)

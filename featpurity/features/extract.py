@@ -227,6 +227,8 @@ def text_trunk_features(
 
     Texts that repeat are computed once. The parameters are as in `each_image_trunk_features`.
     """
+    if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"texts: expected a list of texts, got {texts!r:.80}")
     _check(precision, batch_size, len(texts))
     distinct = {text: row for row, text in enumerate(dict.fromkeys(texts))}
     unique = list(distinct)

@@ -32,7 +32,10 @@ def check_neurons(neurons: Array, name: str = "neurons") -> torch.Tensor:
     if not torch.isfinite(neurons).all():
         raise ValueError(f"{name}: expected finite weights, got NaN or infinity")
     neurons = as_float(neurons)
-    dead = (neurons.norm(dim=1) == 0).nonzero().flatten().tolist()
+    norms = neurons.norm(dim=1)
+    if not torch.isfinite(norms).all():
+        raise ValueError(f"{name}: weights too large for {neurons.dtype}: a norm is not finite")
+    dead = (norms == 0).nonzero().flatten().tolist()
     if dead:
         raise ValueError(
             f"{name}: a neuron of norm 0 has no direction, got {len(dead)} (first: {dead[0]})"

@@ -1,6 +1,7 @@
 """A CLIP model whose towers end in linear projections."""
 
 import copy
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -106,6 +107,7 @@ class ClipModel:
         name: str | None = None,
         image_bias: torch.Tensor | None = None,
         text_bias: torch.Tensor | None = None,
+        logit_scale: float | None = None,
     ) -> "ClipModel":
         """The same trunks, shared, under other projections.
 
@@ -117,12 +119,17 @@ class ClipModel:
             What to call it, this model's name unless said.
         image_bias, text_bias : float tensor of shape (d,), optional
             Those that are not given stay.
+        logit_scale : float, optional
+            This model's unless said.
 
         Raises
         ------
         ValueError
-            For other shapes, NaN or infinity.
+            For other shapes, NaN or infinity, a scale that is not positive.
         """
+        scale = self.logit_scale if logit_scale is None else logit_scale
+        if not 0 < scale < math.inf:
+            raise ValueError(f"logit_scale: expected a positive number, got {scale}")
         own = {"image_neurons": self.image_neurons, "text_neurons": self.text_neurons}
         given = {"image_neurons": image_neurons, "text_neurons": text_neurons}
         for tower, bias in {"image": image_bias, "text": text_bias}.items():
@@ -138,7 +145,7 @@ class ClipModel:
                     f"{tuple(values.shape)}{' with NaN or infinity' * (values.shape == expected)}"
                 )
             setattr(other, part, values.detach().to(self.image_neurons, copy=True))
-        other.name = name or self.name
+        other.name, other.logit_scale = name or self.name, scale
         return other
 
     def without_trunks(self) -> "ClipModel":

@@ -28,6 +28,7 @@ from featpurity.models.weights import load_weights, read_weights, reason
 
 MEAN, STD = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
 OPENAI = {"mean": MEAN, "std": STD, "resize_mode": "shortest"}
+TREATMENT = ("mean", "std", "interpolation", "resize_mode")  # of pictures, as open_clip has it
 PREPROCESSINGS = {
     "native": {},  # what the checkpoint was trained with
     "paper": OPENAI | {"interpolation": "bilinear"},  # the paper's experiment 1, whatever the model
@@ -104,8 +105,11 @@ def _device(device):
         raise ValueError(
             f"device: expected auto, cpu, cuda, cuda:N or mps, got {device!r}"
         ) from None
-    if found.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device: there is no CUDA device here, got {device!r}")
+    here = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
+    if found.type not in here and found.type != "cpu":
+        raise ValueError(f"device: expected auto, cpu, cuda, cuda:N or mps, got {device!r}")
+    if found.type in here and not here[found.type]():
+        raise ValueError(f"device: there is no {found.type.upper()} device here, got {device!r}")
     return found
 
 
@@ -169,7 +173,7 @@ def _from_file(
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
     if architecture:
-        config = {"model_cfg": open_clip.get_model_config(architecture)}
+        config = _named(architecture, beside)
     elif beside:
         config = read_config(beside)
     else:
@@ -196,6 +200,28 @@ def _from_file(
         options = settings.get("tokenizer_kwargs", {})
         tokenizer = SimpleTokenizer(context_length=model.context_length, **options)
     return model, config, tokenizer
+
+
+def _named(architecture, beside):
+    """The configuration of an architecture; how pictures are treated is said beside the weights, or
+    by all published weights of that architecture where these agree.
+    """
+    config = {"model_cfg": open_clip.get_model_config(architecture)}
+    if beside and config["model_cfg"]:
+        own, key = read_config(beside), "quick_gelu"
+        if own["model_cfg"].get(key, False) != config["model_cfg"].get(key, False):
+            raise ValueError(
+                f"{beside} and {architecture} differ in {key}; leave the architecture out, or take "
+                "the one that the weights were trained as"
+            )
+        return config | {"preprocess_cfg": own.get("preprocess_cfg", {})}
+    published = [
+        {key: value for key, value in known.items() if key in TREATMENT}
+        for tag in open_clip.list_pretrained_tags_by_model(architecture)
+        if (known := open_clip.get_pretrained_cfg(architecture, tag))
+    ]
+    agreed = published and all(one == published[0] for one in published)
+    return config | ({"preprocess_cfg": published[0]} if agreed else {})
 
 
 def _from_open_clip(record):

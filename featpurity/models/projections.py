@@ -12,6 +12,7 @@ from featpurity.models.weights import read_weights
 
 NEURONS, BIASES = ["image_neurons", "text_neurons"], ["image_bias", "text_bias"]
 KEYS = ["image_key", "text_key"]
+SCALE = "logit_scale"
 
 
 def save_projections(
@@ -19,6 +20,7 @@ def save_projections(
     clip: ClipModel,
     image_neurons: torch.Tensor,
     text_neurons: torch.Tensor,
+    logit_scale: float | None = None,
     **metadata: Any,
 ) -> None:
     """Write fine-tuned projections as a small file that `load_model` reads back.
@@ -31,6 +33,8 @@ def save_projections(
     clip : ClipModel
         The model they stand on; its biases, where it has some, are written too.
     image_neurons, text_neurons : float tensors of shape (d, width_I) and (d, width_T)
+    logit_scale : float, optional
+        Where it was trained too; else the model's.
     **metadata
         Kept as text in the file's header.
 
@@ -45,6 +49,8 @@ def save_projections(
     header = {name: str(value) for name, value in metadata.items()}
     header |= {"kind": PROJECTIONS, "base": record.absolute if record else clip.base}
     header |= dict(zip(KEYS, clip.trunk_keys))
+    if logit_scale is not None:
+        header[SCALE] = repr(float(logit_scale))
     if beside := record and record.beside(Path(path)):
         header["base beside"] = beside
     write_tensors(path, tensors, header)
@@ -67,6 +73,7 @@ def read_projections(path: Path, clip: ClipModel) -> ClipModel:
         )
     if tuple(header[key] for key in KEYS) != clip.trunk_keys:
         raise ValueError(f"{path} was fine-tuned on other trunk weights than {clip.base!r} has now")
+    scale = float(header[SCALE]) if SCALE in header else None
     return clip.with_projections(
-        **{name: tensors[name] for name in NEURONS + BIASES if name in tensors}
+        **{name: tensors[name] for name in NEURONS + BIASES if name in tensors}, logit_scale=scale
     )

@@ -102,6 +102,8 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
     content = _plain_names(content)
     if claims := [name for name, value in content.items() if _claims_more(value)]:
         raise ValueError(f"{path}: claims more numbers than it stores in {_some(claims)}")
+    if short := [name for name, value in content.items() if _is_float8(value)]:
+        raise ValueError(f"{path}: 8-bit numbers in {_some(short)}; expected 16 bits or more")
     if broken := [name for name, value in content.items() if not torch.isfinite(value).all()]:
         raise ValueError(f"{path}: NaN or infinity in {_some(broken)}")
     return content
@@ -116,6 +118,11 @@ def _is_tensor(name, value):
         and value.device.type == "cpu"
         and not value.is_quantized
     )
+
+
+def _is_float8(value):
+    """Whether these are floats of 8 bits, with which PyTorch computes nothing by itself."""
+    return value.is_floating_point() and value.element_size() == 1
 
 
 def _claims_more(value):

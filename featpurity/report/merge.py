@@ -21,9 +21,14 @@ def merged(profiles: Iterable[Profile], table: str) -> pd.DataFrame:
     ------
     FileNotFoundError
         When one of the profiles has no such table (yet).
+    ValueError
+        When a table cannot be read, or two profiles have one name.
     """
-    parts = []
+    parts, names = [], set()
     for profile in profiles:
+        if profile.name in names:
+            raise ValueError(f"expected each profile once, got {profile.name} twice")
+        names.add(profile.name)
         folder = workspace(profile.results_dir) / "tables"
         path = folder / f"{table}.csv"
         if not path.is_file():
@@ -31,7 +36,12 @@ def merged(profiles: Iterable[Profile], table: str) -> pd.DataFrame:
             raise FileNotFoundError(
                 f"profile {profile.name}: there is no table {path} ({did_you_mean(table, known)})"
             )
-        part = pd.read_csv(path)
-        part.insert(0, "profile", profile.name)
+        try:
+            part = pd.read_csv(path)
+            part.insert(0, "profile", profile.name)
+        except ValueError as error:
+            raise ValueError(
+                f"{path}: not a table of a run: {' '.join(str(error).split())}"
+            ) from None
         parts.append(part)
     return pd.concat(parts, ignore_index=True)

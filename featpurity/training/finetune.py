@@ -156,14 +156,16 @@ def run(options: argparse.Namespace) -> str:
 
 def _check_names(options: argparse.Namespace) -> None:
     """Raise where a model or a state cannot be, and name what stands for the paper's own names."""
-    from featpurity.models.names import resolve  # late: --help answers at once
+    from featpurity.files import located  # late: --help answers at once
+    from featpurity.models.names import resolve
 
     if PAPERS_MODEL.fullmatch(options.model):
         raise ValueError(
             f"--model {options.model} names an architecture of the paper's training; here a model "
             "comes with its weights: --model laclip:cc3m_laclip, or --model FILE of a checkpoint"
         )
-    if Path(options.model).suffix in {".pt", ".pth"} and not Path(options.model).is_file():
+    file = located(options.model)
+    if file.suffix in {".pt", ".pth"} and ":" not in options.model and not file.is_file():
         raise FileNotFoundError(f"--model: there is no file {options.model}")
     resolve(options.model)
     if options.resume and not Path(options.resume).is_file():

@@ -273,7 +273,9 @@ class _Record:
         save_table(table, self.folder / "history.csv")
         for name in ["last", "best"] if quality.idxmax() == len(table) - 1 else ["last"]:
             path = self.folder / f"{name}.safetensors"
-            save_projections(path, self.clip, *projections.neurons(), epoch=last["epoch"])
+            trained = projections.log_scale.requires_grad
+            scale = projections.log_scale.exp().item() if trained else None
+            save_projections(path, self.clip, *projections.neurons(), scale, epoch=last["epoch"])
         write_state(
             self.folder / "last.pt",
             identity=self.identity,

@@ -29,11 +29,13 @@ class Settings:
 
     def __post_init__(self):
         positive = ("epochs", "batch_size", "learning_rate")
-        wrong = [name for name in positive if not getattr(self, name) > 0]
-        if wrong or self.warmup_epochs < 0 or self.weight_decay < 0:
+        others = ("warmup_epochs", "weight_decay", "first_learning_rate", "last_learning_rate")
+        wrong = [name for name in positive if not 0 < getattr(self, name) < math.inf]
+        wrong += [name for name in others if not 0 <= getattr(self, name) < math.inf]
+        if wrong or not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError(
-                f"expected positive {', '.join(positive)}, and warmup_epochs and weight_decay "
-                f"of at least 0, got {self}"
+                f"expected positive {', '.join(positive)}, {', '.join(others)} of at least 0, all "
+                f"of them finite, and betas in [0, 1), got {self}"
             )
 
     def steps_per_epoch(self, n: int) -> int:

@@ -1,5 +1,7 @@
 """One table over several profiles."""
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
@@ -30,6 +32,16 @@ def test_tables_of_profiles_stand_below_one_another(runs):
 def test_a_table_that_is_not_there_is_told_with_the_profile(runs):
     with pytest.raises(FileNotFoundError, match="profile a: .*did you mean '01_accuracy'"):
         merged(runs, "01_acuracy")
+
+
+@pytest.mark.parametrize("content", ["", "a,b\n1,2\n1,2,3\n", "profile\nx\n"])
+def test_a_table_that_is_none_is_told_with_its_file(runs, content):
+    path = Path(runs[1].results_dir, "tables/01_accuracy.csv")
+    path.write_text(content)
+    with pytest.raises(ValueError, match="b/tables/01_accuracy.csv: not a table of a run"):
+        merged(runs, "01_accuracy")
+    with pytest.raises(ValueError, match="each profile once, got a twice"):
+        merged([runs[0], runs[0]], "01_accuracy")
 
 
 def test_the_command_writes_one_table(runs, capsys):

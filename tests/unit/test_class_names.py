@@ -60,6 +60,8 @@ def test_numbers_that_do_not_count_the_classes_are_part_of_the_names():
     "text, folders, message",
     [
         ("cat\tCat\ncat\tLion\ndog\tDog\n", ["cat", "dog"], "a second name for one folder"),
+        ("cat,tabby\ndgo,puppy\n", ["cat", "dog"], "a folder's name as it is.*got 'dgo,puppy'"),
+        ("Cat,tabby\ndog,puppy\n", ["cat", "dog"], "a folder's name as it is.*got 'Cat,tabby'"),
         ("0 cat\n1 dog\n1 bird\n", ["a", "b", "c"], "numbers from 0 or 1 on, each once.*0, 1, 1"),
     ],
 )
@@ -129,6 +131,8 @@ class TestOwnFile:
             (["Ameise", " "], "expected class names, got ' '"),
             ('["Ameise",', "is not valid JSON"),
             ("3", "expected a list or an object, got 3"),
+            ('{"ant": "A", "wolf": "B", "ant": "C"}', "the key 'ant' stands there twice"),
+            ({"ant": ["A", "a"], "wolf": ["B"]}, "expected names of data sets.*got 'ant'"),
         ],
     )
     def test_that_does_not_fit(self, write, content, message):

@@ -343,12 +343,15 @@ def test_examples_show_every_class_before_any_twice():
 def test_compare_is_public_and_its_figures_are_the_chapters(monkeypatch):
     assert featpurity.compare is compare.compare
     monkeypatch.setattr(inputs, "load", lambda *_, **__: made_up())
-    runs = featpurity.compare(["noisy", "clean"], ["made up"], n_random_orders=2, n_bootstrap=5)
+    runs = featpurity.compare(["noisy", "clean"], ["made up"], n_random_orders=2, n_bootstrap=100)
     assert set(runs.figures()) >= {"matrices", "accuracy", "pruning", "differences"}
     kept = runs.pruning.query("strategy == 'high_purity' and kept == 5 and model == 'clean'")
     assert kept.accuracy.between(0, 1).all() and len(kept) == 1
     with pytest.raises(ValueError, match="at least one model"):
         featpurity.compare([], ["made up"])
+    for wrong in ({"n_random_orders": 1}, {"n_bootstrap": -1}, {"n_bootstrap": 5}):
+        with pytest.raises(ValueError, match=f"{next(iter(wrong))} must be"):
+            featpurity.compare(["noisy"], ["made up"], **wrong)
 
 
 def test_labels_are_short_told_apart_and_never_paths():

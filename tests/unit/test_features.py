@@ -344,6 +344,12 @@ def test_unknown_options(options, message):
         image_trunk_features(TinyClip(), pictures(), **options)
 
 
+@pytest.mark.parametrize("texts", ["a dog", ["a dog", None]])
+def test_a_text_is_no_list_of_texts(texts):
+    with pytest.raises(ValueError, match="texts: expected a list of texts"):
+        text_trunk_features(TinyClip(), texts)
+
+
 def test_nothing_to_embed():
     with pytest.raises(ValueError, match="at least one row"):
         text_trunk_features(TinyClip(), [])

@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from featpurity import load_model
-from featpurity.models import names, split
+from featpurity.models import load, names, split
 from featpurity.models.projections import save_projections
 
 D, WIDTH = 24, 32
@@ -378,6 +378,20 @@ def test_a_state_dict_loads_by_architecture_or_by_the_configuration_beside_it(tm
         )
     with pytest.raises(ValueError, match="unknown to open_clip: no-such-ViT"):
         load_model(f"no-such-ViT:{tmp_path / 'a.pt'}")
+    # How pictures are treated is read beside the weights also where the architecture is named.
+    treated = {"mean": [0.5] * 3, "std": [0.25] * 3}
+    _written(tmp_path / "a.json", {"model_cfg": config(), "preprocess_cfg": treated})
+    again = load_model(f"toy-ViT:{tmp_path / 'a.pt'}")
+    assert again.image_key == load_model(tmp_path / "a.pt").image_key != named.image_key
+    _written(tmp_path / "a.json", config() | {"quick_gelu": True})
+    with pytest.raises(ValueError, match="a.json and toy-ViT differ in quick_gelu"):
+        load_model(f"toy-ViT:{tmp_path / 'a.pt'}")
+
+
+def test_pictures_are_treated_as_all_published_weights_of_an_architecture_agree():
+    squashed = load._named("PE-Core-T-16-384", None)["preprocess_cfg"]
+    assert squashed["mean"] == (0.5, 0.5, 0.5) and squashed["resize_mode"] == "squash"
+    assert "preprocess_cfg" not in load._named("ViT-L-14", None)  # they differ
 
 
 def _written(path, content):
@@ -659,9 +673,10 @@ def test_fine_tuned_projections_come_back(tmp_path, folder):
     base = load_model(folder)
     image_neurons, text_neurons = base.image_neurons * 2, base.text_neurons + 1
     path = tmp_path / "runs/similarity_Cs30.safetensors"
-    save_projections(path, base, image_neurons, text_neurons, ratio=0.3, seed=1)
+    save_projections(path, base, image_neurons, text_neurons, 50.0, ratio=0.3, seed=1)
     clip = load_model(path, preprocess="paper")
     images, tokens = inputs(clip)
+    assert clip.logit_scale == 50.0 != base.logit_scale
     assert torch.equal(clip.image_neurons, image_neurons) and torch.equal(
         clip.text_neurons, text_neurons
     )

@@ -333,6 +333,20 @@ def test_a_card_that_is_not_here_is_told(folder, monkeypatch):
     check(load("mine", {"device": "cuda:1"}))
 
 
+@pytest.mark.parametrize(
+    "results, message",
+    [
+        (".", "holds the checkout itself"),
+        ("/", "holds the checkout itself"),
+        ("notebooks/out", "lies in notebooks/, which is the checkout's"),
+        ("a.pt", "is a file; expected a folder"),
+    ],
+)
+def test_results_go_to_a_folder_of_their_own(folder, results, message):
+    with pytest.raises(ValueError, match=f"results_dir: .*{message}"):
+        check(load("mine", {"results_dir": results}))
+
+
 def test_two_profiles_do_not_share_results(folder):
     own_results(load("mine"))
     check(load("mine"))

@@ -90,6 +90,7 @@ def test_scores_add_both_towers():
         ([[1.0]], "got list"),
         (torch.tensor([[1.0, float("nan")]]), "NaN"),
         (torch.tensor([[1.0, 1.0], [0.0, 0.0]]), "norm 0"),
+        (torch.tensor([[1e30, 1.0], [1.0, 0.0]]), "too large for torch.float32"),
     ],
 )
 def test_bad_neurons_are_refused(neurons, message):
@@ -115,6 +116,21 @@ def test_jackknife_error_is_the_spread_of_fresh_draws():
     assert sum(errors) / 20 == pytest.approx(spread, rel=0.25)
     with pytest.raises(ValueError, match="at least 3, got 2"):
         avg_abs_cos_error(torch.eye(2))
+
+
+def test_the_difference_of_two_towers_leaves_a_neuron_out_of_both():
+    generator = torch.Generator().manual_seed(0)
+    before = torch.randn(8, 16, generator=generator)
+    after = before + 0.3 * torch.randn(8, 16, generator=generator)
+    kept = ~torch.eye(8, dtype=torch.bool)
+    without = [purity.avg_abs_cos(after[k]) - purity.avg_abs_cos(before[k]) for k in kept]
+    # As of one tower: an average over d neurons counts each one's zero with itself.
+    scale = 7 / 8 * 7 / 6
+    without = torch.tensor(without, dtype=torch.float64) * scale
+    plain = (7 / 8 * (without - without.mean()).square().sum()).sqrt().item()
+    assert purity.difference_error(before, after) == pytest.approx(plain, rel=1e-5)
+    with pytest.raises(ValueError, match="as many neurons, got 8 and 4"):
+        purity.difference_error(before, after[:4])
 
 
 def test_a_projection_matrix_of_the_paper_s_scripts_is_turned():

@@ -75,6 +75,12 @@ class TestLabelled:
         assert catalog.data_state(name) != state
         assert load_dataset(name).images_key != key
 
+    def test_a_picture_with_a_dot_in_its_name_is_counted(self, tmp_path):
+        members = [*member(0, "0"), ("photo.2021.jpg", b"JPEG"), ("photo.2021.cls", b"0")]
+        shard(tmp_path / "0.tar", members)
+        data = load_dataset(f"webdataset:{tmp_path}", class_names="raw")
+        assert len(data) == 1 and data.left_out == {".2021.jpg": 1}
+
     def test_a_subset(self, labelled):
         data = load_dataset(f"webdataset:{labelled}")
         part = data.subset(data.labels == 1)
