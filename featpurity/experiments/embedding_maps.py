@@ -4,7 +4,7 @@ The plane of an embedding is that of its two leading principal components. Compo
 and near-equal ones no order, so each plane is turned to lie on the first as well as it can.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import nan
 from pathlib import Path
@@ -47,6 +47,18 @@ class Maps(Renamed):
     separation: pd.DataFrame
 
 
+def by_separation(of_models: Iterable[Maps]) -> list[str]:
+    """Data sets by how far their classes lie apart in the first planes of several models, most
+    first: their order of colours, the same for all of these maps.
+    """
+    before = [
+        found.separation[found.separation.plane == found.points.plane.iloc[0]]
+        for found in of_models
+    ]
+    means = pd.concat(before).groupby("dataset", sort=False).silhouette.mean()
+    return means.sort_values(ascending=False, kind="stable").index.tolist()
+
+
 def pruned(inputs: Inputs, model: str) -> Maps:
     """The first data set's pictures with all neurons of a model, and with either half by purity."""
     images, clip = inputs.embedded[model, next(iter(inputs.data))].images, inputs.models[model]
@@ -84,7 +96,7 @@ def misaligned(
     """
     models = {"before training": clip}
     for ratio, path in checkpoints.items():
-        called = f"{ratio:.0%} of the captions wrong" if ratio else "right captions"
+        called = f"{ratio:.0%} of the captions swapped" if ratio else "no caption swapped"
         models[called] = read_projections(path, clip)
     first, stored = next(iter(data.values())), dict(store=store, precision=precision)
     return maps(

@@ -86,6 +86,17 @@ def bases(models: Mapping[str, ClipModel], n_rotations: int = 20) -> pd.DataFram
     return pd.DataFrame(rows)
 
 
+def bases_of_runs(
+    clip: ClipModel, checkpoints: dict[Run, Path], n_rotations: int = 20
+) -> pd.DataFrame:
+    """`bases` of the models that were fine-tuned from `clip`: a row a run and tower."""
+    rows = []
+    for run, path in tqdm(checkpoints.items(), desc="bases"):
+        table = bases({"": read_projections(path, clip)}, n_rotations)
+        rows.append(table.drop(columns="model").assign(**run._asdict()))
+    return pd.concat(rows, ignore_index=True)
+
+
 def basis_effects(table: pd.DataFrame) -> list[dict]:
     """The claims about the own basis, from `bases`."""
     return [

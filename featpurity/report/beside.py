@@ -33,6 +33,11 @@ def groups(models: Sequence[str], pairs: Sequence[tuple[str, str]] = ()) -> dict
     return {" and ".join(group): list(group) for group in by_two}
 
 
+def first(models: Sequence[str], pairs: Sequence[tuple[str, str]] = ()) -> list[str]:
+    """The first of the `groups`: whom a page shows where it cannot show all."""
+    return next(iter(groups(list(models), pairs).values()))
+
+
 class Columns:
     """The columns of a figure in which each model has one.
 

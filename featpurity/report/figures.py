@@ -232,6 +232,7 @@ def lines_with_bands(
     x_title: str,
     caption: str,
     shade: str | None = None,
+    dash: str | None = None,
     chance: Mapping[str, float | Sequence[float]] | None = None,
 ) -> go.Figure:
     """Means over seeds with the range of the seeds as a band, one panel a measure.
@@ -247,6 +248,8 @@ def lines_with_bands(
     x_title, caption : str
     shade : str, optional
         A column whose steps a sequential scale of colours shows; dashes tell apart one step's.
+    dash : str, optional
+        A column whose values have a dash each, the first one none; else every line has its own.
     chance : dict of str to float or several, optional
         For some measures what chance alone would give, as dotted lines.
     """
@@ -259,7 +262,7 @@ def lines_with_bands(
         horizontal_spacing=0.12,
         vertical_spacing=0.32 / max(rows, 2),
     )
-    lines = _line_styles(table, group, shade)
+    lines = _line_styles(table, group, shade, dash)
     for panel, measure in enumerate(measures):
         place = {"row": panel // columns + 1, "col": panel % columns + 1}
         for name, part in table.groupby(group, sort=False):
@@ -283,12 +286,13 @@ def lines_with_bands(
     )
 
 
-def _line_styles(table, group, shade):
+def _line_styles(table, group, shade, dash):
     """Colour and dash of each group's line."""
     groups = table.drop_duplicates(group)
     of = groups[shade or group]
     colours = of.map(style.colours_of(of, ordered=shade is not None))
     numbers = groups.groupby(shade).cumcount() if shade else range(len(groups))
+    numbers = pd.factorize(groups[dash])[0] if dash else numbers
     dashes = [style.DASHES[number % len(style.DASHES)] for number in numbers]
     return {
         name: {"color": colour, "dash": dash}

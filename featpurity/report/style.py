@@ -45,6 +45,20 @@ COLOURS = {
     "size": PURPLE,
     "position": AMBER,
 }
+OWN_COLOURS = {  # of classes that are named by their colour
+    "red": "#D62728",
+    "green": "#2CA02C",
+    "blue": "#1F5FD0",
+    "yellow": "#F2D600",
+    "orange": "#FF8C1A",
+    "purple": "#7B3FB5",
+    "pink": "#FF8CC8",
+    "brown": "#78461C",
+    "cyan": "#00BFD1",
+    "white": "#FFFFFF",
+    "grey": "#8C8C8C",
+    "black": "#000000",
+}
 STRATEGIES = {  # the name, with the paper's, the colour and the dash of a choice of neurons
     "high_purity": ("high purity (Min Sparse)", GREEN, "solid"),
     "low_purity": ("low purity (Max Sparse)", PURPLE, "dash"),
@@ -53,7 +67,9 @@ STRATEGIES = {  # the name, with the paper's, the colour and the dash of a choic
 # In a notebook as in the book, what has no colour of its own takes one of the palette's.
 TEMPLATE = "featpurity"
 plotly.io.templates[TEMPLATE] = go.layout.Template(plotly.io.templates["plotly_white"]).update(
-    layout_colorway=PALETTE
+    layout_colorway=PALETTE,
+    layout_xaxis_exponentformat="power",  # never "-800µ"
+    layout_yaxis_exponentformat="power",
 )
 CHANCE_LINE = {"color": BLACK, "width": 1, "dash": "dot"}
 

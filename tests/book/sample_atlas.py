@@ -62,7 +62,10 @@ def parts(hostile):
     """The figures and the pieces of HTML of the atlas."""
     known, where, pictures = found(hostile), maps(hostile), Thumbnails(Pictures(hostile))
     sheet = pictures.sheet(where.points.image)
-    figures = [show.map_of_neurons(known.neurons), show.maps(where, sheet, "CLIP")]
+    figures = [
+        show.map_of_neurons(known.neurons),
+        show.maps(where, sheet, "CLIP", list(where.classes.dataset.unique())),
+    ]
     classes = {"shape": ["star", hostile]}
     shown = [atlas.glance(known, pictures), atlas.atlas(known, pictures, classes), sheet]
     return figures, [one._repr_html_() for one in shown]

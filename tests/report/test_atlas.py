@@ -11,7 +11,8 @@ import torch
 from bs4 import BeautifulSoup
 from PIL import Image
 
-from featpurity.report import atlas
+from featpurity.experiments import embedding_maps
+from featpurity.report import atlas, style
 from featpurity.report.chapters import neurons as show
 from featpurity.report.thumbnails import Thumbnails
 
@@ -132,7 +133,7 @@ def test_maps_of_pictures_name_the_places_on_the_sheet():
     separation = pd.DataFrame(dict(plane="all", dataset=["colour", "shape"], silhouette=[0.1, 0.3]))
     found = SimpleNamespace(points=points, classes=classes, separation=separation)
     sheet = Thumbnails(Pictures(), side=8).sheet([0, 2, 5])
-    figure = show.maps(found, sheet, "of toys")
+    figure = show.maps(found, sheet, "of toys", ["shape", "colour"])
     assert figure.layout.meta["sheet"] == sheet.name
     assert figure.layout.meta["caption"].startswith("of toys: 3 pictures")
     assert [trace.name for trace in figure.data] == ["a", "b"] * 2 + ["a", "b", "c"] * 2
@@ -140,6 +141,26 @@ def test_maps_of_pictures_name_the_places_on_the_sheet():
     assert list(first.customdata) == [0, 2] and list(first.x) == [0, 2]
     shown = [button.args[0]["visible"] for button in figure.layout.updatemenus[0].buttons]
     assert shown == [[True] * 4 + [False] * 6, [False] * 4 + [True] * 6]
+    other = separation.assign(plane="all", silhouette=[0.9, 0.2])
+    both = [found, SimpleNamespace(points=points, separation=other)]
+    assert embedding_maps.by_separation(both) == ["colour", "shape"]
+
+
+def test_classes_that_are_named_by_their_colour_have_it():
+    marks = show._marks(["red", "white", show.OTHERS])
+    assert marks["red"]["color"] == style.OWN_COLOURS["red"]
+    assert show._marks(["red", "wolf"])["red"]["color"] in style.PALETTE
+
+
+def test_of_many_models_the_answer_counts_models(found):
+    many = [found.neurons.assign(model=f"model {i}", rank=[1, 2, 3] * 2) for i in range(4)]
+    many = pd.concat([part.iloc[:3] for part in many])
+    many["best_class"] = ["ring", "ring", "star"] * 3 + ["star", "star", "ring"]
+    many["dataset"] = "shape"
+    said = show.answer(many)
+    assert said.startswith("of 4 models, ") and "of all neurons ring (3)" in said
+    assert "of the purest eighth ring (3)" in said
+    assert "of the least pure eighth star (3)" in said
 
 
 def test_of_many_classes_the_commonest_have_a_mark_and_the_others_share_one():
@@ -150,7 +171,7 @@ def test_of_many_classes_the_commonest_have_a_mark_and_the_others_share_one():
     sheet = SimpleNamespace(name="sheet", places={i: i for i in range(n)})
     separation = pd.DataFrame(dict(plane=["all"], dataset="many", silhouette=0.1))
     found = SimpleNamespace(points=points, classes=classes, separation=separation)
-    figure = show.maps(found, sheet, "toys")
+    figure = show.maps(found, sheet, "toys", ["many"])
     assert len(figure.data) == show.MOST_CLASSES + 1 and figure.data[-1].name == "other classes"
     assert sum(len(trace.x) for trace in figure.data) == n
     marks = {(trace.marker.color, trace.marker.symbol) for trace in figure.data}

@@ -140,7 +140,9 @@ class TestRemedy:
 
     def test_the_chapter_shows_it(self, found):
         _, levels, result, _ = found
-        assert "share of wrong captions by" in show.answer(result.effects)
+        said = show.answer(result.effects, result.shares, result.gains)
+        assert said.startswith("with 20% of the names in raw captions spurious, ")
+        assert "Level by level, in points: " in said and " at 20%" in said
         assert "together" in show.why_not_better(result.steps)
         figures = [
             show.wrong(result.shares),

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from scipy import stats
 
+from featpurity.captions.swap import Run
 from featpurity.experiments import pruning_orders, what_cos_measures, what_neurons_know
 from featpurity.experiments.inputs import Embedded, Inputs
 from featpurity.metrics import pruning, purity, spectrum, zeroshot
@@ -53,6 +54,23 @@ def test_the_own_basis_is_set_against_rotations():
     assert text.effect == pytest.approx(found.rotated["text"] - found.own["text"])
     half = stats.t.ppf(0.975, 29) * (1 + 1 / 30) ** 0.5 * found.spread["text"]
     assert text.high - text.effect == pytest.approx(half)
+
+
+def test_fine_tuned_models_have_bases_of_their_own(tmp_path, monkeypatch):
+    loaded = inputs()
+    start = loaded.models["tiny"]
+    tuned = {0.0: start, 0.8: SimpleNamespace(**vars(start) | {"image_neurons": torch.eye(8, 12)})}
+    monkeypatch.setattr(what_cos_measures, "read_projections", lambda ratio, clip: tuned[ratio])
+    runs = {Run("random", ratio, 0): ratio for ratio in tuned}
+    found = what_cos_measures.bases_of_runs(start, runs, 10)
+    assert found[["kind", "ratio", "seed", "tower"]].values.tolist() == [
+        ["random", ratio, 0, tower] for ratio in tuned for tower in ("image", "text")
+    ]
+    orthogonal = found[(found.ratio == 0.8) & (found.tower == "image")]
+    assert orthogonal.own.item() == 0 and orthogonal.z.item() < -3
+    figure = show.bases_over_ratios(found)
+    titles = {note.text for note in figure.layout.annotations}
+    assert titles == {"z, image tower", "z, text tower"}
 
 
 def test_a_direction_that_all_neurons_share_is_seen_and_taken_out():

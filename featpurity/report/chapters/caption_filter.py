@@ -23,23 +23,38 @@ AXES = {
 PANELS = ("accuracy", "loss", "image_avg_abs_cos", "text_avg_abs_cos")
 
 
-def answer(effects: pd.DataFrame) -> wording.Answer:
-    """The result of a run in one sentence, from its effects."""
-    told = {row.claim: row for row in effects.itertuples()}
-    against_raw = wording.with_interval(told["filter_wrong"], WRONG, -1, first=True)
-    against_new = wording.with_interval(told["filter_correct"], WRONG, -1)
-    accuracy = wording.with_interval(told["filter_accuracy"], wording.ACCURACY)
-    return wording.Answer(
-        f"the filter changes the share of wrong captions by {against_raw}, against the raw ones, "
-        f"and by {against_new}, against new ones throughout; training again on what it kept "
-        f"instead of the raw captions brings {accuracy}"
+def answer(effects: pd.DataFrame, shares: pd.DataFrame, gains: pd.DataFrame) -> wording.Answer:
+    """The result of a run in a few sentences: at the first level, and over all levels.
+
+    Parameters
+    ----------
+    effects, shares, gains : DataFrame
+        From `featpurity.experiments.caption_filter`.
+    """
+    level, mistaken = shares.spurious.iloc[0], shares.mistaken.iloc[0]
+    here = shares[(shares.spurious == level) & (shares.mistaken == mistaken)]
+    wrong = {row.captions: f"{row.wrong:.0%}" for row in here.itertuples()}
+    accuracy = effects[effects.claim == "filter_accuracy"].itertuples()
+    told = (
+        f"with {level:.0%} of the names in raw captions spurious, {wrong['raw']} of these captions "
+        f"say something wrong, {wrong['recaptioned']} of the new ones, and {wrong['filtered']} of "
+        "those that the filter keeps; training again on these instead of the raw ones brings "
+        f"{wording.with_interval(next(accuracy), wording.ACCURACY, first=True)}"
     )
+    levels = gains[gains.measure == "accuracy"].sort_values("spurious")
+    if len(levels) > 1:
+        by_level = [
+            f"{wording.plus(100 * row.effect, 1)} at {row.spurious:.0%}"
+            for row in levels.itertuples()
+        ]
+        told += f". Level by level, in points: {wording.listed(by_level)}"
+    return wording.Answer(told)
 
 
 def why_not_better(steps: pd.DataFrame) -> wording.Answer:
     """Where accuracy is won and lost on the way from raw captions to the best possible ones."""
     rows = steps[steps.measure == "accuracy"]
-    told = [f"{row.step} {wording.plus(100 * row.effect, 1)}" for row in rows.itertuples()]
+    told = [f"{wording.plus(100 * row.effect, 1)} ({row.step})" for row in rows.itertuples()]
     worst = rows.loc[rows.effect.idxmin()]
     together = wording.plus(100 * rows.effect.sum(), 1)
     loss = f"The largest loss is at the step to “{worst.step}”"

@@ -13,6 +13,15 @@ if TYPE_CHECKING:
 
 KINDS = {"similarity": "swaps by similarity", "random": "random swaps"}
 # Each claim's measure: its unit in the sentence, the axis, and the sign that undoes the claim's.
+# What a kind of swap does to a measure, where its interval lies above 0, below 0, and around it.
+TOLD = {
+    "misalignment_image": (
+        "make the image tower's neurons less pure",
+        "make the image tower's neurons purer",
+        "make the image tower's neurons neither clearly less pure nor purer",
+    ),
+    "misalignment_accuracy": ("cost accuracy", "raise accuracy", "change accuracy neither clearly"),
+}
 CLAIMS = {
     "misalignment_image": (wording.COSINE, "average |cos|, image tower", 1),
     "misalignment_text": (wording.COSINE, "average |cos|, text tower", 1),
@@ -34,15 +43,15 @@ def answer(effects: pd.DataFrame, ratios: Sequence[float]) -> wording.Answer:
     measured = low <= published.RATIOS[0] and high >= published.RATIOS[1]
     through = "all ratios" if measured else f"ratios of {low:g} to {high:g} alone"
     for kind, part in effects.groupby("comparison", sort=False):
-        told = part[part.claim != "misalignment_text"]
-        numbers = []
-        for row in told.itertuples():
+        parts = []
+        for row in part[part.claim.isin(TOLD)].itertuples():
             unit, _, sign = CLAIMS[row.claim]
-            numbers.append(wording.with_interval(row, unit, sign, not clauses and not numbers))
-        clauses.append(f"{kind} bring {wording.listed(numbers)}")
+            number = wording.with_interval(row, unit, sign, not clauses and not parts)
+            parts.append(f"{wording.by_interval(row, *TOLD[row.claim])} ({number})")
+        clauses.append(f"{kind} {wording.listed(parts)}")
     return wording.Answer(
-        f"from no swapped caption to 80 % of them, along a straight line through {through}, "
-        f"{'; '.join(clauses)} (|cos|: image tower)"
+        f"{'; '.join(clauses)}. The numbers are changes from no swapped caption to 80 % of them, "
+        f"along a straight line through {through}"
     )
 
 
@@ -98,8 +107,7 @@ def against_ratio(means: pd.DataFrame, chance: dict[str, float]) -> go.Figure:
         "The fine-tuned models against the misalignment ratio: mean over seeds and their range; "
         "accuracy and silhouette are means over the data sets. Average |cos| above chance means "
         "less pure than random directions. Where it rises with the share of squared weights along "
-        "one direction, the neurons have taken up that direction rather than mixed one another's "
-        "features."
+        "one direction, a part of the rise is that the neurons have all taken up that direction."
     )
     table = means.assign(swaps=means.kind.map(KINDS))
     return figures.lines_with_bands(

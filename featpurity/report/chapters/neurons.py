@@ -30,6 +30,8 @@ def answer(neurons: pd.DataFrame) -> wording.Answer:
     one data set the classes themselves are counted.
     """
     clauses, named = [], _column_of_names(neurons)
+    if neurons.model.nunique() > beside.MOST:
+        return _answer_of_many(neurons, named)
     for model, part in neurons.groupby("model", sort=False):
         eighth = max(1, len(part) // 8)
         ordered = part.sort_values("rank")
@@ -39,6 +41,25 @@ def answer(neurons: pd.DataFrame) -> wording.Answer:
             f"{eighth} purest most often {ends[0]}, its {eighth} least pure {ends[1]}"
         )
     return wording.Answer(f"{'; '.join(clauses)} (numbers of neurons)")
+
+
+def _answer_of_many(neurons, named):
+    """In how many models the neurons, the purest and the least pure most often read the same."""
+    ranks = neurons.groupby("model")["rank"]
+    place, eighth = neurons["rank"], ranks.transform("size").floordiv(8).clip(lower=1)
+    ends = {
+        "all neurons": neurons,
+        "the purest eighth": neurons[place <= eighth],
+        "the least pure eighth": neurons[place > ranks.transform("max") - eighth],
+    }
+    told = []
+    for of_whom, part in ends.items():
+        most = part.groupby("model")[named].agg(lambda names: names.value_counts().index[0])
+        told.append(f"of {of_whom} {_commonest(most)}")
+    return wording.Answer(
+        f"of {neurons.model.nunique()} models, what neurons most often read is most often, "
+        f"{wording.listed(told)} (numbers of models)"
+    )
 
 
 def map_of_neurons(neurons: pd.DataFrame, pairs: Sequence[tuple[str, str]] = ()) -> go.Figure:
@@ -107,11 +128,10 @@ def _chance(neurons, own):
         yield go.Scatter(x=x, y=y, line=style.CHANCE_LINE, legendrank=MOST_CLASSES + 2, **about)
 
 
-def maps(found: Any, sheet: thumbnails.Sheet, model: str) -> go.Figure:
+def maps(found: Any, sheet: thumbnails.Sheet, model: str, datasets: Sequence[str]) -> go.Figure:
     """Pictures in planes side by side, coloured by their classes; a menu chooses whose classes.
 
-    The data set whose classes lie apart most at first comes first. Pointing at a picture shows it,
-    in the book.
+    Pointing at a picture shows it, in the book.
 
     Parameters
     ----------
@@ -121,10 +141,10 @@ def maps(found: Any, sheet: thumbnails.Sheet, model: str) -> go.Figure:
         With the pictures.
     model : str
         Whose embeddings these are, for the caption.
+    datasets : list of str
+        In the menu's order, see `featpurity.experiments.embedding_maps.by_separation`.
     """
     titles = list(found.points.plane.unique())
-    before = found.separation[found.separation.plane == titles[0]]
-    datasets = before.sort_values("silhouette", ascending=False, kind="stable").dataset
     figure = make_subplots(cols=len(titles), subplot_titles=titles, horizontal_spacing=0.06)
     groups = {}
     for dataset in datasets:
@@ -251,10 +271,14 @@ def _words(row):
 def _marks(names):
     """A colour and a shape for each of several names, so that colour is never all that differs."""
     colours = style.colours_of(names)
+    if set(names) <= {*style.OWN_COLOURS, OTHERS}:
+        colours |= style.OWN_COLOURS
+    symbols = style.SYMBOLS
+    edge = {"color": style.GREY, "width": 0.5}  # that white is seen on white
     return {
         name: {"color": style.GREY, "symbol": "circle-open"}
         if name == OTHERS
-        else {"color": colours[name], "symbol": style.SYMBOLS[place % len(style.SYMBOLS)]}
+        else {"color": colours[name], "symbol": symbols[place % len(symbols)], "line": edge}
         for place, name in enumerate(dict.fromkeys(names))
     }
 

@@ -41,7 +41,8 @@ def answer(table: pd.DataFrame, bases: pd.DataFrame) -> wording.Answer:
 
 
 def beside_published(table: pd.DataFrame) -> pd.DataFrame:
-    """Our rows and the paper's, told apart by `who`: "raw, here", "raw, published" and so on.
+    """Our rows and the paper's, told apart by `source` ("here", "published"), and with the texts by
+    `who`: "raw, here" and so on.
 
     The paper's have no seed: one row a texts and probability.
     """
@@ -49,9 +50,9 @@ def beside_published(table: pd.DataFrame) -> pd.DataFrame:
         index=["texts", "probability"], columns="measure", values="value"
     )
     both = {"here": table, "published": theirs.reset_index()}
-    rows = [part.assign(who=part.texts + ", " + name) for name, part in both.items()]
+    rows = [part.assign(who=part.texts + ", " + name, source=name) for name, part in both.items()]
     order = [f"{texts}, {name}" for texts in ("raw", "filtered") for name in both]
-    joined = pd.concat(rows)[["who", "probability", *MEASURES]]
+    joined = pd.concat(rows)[["who", "source", "probability", *MEASURES]]
     return joined.sort_values("who", key=lambda who: who.map(order.index), kind="stable")
 
 
@@ -59,17 +60,20 @@ def curves(table: pd.DataFrame) -> go.Figure:
     """The four measures against the probability, here and in the paper's figure 1."""
     caption = (
         "The simulation here and in the paper's figure 1: encoders trained on raw pairs, and on "
-        "recaptioned and filtered ones. Here means and range over seeds."
+        "recaptioned and filtered ones. Here (solid) means and range over seeds; dashed what was "
+        "published."
     )
     both = beside_published(table)
-    return figures.lines_with_bands(both, "probability", MEASURES, "who", PROBABILITY, caption)
+    return figures.lines_with_bands(
+        both, "probability", MEASURES, "who", PROBABILITY, caption, dash="source"
+    )
 
 
 def ends(table: pd.DataFrame) -> tables.Table:
     """Our means over seeds beside the paper's values, at the lowest and highest probability."""
     both = beside_published(table)
     both = both[both.probability.isin([table.probability.min(), table.probability.max()])]
-    long = both.melt(["who", "probability"], var_name="measure")
+    long = both.melt(["who", "source", "probability"], var_name="measure")
     wide = long.pivot_table("value", ["measure", "probability"], "who", sort=False)
     shown = wide.reset_index().rename_axis(columns=None)
     shown["measure"] = shown.measure.map(MEASURES)
@@ -128,4 +132,4 @@ def claims(effects: pd.DataFrame) -> tables.Table:
     judged = results.judge(effects).dropna(subset="effect")
     headings = {"statement": "claim", "comparison": "what is compared", "effect": "effect"}
     headings |= {"low": "from", "high": "to", "unit": "unit", "verdict": "verdict"}
-    return tables.show(judged, headings, dict.fromkeys(["effect", "low", "high"], "+.3g"))
+    return tables.show(judged, headings, dict.fromkeys(["effect", "low", "high"], "+#.3g"))

@@ -5,8 +5,10 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
+from featpurity.metrics import intervals
 from featpurity.report import beside, figures, style, tables, wording
 from featpurity.report.chapters.misalignment import KINDS
+from featpurity.report.published import RATIOS
 
 SHAPE = {
     "avg_abs_cos": "average |cos|",
@@ -32,30 +34,34 @@ ORDERS = {
 MEASURES = {"information": "mutual information (nats)", "monosemanticity": "monosemanticity score"}
 
 
-def answer(bases: pd.DataFrame, runs: pd.DataFrame, gains: pd.DataFrame) -> wording.Answer:
-    """The result of a run in one sentence.
+def answer(
+    bases: pd.DataFrame, runs: pd.DataFrame, tuned: pd.DataFrame, gains: pd.DataFrame
+) -> wording.Answer:
+    """The result of a run in a few sentences.
 
     Parameters
     ----------
-    bases, runs, gains : DataFrame
-        From `what_cos_measures.bases` and `spectra_of_runs` and from
+    bases, runs, tuned, gains : DataFrame
+        From `what_cos_measures.bases`, `spectra_of_runs` and `bases_of_runs` and from
         `pruning_orders.own_against_rotated`.
     """
-    off = (bases.expected / bases.rotated - 1).abs().max()
-    image = runs[(runs.tower == "image") & (runs.kind == runs.kind.iloc[-1])]
-    ends = image.groupby("ratio")[["avg_abs_cos", "expected", "without_shared"]].mean()
-    rise = ends.iloc[-1] - ends.iloc[0]
+    kind, most, span = runs.kind.iloc[-1], runs.ratio.max(), RATIOS[1] - RATIOS[0]
+    image = runs[(runs.tower == "image") & (runs.kind == kind)]
+    rises = {
+        name: wording.plus(span * intervals.slope(image.ratio, image[name]), 3)
+        for name in ("avg_abs_cos", "expected", "without_shared")
+    }
+    swapped = tuned[(tuned.tower == "image") & (tuned.kind == kind) & (tuned.ratio == most)]
     z = gains[gains.dataset == "mean"].z
-    rises = {name: wording.plus(value, 3) for name, value in rise.items()}
     return wording.Answer(
-        "in its own basis a model's average |cos| lies between "
-        f"{_between(bases.z)} standard deviations from its mean over "
-        f"random rotations, and the singular values alone give that mean to {off:.1%}. "
-        f"{KINDS[image.kind.iloc[0]].capitalize()} change the image tower's average |cos| by "
-        f"{rises['avg_abs_cos']}, and what its singular values give by {rises['expected']}; "
-        "without the direction that the neurons share, the change is "
-        f"{rises['without_shared']}. The area that purest first gains over least pure first lies "
-        f"between {_between(z)} standard deviations from its mean over rotated bases"
+        "the models' average |cos| in their own bases lies between "
+        f"{_between(bases.z)} standard deviations from its mean over random rotations, which the "
+        f"singular values alone give; after {KINDS[kind]} of {most:.0%} of the captions, the image "
+        f"tower's lies {wording.plus(swapped.z.mean(), 1)} from it. {KINDS[kind].capitalize()} "
+        f"change that tower's average |cos| by {rises['avg_abs_cos']}, what its singular values "
+        f"give by {rises['expected']}, and without the direction that the neurons share by "
+        f"{rises['without_shared']}. What purest first gains over least pure first lies between "
+        f"{_between(z)} standard deviations from its mean over rotated bases"
     )
 
 
@@ -93,6 +99,33 @@ def own_bases(effects: pd.DataFrame) -> go.Figure:
         "the own basis is purer; a bar over 0 says that it could be any basis."
     )
     return figures.effects_with_intervals(table, "tower", axis, caption, group="comparison")
+
+
+def bases_over_ratios(tuned: pd.DataFrame) -> go.Figure:
+    """Where the own basis of fine-tuned models lies among rotated ones, against the ratio.
+
+    Parameters
+    ----------
+    tuned : DataFrame
+        From `what_cos_measures.bases_of_runs`.
+    """
+    towers = {f"z_{tower}": f"z, {tower} tower" for tower in tuned.tower.unique()}
+    keys = ["kind", "ratio", "seed"]
+    table = tuned.pivot(index=keys, columns="tower", values="z").add_prefix("z_").reset_index()
+    caption = (
+        "Average |cos| in a fine-tuned model's own basis minus its mean over random rotations, in "
+        "standard deviations of a rotation: mean over seeds and their range. Between -2 and 2 the "
+        "own basis could be any; above, it is less pure than a rotated one."
+    )
+    return figures.lines_with_bands(
+        table.assign(who=table.kind.map(KINDS)),
+        "ratio",
+        towers,
+        "who",
+        "share of captions swapped",
+        caption,
+        chance=dict.fromkeys(towers, (-2.0, 2.0)),
+    )
 
 
 def against_rank(
@@ -207,8 +240,8 @@ def orders(areas: pd.DataFrame, pairs: Sequence[tuple[str, str]] = ()) -> go.Fig
     columns = beside.Columns(areas.model.unique(), pairs)
     figure = columns.figure(shared_yaxes=True, horizontal_spacing=0.04)
     ways = {
-        "area": ("this order", style.GREEN, "circle"),
-        "reversed": ("turned round", style.PURPLE, "x"),
+        "area": ("the first of the order kept", style.BLACK, "circle"),
+        "reversed": ("the last of the order kept", style.GREY, "x"),
     }
     for model, column in columns.each(figure):
         part = areas[areas.model == model]
@@ -228,7 +261,9 @@ def orders(areas: pd.DataFrame, pairs: Sequence[tuple[str, str]] = ()) -> go.Fig
     figure.update_yaxes(autorange="reversed", automargin=True)
     caption = (
         "Accuracy averaged over all numbers of kept neurons and over the data sets, for orders "
-        "made from purity, from other things, at random, and with the labels in view (the ceiling)."
+        "made from purity, from other things, at random, and with the labels in view (the "
+        "ceiling). A circle keeps the first neurons of an order, a cross its last ones: a circle "
+        "right of its cross says that the order finds the better neurons."
     )
     return style.finish(figure, caption, height=420)
 
