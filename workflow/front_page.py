@@ -7,8 +7,9 @@ from book_figures import figure_html
 from staged_notebook import chapter_number
 
 from featpurity.models.names import BUNDLED
+from featpurity.profile import MISALIGNMENT
 from featpurity.report import display_names, wording
-from featpurity.report.published import EXPERIMENTS
+from featpurity.report.published import GROUPS, groups_of
 from featpurity.report.tables import counted, first_of, verdict_words
 
 CLAIMS_TABLE = "tables/claims.csv"
@@ -88,20 +89,26 @@ def read_claims(run):
 
 def strip(run):
     """How many effects hold, do not hold and are undecided, as lines of HTML."""
-    claims = read_claims(run)
-    of_paper = claims.experiment.isin(EXPERIMENTS)
-    about = {"of": of_paper, "beyond": ~of_paper}
-    lines = [_counts(claims[chosen], where) for where, chosen in about.items() if chosen.any()]
+    lines = [_counts(part, group) for group, part in _by_group(read_claims(run))]
     return "".join(lines) or "<p>This run judged no claims.</p>"
 
 
-def _counts(claims, where):
+def _by_group(claims):
+    """The groups that have claims, with these, the paper's experiments first."""
+    if len(claims):
+        groups = groups_of(claims)
+        for group in GROUPS:
+            if (groups == group).any():
+                yield group, claims[groups == group]
+
+
+def _counts(claims, group):
     parts = [
         f'<span class="count light-{_light(first)}"><b>{count}</b> {said}</span>'
         for first, count, said in counted(claims.verdict)
     ]
     effects = "1 effect" if len(claims) == 1 else f"{len(claims)} effects"
-    about = f"{effects} {where} the paper's three experiments:"
+    about = f"{effects} {group}:"
     return f'<p class="strip"><span>{about}</span> {"".join(parts)}</p>'
 
 
@@ -114,22 +121,21 @@ def verdicts(run, places):
     places : dict of str to str
         By a chapter's number, the address of the figure that shows its answer.
     """
-    claims = read_claims(run)
-    if claims.empty:
-        return ""
-    experiments = claims.experiment.isin(EXPERIMENTS)
-    further = claims[~experiments]
-    count = further.statement.nunique()
-    folded = (
-        f'<details class="further-claims"><summary>Claims beyond the three experiments: {count}'
-        f"</summary>{_table(further, places)}</details>"
-    )
-    return _table(claims[experiments], places) + (folded if len(further) else "")
+    shown = ""
+    for group, claims in _by_group(read_claims(run)):
+        table = _table(claims, places)
+        if group == GROUPS[0]:
+            shown += table
+            continue
+        count = claims.statement.nunique()
+        shown += (
+            f'<details class="further-claims"><summary>Claims {group}: {count}</summary>{table}'
+            "</details>"
+        )
+    return shown
 
 
 def _table(claims, places):
-    if claims.empty:
-        return ""
     heads = ("claim", "in this run: effect (95 % interval)", "the paper's own number")
     head = "".join(f'<th scope="col">{text}</th>' for text in heads)
     rows = [
@@ -169,6 +175,8 @@ def _effect(row, many):
 def headline(figures, headlines):
     """The run's headline figure as HTML, or nothing: one that a cell's tag names, else a matrix.
 
+    The chapter on misaligned captions comes first, whose matrices show what purity is about.
+
     Parameters
     ----------
     figures : dict of str to dict
@@ -180,7 +188,8 @@ def headline(figures, headlines):
         name: figure["data"][0].get("type") for name, figure in figures.items() if figure["data"]
     }
     matrices = [name for name, kind in kinds.items() if kind == "heatmap"]
-    chosen = next(iter([*headlines, *matrices]), None)
+    phenomenon = [name for name in headlines if name.startswith(MISALIGNMENT)]
+    chosen = next(iter([*phenomenon, *headlines, *matrices]), None)
     if chosen is None:
         return ""
     chapter, _, place = chosen.rpartition("-")

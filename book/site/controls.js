@@ -148,7 +148,8 @@ const featpurityControls = (() => {
       const layer = plot.querySelector(".hoverlayer"); // plotly draws the label when the keys rest
       new MutationObserver((_, observer) => {
         observer.disconnect();
-        say(Array.from(layer.querySelectorAll("text"), (label) => label.textContent).join(", "));
+        const linesOf = (label) => (label.querySelector("tspan.line") ? [...label.querySelectorAll("tspan.line")] : [label]);
+        say([...layer.querySelectorAll("text")].flatMap(linesOf).map((line) => line.textContent).join(", "));
       }).observe(layer, { childList: true, subtree: true });
       // plotly 4 has no label for a cell of a matrix that is named by its number, but for the place where it lies.
       Plotly.Fx.hover(plot, isMatrix(trace) ? { xval: place(trace.x, point[1]), yval: place(trace.y, point[0]) }

@@ -367,7 +367,7 @@ def scatter_panels(
         Columns of the two measures. The panels share the scale of y.
     colour, symbol, panel : str
         Columns whose values get a colour, a symbol and a panel each, in the table's order. The
-        legend names colours and symbols.
+        legend names colours and symbols; one column may be both.
     axes : (str, str)
         What the horizontal and the vertical axis say, with their units.
     caption : str
@@ -399,7 +399,8 @@ def scatter_panels(
                 col=column,
             )
         # What the symbols mean, in the legend only.
-        for group, mark in marks.items() if column == 1 and len(marks) > 1 else ():
+        alone = symbol != colour and column == 1 and len(marks) > 1
+        for group, mark in marks.items() if alone else ():
             marker = _marker(GREY, mark)
             figure.add_scatter(x=[None], y=[None], name=group, mode="markers", marker=marker)
     columns.menu(figure)

@@ -9,9 +9,22 @@ import pandas as pd
 import yaml
 
 EXPERIMENTS = (1, 2, 3)  # the paper's; what claims of other chapters are about goes beyond them
+SIMULATED = 9  # the chapter whose numbers come from a simulation
+NOT_ASKED = "not asked"  # what a claim says was published where the paper does not ask
+GROUPS = (  # of claims, by who asks
+    "of the paper's three experiments",
+    "of its theory and remedy",
+    "of questions beyond the paper",
+)
 RATIOS = (0.0, 0.8)  # the paper's range of misalignment, over which claims are compared
 # Its figures of pruning go from 200 to 500 of 512 neurons; it reads them at 450.
 WINDOW, READ_AT = (200 / 512, 500 / 512), 450 / 512
+
+
+def groups_of(claims: pd.DataFrame) -> pd.Series:
+    """Which of `GROUPS` each claim belongs to, from its columns experiment and published."""
+    theirs = claims.published.ne(NOT_ASKED).map({True: GROUPS[1], False: GROUPS[2]})
+    return theirs.where(~claims.experiment.isin(EXPERIMENTS), GROUPS[0])
 
 
 def load_published() -> dict:

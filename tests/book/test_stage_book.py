@@ -113,7 +113,7 @@ def test_the_first_page_tells_verdicts_once_a_claim(results):
     strip = BeautifulSoup(front_page.strip(run), "html.parser")
     lines = [line.get_text(" ", strip=True) for line in strip.select(".strip")]
     assert lines[0].startswith("3 effects of the paper's three experiments: 1 holds 1 does not")
-    assert lines[1:] == ["1 effect beyond the paper's three experiments: 1 is undecided"]
+    assert lines[1:] == ["1 effect of questions beyond the paper: 1 is undecided"]
 
 
 def test_the_headline_is_the_tagged_figure_else_a_matrix():

@@ -12,17 +12,17 @@ LINE = 56  # letters of a claim's statement on a line of the figure
 
 
 def answer(claims: pd.DataFrame) -> wording.Answer:
-    """How many effects hold: those of the paper's three experiments, and the others."""
+    """How many effects hold, group by group."""
     measured, clauses = claims[claims.verdict != "not measured"], []
-    of_paper = measured.experiment.isin(published.EXPERIMENTS)
-    for where, chosen in {"of": of_paper, "beyond": ~of_paper}.items():
-        part = measured[chosen]
+    groups = published.groups_of(measured)
+    for group in published.GROUPS:
+        part = measured[groups == group]
         effects = "effect" if len(part) == 1 else "effects"
         said = [f"{count} {words}" for _, count, words in tables.counted(part.verdict)]
         small = part.verdict.str.endswith("negligible").sum()
         tail = f" ({small} negligible in size)" if small else ""
         if said:
-            about = f"of {len(part)} {effects} {where} the paper's three experiments"
+            about = f"of {len(part)} {effects} {group}"
             clauses.append(f"{about}, {wording.listed(said)}{tail}")
     return wording.Answer("; ".join(clauses) or "no claim was measured")
 
@@ -35,6 +35,9 @@ def forest(claims: pd.DataFrame) -> go.Figure:
         for claim in measured.itertuples()
     ]
     measured = measured.assign(row=row)
+    # What is simulated has accuracies of another size.
+    simulated = measured.experiment.eq(published.SIMULATED)
+    measured["unit"] += simulated.map({True: ", simulated", False: ""})
     of_claim = {
         claim["id"]: claim.get("published_effects") or {} for claim in results.load_claims()
     }

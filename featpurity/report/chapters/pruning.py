@@ -60,8 +60,8 @@ def differences(effects: pd.DataFrame, claim: str = "pruning_area") -> go.Figure
     caption = (
         f"{NAMES[claim][0].upper()}{NAMES[claim][1:]}, with 95 % intervals over images; "
         "right of 0 the purest neurons do better. The grey band behind the mean goes from the "
-        "lowest to the highest data set. The data sets are fixed, not drawn: the interval of the "
-        "mean says nothing about others."
+        "lowest to the highest value of any model and data set. The data sets are fixed, not "
+        "drawn: the interval of the mean says nothing about others."
     )
     return figures.forest(chosen, "dataset", "axis", caption, group="model")
 

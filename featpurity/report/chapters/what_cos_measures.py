@@ -280,14 +280,14 @@ def neurons(table: pd.DataFrame, measure: str, pairs: Sequence[tuple[str, str]] 
         As in `orders`.
     """
     own = table[table.basis == "own"]
-    own = own.assign(name="neuron " + own.neuron.astype(str), own="own basis")
+    own = own.assign(name="neuron " + own.neuron.astype(str))
     caption = (
         f"Each neuron's {MEASURES[measure]} against its purity, which is minus the sum of its "
-        "|cos| with the others over both towers: purer neurons stand to the right. The colour is "
-        "the data set of which it knows most."
+        "|cos| with the others over both towers: purer neurons stand to the right. Colour and "
+        "shape are the data set of which it knows most."
     )
     axes = "purity (minus the score)", MEASURES[measure]
-    columns = ("purity", measure, "knows", "own", "model")
+    columns = ("purity", measure, "knows", "knows", "model")
     return figures.scatter_panels(own, *columns, axes, caption, pairs)
 
 
