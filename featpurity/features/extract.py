@@ -149,7 +149,8 @@ def each_image_trunk_features(
     workers : int
         Processes that decode; 0 decodes in this one.
     precision : {"fp32", "bf16", "fp16"}
-        Of the computing (autocast) and of the stored numbers.
+        Of the computing (autocast) and of the stored numbers. On a card PyTorch takes convolutions
+        in TensorFloat-32 unless `torch.backends.cudnn.allow_tf32` says otherwise.
     compiled : bool
         Whether `torch.compile` prepares the towers: minutes at first, faster after.
     progress : bool

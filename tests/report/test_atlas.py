@@ -14,6 +14,7 @@ from PIL import Image
 from featpurity.experiments import embedding_maps
 from featpurity.report import atlas, style
 from featpurity.report.chapters import neurons as show
+from featpurity.report.chapters import what_cos_measures
 from featpurity.report.thumbnails import Thumbnails
 
 HOSTILE = """<img src=x onerror="alert('1')">"""
@@ -150,6 +151,27 @@ def test_classes_that_are_named_by_their_colour_have_it():
     marks = show._marks(["red", "white", show.OTHERS])
     assert marks["red"]["color"] == style.OWN_COLOURS["red"]
     assert show._marks(["red", "wolf"])["red"]["color"] in style.PALETTE
+
+
+def test_models_that_no_page_is_wide_enough_for_stand_two_by_two(found):
+    names = [f"model {i}" for i in range(13)]
+    many = pd.concat([found.neurons.iloc[:3].assign(model=name) for name in names])
+    drawn = torch.rand(13, 50, generator=torch.Generator().manual_seed(0))
+    values = {(name, kind): part for name, part in zip(names, drawn) for kind in show.KINDS}
+    own = many.assign(basis="own", purity=-many.image_mean_abs_cos, knows="shape", information=0.1)
+    areas = pd.DataFrame(dict(model=names, order="purity", area=0.5, reversed=0.4))
+    for figure in (
+        show.map_of_neurons(many),
+        show.cosines(SimpleNamespace(values=values)),
+        what_cos_measures.orders(areas),
+        what_cos_measures.neurons(own, "information"),
+    ):
+        (menu,) = figure.layout.updatemenus
+        assert [button.label for button in menu.buttons[::6]] == ["model 0 and model 1", "model 12"]
+        shown = [trace for trace in figure.data if trace.visible]
+        assert {trace.xaxis for trace in shown} == {"x", "x2"}
+        named = [trace.name for trace in shown if trace.showlegend is not False]
+        assert len(named) == len(set(named)) > 0
 
 
 def test_of_many_models_the_answer_counts_models(found):
