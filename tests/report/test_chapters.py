@@ -43,7 +43,7 @@ def test_of_many_models_an_answer_says_the_mean_or_the_ends():
         for dataset, gap in [("shape", -0.1), ("size", 0.1), ("mean", 0.0)]
     ]
     said = pruning.answer(effects(*areas))
-    assert "gives 4 models between +0.0 points of accuracy" in said and "(model 3)" in said
+    assert "4 models change by +0.0 points of accuracy" in said and "(model 3)" in said
     assert said.endswith("from -10.0 (model 0 on shape) to +13.0 (model 3 on size)")
 
 
@@ -53,7 +53,9 @@ def test_the_answer_on_pruning_names_the_ends_of_the_spread():
         ("pruning_area", "CLIP", 0.11, 0.10, 0.12, "background"),
         ("pruning_area", "CLIP", -0.015, -0.02, -0.01, "mean"),
     )
-    assert "from -14.0 (shape) to +11.0 (background)" in pruning.answer(found)
+    said = pruning.answer(found)
+    assert "CLIP loses accuracy (-1.5 points" in said
+    assert said.endswith("by data set from -14.0 (shape) to +11.0 (background))")
     drawn = pruning.differences(found)
     assert [trace.x for trace in drawn.data if trace.name == "range over the data sets"] == [
         (-0.14, 0.11)

@@ -24,22 +24,23 @@ def answer(effects: pd.DataFrame) -> wording.Answer:
     """The result of a run in one sentence, from its effects; of many models their range."""
     area, clauses = effects[effects.claim == "pruning_area"], []
     single, means = area[area.dataset != "mean"], area[area.dataset == "mean"]
-    opening = (
-        "keeping the purest neurons instead of the least pure, over all numbers of neurons, gives"
-    )
+    opening = "kept to the purest neurons instead of the least pure, over all numbers of neurons,"
     if len(means) > MOST_TOLD:
         low, high = means.sort_values("effect").iloc[[0, -1]].itertuples()
         least = f"{wording.with_interval(low, wording.ACCURACY, first=True)} ({low.comparison})"
         most = f"{wording.with_interval(high, wording.ACCURACY)} ({high.comparison})"
         ends = _ends(single.assign(dataset=single.comparison + " on " + single.dataset))
         return wording.Answer(
-            f"{opening} {len(means)} models between {least} and {most}; single data sets {ends}"
+            f"{opening} {len(means)} models change by {least} to {most}; single data sets {ends}"
         )
     for mean in means.itertuples():
         number = wording.with_interval(mean, wording.ACCURACY, first=not clauses)
         part = single[single.comparison == mean.comparison]
-        over = f", and {_ends(part)} by data set" if len(part) > 1 else ""
-        clauses.append(f"{mean.comparison} {number}{over}")
+        over = f"; by data set {_ends(part)}" if len(part) > 1 else ""
+        does = wording.by_interval(
+            mean, "gains accuracy", "loses accuracy", "neither clearly gains nor loses accuracy"
+        )
+        clauses.append(f"{mean.comparison} {does} ({number}{over})")
     return wording.Answer(f"{opening} {'; '.join(clauses)}")
 
 

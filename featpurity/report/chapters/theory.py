@@ -77,7 +77,7 @@ def ends(table: pd.DataFrame) -> tables.Table:
     wide = long.pivot_table("value", ["measure", "probability"], "who", sort=False)
     shown = wide.reset_index().rename_axis(columns=None)
     shown["measure"] = shown.measure.map(MEASURES)
-    return tables.show(shown, digits=".3g")
+    return tables.show(shown, digits="#.3g")
 
 
 def ceiling(table: pd.DataFrame) -> tables.Table:
