@@ -74,6 +74,21 @@ def test_the_answer_on_misalignment_undoes_the_signs_of_the_claims():
     assert "+0.100 of average |cos|" in said and "-8.0 points of accuracy, -9.0 to -7.0" in said
 
 
+def test_training_without_swaps_is_one_line_whatever_the_kind():
+    rows = [
+        dict(
+            kind=kind, ratio=ratio, seed=0, epoch=epoch, **dict.fromkeys(misalignment.MEASURES, 0.1)
+        )
+        for kind in misalignment.KINDS
+        for ratio in (0.0, 0.3, 0.8)
+        for epoch in (0, 1)
+    ]
+    figure = misalignment.training(pd.DataFrame(rows), {"image": 0.05, "text": 0.05})
+    named = [trace.name for trace in figure.data if trace.showlegend is not False]
+    swapped = [f"{kind}, ratio 0.8" for kind in misalignment.KINDS.values()]
+    assert named == ["no caption swapped", *swapped, "chance"]
+
+
 def test_names_of_models_stand_in_comparisons_whole_and_once():
     models = display_names.of_models(["seed1", "seed10"], ["1", "seed1 b"])
     compared = ["seed10 minus seed1", "1", "seed1 b minus seed1", None]

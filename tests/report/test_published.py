@@ -8,6 +8,7 @@ import pytest
 from checkout import ROOT
 
 from featpurity.metrics.intervals import slope
+from featpurity.metrics.pruning import PAPER_KEPT
 from featpurity.report import published, results
 
 
@@ -38,6 +39,20 @@ def test_experiment_2_is_what_was_read_from_all_sixteen_figures(figures):
         assert part.error.tolist() == figure["curves"][strategy]["err"]
         assert set(part.shown_in_readme) == {figure["shown_in_newest_readme"]}
     assert curves.share_kept.min() == 200 / 512 and curves.share_kept.max() == 500 / 512
+
+
+def test_the_paper_s_window_is_the_same_in_figures_and_in_the_metric():
+    figures_d = published.load_published()["experiment_2"]["neurons"]
+    assert published.WINDOW == (PAPER_KEPT[0] / figures_d, PAPER_KEPT[-1] / figures_d)
+
+
+def test_claims_are_the_paper_s_its_theory_s_or_questions_of_this_book():
+    claims = pd.DataFrame(results.load_claims())
+    groups = published.groups_of(claims)
+    assert set(groups) == set(published.GROUPS)
+    assert set(claims.experiment[groups == published.GROUPS[0]]) == set(published.EXPERIMENTS)
+    assert set(claims.experiment[groups == published.GROUPS[1]]) == {5, published.SIMULATED}
+    assert (claims.published[groups == published.GROUPS[2]] == published.NOT_ASKED).all()
 
 
 def test_the_other_experiments_are_what_was_read(figures):

@@ -119,6 +119,7 @@ def training(history: pd.DataFrame, chance: dict[str, float]) -> go.Figure:
     """Epoch by epoch, for the smallest and the largest ratio of both kinds of swap."""
     ends = history[history.ratio.isin([history.ratio.min(), history.ratio.max()])]
     runs = ends.kind.map(KINDS) + ends.ratio.map(", ratio {:g}".format)
+    runs = runs.where(ends.ratio > 0, "no caption swapped")  # of both kinds the same runs
     caption = (
         "During fine-tuning: mean over seeds and their range, for the smallest and the largest "
         "ratio of both kinds of swap. Accuracy is the mean over the data sets. Epoch 0 is the "
