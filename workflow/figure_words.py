@@ -40,11 +40,13 @@ def describe(figure):
     shown = [trace for trace in figure.get("data", []) if _is_shown(trace)]
     meta = layout.get("meta")
     said = meta.get("description", "") if isinstance(meta, dict) else ""
-    sentences = [plain(said), _kinds(shown), *_axes(layout), *_panels(layout)]
+    changed_by = list(_menus(layout))
+    kinds = _kinds(shown, "At first the" if changed_by else "The")
+    sentences = [plain(said), kinds, *_axes(layout), *_panels(layout)]
     sentences += [_values(trace) for trace in shown[:MOST]]
     if len(shown) > MOST:
         sentences.append(f"{len(shown) - MOST} more are in the table of the data.")
-    sentences += list(_menus(layout))
+    sentences += changed_by
     return " ".join(filter(None, sentences))
 
 
@@ -59,7 +61,7 @@ def _kind(trace):
     return "line" if "lines" in trace.get("mode", "lines") else "points"
 
 
-def _kinds(traces):
+def _kinds(traces, article):
     counts = {}
     for trace in traces:
         counts[_kind(trace)] = counts.get(_kind(trace), 0) + 1
@@ -68,7 +70,7 @@ def _kinds(traces):
     singles = {"line": "one line", "points": "one group of points", "bars": "one group of bars"}
     singles |= {"matrix": "one matrix in colour", "picture": "one picture"}
     parts = [singles[kind] if n == 1 else f"{n} {plurals[kind]}" for kind, n in counts.items()]
-    return f"The figure shows {' and '.join(parts)}." if parts else ""
+    return f"{article} figure shows {' and '.join(parts)}." if parts else ""
 
 
 def _axes(layout):

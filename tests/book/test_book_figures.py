@@ -130,7 +130,7 @@ def as_json(figure):
 
 def test_a_figure_is_described_by_its_own_values():
     said = figure_words.describe(as_json(sample_book.curves()))
-    assert "The figure shows 2 lines." in said
+    assert "At first the figure shows 2 lines." in said
     assert "Horizontal axis: neurons kept. Vertical axis: accuracy." in said
     assert f"high: from 0 at 1 to {np.log(512) / 7:.3g} at 512." in said
     assert "A slider goes from 1 to 4." in said
@@ -144,7 +144,9 @@ def test_a_figure_is_described_by_its_own_values():
 
 def test_a_figures_own_description_comes_first():
     figure = sample_book.curves().update_layout(meta={"description": "Two rising lines."})
-    assert figure_words.describe(as_json(figure)).startswith("Two rising lines. The figure shows")
+    assert figure_words.describe(as_json(figure)).startswith(
+        "Two rising lines. At first the figure shows"
+    )
 
 
 def test_labels_are_escaped_on_the_way_to_the_page():
