@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Integral
 from pathlib import Path, PurePath
 
 import numpy as np
@@ -109,7 +110,7 @@ def load_pairs(
     check_choice("unreadable", unreadable, ["raise", "skip"])
     check_list("rewrites", rewrites)
     name = meant(name)
-    if n_pairs is not None and (not isinstance(n_pairs, int) or n_pairs < 1):
+    if n_pairs is not None and (not isinstance(n_pairs, Integral) or n_pairs < 1):
         raise ValueError(f"n_pairs: expected a whole number of 1 or more, got {n_pairs}")
     loaders = {"scenes": scenes, "photos": photos}
     if rewrites and str(name) in loaders:
@@ -161,9 +162,7 @@ def from_shards(name: str, rewrites: Sequence[str | Path] = ()) -> CaptionedImag
     if rewrites:
         raise ValueError(f"rewrites go with a CSV of pairs, got {name}")
     images, captions, left_out = webdataset.read_samples(webdataset.shards_of(name), "txt")
-    name = PurePath(
-        name.removeprefix(webdataset.PREFIX)
-    ).name  # as of a CSV: no path, a file's name
+    name = PurePath(name.removeprefix(webdataset.PREFIX)).name  # no path: it names a file, too
     return CaptionedImages(name, captions, [[] for _ in captions], images, left_out=left_out)
 
 

@@ -173,7 +173,7 @@ def _from_file(
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
     if architecture:
-        config = _named(architecture, beside)
+        config = _named(architecture, beside, recognised)
     elif beside:
         config = read_config(beside)
     else:
@@ -202,9 +202,9 @@ def _from_file(
     return model, config, tokenizer
 
 
-def _named(architecture, beside):
-    """The configuration of an architecture; how pictures are treated is said beside the weights, or
-    by all published weights of that architecture where these agree.
+def _named(architecture, beside, recognised):
+    """The configuration of an architecture; how pictures are treated is said beside the weights, by
+    the weights, or by all published ones of that architecture where these agree.
     """
     config = {"model_cfg": open_clip.get_model_config(architecture)}
     if beside and config["model_cfg"]:
@@ -215,6 +215,8 @@ def _named(architecture, beside):
                 "the one that the weights were trained as"
             )
         return config | {"preprocess_cfg": own.get("preprocess_cfg", {})}
+    if recognised:
+        return config | {"preprocess_cfg": recognised["preprocess_cfg"]}
     published = [
         {key: value for key, value in known.items() if key in TREATMENT}
         for tag in open_clip.list_pretrained_tags_by_model(architecture)

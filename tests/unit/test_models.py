@@ -389,9 +389,9 @@ def test_a_state_dict_loads_by_architecture_or_by_the_configuration_beside_it(tm
 
 
 def test_pictures_are_treated_as_all_published_weights_of_an_architecture_agree():
-    squashed = load._named("PE-Core-T-16-384", None)["preprocess_cfg"]
+    squashed = load._named("PE-Core-T-16-384", None, None)["preprocess_cfg"]
     assert squashed["mean"] == (0.5, 0.5, 0.5) and squashed["resize_mode"] == "squash"
-    assert "preprocess_cfg" not in load._named("ViT-L-14", None)  # they differ
+    assert "preprocess_cfg" not in load._named("ViT-L-14", None, None)  # they differ
 
 
 def _written(path, content):
