@@ -132,9 +132,10 @@ def gains(
     for before, after in pairs:
         a, b = names.index(before), names.index(after)
         for (measure, name), estimate in ordered.items():
-            gain = estimate[b] - estimate[a]
+            gain, most = estimate[b] - estimate[a], 1 - LOWEST[measure]
+            ends = gain.interval(-most, most)
             claim, compared = f"{measure}_laclip", f"{after} minus {before}"
-            rows.append(results.effect(claim, compared, gain.value, *gain.interval(), dataset=name))
+            rows.append(results.effect(claim, compared, gain.value, *ends, dataset=name))
     return rows
 
 

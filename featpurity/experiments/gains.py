@@ -24,7 +24,7 @@ def by_dataset(
         Its id in the list of claims.
     inputs : Inputs
     estimates : dict of (model, data set) to Estimate
-        Of one statistic; a data set where some model has None does not count.
+        Of one statistic in [0, 1]; a data set where some model has None does not count.
     pairs : list of (str, str)
         Names of models.
 
@@ -44,6 +44,6 @@ def by_dataset(
         found = {name: estimates[after, name] - estimates[before, name] for name in known}
         found["mean"] = intervals.mean_estimate(list(found.values()), pictures)
         for name, gain in found.items():
-            ends, compared = gain.interval(), f"{after} minus {before}"
+            ends, compared = gain.interval(-1, 1), f"{after} minus {before}"
             rows.append(results.effect(claim, compared, gain.value, *ends, dataset=name))
     return pd.DataFrame(rows, columns=results.EFFECT)
