@@ -31,7 +31,7 @@ def mean_average_precision(scores: Array, truth: Array) -> float:
         shows do not count.
     """
     scores, truth = _shown_classes(scores, truth)
-    return float(average_precision_score(truth.cpu().numpy(), scores.cpu().numpy()))
+    return float(average_precision_score(truth.cpu().numpy(), scores.cpu().double().numpy()))
 
 
 def estimate_average_precision(scores: Array, truth: Array) -> Estimate:

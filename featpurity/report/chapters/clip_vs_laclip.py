@@ -91,9 +91,11 @@ def matrices(
     """The cosines of the models' neurons side by side; towers as `heatmaps.towers_of` has them."""
     caption = (
         "Cosine between every two neurons of a tower; the diagonal is set to 0. Ordered by signed "
-        "similarity, neurons that point the same way stand together, so that mixed features show "
-        "as blocks; the menu has the other tower, other orders and, where there are more, the "
-        "other models. Chance is the average |cos| of as many random directions."
+        "similarity, neurons that point the same way stand together. A faint band along the "
+        "diagonal comes with that order, of random directions too; blocks of both signs mean that "
+        "many neurons share a direction. The menu has the other tower, other orders and, where "
+        "there are more, the other models. Chance is the average |cos| of as many random "
+        "directions."
     )
     return heatmaps.side_by_side(towers, caption, pairs)
 
