@@ -19,7 +19,7 @@ def results(tmp_path_factory):
         "chapters": ["04_data_quality_ladder"],
         "ladder_models": write_ladder(folder),
         "models_per_job": 4,
-        "n_bootstrap": 50,
+        "n_bootstrap": 100,
         "datasets": [write_pictures(folder / "pictures")],
         "prompts": "paper",
         "results_dir": f"{folder}/results",
