@@ -11,11 +11,12 @@ import html
 import json
 import re
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
-from featpurity.report import tables
+from featpurity.report import beside, tables
 from featpurity.report.thumbnails import Thumbnails
 
 MOST = 512  # neurons on a page; of more, each model's purest and least pure ones
@@ -172,17 +173,22 @@ def _deflated(value):
     return base64.b64encode(zlib.compress(text.encode(), 9)).decode()
 
 
-def glance(found: Any, pictures: Thumbnails) -> tables.Table:
-    """The purest and the least pure neurons of each model with their strongest pictures.
+def glance(found: Any, pictures: Thumbnails, pairs: Sequence[tuple[str, str]] = ()) -> tables.Table:
+    """The purest and the least pure neurons of each model, of many those of the first pair, with
+    their strongest pictures.
 
     Parameters
     ----------
     found, pictures
         As in `atlas`.
+    pairs : list of (str, str)
+        Models that stand beside one another, see `featpurity.report.beside`.
     """
     headings = ("model", "rank by purity", "neuron", "class that stands out", "strongest pictures")
     places, rows, shown = addresses(found.neurons), [], []
-    for model, part in found.neurons.sort_values("rank").groupby("model"):
+    told = beside.first(found.neurons.model.unique(), pairs)
+    neurons = found.neurons[found.neurons.model.isin(told)]
+    for model, part in neurons.sort_values("rank").groupby("model"):
         shown.append(_ends(part, GLANCE))
         for row in shown[-1].itertuples():
             cells = [

@@ -174,6 +174,15 @@ def test_models_that_no_page_is_wide_enough_for_stand_two_by_two(found):
         assert len(named) == len(set(named)) > 0
 
 
+def test_at_a_glance_a_page_shows_the_first_pair_of_many_models(found):
+    names = [f"model {i}" for i in range(4)]
+    many = pd.concat([found.neurons.iloc[:3].assign(model=name) for name in names])
+    places = dict.fromkeys(names, next(iter(found.strongest.values())))
+    seen = SimpleNamespace(neurons=many, strongest=places)
+    shown = atlas.glance(seen, Thumbnails(Pictures(), side=8), [("model 1", "model 3")])
+    assert set(shown.frame.model) == {"model 1", "model 3"}
+
+
 def test_of_many_models_the_answer_counts_models(found):
     many = [found.neurons.assign(model=f"model {i}", rank=[1, 2, 3] * 2) for i in range(4)]
     many = pd.concat([part.iloc[:3] for part in many])
