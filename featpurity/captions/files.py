@@ -115,9 +115,8 @@ def _delimiter(path, lines):
         rows = [line.strip().split(delimiter) for line in lines[:2]]
         rows = [[cell.strip(' "').lower() for cell in row] for row in rows]
         named = [len(row) > 1 and PICTURE.search(row[0]) is not None for row in rows]
-        if any(named[:1] if goes_on else named[-1:]) or (
-            rows and len(rows[0]) > 1 and "caption" in rows[0]
-        ):
+        names_picture = bool(named) and named[0 if goes_on else -1]
+        if names_picture or (rows and len(rows[0]) > 1 and "caption" in rows[0]):
             return delimiter
     return {".csv": ",", ".tsv": "\t"}.get(Path(path).suffix.lower())
 

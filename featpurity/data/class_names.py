@@ -123,7 +123,7 @@ def _refuse_typos(lines, folders, where):
         fields = [re.split(separator, line, maxsplit=1) for line in lines]
         begins = [len(parts) > 1 and _letters(parts[0]) in known for parts in fields]
         if any(begins):
-            wrong = lines[begins.index(False)] if not all(begins) else lines[0]
+            wrong = next((line for line, right in zip(lines, begins) if not right), lines[0])
             raise ValueError(
                 f"{where}: expected on each line a folder's name as it is written, and the class's "
                 f"({', '.join(folders[:3])}, ...), got {wrong!r}"

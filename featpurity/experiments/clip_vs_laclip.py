@@ -13,6 +13,7 @@ import torch
 from tqdm.auto import tqdm
 
 from featpurity.experiments.inputs import Inputs
+from featpurity.labels import OVERALL
 from featpurity.metrics import intervals, purity, silhouette, spectrum, zeroshot
 from featpurity.metrics.intervals import Estimate
 from featpurity.models.clip import ClipModel, neurons_by_tower
@@ -127,7 +128,7 @@ def gains(
         if known:
             pictures = [inputs.data[name].images_key for name in known]
             mean = intervals.mean_estimate(list(known.values()), pictures)
-            ordered[measure, "mean"] = mean
+            ordered[measure, OVERALL] = mean
     rows, names = [], list(inputs.models)
     for before, after in pairs:
         a, b = names.index(before), names.index(after)
@@ -182,9 +183,10 @@ def purity_gains(
         for place, tower in enumerate(("image", "text")):
             a, b = cos.loc[(before, tower)], cos.loc[(after, tower)]
             gain = a.avg_abs_cos - b.avg_abs_cos - (a.chance - b.chance)
-            both = [models[name] for name in (before, after)]
-            if len({(clip.trunk_keys[place], clip.d) for clip in both}) == 1:
-                error = purity.difference_error(*(neurons_by_tower(clip)[tower] for clip in both))
+            first, second = models[before], models[after]
+            if first.d == second.d and first.trunk_keys[place] == second.trunk_keys[place]:
+                both = (neurons_by_tower(clip)[tower] for clip in (first, second))
+                error = purity.difference_error(*both)
             else:
                 error = (a.error**2 + b.error**2) ** 0.5
             ends = intervals.normal_interval(gain, error)

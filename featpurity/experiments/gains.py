@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from featpurity.experiments.inputs import Inputs
+from featpurity.labels import OVERALL
 from featpurity.metrics import intervals
 from featpurity.metrics.intervals import Estimate
 from featpurity.report import results
@@ -42,7 +43,7 @@ def by_dataset(
     rows = []
     for before, after in pairs if known else []:
         found = {name: estimates[after, name] - estimates[before, name] for name in known}
-        found["mean"] = intervals.mean_estimate(list(found.values()), pictures)
+        found[OVERALL] = intervals.mean_estimate(list(found.values()), pictures)
         for name, gain in found.items():
             ends, compared = gain.interval(-1, 1), f"{after} minus {before}"
             rows.append(results.effect(claim, compared, gain.value, *ends, dataset=name))

@@ -85,7 +85,8 @@ def train_online(
             continue
         name = run.name if run.ratio else Run("aligned", 0.0, first).name
         unfinished = folder / name / UNFINISHED
-        resumed |= name not in folders and unfinished.is_file()
+        if name not in folders and unfinished.is_file():  # of an earlier call, which was killed
+            resumed = True
         *_, history = online.train(
             clip,
             captioned.images,

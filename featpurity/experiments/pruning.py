@@ -9,6 +9,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from featpurity.experiments.inputs import Embedded, Inputs
+from featpurity.labels import OVERALL
 from featpurity.metrics import intervals, pruning, purity, silhouette, zeroshot
 from featpurity.metrics.intervals import Estimate
 from featpurity.models.clip import ClipModel, neurons_by_tower
@@ -238,6 +239,6 @@ def _effects(found, pictures):
         mean = intervals.mean_estimate(list(by_dataset.values()), keys)
         rows += [
             results.effect(claim, model, estimate.value, *estimate.interval(), dataset=name)
-            for name, estimate in (by_dataset | {"mean": mean}).items()
+            for name, estimate in (by_dataset | {OVERALL: mean}).items()
         ]
     return pd.DataFrame(rows)

@@ -8,6 +8,7 @@ import torch
 from tqdm.auto import tqdm
 
 from featpurity.experiments.inputs import Embedded, Inputs
+from featpurity.labels import OVERALL
 from featpurity.metrics import intervals, pruning, purity, spectrum
 from featpurity.models.clip import ClipModel, neurons_by_tower
 from featpurity.report import results
@@ -42,7 +43,7 @@ def own_against_rotated(gains: pd.DataFrame) -> pd.DataFrame:
     """The own basis beside the rotated ones, a row a model, data set and their mean."""
     mean = gains.groupby(["model", "basis"], sort=False).gain.mean().reset_index()
     rows = []
-    for (model, name), part in pd.concat([gains, mean.assign(dataset="mean")]).groupby(
+    for (model, name), part in pd.concat([gains, mean.assign(dataset=OVERALL)]).groupby(
         ["model", "dataset"], sort=False
     ):
         turned = part[part.basis > 0].gain

@@ -12,6 +12,7 @@ from tqdm.auto import tqdm
 
 from featpurity.data.pairs import CaptionedImages
 from featpurity.features.extract import embed_texts, image_trunk_features, unit_embeddings
+from featpurity.labels import OVERALL
 from featpurity.metrics import intervals
 from featpurity.metrics.retrieval import KS, retrieval_ranks
 from featpurity.models.clip import ClipModel
@@ -132,7 +133,7 @@ def gains(
     for before, after in pairs:
         values, influences = (b - a for a, b in zip(found[before], found[after]))
         columns = {name: (values[i], influences[:, i]) for i, name in enumerate(MEASURES)}
-        columns["mean"] = values.mean(), influences.mean(1)
+        columns[OVERALL] = values.mean(), influences.mean(1)
         for name, (gain, influence) in columns.items():
             ends = intervals.influence_interval(gain, influence)
             compared = f"{after} minus {before}"

@@ -175,7 +175,7 @@ def estimate_means(values: Tensor, n_bootstrap: int = 0, pictures: str = "") -> 
     """The mean over images of one or several shares, or differences of shares, with its interval.
 
     The variance of one image more, 1 / n^2, is added: without it an interval has no width where all
-    of a few images are right, and holds the truth in two cases of three where few are wrong.
+    of a few images are right, and holds the truth far too rarely where few are wrong.
 
     Parameters
     ----------

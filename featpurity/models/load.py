@@ -173,7 +173,7 @@ def _from_file(
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
     if architecture:
-        config = _named(architecture, beside, recognised)
+        config = _config_of(architecture, beside, recognised)
     elif beside:
         config = read_config(beside)
     else:
@@ -202,7 +202,7 @@ def _from_file(
     return model, config, tokenizer
 
 
-def _named(architecture, beside, recognised):
+def _config_of(architecture, beside, recognised):
     """The configuration of an architecture; how pictures are treated is said beside the weights, by
     the weights, or by all published ones of that architecture where these agree.
     """

@@ -20,7 +20,7 @@ import torch
 import yaml
 
 from featpurity.files import save_table, workspace, write_text
-from featpurity.labels import file_names
+from featpurity.labels import OVERALL, file_names
 
 PAPER_COLUMNS = {
     "full": "Full Features",
@@ -106,7 +106,7 @@ EFFECT = ("claim", "comparison", "dataset", "effect", "low", "high")  # columns 
 
 
 def effect(
-    claim: str, comparison: str, value: float, low: float, high: float, dataset: str = "mean"
+    claim: str, comparison: str, value: float, low: float, high: float, dataset: str = OVERALL
 ) -> dict[str, str | float]:
     """One row of a table of effects: a claim's id, what was compared on which data, the value and
     its 95 % interval.
@@ -218,7 +218,7 @@ def judge(effects: pd.DataFrame) -> pd.DataFrame:
     for claim in load_claims():
         keys = ("experiment", "statement", "unit", "negligible", "published")
         about = {"claim": claim["id"], **{key: claim[key] for key in keys}}
-        measured = effects[(effects.claim == claim["id"]) & (effects.dataset == "mean")]
+        measured = effects[(effects.claim == claim["id"]) & (effects.dataset == OVERALL)]
         for row in measured[["comparison", "effect", "low", "high"]].to_dict("records"):
             said = verdict(row["low"], row["high"], claim["negligible"])
             rows.append({**about, **row, "verdict": said})

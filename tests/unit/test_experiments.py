@@ -380,6 +380,26 @@ def test_labels_are_short_told_apart_and_never_paths():
     assert display_names.of_models(["a", "b"]) == {"a": "a", "b": "b"}
 
 
+def test_a_training_that_was_resumed_has_no_time_of_its_own(tmp_path, monkeypatch):
+    runs = {misalignment.Run("random", ratio, 0): [0, 1] for ratio in (0.0, 0.8)}
+    captioned = SimpleNamespace(images=[0, 1], best_captions=["a", "b"])
+    history = pd.DataFrame({"epoch": [1]})
+    monkeypatch.setattr(online_and_cached, "Settings", dict)
+    monkeypatch.setattr(online_and_cached.online, "train", lambda *_, **__: (None, None, history))
+    options = dict.fromkeys(("evaluate", "precision", "workers"))
+    costs = {}
+    for name in ("whole", "killed"):
+        if name == "killed":
+            unfinished = tmp_path / name / "random_Cs80_seed0" / online_and_cached.UNFINISHED
+            unfinished.parent.mkdir(parents=True)
+            unfinished.touch()
+        _, (costs[name],) = online_and_cached.train_online(
+            None, captioned, runs, tmp_path / name, **options
+        )
+    assert costs["whole"].seconds >= 0 and costs["whole"].runs == 2
+    assert np.isnan(costs["killed"].seconds)
+
+
 def test_distances_of_cached_training_are_from_the_online_run_of_the_same_seed():
     rows = [
         dict(way=way, kind="random", ratio=ratio, seed=seed, epoch=1, loss=1.0, accuracy=accuracy)

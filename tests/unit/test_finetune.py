@@ -16,8 +16,9 @@ from featpurity import class_embeddings, cli, embed_images, load_dataset, load_m
 from featpurity.data.class_names import imagenet_names
 from featpurity.data.prompts import prompt_set
 from featpurity.metrics.zeroshot import accuracy
+from featpurity.models import names
 from featpurity.training import online
-from featpurity.training.finetune import caption_choices
+from featpurity.training.finetune import _check_names, caption_choices
 from featpurity.training.settings import Settings, plan_epoch
 
 
@@ -147,6 +148,26 @@ class TestCommand:
         with pytest.raises((ValueError, FileNotFoundError), match=message):
             finetune(*data, "--output-dir", "out", *options.split())
         assert not (tmp_path / "out").exists()
+
+    def test_a_model_may_be_a_file_of_a_named_architecture(self, data, tmp_path, monkeypatch):
+        weights, asked = tmp_path / "mine.pt", []
+        weights.touch()
+        monkeypatch.setattr(names, "resolve", asked.append)
+        options = cli.parse(
+            ["finetune", *data, "--output-dir", "o", "--model", f"ViT-B-32:{weights}"]
+        )
+        _check_names(options)
+        assert asked == [f"ViT-B-32:{weights}"]
+
+    def test_a_training_that_diverges_is_one_line(self, data, tmp_path, monkeypatch, capsys):
+        def diverge(*_, **__):
+            raise FloatingPointError("epoch 1, step 1: the loss is nan")
+
+        monkeypatch.setattr(online, "train", diverge)
+        out = ["--output-dir", str(tmp_path / "out"), "--batch-size", "16"]
+        assert cli.main(["finetune", *data, *out]) == 2
+        *_, line = capsys.readouterr().err.splitlines()
+        assert line == "featpurity: epoch 1, step 1: the loss is nan"
 
     def test_an_error_is_one_line(self, data, tmp_path, capsys):
         assert (

@@ -389,9 +389,9 @@ def test_a_state_dict_loads_by_architecture_or_by_the_configuration_beside_it(tm
 
 
 def test_pictures_are_treated_as_all_published_weights_of_an_architecture_agree():
-    squashed = load._named("PE-Core-T-16-384", None, None)["preprocess_cfg"]
+    squashed = load._config_of("PE-Core-T-16-384", None, None)["preprocess_cfg"]
     assert squashed["mean"] == (0.5, 0.5, 0.5) and squashed["resize_mode"] == "squash"
-    assert "preprocess_cfg" not in load._named("ViT-L-14", None, None)  # they differ
+    assert "preprocess_cfg" not in load._config_of("ViT-L-14", None, None)  # they differ
 
 
 def _written(path, content):
@@ -766,6 +766,11 @@ def test_a_model_is_one_line_and_has_the_name_it_was_given(folder):
 def test_a_device_that_is_not_there_is_told():
     with pytest.raises(ValueError, match="device: expected auto, cpu, cuda, .* got 'gpu'"):
         load_model("scenes_clip", "gpu")
+    with pytest.raises(ValueError, match="device: expected auto, cpu, cuda, .* got 'meta'"):
+        load_model("scenes_clip", "meta")
+    if not torch.backends.mps.is_available():
+        with pytest.raises(ValueError, match="device: there is no MPS device here, got 'mps'"):
+            load_model("scenes_clip", "mps")
     if not torch.cuda.is_available():
         with pytest.raises(ValueError, match="device: there is no CUDA device here, got 'cuda:1'"):
             load_model("scenes_clip", "cuda:1")

@@ -20,7 +20,16 @@ from featpurity.features import extract
 from featpurity.models import laclip, names
 from featpurity.models.load import PREPROCESSINGS
 from featpurity.plan import plan
-from featpurity.profile import CHOICES, COMPARISON, FINETUNED, SCENES, Profile, load, setting
+from featpurity.profile import (
+    CHOICES,
+    COMPARISON,
+    FINETUNED,
+    NEURONS,
+    SCENES,
+    Profile,
+    load,
+    setting,
+)
 
 
 @pytest.fixture
@@ -445,10 +454,14 @@ def test_the_plan_tells_downloads_computing_and_what_is_missing(folder, capsys):
 
 @pytest.mark.parametrize("chapter", FINETUNED)
 def test_pairs_are_embedded_for_every_chapter_that_reads_what_is_fine_tuned(folder, chapter):
-    chosen = load("mine", {"chapters": [chapter]})
-    assert chosen.finetunes and "30 runs of 10 epochs" in "\n".join(plan(chosen))
+    one_model = {"clip_models": [], "laclip_models": ["b.pt"], "pairs": "scenes"}
+    chosen = load("mine", one_model | {"chapters": [chapter, COMPARISON], "atlas_pairs": 2})
+    said = "\n".join(plan(chosen))
+    looked_at = 5_000 + 8_000 + 2 * (chapter == NEURONS)
+    assert chosen.finetunes and "30 runs of 10 epochs" in said
+    assert f" {looked_at:,} pictures through a tower" in said
     without = load("mine", {"chapters": [COMPARISON]})
-    assert not without.finetunes
+    assert not without.finetunes and "fine-tuning" not in "\n".join(plan(without))
 
 
 def test_settings_are_those_that_the_package_knows():

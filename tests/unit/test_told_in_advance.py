@@ -1,10 +1,13 @@
 """What cannot run, or runs otherwise than meant: told in a line by check, plan and book, before anything runs."""
 
+from types import SimpleNamespace
+
 import pytest
 from PIL import Image
 
 import book
 from featpurity.cli import main
+from featpurity.profile import load
 
 BASE = "prompts: paper\nchapters: [01_clip_vs_laclip, 02_neuron_pruning]\n"
 PHOTOS = "datasets: ['folder:photos']\n"
@@ -112,3 +115,17 @@ def test_what_is_half_downloaded_is_neither_fetched_nor_refused(place, monkeypat
         "torchvision.datasets.CIFAR10.download", lambda self: pytest.fail("fetched")
     )
     assert main(["check", profile(place, "datasets: [cifar10]\n")]) == 0
+
+
+def test_a_plan_leaves_the_settings_of_a_run_at_work_as_they_are(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.yaml").touch()
+    profile = load("mine.yaml")
+    (tmp_path / "results/mine").mkdir(parents=True)
+    book.command_for(profile, {"data_root": "/data"}, [])
+    running = (tmp_path / "results/mine/.settings.json").read_text()
+    said = SimpleNamespace(returncode=0, stdout="")
+    monkeypatch.setattr(book.subprocess, "run", lambda *_, **__: said)
+    assert book.print_jobs(profile, {}, []) == 0
+    assert (tmp_path / "results/mine/.settings.json").read_text() == running
+    assert "/data" in running

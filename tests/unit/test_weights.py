@@ -199,6 +199,12 @@ def test_a_pickle_called_safetensors_is_told(tmp_path):
         read_weights(tmp_path / "bad.safetensors")
 
 
+def test_floats_of_eight_bits_are_refused_by_name(tmp_path):
+    save_file({"a": torch.ones(2).to(torch.float8_e4m3fn)}, tmp_path / "small.safetensors")
+    with pytest.raises(ValueError, match="small.safetensors: 8-bit numbers in a; expected 16"):
+        read_weights(tmp_path / "small.safetensors")
+
+
 def test_safetensors_load(tmp_path):
     save_file({"module.a": torch.ones(2)}, tmp_path / "good.safetensors")
     assert torch.equal(read_weights(tmp_path / "good.safetensors")["a"], torch.ones(2))

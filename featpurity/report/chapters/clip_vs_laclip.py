@@ -6,6 +6,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from PIL import Image
 
+from featpurity.labels import OVERALL
 from featpurity.metrics import intervals
 from featpurity.metrics.silhouette import FEW
 from featpurity.report import figures, heatmaps, tables, wording
@@ -51,7 +52,7 @@ def answer(effects: pd.DataFrame, accuracy: pd.DataFrame) -> wording.Answer:
     if effects.empty:
         means = accuracy.groupby("model", sort=False)[list(MEASURES)].mean()
         return wording.Answer("; ".join(_alone(row) for row in means.itertuples()))
-    means = effects[effects.dataset == "mean"]
+    means = effects[effects.dataset == OVERALL]
     accuracy = means[means.claim == "accuracy_laclip"]
     if len(accuracy) < intervals.FEWEST_VALUES:
         told = [

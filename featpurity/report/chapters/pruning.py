@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
+from featpurity.labels import OVERALL
 from featpurity.report import curves, figures, heatmaps, tables, wording
 from featpurity.report.published import published_curves
 
@@ -23,7 +24,7 @@ MOST_TOLD = 3  # models, each with its own words; of more the range is told
 def answer(effects: pd.DataFrame) -> wording.Answer:
     """The result of a run in one sentence, from its effects; of many models their range."""
     area, clauses = effects[effects.claim == "pruning_area"], []
-    single, means = area[area.dataset != "mean"], area[area.dataset == "mean"]
+    single, means = area[area.dataset != OVERALL], area[area.dataset == OVERALL]
     opening = "kept to the purest neurons instead of the least pure, over all numbers of neurons,"
     if len(means) > MOST_TOLD:
         low, high = means.sort_values("effect").iloc[[0, -1]].itertuples()
@@ -54,10 +55,10 @@ def _ends(single):
 def differences(effects: pd.DataFrame, claim: str = "pruning_area") -> go.Figure:
     """One claim's effect on each data set and on average, with the spread over the data sets."""
     chosen = effects[effects.claim == claim].rename(columns={"comparison": "model"})
-    single = chosen[chosen.dataset != "mean"]
+    single = chosen[chosen.dataset != OVERALL]
     ends = single.effect.min(), single.effect.max()
     chosen = chosen.assign(axis=NAMES[claim])
-    chosen.loc[chosen.dataset == "mean", ["least", "most"]] = ends
+    chosen.loc[chosen.dataset == OVERALL, ["least", "most"]] = ends
     caption = (
         f"{NAMES[claim][0].upper()}{NAMES[claim][1:]}, with 95 % intervals over images; "
         "right of 0 the purest neurons do better. The grey band behind the mean goes from the "

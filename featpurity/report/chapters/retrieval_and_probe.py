@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pandas as pd
 import plotly.graph_objects as go
 
+from featpurity.labels import OVERALL
 from featpurity.report import figures, tables, wording
 
 RECALL = ("points of mean recall", 100, 1)
@@ -37,7 +38,7 @@ CLAUSES = {  # the unit, and the words for an interval above 0, below 0, and aro
 
 def answer(recall: pd.DataFrame, accuracy: pd.DataFrame, effects: pd.DataFrame) -> wording.Answer:
     """The result of a run in one sentence; where no models are compared, each one's numbers."""
-    means, sentences = effects[effects.dataset == "mean"], []
+    means, sentences = effects[effects.dataset == OVERALL], []
     for comparison, about in means.groupby("comparison", sort=False):
         after, before = comparison.split(" minus ")
         clauses = []

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
+from featpurity.labels import OVERALL
 from featpurity.metrics import intervals
 from featpurity.report import beside, figures, style, tables, wording
 from featpurity.report.chapters.misalignment import KINDS
@@ -52,7 +53,7 @@ def answer(
         for name in ("avg_abs_cos", "expected", "without_shared")
     }
     swapped = tuned[(tuned.tower == "image") & (tuned.kind == kind) & (tuned.ratio == most)]
-    z = gains[gains.dataset == "mean"].z
+    z = gains[gains.dataset == OVERALL].z
     return wording.Answer(
         "the models' average |cos| in their own bases lies between "
         f"{_between(bases.z)} standard deviations from its mean over random rotations, which the "
@@ -114,8 +115,9 @@ def bases_over_ratios(tuned: pd.DataFrame) -> go.Figure:
     table = tuned.pivot(index=keys, columns="tower", values="z").add_prefix("z_").reset_index()
     caption = (
         "Average |cos| in a fine-tuned model's own basis minus its mean over random rotations, in "
-        "standard deviations of a rotation: mean over seeds and their range. Between -2 and 2 the "
-        "own basis could be any; above, it is less pure than a rotated one."
+        "standard deviations of a rotation: mean over seeds and their range. Between the dotted "
+        "lines, two standard deviations either way, the own basis could be any; above, it is less "
+        "pure than a rotated one."
     )
     return figures.lines_with_bands(
         table.assign(who=table.kind.map(KINDS)),
