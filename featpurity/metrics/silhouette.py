@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 
 from featpurity.metrics.inputs import Array, check_embeddings, check_kept, check_order, row_blocks
 from featpurity.metrics.intervals import Estimate, bootstrap_weights, seed_of
@@ -27,6 +26,8 @@ CLOSE = 0.1
 # Two mean distances below this are rounding: the pictures are the same, which scores 0 as in
 # scikit-learn, where 0 / 0 is meant.
 SAME = 1e-12
+# What the norm of a row of zeros is taken for.
+SHORTEST = 1e-12
 # Classes of fewer images make intervals from influences too narrow: the infinitesimal jackknife
 # takes the score for linear in the images' weights, but the mean distance of an image to the others
 # of its class, of which there are one or two, is not.
@@ -103,13 +104,16 @@ def silhouette_influence(embeddings: Array, labels: Array) -> torch.Tensor:
     constants = torch.zeros_like(counts)
     constants.index_add_(0, groups, slope_inside * (1 - near.inside))
     constants.index_add_(0, near.nearest, slope_outside * (1 - near.outside))
-    vectors = _class_sums(embeddings, groups, len(counts), slope_inside, near.dtype)
-    vectors += _class_sums(embeddings, near.nearest, len(counts), slope_outside, near.dtype)
+    lengths = _lengths(embeddings, near.dtype)
+    vectors = _class_sums(embeddings, groups, len(counts), slope_inside / lengths, near.dtype)
+    vectors += _class_sums(
+        embeddings, near.nearest, len(counts), slope_outside / lengths, near.dtype
+    )
     vectors = vectors.to(near.dtype)
     moved = constants[groups]
     for rows in row_blocks(len(embeddings), embeddings.shape[1], vectors):
-        unit = _unit(embeddings[rows], near.dtype)
-        moved[rows] -= (unit * vectors[groups[rows]]).sum(1)
+        along = (embeddings[rows].to(near.dtype) * vectors[groups[rows]]).sum(1)
+        moved[rows] -= along / lengths[rows]
     return scores - scores.mean() + moved
 
 
@@ -256,60 +260,66 @@ def _neighbours(embeddings, groups, weights=None):
     """Where image i stands `weights[i]` times (once unless said)."""
     n_classes = int(groups.max()) + 1
     ones = torch.ones(len(groups), dtype=torch.float64, device=groups.device)
-    weights = None if weights is None else weights.double()
-    counts = ones.new_zeros(n_classes).index_add_(0, groups, ones if weights is None else weights)
+    weights = ones if weights is None else weights.double()
+    counts = ones.new_zeros(n_classes).index_add_(0, groups, weights)
     dtype = embeddings.dtype if embeddings.numel() > SMALL else torch.float64
-    means = _means(embeddings, groups, counts, weights, dtype)
-    found = _distances(embeddings, groups, means, counts)
+    lengths = _lengths(embeddings, dtype)
+    means = _means(embeddings, lengths, groups, counts, weights, dtype)
+    found = _distances(embeddings, lengths, groups, means, counts)
     near = _Neighbours(*found, counts, counts[groups], dtype)
     close = (near.longer < CLOSE).nonzero().flatten()
     if len(close) and near.dtype == torch.float32:
         near.dtype = torch.float64
-        means = _means(embeddings, groups, counts, weights, near.dtype)
+        lengths = _lengths(embeddings, near.dtype)
+        means = _means(embeddings, lengths, groups, counts, weights, near.dtype)
         for rows in row_blocks(len(close), embeddings.shape[1], means):
             some = close[rows]
-            found = _distances(embeddings[some], groups[some], means, counts)
+            found = _distances(embeddings[some], lengths[some], groups[some], means, counts)
             near.inside[some], near.outside[some], near.nearest[some] = found
     return near
 
 
-def _distances(embeddings, groups, means, counts):
+def _distances(embeddings, lengths, groups, means, counts):
     """(inside, outside, nearest) of some images in the precision of the means, given as float64."""
     found = []
     for rows in row_blocks(len(embeddings), means.shape[1] + len(means), means):
-        unit, own = _unit(embeddings[rows], means.dtype), groups[rows]
-        to_class = 1 - unit @ means.T  # (rows, n_classes)
+        own = groups[rows]
+        # Dividing the products by the lengths spares a copy of the images as unit vectors.
+        products = embeddings[rows].to(means.dtype) @ means.T
+        to_class = 1 - products / lengths[rows, None]  # (rows, n_classes)
         to_class[:, counts == 0] = torch.inf  # absent from a bootstrap sample
         to_own = to_class.gather(1, own[:, None])[:, 0].double()
         to_class.scatter_(1, own[:, None], torch.inf)
         outside, nearest = to_class.min(1)
-        # A mean over the other images. The clamp keeps a class of one finite; its image scores 0.
-        inside = (to_own * counts[own] - _itself(unit)) / (counts[own] - 1).clamp(min=1)
+        # A mean over the other images: an image is at distance 0 from itself, a row of zeros at 1.
+        # The clamp keeps a class of one finite; its image scores 0.
+        itself = (lengths[rows] == SHORTEST).double()
+        inside = (to_own * counts[own] - itself) / (counts[own] - 1).clamp(min=1)
         found.append((inside.clamp(min=0), outside.double().clamp(min=0), nearest))
     return [torch.cat(part) for part in zip(*found)]
 
 
-def _itself(unit):
-    """1 - u . u: 1 for a row of zeros, else 0."""
-    return 1 - unit.norm(dim=1).round().double()
-
-
-def _means(embeddings, groups, counts, weights, dtype):
-    sums = _class_sums(embeddings, groups, len(counts), weights, dtype)
+def _means(embeddings, lengths, groups, counts, weights, dtype):
+    sums = _class_sums(embeddings, groups, len(counts), weights / lengths, dtype)
     return (sums / counts.clamp(min=1)[:, None]).to(dtype)
 
 
 def _class_sums(embeddings, groups, n_classes, weights, dtype):
-    """Weighted sum of each class's unit vectors: float64 of shape (n_classes, d)."""
+    """Weighted sum of each class's rows: float64 of shape (n_classes, d)."""
     d = embeddings.shape[1]
+    weights = weights.to(dtype)
     sums = torch.zeros(n_classes, d, dtype=torch.float64, device=embeddings.device)
     for rows in row_blocks(len(embeddings), d, sums):
-        unit = _unit(embeddings[rows], dtype)
-        if weights is not None:
-            unit = unit * weights[rows, None].to(dtype)
-        sums += unit.new_zeros(n_classes, d).index_add_(0, groups[rows], unit)
+        weighted = embeddings[rows].to(dtype) * weights[rows, None]
+        sums += weighted.new_zeros(n_classes, d).index_add_(0, groups[rows], weighted)
     return sums
 
 
-def _unit(embeddings, dtype):
-    return F.normalize(embeddings.to(dtype), dim=1)
+def _lengths(embeddings, dtype):
+    """Norms of the rows, shape (n,), computed in a precision; no less than `SHORTEST`."""
+    return torch.cat(
+        [
+            embeddings[rows].to(dtype).norm(dim=1).clamp(min=SHORTEST)
+            for rows in row_blocks(*embeddings.shape, embeddings)
+        ]
+    )
