@@ -164,12 +164,9 @@ def _check_device(device):
     """A card that is asked for by name has to be here, or on the nodes of a cluster."""
     if device in {"auto", "cpu"} or shutil.which("sbatch"):
         return
-    import torch  # late: takes seconds
+    from featpurity.models.device import pick_device  # late: brings torch, which takes seconds
 
-    kind, _, number = device.partition(":")
-    cards = torch.cuda.device_count() if kind == "cuda" else int(torch.backends.mps.is_available())
-    if int(number or 0) >= cards:
-        raise ValueError(f"device: {device}, but PyTorch sees {cards} such cards here; try auto")
+    pick_device(device)
 
 
 def _check_kept(profile):

@@ -122,7 +122,6 @@ def open_all(
     check_list("datasets", datasets)
     store = workspace(store_dir)
     store.mkdir(parents=True, exist_ok=True)
-    device = "auto" if device == "cuda" else device  # a process takes its own card
     # A store that is read-only is read, without a lock.
     lock = FileLock(store / ".loading.lock") if os.access(store, os.W_OK) else None
     with lock or nullcontext():

@@ -7,7 +7,6 @@ came.
 """
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from featpurity.files import check_choice, digest
 from featpurity.models import laclip, split
 from featpurity.models.clip import ClipModel
 from featpurity.models.config import CONFIG, MERGES, configs_of, read_config
+from featpurity.models.device import pick_device
 from featpurity.models.names import ModelRecord, bases_of, resolve
 from featpurity.models.projections import read_projections
 from featpurity.models.weights import load_weights, read_weights, reason
@@ -75,7 +75,7 @@ def load_model(
         the architecture has, or a tower does not end in a linear projection.
     """
     check_choice("preprocess", preprocess, PREPROCESSINGS)
-    device, record = _device(device), resolve(source)
+    device, record = pick_device(device), resolve(source)
     if record.kind == "projections":
         on = base if isinstance(base, ClipModel) else _base(record, device, preprocess, base)
         clip = read_projections(record.file, on)
@@ -89,28 +89,6 @@ def load_model(
         path = laclip.fetch(record.tag) if record.kind == "laclip" else record.file
         model, config, tokenizer = _from_file(path, record.architecture)
     return _cut(record, name, model.eval(), config, tokenizer, device, preprocess)
-
-
-def _device(device):
-    """A device by its name; "auto" is a GPU where there is one, under torchrun each its own."""
-    if device == "auto":
-        if not torch.cuda.is_available():
-            return torch.device("cpu")
-        rank = os.environ.get("LOCAL_RANK")
-        own = "cuda" if rank is None else f"cuda:{int(rank) % torch.cuda.device_count()}"
-        return torch.device(own)
-    try:
-        found = torch.device(device)
-    except RuntimeError:
-        raise ValueError(
-            f"device: expected auto, cpu, cuda, cuda:N or mps, got {device!r}"
-        ) from None
-    here = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
-    if found.type not in here and found.type != "cpu":
-        raise ValueError(f"device: expected auto, cpu, cuda, cuda:N or mps, got {device!r}")
-    if found.type in here and not here[found.type]():
-        raise ValueError(f"device: there is no {found.type.upper()} device here, got {device!r}")
-    return found
 
 
 def _base(record, device, preprocess, base):

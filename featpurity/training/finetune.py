@@ -112,12 +112,14 @@ def run(options: argparse.Namespace) -> str:
     from featpurity.data.datasets import load_dataset
     from featpurity.data.pairs import load_pairs
     from featpurity.features.extract import refuse_unreadable
+    from featpurity.models.device import pick_device
     from featpurity.models.load import load_model
     from featpurity.training.evaluate import zero_shot_on
     from featpurity.training.online import train
 
     world, rank = (int(os.environ.get(name, n)) for name, n in [("WORLD_SIZE", 1), ("RANK", 0)])
-    device, precision = _device(options)
+    device = pick_device(options.device)
+    precision = options.precision or ("bf16" if device.type == "cuda" else "fp32")
     settings, out = _settings(options, world), Path(options.output_dir).expanduser()
     pairs = load_pairs(options.train_data, root=options.root)
     texts = caption_choices(pairs, options.captions, options.augmented_caption_filelist)
@@ -197,18 +199,6 @@ def caption_choices(
             )
         choices = [[*texts, line] for texts, line in zip(choices, lines)]
     return choices
-
-
-def _device(options):
-    """The device of this process, and the precision of its towers."""
-    import torch
-
-    cards = torch.cuda.is_available()
-    if options.device == "cuda" and not cards:
-        raise ValueError("--device cuda: PyTorch sees no card here; try auto")
-    on_card = cards and options.device != "cpu"
-    device = torch.device(f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if on_card else "cpu")
-    return device, options.precision or ("bf16" if on_card else "fp32")
 
 
 def _settings(options, world):

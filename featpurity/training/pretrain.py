@@ -21,10 +21,10 @@ def run(options: argparse.Namespace) -> str:
     Raises
     ------
     ValueError
-        For an unknown profile, seeds below 0 or twice, and seeds without a folder to write to.
+        For an unknown profile, seeds below 0 or twice, seeds without a folder to write to, and a
+        device that is not here.
     """
-    import torch  # late: --help answers at once
-
+    from featpurity.models.device import pick_device  # late: --help answers at once
     from featpurity.training.bundled import BUNDLED, RECIPES, make_pairs
 
     profiles, seeds = options.profiles or list(RECIPES), options.seeds or []
@@ -36,16 +36,11 @@ def run(options: argparse.Namespace) -> str:
         raise ValueError(f"--seeds: expected different numbers of 0 or more, got {seeds}")
     if seeds and not options.out:
         raise ValueError("--seeds: expected --out FOLDER as well, for models that are not bundled")
-    on_card = torch.cuda.is_available() if options.device == "auto" else options.device == "cuda"
+    device = pick_device(options.device)
     folders = []
     for profile in profiles:
         recipe = replace(RECIPES[profile], epochs=options.epochs or RECIPES[profile].epochs)
         folders += make_pairs(
-            profile,
-            seeds,
-            options.data_root,
-            options.out or BUNDLED,
-            recipe,
-            device="cuda" if on_card else "cpu",
+            profile, seeds, options.data_root, options.out or BUNDLED, recipe, device=device
         )
     return "\n".join(map(str, folders))

@@ -34,7 +34,8 @@ from featpurity.features.extract import (
     image_trunk_features,
     text_trunk_features,
 )
-from featpurity.models import load, split
+from featpurity.models import split
+from featpurity.models.device import pick_device
 
 
 def pictures(n=50):
@@ -564,12 +565,12 @@ def test_settings_of_a_profile_are_checked(setting, message):
     "rank, device", [(None, "cuda"), ("0", "cuda:0"), ("3", "cuda:3"), ("5", "cuda:1")]
 )
 def test_under_torchrun_each_process_takes_its_own_card(monkeypatch, rank, device):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     monkeypatch.setenv("LOCAL_RANK", rank) if rank else monkeypatch.delenv(
         "LOCAL_RANK", raising=False
     )
-    assert str(load._device("auto")) == device
+    assert str(pick_device("auto")) == str(pick_device("cuda")) == device
+    assert str(pick_device("cuda:2")) == "cuda:2"
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,7 @@ class TestCommand:
             ("--captions none.txt", "none.txt"),
             ("--captions short.txt", "short.txt: expected a line for each of 32 images, got 1"),
             ("--batch-size 64", r"batch_size: expected 1 .. 32"),
-            ("--device cuda", "--device cuda: PyTorch sees no card here; try auto"),
+            ("--device cuda", "device: cuda, but PyTorch sees 0 such devices here; try auto or cpu"),
             ("--epochs 0", "expected positive epochs"),
             ("--batch-size 16 --imagenet-root nowhere", "nowhere"),
         ],
@@ -142,7 +142,7 @@ class TestCommand:
         self, data, tmp_path, monkeypatch, options, message
     ):
         monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
         (tmp_path / "short.txt").write_text("one\n")
         monkeypatch.setattr(Image, "open", lambda *_: pytest.fail("a picture was opened"))
         with pytest.raises((ValueError, FileNotFoundError), match=message):

@@ -336,7 +336,7 @@ def test_a_card_that_is_not_here_is_told(folder, monkeypatch):
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
     monkeypatch.setattr(check_module.shutil, "which", lambda name: None)
     assert check(load("mine", {"device": "cuda:0"})) == []
-    with pytest.raises(ValueError, match="device: cuda:1, but PyTorch sees 1 such cards here"):
+    with pytest.raises(ValueError, match="device: cuda:1, but PyTorch sees 1 such devices here"):
         check(load("mine", {"device": "cuda:1"}))
     monkeypatch.setattr(check_module.shutil, "which", lambda name: name)  # of a cluster's nodes
     check(load("mine", {"device": "cuda:1"}))
@@ -399,7 +399,7 @@ def test_folders_of_a_profile_may_lie_in_the_home(folder, monkeypatch):
 
 def test_a_profile_in_another_encoding_is_told(folder):
     (folder / "profiles/old.yaml").write_bytes("labels: {a.pt: größer}".encode("latin-1"))
-    with pytest.raises(ValueError, match="old.yaml: expected text in UTF-8"):
+    with pytest.raises(ValueError, match="old.yaml, line 1: .* expected text in UTF-8"):
         load("old")
     (folder / "profiles/new.yaml").write_bytes("epochs: 3".encode("utf-8-sig"))
     assert load("new").epochs == 3

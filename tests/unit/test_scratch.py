@@ -181,7 +181,7 @@ def test_the_command_asks_for_what_it_was_told(tmp_path, monkeypatch):
     assert pretrain("scenes", "--seeds", 1, 2, "--out", tmp_path, "--epochs", 3, "--device", "cpu")
     (profile, seeds, _, out, recipe), more = asked[0]
     assert (profile, seeds, out, recipe.epochs) == ("scenes", [1, 2], str(tmp_path), 3)
-    assert more == {"device": "cpu"}
+    assert more == {"device": torch.device("cpu")}
     pretrain()
     assert [asks[0] for asks, _ in asked[1:]] == ["scenes", "photos"]
     assert asked[1][0][3] == bundled.BUNDLED
@@ -193,9 +193,11 @@ def test_the_command_asks_for_what_it_was_told(tmp_path, monkeypatch):
         (["scenery"], "unknown profile scenery; expected some of scenes, photos"),
         (["scenes", "--seeds", 1, 2], "expected --out FOLDER"),
         (["scenes", "--seeds", 1, 1, "--out", "x"], "different numbers of 0 or more"),
+        (["scenes", "--device", "cuda"], "cuda, but PyTorch sees 0 such devices here"),
     ],
 )
-def test_a_command_that_cannot_be_is_told(arguments, message):
+def test_a_command_that_cannot_be_is_told(monkeypatch, arguments, message):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     with pytest.raises(ValueError, match=message):
         pretrain(*arguments)
 

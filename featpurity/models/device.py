@@ -1,0 +1,42 @@
+"""Which device a process computes on."""
+
+import os
+
+import torch
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """A device by its name.
+
+    Parameters
+    ----------
+    name : str
+        "cpu", "cuda", "cuda:N", "mps" or "auto", a GPU where there is one. Under torchrun each
+        process takes a card of its own for "auto" and "cuda".
+
+    Returns
+    -------
+    torch.device
+
+    Raises
+    ------
+    ValueError
+        For other names, and for a device that is not here.
+    """
+    cards = torch.cuda.device_count()
+    if name == "auto":
+        name = "cuda" if cards else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in {"cpu", "cuda", "mps"}:
+        raise ValueError(f"device: expected auto, cpu, cuda, cuda:N or mps, got {name!r}")
+    here = {"cpu": 1, "cuda": cards, "mps": int(torch.backends.mps.is_available())}[device.type]
+    if (device.index or 0) >= here:
+        raise ValueError(
+            f"device: {name}, but PyTorch sees {here} such devices here; try auto or cpu"
+        )
+    if device.type == "cuda" and device.index is None and "LOCAL_RANK" in os.environ:
+        return torch.device(f"cuda:{int(os.environ['LOCAL_RANK']) % cards}")
+    return device
