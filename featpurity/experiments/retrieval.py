@@ -1,7 +1,7 @@
 """Experiment 10, retrieval: does an image find one of its captions, and a caption its image?"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,8 @@ from tqdm.auto import tqdm
 from featpurity.data.pairs import CaptionedImages
 from featpurity.features.extract import embed_texts, image_trunk_features, unit_embeddings
 from featpurity.labels import OVERALL
-from featpurity.metrics import intervals
-from featpurity.metrics.retrieval import KS, retrieval_ranks
+from featpurity.metrics.intervals import Estimate
+from featpurity.metrics.retrieval import KS, estimate_recalls, retrieval_ranks
 from featpurity.models.clip import ClipModel
 from featpurity.report import results
 from featpurity.report.display_names import Renamed
@@ -67,7 +67,8 @@ def retrieve(
         images = image_trunk_features(clip, captioned, **options)[first]
         images = unit_embeddings(clip, clip.project_image, images)
         texts = embed_texts(clip, captioned.best_captions, **options)
-        found[name] = recalls(*retrieval_ranks(images, texts, owners, max(KS)), owners)
+        ranks = retrieval_ranks(images, texts, owners, max(KS))
+        found[name] = estimate_recalls(*ranks, owners)
     recall = recall_table(found, chances(owners))
     return Retrieval(recall, gains(found, pairs), len(first), len(owners))
 
@@ -79,31 +80,6 @@ def owners_of(captioned: CaptionedImages) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.as_tensor(owners), torch.as_tensor(first)
 
 
-def recalls(
-    of_images: torch.Tensor, of_texts: torch.Tensor, owners: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Recalls, and the influence of each image, which is drawn together with its captions.
-
-    Parameters
-    ----------
-    of_images, of_texts, owners : int64 tensors
-        Of `retrieval_ranks` and `owners_of`.
-
-    Returns
-    -------
-    values : float64 tensor of shape (6,)
-        In the order of `MEASURES`.
-    influences : float64 tensor of shape (n_images, 6)
-        See `featpurity.metrics.intervals`.
-    """
-    ks = torch.tensor(KS)
-    of_images = (of_images[:, None] < ks).double()  # (n_images, 3)
-    of_texts = (of_texts[:, None] < ks).double()  # (n_captions, 3)
-    values = torch.cat([of_images.mean(0), of_texts.mean(0)])
-    by_image = intervals.influence_by_owner(of_texts, owners)
-    return values, torch.cat([of_images - of_images.mean(0), by_image], 1)
-
-
 def chances(owners: torch.Tensor) -> list[float]:
     """Recalls of a random order, in the order of `MEASURES`."""
     counts, n_captions = torch.bincount(owners).numpy(), len(owners)
@@ -111,31 +87,27 @@ def chances(owners: torch.Tensor) -> list[float]:
     return of_images + [min(1.0, k / len(counts)) for k in KS]
 
 
-def recall_table(
-    found: Mapping[str, tuple[torch.Tensor, torch.Tensor]], chance: list[float]
-) -> pd.DataFrame:
+def recall_table(found: Mapping[str, Estimate], chance: list[float]) -> pd.DataFrame:
     """A row a model and measure."""
     rows = []
-    for model, (values, influences) in found.items():
-        ends = intervals.Estimate(values, influences).interval(0, 1)
-        columns = zip(MEASURES, values.tolist(), *(end.tolist() for end in ends), chance)
+    for model, recalls in found.items():
+        ends = recalls.interval(0, 1)
+        columns = zip(MEASURES, recalls.value.tolist(), *(end.tolist() for end in ends), chance)
         for measure, value, low, high, at_random in columns:
             known = dict(recall=value, recall_low=low, recall_high=high, chance=at_random)
             rows.append(dict(model=model, measure=measure, **known))
     return pd.DataFrame(rows)
 
 
-def gains(
-    found: Mapping[str, tuple[torch.Tensor, torch.Tensor]], pairs: list[tuple[str, str]]
-) -> pd.DataFrame:
+def gains(found: Mapping[str, Estimate], pairs: list[tuple[str, str]]) -> pd.DataFrame:
     """Each pair's second model minus the first: rows of effects, a measure each and their mean."""
     rows = []
     for before, after in pairs:
-        values, influences = (b - a for a, b in zip(found[before], found[after]))
-        columns = {name: (values[i], influences[:, i]) for i, name in enumerate(MEASURES)}
-        columns[OVERALL] = values.mean(), influences.mean(1)
-        for name, (gain, influence) in columns.items():
-            ends = intervals.influence_interval(gain, influence)
-            compared = f"{after} minus {before}"
-            rows.append(results.effect("retrieval_laclip", compared, gain, *ends, dataset=name))
+        gain = found[after] - found[before]
+        gains = {name: gain[i] for i, name in enumerate(MEASURES)}
+        gains[OVERALL] = replace(gain, value=gain.value.mean(), spread=gain.spread.mean(1))
+        for name, one in gains.items():
+            ends, compared = one.interval(-1, 1), f"{after} minus {before}"
+            effect = results.effect("retrieval_laclip", compared, one.value, *ends, dataset=name)
+            rows.append(effect)
     return pd.DataFrame(rows, columns=results.EFFECT)

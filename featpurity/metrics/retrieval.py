@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import torch
 
 from featpurity.metrics.inputs import Array, as_labels, check_embeddings, row_blocks
+from featpurity.metrics.intervals import Estimate, influence_by_owner
 
 KS = (1, 5, 10)
 
@@ -81,11 +82,38 @@ def retrieval_recall(
         ``text_recall@k``: the share of images that have one of their captions among the k nearest
         texts; ``image_recall@k``: the share of captions that have their image among the k nearest.
     """
-    if min(ks) < 1:
+    if min(ks, default=0) < 1:
         raise ValueError(f"ks: expected numbers of 1 or more, got {list(ks)}")
-    of_images, of_texts = retrieval_ranks(image_embeddings, text_embeddings, image_of_text, max(ks))
-    recall = {f"image_recall@{k}": (of_texts < k).float().mean().item() for k in ks}
-    return recall | {f"text_recall@{k}": (of_images < k).float().mean().item() for k in ks}
+    ranks = retrieval_ranks(image_embeddings, text_embeddings, image_of_text, max(ks))
+    recalls = estimate_recalls(*ranks, as_labels(image_of_text), ks).value.tolist()
+    names = [f"{found}_recall@{k}" for found in ("text", "image") for k in ks]
+    return dict(zip(names, recalls))
+
+
+def estimate_recalls(
+    of_images: torch.Tensor, of_texts: torch.Tensor, owners: torch.Tensor, ks: Sequence[int] = KS
+) -> Estimate:
+    """Recall at k with its intervals over images, each drawn together with its captions.
+
+    Parameters
+    ----------
+    of_images, of_texts : int64 tensors of shapes (n_images,) and (n_texts,)
+        From `retrieval_ranks`.
+    owners : int64 tensor of shape (n_texts,)
+        Which image each caption belongs to.
+    ks : sequence of int, default (1, 5, 10)
+
+    Returns
+    -------
+    estimate : Estimate
+        Of 2 x len(ks) recalls, those of texts found by images first.
+    """
+    ks, owners = torch.tensor(list(ks), device=of_images.device), owners.to(of_images.device)
+    of_images = (of_images[:, None] < ks).double()  # (n_images, ks)
+    of_texts = (of_texts[:, None] < ks).double()  # (n_texts, ks)
+    spread = torch.cat([of_images, influence_by_owner(of_texts, owners)], 1)
+    value = torch.cat([of_images.mean(0), of_texts.mean(0)])
+    return Estimate(value, spread, unseen=len(of_images) ** -2)  # as in `estimate_means`
 
 
 def _ranks(queries, gallery, right, most):

@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from featpurity.experiments import inputs, multi_label, probe, retrieval
 from featpurity.metrics import intervals, linear_probe, zeroshot
 from featpurity.metrics.average_precision import estimate_average_precision, mean_average_precision
-from featpurity.metrics.retrieval import KS, retrieval_ranks, retrieval_recall
+from featpurity.metrics.retrieval import KS, estimate_recalls, retrieval_ranks, retrieval_recall
 from featpurity.report.chapters import retrieval_and_probe as show
 
 D = 8
@@ -41,15 +41,14 @@ def seen(noise, n=60, captions=3, seed=0):
 def test_recalls_are_the_metric_s_and_a_caption_is_drawn_with_its_image():
     images, texts, owners = seen(0.5)
     ranks = retrieval_ranks(images, texts, owners, max(KS))
-    values, influences = retrieval.recalls(*ranks, owners)
+    found = estimate_recalls(*ranks, owners)
     known = retrieval_recall(images, texts, owners)
     names = [f"{side}_recall@{k}" for side in ("text", "image") for k in KS]
-    assert values.tolist() == pytest.approx([known[name] for name in names])
-    assert influences.mean(0).abs().max() < 1e-12
+    assert found.value.tolist() == pytest.approx([known[name] for name in names])
     draws, hits = [], (ranks[1] < 1).double()
     for weights in intervals.bootstrap_weights(len(images), 2000):
         draws.append((weights[owners] * hits).sum() / weights[owners].sum())
-    error = intervals.standard_error(influences[:, 3]).item()
+    error = intervals.standard_error(found.spread[:, 3]).item()
     assert error == pytest.approx(torch.stack(draws).std().item(), rel=0.1)
 
 
@@ -60,7 +59,7 @@ def test_chance_is_what_random_embeddings_find():
         images, texts = torch.randn(50, D, generator=draw), torch.randn(200, D, generator=draw)
         unit = F.normalize(images, dim=1), F.normalize(texts, dim=1)
         ranks = retrieval_ranks(*unit, owners, max(KS))
-        total = total + retrieval.recalls(*ranks, owners)[0] / 40
+        total = total + estimate_recalls(*ranks, owners).value / 40
     assert total.tolist() == pytest.approx(retrieval.chances(owners), abs=0.02)
 
 
@@ -75,12 +74,22 @@ def test_effects_are_differences_and_the_mean_is_over_both_ways():
     for name, noise in [("before", 1.5), ("after", 0.3)]:
         images, texts, owners = seen(noise)
         ranks = retrieval_ranks(images, texts, owners, max(KS))
-        found[name] = retrieval.recalls(*ranks, owners)
+        found[name] = estimate_recalls(*ranks, owners)
     effects = retrieval.gains(found, [("before", "after")]).set_index("dataset")
-    gain = found["after"][0] - found["before"][0]
+    gain = (found["after"] - found["before"]).value
     assert effects.effect[retrieval.MEASURES].tolist() == pytest.approx(gain.tolist())
     assert effects.effect["mean"] == pytest.approx(gain.mean().item()) and effects.low["mean"] > 0
     assert retrieval.gains(found, []).empty
+
+
+def test_a_difference_of_recalls_ends_where_it_can_and_all_found_is_not_certain():
+    images, texts, owners = seen(0.01, n=6)
+    best = estimate_recalls(*retrieval_ranks(images, texts, owners, max(KS)), owners)
+    worst = estimate_recalls(*retrieval_ranks(images, texts.flip(0), owners, max(KS)), owners)
+    effects = retrieval.gains({"a": worst, "b": best}, [("a", "b")])
+    assert effects.effect.max() > 0.5 and effects.high.max() == 1.0
+    table = retrieval.recall_table({"b": best}, [0.1] * 6)
+    assert (table.recall == 1).all() and (table.recall_low < 0.7).all()
 
 
 def made_up(n=200, classes=4):
