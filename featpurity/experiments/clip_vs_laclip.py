@@ -12,8 +12,8 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
+from featpurity.experiments.gains import by_dataset
 from featpurity.experiments.inputs import Inputs
-from featpurity.labels import OVERALL
 from featpurity.metrics import intervals, purity, silhouette, spectrum, zeroshot
 from featpurity.metrics.intervals import Estimate
 from featpurity.models.clip import ClipModel, neurons_by_tower
@@ -59,8 +59,8 @@ def compare(inputs: Inputs, pairs: list[tuple[str, str]], n_bootstrap: int = 0) 
     """
     estimates = estimate(inputs, n_bootstrap)
     neurons = neurons_table(inputs.models)
-    rows = gains(inputs, estimates, pairs) + purity_gains(inputs.models, neurons, pairs)
-    effects = pd.DataFrame(rows, columns=results.EFFECT)
+    purer = pd.DataFrame(purity_gains(inputs.models, neurons, pairs), columns=results.EFFECT)
+    effects = pd.concat([gains(inputs, estimates, pairs), purer], ignore_index=True)
     if len({model for pair in pairs for model in pair}) == 2 * len(pairs):  # none stands twice
         effects = pd.concat([effects, over_pairs(effects, len(pairs))], ignore_index=True)
     return Comparison(accuracy_table(inputs, estimates), neurons, effects)
@@ -115,29 +115,20 @@ def _with_interval(measure, estimate):
 
 def gains(
     inputs: Inputs, estimates: Mapping[tuple[str, str], Estimate], pairs: list[tuple[str, str]]
-) -> list[dict]:
-    """Accuracy and silhouette of each pair's second model minus the first: rows of effects.
-
-    Data sets come first, then their means; a mean is over those where the measure is defined.
+) -> pd.DataFrame:
+    """Accuracy and silhouette of each pair's second model minus the first, and their means over the
+    data sets where the measure is defined.
     """
-    ordered = {
-        key: estimates[key] for measure in MEASURES for key in estimates if key[0] == measure
-    }
+    found = []
     for measure in MEASURES:
-        known = {name: estimate for (its, name), estimate in estimates.items() if its == measure}
-        if known:
-            pictures = [inputs.data[name].images_key for name in known]
-            mean = intervals.mean_estimate(list(known.values()), pictures)
-            ordered[measure, OVERALL] = mean
-    rows, names = [], list(inputs.models)
-    for before, after in pairs:
-        a, b = names.index(before), names.index(after)
-        for (measure, name), estimate in ordered.items():
-            gain, most = estimate[b] - estimate[a], 1 - LOWEST[measure]
-            ends = gain.interval(-most, most)
-            claim, compared = f"{measure}_laclip", f"{after} minus {before}"
-            rows.append(results.effect(claim, compared, gain.value, *ends, dataset=name))
-    return rows
+        of_models = {
+            (model, name): estimates[measure, name][i] if (measure, name) in estimates else None
+            for name in inputs.data
+            for i, model in enumerate(inputs.models)
+        }
+        claim, lowest = f"{measure}_laclip", LOWEST[measure]
+        found.append(by_dataset(claim, inputs, of_models, pairs, lowest))
+    return pd.concat(found, ignore_index=True)
 
 
 def neurons_table(models: Mapping[str, ClipModel]) -> pd.DataFrame:

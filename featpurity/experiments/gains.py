@@ -16,6 +16,7 @@ def by_dataset(
     inputs: Inputs,
     estimates: Mapping[tuple[str, str], Estimate | None],
     pairs: list[tuple[str, str]],
+    lowest: float = 0,
 ) -> pd.DataFrame:
     """Each pair's second model minus the first: rows of effects, a row a data set and their mean.
 
@@ -25,9 +26,11 @@ def by_dataset(
         Its id in the list of claims.
     inputs : Inputs
     estimates : dict of (model, data set) to Estimate
-        Of one statistic in [0, 1]; a data set where some model has None does not count.
+        Of one statistic; a data set where some model has None does not count.
     pairs : list of (str, str)
         Names of models.
+    lowest : float, default 0
+        What the statistic can be at least; at most it is 1.
 
     Returns
     -------
@@ -40,11 +43,11 @@ def by_dataset(
         if all(estimates[model, name] is not None for model in inputs.models)
     ]
     pictures = [inputs.data[name].images_key for name in known]
-    rows = []
+    rows, most = [], 1 - lowest
     for before, after in pairs if known else []:
         found = {name: estimates[after, name] - estimates[before, name] for name in known}
         found[OVERALL] = intervals.mean_estimate(list(found.values()), pictures)
         for name, gain in found.items():
-            ends, compared = gain.interval(-1, 1), f"{after} minus {before}"
+            ends, compared = gain.interval(-most, most), f"{after} minus {before}"
             rows.append(results.effect(claim, compared, gain.value, *ends, dataset=name))
     return pd.DataFrame(rows, columns=results.EFFECT)
