@@ -172,6 +172,45 @@ def sweep(folder: str | Path, name: str | None = None) -> None:
             left.unlink()
 
 
+def text_of(content: bytes, name: str | Path) -> str:
+    """What a file holds, read as UTF-8, with or without a byte order mark.
+
+    Parameters
+    ----------
+    content : bytes
+    name : str or Path
+        Of the file, for errors.
+
+    Raises
+    ------
+    ValueError
+        Where it is anything else.
+    """
+    expected = "expected text in UTF-8"
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise ValueError(f"{name} is in UTF-16; {expected}")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        byte = content[error.start]
+        raise ValueError(
+            f"{name}, line {line}: byte 0x{byte:02x} is not UTF-8; {expected}"
+        ) from None
+    if "\0" in text:
+        line = text[: text.index("\0")].count("\n") + 1
+        raise ValueError(f"{name}, line {line}: a NUL byte, as in UTF-16; {expected}")
+    return text
+
+
+def read_text(path: str | Path) -> str:
+    """The text of a user's file, see `text_of`."""
+    path = Path(path)
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} is not a regular file")  # to open a pipe would wait for ever
+    return text_of(path.read_bytes(), path)
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Write a text file (UTF-8, line ends as they are) as a whole or not at all."""
     with writing(path) as file:

@@ -16,7 +16,7 @@ from typing import Any, get_args, get_origin
 
 import yaml
 
-from featpurity.files import did_you_mean
+from featpurity.files import did_you_mean, read_text
 
 SCENES = ["shape", "colour", "background", "texture", "size", "position"]
 COMPARISON = "01_clip_vs_laclip"
@@ -301,9 +301,7 @@ def _read(path, profile):
             f"Known: {', '.join(known) or 'none'}"
         )
     try:
-        settings = yaml.load(path.read_text(encoding="utf-8-sig"), _UniqueKeys)
-    except UnicodeDecodeError:
-        raise ValueError(f"{path}: expected text in UTF-8, it is in another encoding") from None
+        settings = yaml.load(read_text(path), _UniqueKeys)
     except yaml.YAMLError as error:
         raise ValueError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(settings or {}, dict):

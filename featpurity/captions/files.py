@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from featpurity.files import read_text
+
 # A picture's file name; "1000.jpg#0" in lists that number an image's captions.
 PICTURE = re.compile(r"\.(jpe?g|png|webp|bmp|gif|tiff?)(#\d+)?$", re.IGNORECASE)
 DELIMITERS = (",", "\t", ";", "|")
-EXPECTED = "expected text in UTF-8"
 
 
 def read_captions(path: str | Path) -> list[str]:
@@ -80,28 +81,6 @@ def read_table(path: str | Path) -> pd.DataFrame:
     if headless:
         table["image"] = table["image"].str.replace(r"#\d+$", "", regex=True)
     return table
-
-
-def read_text(path: str | Path) -> str:
-    """A file of UTF-8, with or without a byte order mark; ValueError where it is anything else."""
-    path = Path(path)
-    if path.exists() and not path.is_file():
-        raise ValueError(f"{path} is not a regular file")  # to open a pipe would wait for ever
-    raw = path.read_bytes()
-    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise ValueError(f"{path} is in UTF-16; {EXPECTED}")
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw[: error.start].count(b"\n") + 1
-        byte = raw[error.start]
-        raise ValueError(
-            f"{path}, line {line}: byte 0x{byte:02x} is not UTF-8; {EXPECTED}"
-        ) from None
-    if "\0" in text:
-        line = text[: text.index("\0")].count("\n") + 1
-        raise ValueError(f"{path}, line {line}: a NUL byte, as in UTF-16; {EXPECTED}")
-    return text
 
 
 def _delimiter(path, lines):

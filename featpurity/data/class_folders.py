@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from featpurity.files import read_text, text_of
+
 SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 # Pictures too, but not among those that `ImageFolder` takes.
 OTHER_SUFFIXES = (
@@ -177,7 +179,7 @@ def _in_folder(folder):
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {folder}")
     listed = folder / CLASS_NAMES
-    class_names = class_names_of(listed) if listed.is_file() else None
+    class_names = read_text(listed) if listed.is_file() else None
     folders = [entry.name for entry in _entries(folder) if entry.is_dir()]
     return folders, list(_files_below(folder, "", {os.path.realpath(folder)})), class_names
 
@@ -223,20 +225,7 @@ def _class_names_in(archive, source, name):
         return None
     if archive.getinfo(name).file_size > CLASS_NAMES_BYTES:
         raise ValueError(f"{source / name} is too large for a list of class names")
-    return decoded(archive.read(name), source / name)
-
-
-def decoded(content: bytes, path: str | Path) -> str:
-    """The text of a file, as UTF-8; ValueError for any other."""
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: expected UTF-8, got {error}") from None
-
-
-def class_names_of(path: str | Path) -> str:
-    """The text of a list of class names, as UTF-8."""
-    return decoded(Path(path).read_bytes(), path)
+    return text_of(archive.read(name), source / name)
 
 
 def refuse_leading_outside(archive: Path, name: str) -> None:

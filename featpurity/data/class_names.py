@@ -10,9 +10,9 @@ import unicodedata
 from functools import cache
 from pathlib import Path, PurePath
 
-from featpurity.data.class_folders import decoded, in_order
+from featpurity.data.class_folders import in_order
 from featpurity.data.published import spaced
-from featpurity.files import located
+from featpurity.files import located, read_text
 
 SEPARATORS = (r"\t+", r"\s*[,;:=]\s*", r"\s+")  # between a folder's name and the class's
 NUMBER = re.compile(r"[0-9]+[.)]?")  # of a class, in a list
@@ -188,7 +188,7 @@ def read_list(path: str | Path) -> str | list | dict:
     path = located(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
-    text = decoded(path.read_bytes(), path)
+    text = read_text(path)
     try:
         as_json = path.suffix.lower() == ".json"
         content = json.loads(text, object_pairs_hook=_each_once) if as_json else text

@@ -20,9 +20,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from featpurity.captions.files import read_text
 from featpurity.data.images import ImageFiles
-from featpurity.files import file_digest, save_table, write_text
+from featpurity.files import file_digest, read_text, save_table, write_text
 
 INSTALL = (
     "downloading from links needs img2dataset, an optional extra. It wants pandas below 3 and "

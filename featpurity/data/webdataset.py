@@ -15,14 +15,12 @@ from pathlib import Path
 from featpurity.data.class_folders import (
     OTHER_SUFFIXES,
     SUFFIXES,
-    class_names_of,
-    decoded,
     passed_over,
     refuse_leading_outside,
 )
 from featpurity.data.filecache import content_digests, remembered
 from featpurity.data.images import EncodedImages, refuse_large
-from featpurity.files import digest, located
+from featpurity.files import digest, located, read_text, text_of
 
 PREFIX = "webdataset:"
 PICTURES = (*SUFFIXES, *OTHER_SUFFIXES)
@@ -150,7 +148,7 @@ def read_classes(shards: list[Path]) -> list[str] | None:
     path = next((path for path in listed if path.is_file()), None)
     if path is None:
         return None
-    names = [line.strip() for line in class_names_of(path).rstrip().splitlines()]
+    names = [line.strip() for line in read_text(path).rstrip().splitlines()]
     if "" in names:
         raise ValueError(
             f"{path}, line {names.index('') + 1}: expected the name of class "
@@ -225,4 +223,4 @@ def _split(name):
 def _text(archive, member, path):
     if member.size > LONGEST_TEXT:
         raise ValueError(f"{path}: {member.name} is too long for a text")
-    return decoded(archive.extractfile(member).read(), f"{path}: {member.name}")
+    return text_of(archive.extractfile(member).read(), f"{path}: {member.name}")

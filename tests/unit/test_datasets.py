@@ -83,7 +83,7 @@ class TestFolder:
         "content, message",
         [
             (b"ant\n", "names 1 classes, but the data set has 2"),
-            (b"\xe9\xe8\nwolf\n", "expected UTF-8"),
+            (b"\xe9\xe8\nwolf\n", "line 1: byte 0xe9 is not UTF-8"),
         ],
     )
     def test_display_names_that_do_not_fit(self, tree, content, message):
