@@ -1,7 +1,6 @@
 """Fine-tuned projections in a small file, which stand on the trunks of another model."""
 
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -21,7 +20,6 @@ def save_projections(
     image_neurons: torch.Tensor,
     text_neurons: torch.Tensor,
     logit_scale: float | None = None,
-    **metadata: Any,
 ) -> None:
     """Write fine-tuned projections as a small file that `load_model` reads back.
 
@@ -35,8 +33,6 @@ def save_projections(
     image_neurons, text_neurons : float tensors of shape (d, width_I) and (d, width_T)
     logit_scale : float, optional
         Where it was trained too; else the model's.
-    **metadata
-        Kept as text in the file's header.
 
     Raises
     ------
@@ -46,8 +42,7 @@ def save_projections(
     tuned, record = clip.with_projections(image_neurons, text_neurons), known(clip.base)
     tensors = {name: getattr(tuned, name) for name in NEURONS + BIASES}
     tensors = {name: values.cpu() for name, values in tensors.items() if values is not None}
-    header = {name: str(value) for name, value in metadata.items()}
-    header |= {"kind": PROJECTIONS, "base": record.absolute if record else clip.base}
+    header = {"kind": PROJECTIONS, "base": record.absolute if record else clip.base}
     header |= dict(zip(KEYS, clip.trunk_keys))
     if logit_scale is not None:
         header[SCALE] = repr(float(logit_scale))

@@ -18,9 +18,10 @@ def contrastive(
 
     Parameters
     ----------
-    image_units, text_units : float tensors of shape (n_runs, batch, d), unit rows; row i of both is
-    one pair
-    scale : float tensor of shape (n_runs,), the logit scale
+    image_units, text_units : float tensors of shape (n_runs, batch, d)
+        Unit rows; row i of both is one pair.
+    scale : float tensor of shape (n_runs,)
+        The logit scale.
 
     Returns
     -------

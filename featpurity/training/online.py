@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.tensorboard import SummaryWriter
 
 from featpurity.features.crops import Crop
-from featpurity.features.extract import PRECISIONS
+from featpurity.features.extract import runner
 from featpurity.files import digest, save_table, write_text
 from featpurity.models.clip import ClipModel
 from featpurity.models.projections import save_projections
@@ -189,6 +189,14 @@ def train(
         projections.load_state_dict(state["projections"])
         optimiser.load_state_dict(state["optimiser"])
     data = DrawnPairs(images, texts, clip.preprocess, augment)
+    image_tower = runner(clip, clip.image_trunk, precision)
+    text_tower = runner(clip, clip.text_trunk, precision)
+
+    def features_of(pictures, captions):
+        """Trunk features of one batch, float32, without a graph."""
+        tokens = clip.tokenizer(list(captions))
+        return image_tower(pictures).float(), text_tower(tokens).float()
+
     record = _Record(Path(output_dir), clip, identity, start, options) if rank == 0 else None
     if start >= settings.epochs and record:
         log.info("%s: all %d epochs were trained before; nothing is left to do", output_dir, start)
@@ -206,7 +214,7 @@ def train(
         )
         total = 0.0
         for step in range(n_steps):
-            trunks = [_trunks(clip, *next(parts), precision) for _ in range(update_freq)]
+            trunks = [features_of(*next(parts)) for _ in range(update_freq)]
             loss = loss_of(*model(*map(torch.cat, zip(*trunks))))
             if not torch.isfinite(loss):
                 raise FloatingPointError(
@@ -242,17 +250,6 @@ def _same_start(start, device):
         )
 
 
-def _trunks(clip, images, texts, precision):
-    """Trunk features of one batch, float32, without a graph."""
-    kind = PRECISIONS[precision]
-    with (
-        torch.no_grad(),
-        torch.autocast(torch.device(clip.device).type, kind, enabled=kind is not None),
-    ):
-        tokens = clip.tokenizer(list(texts)).to(clip.device)
-        return [clip.image_trunk(images.to(clip.device)).float(), clip.text_trunk(tokens).float()]
-
-
 class _Record:
     """What the first process writes after each epoch."""
 
@@ -275,7 +272,7 @@ class _Record:
             path = self.folder / f"{name}.safetensors"
             trained = projections.log_scale.requires_grad
             scale = projections.log_scale.exp().item() if trained else None
-            save_projections(path, self.clip, *projections.neurons(), scale, epoch=last["epoch"])
+            save_projections(path, self.clip, *projections.neurons(), scale)
         write_state(
             self.folder / "last.pt",
             identity=self.identity,

@@ -673,7 +673,7 @@ def test_fine_tuned_projections_come_back(tmp_path, folder):
     base = load_model(folder)
     image_neurons, text_neurons = base.image_neurons * 2, base.text_neurons + 1
     path = tmp_path / "runs/similarity_Cs30.safetensors"
-    save_projections(path, base, image_neurons, text_neurons, 50.0, ratio=0.3, seed=1)
+    save_projections(path, base, image_neurons, text_neurons, 50.0)
     clip = load_model(path, preprocess="paper")
     images, tokens = inputs(clip)
     assert clip.logit_scale == 50.0 != base.logit_scale
