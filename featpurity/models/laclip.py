@@ -211,7 +211,6 @@ def fetch(name: str, folder: str | Path | None = None) -> Path:
     requests.RequestException
         When the download fails; what has arrived is kept.
     """
-    import pooch
     from filelock import FileLock
 
     if name not in URLS:
@@ -224,11 +223,17 @@ def fetch(name: str, folder: str | Path | None = None) -> Path:
         path = file_of(name, folder)
         record = path.with_name(f"{path.name}.sha256")
         expected = record.read_text().split()[0] if record.is_file() else None
-        if not path.is_file():
-            pooch.retrieve(URLS[name], expected, path.name, folder, downloader=download)
+        if new := not path.is_file():
+            download(URLS[name], path)
         found = file_digest(path)
         if expected is None and writable:
             write_text(record, f"{found}  {path.name}\n")
+        elif expected not in (None, found) and new:
+            path.unlink()
+            raise ValueError(
+                f"{URLS[name]}: what it sends as {path.name} is another file than the one seen at "
+                f"first: its SHA-256 is {found}, {record} says {expected}"
+            )
         elif expected not in (None, found):
             raise ValueError(
                 f"{path}: its SHA-256 is {found}, but {record.name} says {expected}; "
@@ -237,12 +242,12 @@ def fetch(name: str, folder: str | Path | None = None) -> Path:
     return path
 
 
-def download(url: str, output_file: str | Path, pooch_: Any = None) -> None:
-    """A downloader for pooch that shows its progress and goes on where an earlier one broke off."""
+def download(url: str, path: Path) -> None:
+    """Download a file, with a progress bar, and go on where an earlier download broke off."""
     import requests
     from tqdm.auto import tqdm
 
-    part = Path(output_file).with_name(f"{published_name(url)}.part")
+    part = path.with_name(f"{published_name(url)}.part")
     # The server's mark of the version that the part belongs to.
     tag = part.with_name(f"{part.name}.tag")
     have = part.stat().st_size if part.is_file() and tag.is_file() else 0
@@ -250,7 +255,7 @@ def download(url: str, output_file: str | Path, pooch_: Any = None) -> None:
     with requests.get(url, headers=headers, stream=True, timeout=30) as answer:
         if answer.status_code == 416:  # nothing is left to send: it was stopped at its very end
             if answer.headers.get("Content-Range") == f"bytes */{have}":
-                os.replace(part, output_file)
+                os.replace(part, path)
                 return
             tag.unlink()
             raise requests.ConnectionError(f"{url} has changed; run it again to begin anew")
@@ -278,5 +283,5 @@ def download(url: str, output_file: str | Path, pooch_: Any = None) -> None:
         raise requests.ConnectionError(
             f"{url} broke off after {part.stat().st_size} of {size} bytes; run it again to go on"
         )
-    os.replace(part, output_file)
+    os.replace(part, path)
     tag.unlink(missing_ok=True)
