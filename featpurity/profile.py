@@ -90,7 +90,7 @@ class Profile:
     ------
     ValueError, FileNotFoundError
         When a value has the wrong type or range or `data_root` is no folder. Whether the models and
-        data sets exist is asked of `featpurity.plan`.
+        data sets exist is asked of `featpurity.check`.
     """
 
     name: str = "live"

@@ -6,6 +6,8 @@ import tarfile
 import tempfile
 from pathlib import Path
 
+from featpurity import files
+
 CACHE = Path(__file__).resolve().parents[1] / ".cache"
 PATIENCE = 60  # seconds for npm
 
@@ -35,8 +37,6 @@ def fetch(package, version, member, cache=CACHE):
                 content = members.extractfile(f"package/{member}").read()
         except (subprocess.SubprocessError, OSError, ValueError, KeyError, tarfile.TarError):
             return None
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".new")
-    unfinished.write_bytes(content)
-    unfinished.replace(path)
+    with files.writing(path) as file:
+        file.write(content)
     return path

@@ -167,8 +167,9 @@ def stage(path, target, figures_folder):
     Returns
     -------
     figures : dict of str to dict
-        The figures' names in their order, and plotly's JSON; those of a cell tagged `headline` have
-        `"headline": True` in `layout.meta`.
+        The figures' names in their order, and plotly's JSON.
+    headlines : list of str
+        The names of those that a cell tagged `headline` shows.
 
     Raises
     ------

@@ -162,27 +162,8 @@ def left_out(datasets: Iterable) -> list[str]:
 def read_known(
     name: str, root: str | Path | None, split: str = "test", download: bool = True
 ) -> tuple[Sequence, list[str], list]:
-    """Pictures, raw class names and labels of a data set of the catalogue, or of `folder:PATH`.
-
-    Class folders come first, then torchvision's layout, which is downloaded where it is missing
-    and `download` allows.
-
-    Parameters
-    ----------
-    name, root, split
-        As in `find`.
-    download : bool
-
-    Returns
-    -------
-    images : sequence of PIL RGB pictures
-    classes : list of str
-    labels : list of int, or of lists of 0 and 1
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        For what is missing, and as `find`.
+    """Pictures, raw class names and labels of what `find` finds; it is downloaded where it is
+    missing and `download` allows.
     """
     return _read(find(name, root, split), split, download)
 

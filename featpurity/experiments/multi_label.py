@@ -27,7 +27,7 @@ class MultiLabel(Renamed):
     ----------
     precision : DataFrame
         A row a model and data set: images, the classes that some image shows, mean average
-        precision, its 95 % interval over images, and chance, the mean share of images of a class.
+        precision, its 95 % interval over images, and chance, that of a random order.
     effects : DataFrame
         Differences of the models' precisions, see `featpurity.report.results.effect`.
     """

@@ -95,7 +95,6 @@ def unit_embeddings(
     project: Callable[[torch.Tensor], torch.Tensor],
     features: torch.Tensor,
     device: str | torch.device = "cpu",
-    batch_size: int = 65536,
 ) -> torch.Tensor:
     """Trunk features through one of a model's projections: unit rows, float of shape (n, d).
 
@@ -104,7 +103,7 @@ def unit_embeddings(
     ValueError
         For embeddings that hold NaN or infinity.
     """
-    parts = (project(part.to(clip.device)).float() for part in features.split(batch_size))
+    parts = (project(part.to(clip.device)).float() for part in features.split(2**16))
     embeddings = torch.cat([F.normalize(part, dim=1).to(device) for part in parts])
     if not torch.isfinite(embeddings).all():
         raise ValueError(

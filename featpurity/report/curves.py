@@ -38,15 +38,13 @@ def pruning_curves(curves: pd.DataFrame, measure: str, axis: str, caption: str) 
     return style.finish(figure, caption, hovermode="x unified")
 
 
-def small_multiples(
-    curves: pd.DataFrame, measure: str, axis: str, caption: str, columns: int = 3
-) -> go.Figure:
+def small_multiples(curves: pd.DataFrame, measure: str, axis: str, caption: str) -> go.Figure:
     """All data sets of a model side by side, with a menu of the models.
 
     The panels share both scales; parameters as in `pruning_curves`.
     """
     datasets = list(curves.dataset.unique())
-    columns = min(columns, len(datasets))
+    columns = min(3, len(datasets))
     rows = -(-len(datasets) // columns)
     figure = make_subplots(
         rows,

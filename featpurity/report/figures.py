@@ -89,27 +89,6 @@ def counts(table: pd.DataFrame, label: str, count: str, axis: str, caption: str)
     return style.finish(figure, caption, height=160 + 34 * len(table))
 
 
-def effects_with_intervals(
-    table: pd.DataFrame, label: str, axis: str, caption: str, group: str | None = None
-) -> go.Figure:
-    """Effects as points with their 95 % intervals, one row each, and a line at zero: a forest plot.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Columns effect, low, high and the column named by `label`. With columns least and most a
-        wide band shows that range behind a row, the spread over data sets, say.
-    label : str
-        Column that names the rows.
-    axis : str
-        What the horizontal axis says, with its unit.
-    caption : str
-    group : str, optional
-        Column whose values get a colour and an entry of the legend each.
-    """
-    return forest(table.assign(axis=axis), label, "axis", caption, group)
-
-
 def forest(
     table: pd.DataFrame,
     label: str,
@@ -118,14 +97,21 @@ def forest(
     group: str | None = None,
     theirs: pd.DataFrame | None = None,
 ) -> go.Figure:
-    """Forest plots below one another, one for each quantity that the effects are given in.
+    """Effects as points with their 95 % intervals, a row each, and a line at zero: a panel for each
+    quantity that they are given in.
 
     Parameters
     ----------
-    table, label, caption, group
-        As in `effects_with_intervals`.
+    table : DataFrame
+        Columns effect, low, high and those named by `label` and `axis`. With columns least and most
+        a wide band shows that range behind a row, the spread over data sets, say.
+    label : str
+        Column that names the rows.
     axis : str
         Column that says what is on the horizontal axis, with its unit; a panel for each value.
+    caption : str
+    group : str, optional
+        Column whose values get a colour and an entry of the legend each.
     theirs : DataFrame, optional
         Values of others in the same quantities, drawn as open diamonds: the columns of `label` and
         `axis`, value, and name, what is said when one is pointed at.

@@ -91,8 +91,8 @@ def drawn():
         "counts": figures.counts(
             pd.DataFrame(dict(why=["a", "b"], n=[3, 1])), "why", "n", "links", "Counts."
         ),
-        "effects": figures.effects_with_intervals(
-            effects, "name", "difference of accuracies", "Effects."
+        "effects": figures.forest(
+            effects.assign(axis="difference of accuracies"), "name", "axis", "Effects."
         ),
         "curves": curves.pruning_curves(pruned(), "accuracy", "accuracy", "Curves."),
         "lines": figures.lines_with_bands(
@@ -195,7 +195,7 @@ def test_the_slider_over_kept_neurons_reads_every_curve():
 
 def test_a_forest_may_have_one_row():
     row = dict(name=["x"], effect=[0.1], low=[0.0], high=[0.2])
-    figure = figures.effects_with_intervals(pd.DataFrame(row), "name", "difference", "One row.")
+    figure = figures.forest(pd.DataFrame(row).assign(axis="unit"), "name", "axis", "One row.")
     assert list(figure.layout.yaxis.range) == [-0.5, 0.5]
 
 

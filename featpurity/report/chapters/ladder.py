@@ -51,7 +51,7 @@ def correlations(table: pd.DataFrame) -> go.Figure:
         "right of 0, purer models are better. Over all models the scale of computing has its say."
     )
     axis = "Spearman's rank correlation (-1 to 1)"
-    return figures.effects_with_intervals(effects, "row", axis, caption, group="over")
+    return figures.forest(effects.assign(axis=axis), "row", "axis", caption, group="over")
 
 
 def groups_table(rungs: pd.DataFrame) -> tables.Table:

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from featpurity.data.pairs import CaptionedImages
 
 KINDS = {"similarity": "swaps by similarity", "random": "random swaps"}
-# Each claim's measure: its unit in the sentence, the axis, and the sign that undoes the claim's.
 # What a kind of swap does to a measure, where its interval lies above 0, below 0, and around it.
 TOLD = {
     "misalignment_image": (
@@ -22,6 +21,7 @@ TOLD = {
     ),
     "misalignment_accuracy": ("cost accuracy", "raise accuracy", "change accuracy neither clearly"),
 }
+# Each claim's measure: its unit in the sentence, the axis, and the sign that undoes the claim's.
 CLAIMS = {
     "misalignment_image": (wording.COSINE, "average |cos|, image tower", 1),
     "misalignment_text": (wording.COSINE, "average |cos|, text tower", 1),

@@ -99,7 +99,7 @@ def own_bases(effects: pd.DataFrame) -> go.Figure:
         "own basis; the bar is the 95 % interval of one rotation more (Student's t). Right of 0 "
         "the own basis is purer; a bar over 0 says that it could be any basis."
     )
-    return figures.effects_with_intervals(table, "tower", axis, caption, group="comparison")
+    return figures.forest(table.assign(axis=axis), "tower", "axis", caption, group="comparison")
 
 
 def bases_over_ratios(tuned: pd.DataFrame) -> go.Figure:
@@ -207,7 +207,7 @@ def rises(effects: pd.DataFrame) -> go.Figure:
         "Change of average |cos| along a straight line through all ratios after each run's first "
         "singular direction is taken out, with 95 % intervals over seeds."
     )
-    return figures.effects_with_intervals(table, "tower", axis, caption, group="comparison")
+    return figures.forest(table.assign(axis=axis), "tower", "axis", caption, group="comparison")
 
 
 def pruning_gains(effects: pd.DataFrame) -> go.Figure:
@@ -218,7 +218,7 @@ def pruning_gains(effects: pd.DataFrame) -> go.Figure:
         "rotated ones, in accuracy averaged over all numbers of kept neurons; the bar is the 95 % "
         "interval of one rotation more (Student's t)."
     )
-    return figures.effects_with_intervals(effects, "dataset", axis, caption, group="comparison")
+    return figures.forest(effects.assign(axis=axis), "dataset", "axis", caption, group="comparison")
 
 
 def gains_table(gains: pd.DataFrame) -> tables.Table:
