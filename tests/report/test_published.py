@@ -80,11 +80,12 @@ def test_how_often_high_purity_lies_above():
     counts = orders[["above", "within", "below"]].apply(tuple, axis=1)
     high_low, high_random = "high purity against low purity", "high purity against random"
     assert counts["accuracy", "all", high_low] == (39, 3, 14)
-    assert counts["accuracy", "all", high_random] == (36, 2, 18)
+    assert counts["accuracy", "all", high_random] == (31, 1, 10)
     assert counts["accuracy", "shown in the README", high_low] == (18, 0, 3)
     assert counts["silhouette", "all", high_low] == (51, 0, 5)
     assert (orders.points == orders[["above", "within", "below"]].sum(axis=1)).all()
-    assert orders.loc["accuracy", "all"].points.unique() == [56]
+    # Against random without the two data sets whose random line is a constant.
+    assert orders.loc["accuracy", "all"].points.tolist() == [56, 42, 42]
 
 
 def test_the_book_says_what_was_counted():
