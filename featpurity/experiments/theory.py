@@ -28,11 +28,11 @@ from featpurity.experiments.relu_encoders import (
 from featpurity.experiments.sparse_coding import Pairs, Setting, Task, sample_pairs, sample_task
 from featpurity.metrics import purity
 from featpurity.metrics.intervals import t_interval
-from featpurity.metrics.silhouette import silhouette
 from featpurity.metrics.spectrum import random_rotations
 from featpurity.report.results import effect
 
 SETTING = Setting()
+LEADS = (1, 2)  # of an image's class, in features, whose tasks are compared
 CHANCE = purity.chance_average(TRAINING.neurons, SETTING.width)  # average |cos| of random neurons
 
 
@@ -48,6 +48,11 @@ class Simulated:
         `text_truth`, their mean cosine with the truth, and `replaced`, the share that is captions.
     cosines : dict of (texts, probability) to float array of shape (n_seeds, m, n_features)
         |cos| of every neuron of the image encoder and every feature.
+    recaptioned : DataFrame
+        As `table`, a row a seed at the highest probability: captions in all noisy pairs, without a
+        filter.
+    readers : DataFrame
+        A row a seed, reader and lead, see `readers`.
     bases : DataFrame
         A row a seed, encoder and basis, see `own_and_rotated`.
     effects : DataFrame
@@ -56,6 +61,8 @@ class Simulated:
 
     table: pd.DataFrame
     cosines: dict[tuple[str, float], np.ndarray]
+    recaptioned: pd.DataFrame
+    readers: pd.DataFrame
     bases: pd.DataFrame
     effects: pd.DataFrame
 
@@ -77,44 +84,73 @@ def simulate(
         probabilities share them.
     """
     probabilities = sorted(probabilities)  # the first of them is that of `bases`
-    tables, cosines, bases = [], {}, []
+    tables, cosines, recaptioned, known, bases = [], {}, [], [], []
     for seed in tqdm(seeds, desc="theory, seeds"):
         draws = range(10 * seed, 10 * seed + 5)  # a stream of random numbers for each purpose
         pairs = sample_pairs(setting, probabilities, draws[0])
         task = sample_task(setting, pairs, draws[1])
         raw = train(pairs.images, pairs.texts, draws[2], training)
-        texts, replaced = recaption_and_filter(pairs, raw, draws[3], training)
+        captions = recaption(pairs, raw, draws[3], training)
+        texts, replaced = keep_better(pairs, raw, captions)
         filtered = train(pairs.images, texts, draws[2], training)
         for name, encoders, seen in [("raw", raw, pairs.texts), ("filtered", filtered, texts)]:
-            measured = measure(encoders, pairs, task)
-            measured.insert(0, "seed", seed)
-            measured.insert(1, "texts", name)
-            measured.insert(2, "probability", probabilities)
-            measured["text_truth"] = text_truth(seen, pairs).numpy()
-            measured["replaced"] = replaced.numpy() if name == "filtered" else 0.0
-            tables.append(measured)
+            kept = replaced if name == "filtered" else torch.zeros(len(probabilities))
+            rows = _rows(encoders, seen, pairs, task, kept)
+            tables.append(rows.assign(seed=seed, texts=name, probability=probabilities))
             for probability, found in zip(probabilities, feature_cosines(encoders, pairs)):
                 cosines.setdefault((name, probability), []).append(found.numpy())
+        everywhere = pairs.texts[-1:].clone()
+        everywhere[:, : pairs.n_noisy] = captions[-1:]
+        encoders = train(pairs.images, everywhere, draws[2], training)
+        rows = _rows(encoders, everywhere, pairs, task, torch.ones(1))
+        rows = rows.assign(seed=seed, texts="recaptioned", probability=probabilities[-1])
+        recaptioned.append(rows)
+        known.append(readers(pairs, raw.only(0), draws[1], setting, training).assign(seed=seed))
         linear = train(pairs.images, pairs.texts[:1], draws[2], replace(training, threshold=0.0))
         kinds = {"threshold": raw.only(0), "linear": linear}
         bases.append(own_and_rotated(kinds, pairs, task, draws[4]).assign(seed=seed))
     table, bases = pd.concat(tables, ignore_index=True), pd.concat(bases, ignore_index=True)
     stacked = {key: np.stack(values) for key, values in cosines.items()}
-    return Simulated(table, stacked, bases, effects(table, bases))
+    others = pd.concat(recaptioned, ignore_index=True), pd.concat(known, ignore_index=True)
+    return Simulated(table, stacked, *others, bases, effects(table, bases))
 
 
-def recaption_and_filter(
+def _rows(encoders, texts, pairs, task, replaced):
+    """What encoders measure, a row a run, and how true the texts were that they saw."""
+    truth = text_truth(texts, pairs).numpy()
+    return measure(encoders, pairs, task).assign(text_truth=truth, replaced=replaced.numpy())
+
+
+def recaption(
     pairs: Pairs, encoders: Encoders, seed: int, training: Training = TRAINING
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Stages S2 and S3: captions of the images of noisy pairs, kept where they fit better.
+) -> torch.Tensor:
+    """Stage S2: captions of the images of the noisy pairs, float (n_runs, n_noisy, width).
 
     Parameters
     ----------
     pairs : Pairs
     encoders : Encoders
-        Trained on the raw pairs; they judge, and the captioner starts from them.
+        Trained on the raw pairs; the captioner starts from them.
     seed : int
     training : Training
+    """
+    noisy, clean = slice(pairs.n_noisy), slice(pairs.n_noisy, None)
+    right = pairs.images[clean], pairs.texts[0, clean]  # the same at every probability
+    captioners = train_captioner(encoders, *right, seed, training)
+    return write_captions(captioners, pairs.images[noisy])
+
+
+def keep_better(
+    pairs: Pairs, encoders: Encoders, captions: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Stage S3: of the text and the caption of a noisy pair the one that fits its image better.
+
+    Parameters
+    ----------
+    pairs : Pairs
+    encoders : Encoders
+        The judges: trained on the raw pairs.
+    captions : float tensor of shape (n_runs, n_noisy, width)
 
     Returns
     -------
@@ -122,10 +158,7 @@ def recaption_and_filter(
     replaced : float tensor of shape (n_runs,)
         Share of the noisy pairs whose text is a caption now.
     """
-    noisy, clean = slice(pairs.n_noisy), slice(pairs.n_noisy, None)
-    right = pairs.images[clean], pairs.texts[0, clean]  # the same at every probability
-    captioners = train_captioner(encoders, *right, seed, training)
-    captions = write_captions(captioners, pairs.images[noisy])
+    noisy = slice(pairs.n_noisy)
     images = encoders.embed_images(pairs.images[noisy])
     fit_raw, fit_caption = (
         F.cosine_similarity(images, encoders.embed_texts(texts), dim=2)
@@ -174,32 +207,46 @@ def own_and_rotated(
     return pd.concat(tables, ignore_index=True)
 
 
-def known_dictionary(
-    seeds: list[int], leads: list[int], setting: Setting = SETTING
+def readers(
+    pairs: Pairs,
+    trained: Encoders,
+    seed: int,
+    setting: Setting = SETTING,
+    training: Training = TRAINING,
 ) -> pd.DataFrame:
-    """Accuracy and silhouette of a reader who knows the dictionaries, a row a lead.
+    """What the task's difficulty comes to: trained encoders beside some that know the features.
 
     Parameters
     ----------
-    seeds : list of int
-    leads : list of int
-        By how many features an image's class leads the next one.
+    pairs : Pairs
+    trained : Encoders
+        Of one run.
+    seed : int
+        Of the tasks.
     setting : Setting
-        Its own lead does not count.
+        Its own lead does not count: `LEADS` do.
+    training : Training
+        Its threshold is that of the second reader, whose neurons are the features themselves.
+
+    Returns
+    -------
+    DataFrame
+        A row a lead and reader: accuracy, silhouette, and how many test images have that lead.
     """
-    rows = []
-    for seed in seeds:
-        pairs = sample_pairs(replace(setting, n_noisy=1, n_clean=1), [0.0], 10 * seed)
-        for lead in leads:
-            task = sample_task(replace(setting, lead=lead), pairs, 10 * seed + 1)
-            images, prompts = (
-                task.images @ pairs.image_dictionary,
-                task.prompts @ pairs.text_dictionary,
-            )
-            right = (images @ prompts.T).argmax(1) == task.labels
-            score = silhouette(images, task.labels)
-            rows.append(dict(lead=lead, accuracy=right.float().mean().item(), silhouette=score))
-    return pd.DataFrame(rows).groupby("lead", as_index=False).mean()
+    features = pairs.image_dictionary.T[None], pairs.text_dictionary.T[None]
+    threshold = torch.full((1, setting.n_features), training.threshold)
+    known = {
+        "knows the features, linear": Encoders(*features, torch.zeros_like(threshold)),
+        "knows the features, threshold": Encoders(*features, threshold),
+        "trained without spurious features": trained,
+    }
+    tables = []
+    for lead in LEADS:
+        task = sample_task(replace(setting, lead=lead), pairs, seed)
+        for reader, encoders in known.items():
+            measured = measure(encoders, pairs, task)[["accuracy", "silhouette"]]
+            tables.append(measured.assign(lead=lead, reader=reader, images=len(task.labels)))
+    return pd.concat(tables, ignore_index=True)
 
 
 def effects(table: pd.DataFrame, bases: pd.DataFrame) -> pd.DataFrame:
@@ -214,9 +261,9 @@ def effects(table: pd.DataFrame, bases: pd.DataFrame) -> pd.DataFrame:
         rows.append(effect(f"theory_{name}_falls", compared, fall.mean(), *t_interval(fall)))
         compared = f"filtered against raw at {high:g}"
         rows.append(effect(f"theory_{name}_remedy", compared, gain.mean(), *t_interval(gain)))
-    found = bases[bases.encoder == "threshold"].pivot(
-        index="seed", columns="basis", values="features"
-    )
-    lost = found["own"] - found["rotated"]
-    rows.append(effect("theory_basis", "own basis against rotated", lost.mean(), *t_interval(lost)))
+    accuracy = bases.set_index(["encoder", "basis", "seed"]).accuracy
+    lost = accuracy.xs("own", level="basis") - accuracy.xs("rotated", level="basis")
+    more = lost["threshold"] - lost["linear"]
+    compared = "own basis against rotated, with a threshold less without"
+    rows.append(effect("theory_basis", compared, more.mean(), *t_interval(more)))
     return pd.DataFrame(rows)

@@ -139,7 +139,9 @@ class TestMeasures:
         assert 1 > truth[0] > truth[1] + 0.2
 
     def test_the_filter_keeps_the_text_that_fits_better(self, pairs):
-        texts, replaced = theory.recaption_and_filter(pairs, true_encoders(pairs), 5, SHORT)
+        judges = true_encoders(pairs)
+        captions = theory.recaption(pairs, judges, 5, SHORT)
+        texts, replaced = theory.keep_better(pairs, judges, captions)
         changed = (texts != pairs.texts).any(2)
         assert not changed[:, SMALL.n_noisy :].any()
         assert torch.equal(changed[:, : SMALL.n_noisy].float().mean(1), replaced)
@@ -178,6 +180,10 @@ class TestSimulation:
         raw = simulated.table[simulated.table.texts == "raw"]
         accuracy = raw.groupby("probability").accuracy.mean()
         assert found["theory_accuracy_falls"] == pytest.approx(accuracy[0.0] - accuracy[0.5])
+        lost = simulated.bases.groupby(["encoder", "basis"]).accuracy.mean()
+        with_threshold = lost["threshold", "own"] - lost["threshold", "rotated"]
+        without = lost["linear", "own"] - lost["linear", "rotated"]
+        assert found["theory_basis"] == pytest.approx(with_threshold - without)
 
     def test_ours_stand_beside_the_paper_s(self, simulated):
         both = show.beside_published(simulated.table)
@@ -195,7 +201,9 @@ class TestSimulation:
     def test_the_chapter_shows_it(self, simulated):
         raw = simulated.table[simulated.table.texts == "raw"]
         accuracy = raw.groupby("probability").accuracy.mean()
-        said = show.answer(simulated.table, simulated.bases)
+        said = show.answer(simulated.table, simulated.recaptioned, simulated.bases)
+        captions = simulated.recaptioned.mean(numeric_only=True)
+        assert f"without a filter, give {captions.accuracy:.2f} and {captions.features:.0f}" in said
         assert f"accuracy from {accuracy[0.0]:.2f} to {accuracy[0.5]:.2f}" in said
         figures = [
             show.curves(simulated.table),
@@ -205,10 +213,16 @@ class TestSimulation:
         assert all(figure.layout.meta["caption"].endswith(".") for figure in figures)
         assert "at probability 0.5;" in figures[2].layout.meta["caption"]
         assert len(show.bases(simulated.bases).frame) == 4
+        assert len(show.readers(simulated.readers).frame) == 6
+        remedies = show.remedies(simulated.table, simulated.recaptioned).frame
+        assert remedies.texts.tolist() == ["raw", "recaptioned", "filtered"]
+        assert remedies.replaced.tolist()[:2] == [0, 1]
         assert len(show.claims(simulated.effects).frame) == 9
 
-
-def test_who_knows_the_dictionary_does_better_the_clearer_the_classes():
-    ceiling = theory.known_dictionary([0, 1], [1, 2], SMALL)
-    assert ceiling.lead.tolist() == [1, 2]
-    assert ceiling.accuracy.is_monotonic_increasing and ceiling.accuracy.max() > 0.95
+    def test_who_knows_the_features_does_better_the_clearer_the_classes(self, simulated):
+        found = simulated.readers.groupby(["reader", "lead"]).mean()
+        accuracy = found.accuracy["knows the features, linear"]
+        assert accuracy.is_monotonic_increasing and accuracy.max() > 0.95
+        assert (found.images.groupby("reader").diff().dropna() < 0).all()  # fewer are as clear
+        apart = found.accuracy["knows the features, threshold"] - accuracy
+        assert (apart.abs() > 0).any()

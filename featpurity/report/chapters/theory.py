@@ -16,14 +16,15 @@ MEASURES = {
 PROBABILITY = "probability of a spurious feature"
 
 
-def answer(table: pd.DataFrame, bases: pd.DataFrame) -> wording.Answer:
-    """The result of a run in two sentences.
+def answer(table: pd.DataFrame, recaptioned: pd.DataFrame, bases: pd.DataFrame) -> wording.Answer:
+    """The result of a run in some sentences.
 
     Parameters
     ----------
-    table, bases : DataFrame
+    table, recaptioned, bases : DataFrame
         See `featpurity.experiments.theory.Simulated`.
     """
+    captions = recaptioned.mean(numeric_only=True)
     means = table.groupby(["texts", "probability"]).mean()
     low, high = table.probability.min(), table.probability.max()
     best, raw, kept = means.loc["raw", low], means.loc["raw", high], means.loc["filtered", high]
@@ -33,8 +34,10 @@ def answer(table: pd.DataFrame, bases: pd.DataFrame) -> wording.Answer:
         f"texts that name a spurious feature with probability {high:g} take the encoders' accuracy "
         f"from {best.accuracy:.2f} to {raw.accuracy:.2f} and the purely represented features from "
         f"{best.features:.0f} to {raw.features:.0f}; recaptioned and filtered, they give "
-        f"{kept.accuracy:.2f} and {kept.features:.0f}. A random rotation of the hidden neurons "
-        f"takes the features from {own.features:.0f} to {turned.features:.0f} and the accuracy "
+        f"{kept.accuracy:.2f} and {kept.features:.0f}. The filter kept the caption of "
+        f"{kept.replaced:.0%} of the noisy pairs; captions in all of them, without a filter, give "
+        f"{captions.accuracy:.2f} and {captions.features:.0f}. A random rotation of the hidden "
+        f"neurons takes the features from {own.features:.0f} to {turned.features:.0f} and the accuracy "
         f"from {own.accuracy:.2f} to {turned.accuracy:.2f}, but average |cos| only from "
         f"{own.avg_abs_cos:.3f} to {turned.avg_abs_cos:.3f}"
     )
@@ -80,10 +83,24 @@ def ends(table: pd.DataFrame) -> tables.Table:
     return tables.show(shown, digits="#.3g")
 
 
-def ceiling(table: pd.DataFrame) -> tables.Table:
-    """What a reader who knows the dictionaries makes of tasks of some leads."""
-    headings = {"lead": "lead (features)", "accuracy": "accuracy", "silhouette": "silhouette"}
-    return tables.show(table, headings)
+def readers(table: pd.DataFrame) -> tables.Table:
+    """What readers who know the features make of tasks of some leads: means over seeds."""
+    means = table.groupby(["lead", "reader"], sort=False).mean(numeric_only=True).reset_index()
+    headings = {"lead": "lead (features)", "images": "test images", "reader": "reader"}
+    headings |= {"accuracy": "accuracy", "silhouette": "silhouette"}
+    return tables.show(means, headings, {"images": 0})
+
+
+def remedies(table: pd.DataFrame, recaptioned: pd.DataFrame) -> tables.Table:
+    """Raw, recaptioned and filtered texts at the highest probability: means over seeds."""
+    both = pd.concat([table[table.probability == table.probability.max()], recaptioned])
+    means = both.groupby("texts").mean(numeric_only=True)
+    shown = means.loc[["raw", "recaptioned", "filtered"]].reset_index()
+    headings = {"texts": "texts", "replaced": "noisy pairs with a caption"}
+    headings |= {"text_truth": "truth of the texts (cosine)", "accuracy": "accuracy"}
+    headings |= {"silhouette": "silhouette", "features": "pure features", "magnitude": "magnitude"}
+    digits = dict(replaced=".1%", accuracy=3, silhouette=3, features=1, magnitude=3, text_truth=3)
+    return tables.show(shown, headings, digits)
 
 
 def texts(table: pd.DataFrame, chance: float) -> go.Figure:
