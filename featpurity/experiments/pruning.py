@@ -1,6 +1,6 @@
 """Experiment 2: keep the purest neurons, the least pure or random ones, and measure again."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -52,12 +52,17 @@ class Pruned(Renamed):
         Columns model, dataset, strategy (high_purity, low_purity, random, full), kept, the measure
         and, for random, the ends `_low` and `_high` of the middle 95 % of the draws. Beside the
         accuracy stands the mean recall over the classes.
+    areas : DataFrame
+        A row a model: the accuracy over all numbers of neurons, mean over the data sets, with the
+        purest first (high_purity), the least pure first (low_purity) and in random order (random);
+        random_low and random_high are the 95 % interval of one random order more.
     effects : DataFrame
         A row a claim, model and data set, see `featpurity.report.results.effect`.
     """
 
     accuracy: pd.DataFrame
     silhouette: pd.DataFrame
+    areas: pd.DataFrame
     effects: pd.DataFrame
 
 
@@ -97,10 +102,12 @@ def prune(
         as it is where the silhouette is not defined.
     """
     orders = {model: orders_of(clip, n_random_orders) for model, clip in inputs.models.items()}
-    accuracy, scores, found = [], [], {}
+    accuracy, scores, areas, found = [], [], {}, {}
     for (model, name), embedded in tqdm(inputs.embedded.items(), desc="pruning"):
         its = orders[model]
-        accuracy.append(_named(accuracy_curves(embedded, its), model, name))
+        curves, of_orders = accuracy_curves(embedded, its)
+        accuracy.append(_named(curves, model, name))
+        areas.setdefault(model, []).append(of_orders)
         if silhouettes and silhouette.is_defined(embedded.labels):
             grid = kept or pruning.paper_kept(inputs.models[model].d)
             scores.append(_named(silhouette_curves(embedded, its, grid), model, name))
@@ -111,12 +118,20 @@ def prune(
     return Pruned(
         pd.concat(accuracy),
         pd.concat(scores) if scores else pd.DataFrame(columns=COLUMNS),
+        areas_table(areas),
         _effects(found, pictures),
     )
 
 
-def accuracy_curves(embedded: Embedded, orders: Orders) -> pd.DataFrame:
-    """Accuracy and mean recall for every number of kept neurons, and with all of them."""
+def accuracy_curves(embedded: Embedded, orders: Orders) -> tuple[pd.DataFrame, Tensor]:
+    """Accuracy and mean recall for every number of kept neurons, and with all of them.
+
+    Returns
+    -------
+    curves : DataFrame
+    areas : float tensor of shape (2 + n_orders,)
+        Accuracy over all numbers of neurons: purest first, least pure first, random orders.
+    """
     by_purity = orders.by_purity()
     measured = pruning.accuracy_and_recall_curves(*embedded, [*by_purity.values(), *orders.random])
     tables = []
@@ -124,7 +139,21 @@ def accuracy_curves(embedded: Embedded, orders: Orders) -> pd.DataFrame:
         d, (both, random) = curves.shape[1], curves.cpu().tensor_split([len(by_purity)])
         full = [d], random[:1, -1].numpy()
         tables.append(_curves(measure, range(1, d + 1), dict(zip(by_purity, both)), random, full))
-    return tables[0].merge(tables[1], on=["strategy", "kept"])
+    return tables[0].merge(tables[1], on=["strategy", "kept"]), measured[0].mean(1).cpu()
+
+
+def areas_table(areas: Mapping[str, Sequence[Tensor]]) -> pd.DataFrame:
+    """Where the orders by purity lie among random ones, see `Pruned`; by model the areas of
+    `accuracy_curves` for each data set.
+    """
+    rows = []
+    for model, of_datasets in areas.items():
+        purest, least_pure, *random = torch.stack(list(of_datasets)).mean(0).tolist()
+        random = pd.Series(random)
+        low, high = intervals.beyond_draws(random.mean(), random.std(), len(random))
+        row = dict(model=model, high_purity=purest, low_purity=least_pure, random=random.mean())
+        rows.append(row | dict(random_low=low, random_high=high))
+    return pd.DataFrame(rows)
 
 
 def silhouette_curves(embedded: Embedded, orders: Orders, kept: Sequence[int]) -> pd.DataFrame:

@@ -42,9 +42,16 @@ def test_of_many_models_an_answer_says_the_mean_or_the_ends():
         for i in range(4)
         for dataset, gap in [("shape", -0.1), ("size", 0.1), ("mean", 0.0)]
     ]
-    said = pruning.answer(effects(*areas))
+    among = [areas_of(f"model {i}", 0.5, 0.4 if i else 0.3) for i in range(4)]
+    said = pruning.answer(effects(*areas), pd.DataFrame(among))
     assert "4 models change by +0.0 points of accuracy" in said and "(model 3)" in said
-    assert said.endswith("from -10.0 (model 0 on shape) to +13.0 (model 3 on size)")
+    assert "from -10.0 (model 0 on shape) to +13.0 (model 3 on size)" in said
+    assert said.endswith("3 of 4 times both orders lie within what random orders give")
+
+
+def areas_of(model, purest, least_pure):
+    row = dict(model=model, high_purity=purest, low_purity=least_pure)
+    return row | dict(random=0.5, random_low=0.35, random_high=0.65)
 
 
 def test_the_answer_on_pruning_names_the_ends_of_the_spread():
@@ -53,9 +60,10 @@ def test_the_answer_on_pruning_names_the_ends_of_the_spread():
         ("pruning_area", "CLIP", 0.11, 0.10, 0.12, "background"),
         ("pruning_area", "CLIP", -0.015, -0.02, -0.01, "mean"),
     )
-    said = pruning.answer(found)
+    said = pruning.answer(found, pd.DataFrame([areas_of("CLIP", 0.7, 0.5)]))
     assert "CLIP loses accuracy (-1.5 points" in said
-    assert said.endswith("by data set from -14.0 (shape) to +11.0 (background))")
+    assert "by data set from -14.0 (shape) to +11.0 (background)); purest first lies above" in said
+    assert said.endswith("what random orders give, least pure first within it")
     drawn = pruning.differences(found)
     assert [trace.x for trace in drawn.data if trace.name == "range over the data sets"] == [
         (-0.14, 0.11)

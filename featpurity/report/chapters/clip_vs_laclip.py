@@ -40,6 +40,12 @@ CLAUSES = {
         "has less pure image neurons",
         "has image neurons that are neither clearly purer nor less pure",
     ),
+    "purity_laclip_text": (
+        wording.COSINE,
+        "has purer text neurons",
+        "has less pure text neurons",
+        "has text neurons that are neither clearly purer nor less pure",
+    ),
 }
 
 

@@ -19,6 +19,11 @@ TOLD = {
         "make the image tower's neurons purer",
         "make the image tower's neurons neither clearly less pure nor purer",
     ),
+    "misalignment_text": (
+        "make the text tower's less pure",
+        "make the text tower's purer",
+        "make the text tower's neither clearly less pure nor purer",
+    ),
     "misalignment_accuracy": ("cost accuracy", "raise accuracy", "change accuracy neither clearly"),
 }
 # Each claim's measure: its unit in the sentence, the axis, and the sign that undoes the claim's.

@@ -18,11 +18,19 @@ NAMES = {
     "pruning_450_high_random": "accuracy, high purity minus random, 88 % of the neurons kept",
     "pruning_silhouette": "silhouette, high minus low purity, 88 % of the neurons kept",
 }
+WITHIN = "both orders lie within what random orders give"
 MOST_TOLD = 3  # models, each with its own words; of more the range is told
 
 
-def answer(effects: pd.DataFrame) -> wording.Answer:
-    """The result of a run in one sentence, from its effects; of many models their range."""
+def answer(effects: pd.DataFrame, areas: pd.DataFrame) -> wording.Answer:
+    """The result of a run in one sentence, from its effects; of many models their range.
+
+    Parameters
+    ----------
+    effects, areas : DataFrame
+        See `featpurity.experiments.pruning.Pruned`.
+    """
+    among = {row.model: _among_random(row) for row in areas.itertuples()}
     area, clauses = effects[effects.claim == "pruning_area"], []
     single, means = area[area.dataset != OVERALL], area[area.dataset == OVERALL]
     opening = "kept to the purest neurons instead of the least pure, over all numbers of neurons,"
@@ -32,7 +40,9 @@ def answer(effects: pd.DataFrame) -> wording.Answer:
         most = f"{wording.with_interval(high, wording.ACCURACY)} ({high.comparison})"
         ends = _ends(single.assign(dataset=single.comparison + " on " + single.dataset))
         return wording.Answer(
-            f"{opening} {len(means)} models change by {least} to {most}; single data sets {ends}"
+            f"{opening} {len(means)} models change by {least} to {most}; single data sets {ends}. "
+            f"{list(among.values()).count(WITHIN)} of {len(among)} times both orders lie within "
+            "what random orders give"
         )
     for mean in means.itertuples():
         number = wording.with_interval(mean, wording.ACCURACY, first=not clauses)
@@ -41,8 +51,19 @@ def answer(effects: pd.DataFrame) -> wording.Answer:
         does = wording.by_interval(
             mean, "gains accuracy", "loses accuracy", "neither clearly gains nor loses accuracy"
         )
-        clauses.append(f"{mean.comparison} {does} ({number}{over})")
+        clauses.append(f"{mean.comparison} {does} ({number}{over}); {among[mean.comparison]}")
     return wording.Answer(f"{opening} {'; '.join(clauses)}")
+
+
+def _among_random(areas):
+    """Where the two orders lie among random ones."""
+    sides = []
+    for area in (areas.high_purity, areas.low_purity):
+        side = "above" if area > areas.random_high else "below"
+        sides.append("within" if areas.random_low <= area <= areas.random_high else side)
+    if sides == ["within", "within"]:
+        return WITHIN
+    return f"purest first lies {sides[0]} what random orders give, least pure first {sides[1]} it"
 
 
 def _ends(single):

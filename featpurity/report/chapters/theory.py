@@ -37,8 +37,8 @@ def answer(table: pd.DataFrame, recaptioned: pd.DataFrame, bases: pd.DataFrame) 
         f"{kept.accuracy:.2f} and {kept.features:.0f}. The filter kept the caption of "
         f"{kept.replaced:.0%} of the noisy pairs; captions in all of them, without a filter, give "
         f"{captions.accuracy:.2f} and {captions.features:.0f}. A random rotation of the hidden "
-        f"neurons takes the features from {own.features:.0f} to {turned.features:.0f} and the accuracy "
-        f"from {own.accuracy:.2f} to {turned.accuracy:.2f}, but average |cos| only from "
+        f"neurons takes the features from {own.features:.0f} to {turned.features:.0f} and the "
+        f"accuracy from {own.accuracy:.2f} to {turned.accuracy:.2f}, but average |cos| only from "
         f"{own.avg_abs_cos:.3f} to {turned.avg_abs_cos:.3f}"
     )
 

@@ -47,22 +47,25 @@ def answer(
         `pruning_orders.own_against_rotated`.
     """
     kind, most, span = runs.kind.iloc[-1], runs.ratio.max(), RATIOS[1] - RATIOS[0]
-    image = runs[(runs.tower == "image") & (runs.kind == kind)]
-    rises = {
-        name: wording.plus(span * intervals.slope(image.ratio, image[name]), 3)
-        for name in ("avg_abs_cos", "expected", "without_shared")
-    }
-    swapped = tuned[(tuned.tower == "image") & (tuned.kind == kind) & (tuned.ratio == most)]
+    of_kind, rises = runs[runs.kind == kind], {}
+    for tower, part in of_kind.groupby("tower"):
+        for name in ("avg_abs_cos", "expected", "without_shared"):
+            change = span * intervals.slope(part.ratio, part[name])
+            rises[tower, name] = wording.plus(change, 3)
+    swapped = tuned[(tuned.kind == kind) & (tuned.ratio == most)].groupby("tower").z.mean()
     z = gains[gains.dataset == OVERALL].z
     return wording.Answer(
         "the models' average |cos| in their own bases lies between "
         f"{_between(bases.z)} standard deviations from its mean over random rotations, which the "
         f"singular values alone give; after {KINDS[kind]} of {most:.0%} of the captions, the image "
-        f"tower's lies {wording.plus(swapped.z.mean(), 1)} from it. {KINDS[kind].capitalize()} "
-        f"change that tower's average |cos| by {rises['avg_abs_cos']}, what its singular values "
-        f"give by {rises['expected']}, and without the direction that the neurons share by "
-        f"{rises['without_shared']}. What purest first gains over least pure first lies between "
-        f"{_between(z)} standard deviations from its mean over rotated bases"
+        f"tower's lies {wording.plus(swapped['image'], 1)} from it and the text tower's "
+        f"{wording.plus(swapped['text'], 1)}. {KINDS[kind].capitalize()} change the image tower's "
+        f"average |cos| by {rises['image', 'avg_abs_cos']}, what its singular values give by "
+        f"{rises['image', 'expected']}, and without the direction that the neurons share by "
+        f"{rises['image', 'without_shared']}; in the text tower these are "
+        f"{rises['text', 'avg_abs_cos']}, {rises['text', 'expected']} and "
+        f"{rises['text', 'without_shared']}. What purest first gains over least pure first lies "
+        f"between {_between(z)} standard deviations from its mean over rotated bases"
     )
 
 
