@@ -8,7 +8,13 @@ import safe_html
 from front_page import differ_in_captions, words
 from run_record import block
 
-from featpurity.captions.synthetic import ATTRIBUTES, MISSING, SPURIOUS, spurious_partner
+from featpurity.captions.synthetic import (
+    ATTRIBUTES,
+    MISSING,
+    SCENE_TEMPLATES,
+    SPURIOUS,
+    spurious_partner,
+)
 from featpurity.data.pairs import load_pairs
 from featpurity.data.scenes import Scenes
 from featpurity.models.names import BUNDLED
@@ -61,7 +67,9 @@ def _generated_world():
         f"background, drawn from six facts, each drawn evenly: {facts}. The texture is the "
         "background's. Object and background never share a colour. Since every fact is known, each "
         "is a classification task with certain labels: the data set <code>scenes_shape</code> asks "
-        "for the shape, and so on.</p>"
+        f"for the shape, and so on. Prompts are sentences (<i>{SCENE_TEMPLATES['shape'][0]}</i>), "
+        "as the rewritten captions are and the raw ones are not, which favours a model that has "
+        "read such.</p>"
     )
 
 
