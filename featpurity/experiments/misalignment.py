@@ -124,17 +124,28 @@ def changes(means: pd.DataFrame) -> pd.DataFrame:
 
     They are signed for the claims. The line goes through all ratios that were run.
     """
-    rows, span = [], published.RATIOS[1] - published.RATIOS[0]
+    rows = []
     for claim, (column, sign) in CLAIMS.items():
         for kind, part in means.groupby("kind", sort=False):
-            of_seeds = [
-                sign * span * intervals.slope(runs.ratio, runs[column])
-                for _, runs in part.groupby("seed")
-            ]
-            if pd.notna(of_seeds).all():
-                value, ends = sum(of_seeds) / len(of_seeds), intervals.t_interval(of_seeds)
-                rows.append(results.effect(claim, KINDS[kind], value, *ends))
+            of_seeds = sign * changes_of_seeds(part, column)
+            if of_seeds.notna().all():
+                ends = intervals.t_interval(of_seeds)
+                rows.append(results.effect(claim, KINDS[kind], of_seeds.mean(), *ends))
     return pd.DataFrame(rows)
+
+
+def changes_of_seeds(runs: pd.DataFrame, column: str) -> pd.Series:
+    """Change of a measure over the paper's range of ratios along a straight line, by seed.
+
+    Parameters
+    ----------
+    runs : DataFrame
+        Of one kind of swap: a row a seed and ratio.
+    column : str
+    """
+    span = published.RATIOS[1] - published.RATIOS[0]
+    slopes = {seed: intervals.slope(of.ratio, of[column]) for seed, of in runs.groupby("seed")}
+    return span * pd.Series(slopes)
 
 
 def swap_summaries(

@@ -16,12 +16,13 @@ from featpurity.captions.swap import Run
 from featpurity.data.datasets import LabelledImages
 from featpurity.data.prompts import fill, prompt_set
 from featpurity.experiments.inputs import Embedded, Inputs
+from featpurity.experiments.misalignment import changes_of_seeds
 from featpurity.experiments.pruning_orders import rotated
 from featpurity.features.extract import image_trunk_features, text_trunk_features
 from featpurity.metrics import intervals, purity, silhouette, spectrum, zeroshot
 from featpurity.models.clip import ClipModel, neurons_by_tower
 from featpurity.models.projections import read_projections
-from featpurity.report import published, results
+from featpurity.report import results
 from featpurity.report.chapters.misalignment import KINDS
 
 TOWERS = ("image", "text")
@@ -197,15 +198,11 @@ def spectra_of_runs(
 
 def rise_effects(runs: pd.DataFrame) -> list[dict]:
     """The claims about the rise without the shared direction, from `spectra_of_runs`."""
-    rows, span = [], published.RATIOS[1] - published.RATIOS[0]
+    rows = []
     for (tower, kind), part in runs.groupby(["tower", "kind"], sort=False):
-        rises = [
-            span * intervals.slope(runs.ratio, runs.without_shared)
-            for _, runs in part.groupby("seed")
-        ]
+        rises = changes_of_seeds(part, "without_shared")
         ends = intervals.t_interval(rises)
-        mean = sum(rises) / len(rises)
-        rows.append(results.effect(f"unshared_rise_{tower}", KINDS[kind], mean, *ends))
+        rows.append(results.effect(f"unshared_rise_{tower}", KINDS[kind], rises.mean(), *ends))
     return rows
 
 
