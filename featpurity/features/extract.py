@@ -50,7 +50,8 @@ def embed_images(
     labels : int64 tensor of shape (n,)
     """
     features = image_trunk_features(clip, dataset, store, **options)
-    labels = torch.as_tensor(dataset.labels, dtype=torch.int64, device=device)
+    # Copied: who changes them leaves the data set as it is.
+    labels = torch.as_tensor(dataset.labels).to(device, torch.int64, copy=True)
     return unit_embeddings(clip, clip.project_image, features, device), labels
 
 

@@ -345,6 +345,12 @@ def test_unknown_options(options, message):
         image_trunk_features(TinyClip(), pictures(), **options)
 
 
+def test_labels_are_the_caller_s_own():
+    dataset = pictures(4)
+    embed_images(TinyClip(), dataset)[1].zero_()
+    assert dataset.labels.tolist() == [0, 1, 0, 1]
+
+
 @pytest.mark.parametrize("texts", ["a dog", ["a dog", None]])
 def test_a_text_is_no_list_of_texts(texts):
     with pytest.raises(ValueError, match="texts: expected a list of texts"):
