@@ -65,7 +65,7 @@ class EncodedImages(ABC):
                 return decode(file)
         except Exception as error:  # Pillow raises many kinds for broken files
             raise ValueError(
-                f"{self.source / name} is not a readable image: {_fault(error)}"
+                f"{self.source / name} is not a readable image: {fault(error)}"
             ) from None
 
     @abstractmethod
@@ -98,7 +98,7 @@ class EncodedImages(ABC):
             with self._open(name) as file:
                 decode(file, checking=True)
         except Exception as error:
-            return _fault(error)
+            return fault(error)
 
 
 class ImageFiles(EncodedImages):
@@ -260,15 +260,15 @@ def decode(file: BinaryIO, checking: bool = False) -> Image.Image:
     """
     with Image.open(file, formats=KINDS) as picture:
         if not checking:
-            return _rgb(picture)
+            return rgb(picture)
         picture.draft("RGB", (32, 32))
         if picture.width * picture.height <= LARGE:
-            return _rgb(picture)
+            return rgb(picture)
         with _one_large_at_a_time:
-            return _rgb(picture)
+            return rgb(picture)
 
 
-def _rgb(picture):
+def rgb(picture: Image.Image) -> Image.Image:
     """Any picture as RGB with 8 bits; transparency is dropped, as torchvision drops it."""
     of_16_bits = picture.format in {"PNG", "PPM", "TIFF"} and ";16" in str(picture.tile)
     if picture.mode == "F":
@@ -305,7 +305,7 @@ def _refuse_nearly_black(brightest):
         )
 
 
-def _fault(error):
+def fault(error: Exception) -> str:
     """What is wrong with a picture, in one line."""
     if isinstance(error, UnidentifiedImageError):
         return f"no picture of a kind that is read ({', '.join(KINDS)})"

@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from featpurity.data.images import decode, fault, rgb
 from featpurity.metrics import pruning as pruned
 from featpurity.metrics import purity, silhouette, zeroshot
 from featpurity.models.clip import ClipModel, neurons_by_tower
@@ -202,6 +203,8 @@ def zero_shot(
     shown : int, default 10
         Neurons that speak most for the best class against the second. They can be switched off.
     """
+    if image is not None and not isinstance(image, Image.Image):
+        raise ValueError(f"image: expected a PIL picture, got {type(image).__name__}")
     names, prompt = _field("classes", ", ".join(classes)), _field("prompt", template)
     upload = widgets.FileUpload(accept="image/*", description="picture")
     off = widgets.SelectMultiple(description="switched off", options=[])
@@ -218,19 +221,19 @@ def zero_shot(
         return torch.stack([known[template, name] for name in chosen])
 
     @functools.lru_cache(maxsize=1)
-    def embed_picture(uploaded):
-        picture = (Image.open(io.BytesIO(uploaded)) if uploaded else image).convert("RGB")
+    def embed_picture(name, uploaded):
+        picture = rgb(image) if uploaded is None else _decoded(name, uploaded)
         preview.value = tag(picture, "the picture")
         return F.normalize(clip.encode_image(clip.preprocess(picture)[None]).float(), dim=1)[
             0
         ].cpu()
 
     def update():
-        uploaded = upload.value[0].content if upload.value else None
-        if uploaded is None and image is None:
+        if not upload.value and image is None:
             said.value = "Choose a picture."
             return
-        unit = embed_picture(bytes(uploaded) if uploaded is not None else None)
+        files = [(file.name, bytes(file.content)) for file in upload.value]
+        unit = embed_picture(*(files or [(None, None)])[0])
         chosen = tuple(name.strip() for name in names.value.split(",") if name.strip())
         if len(chosen) < 2:
             raise ValueError(f"expected two class names or more, got {len(chosen)}")
@@ -255,6 +258,14 @@ def zero_shot(
         )
 
     return _panel([names, prompt, upload, off], [preview, said, scores], update)
+
+
+def _decoded(name, uploaded):
+    """The picture in a file's bytes, decoded as a data set's."""
+    try:
+        return decode(io.BytesIO(uploaded))
+    except Exception as error:  # Pillow raises many kinds for broken files
+        raise ValueError(f"{name} is not a readable image: {fault(error)}") from None
 
 
 def _embed(clip, template, classes):

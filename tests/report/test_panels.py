@@ -1,5 +1,7 @@
 """The live panels answer their controls, and say what goes wrong."""
 
+import io
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from bs4 import BeautifulSoup
 from PIL import Image
+from traitlets.utils.bunch import Bunch
 
 from featpurity.metrics import purity, zeroshot
 from featpurity.report import display, heatmaps, panels
@@ -150,6 +153,32 @@ def test_zero_shot_embeds_a_class_name_once(toys):
     prompt.value = "one {}"
     names.value = "ccc, a"
     assert asked == [2, 1, 3]
+
+
+def uploaded(name, content):
+    about = dict(type="", size=len(content), last_modified=datetime.now(UTC))
+    return [Bunch(name=name, content=memoryview(content), **about)]
+
+
+@pytest.mark.parametrize("way", ["uploaded", "given"])
+def test_zero_shot_sees_a_picture_as_a_data_set_does(toys, way):
+    seen, file = [], io.BytesIO()
+    toys[0].preprocess = lambda picture: seen.append(picture) or torch.ones(3)
+    Image.fromarray(np.full((4, 4), 2**15, np.uint16)).save(file, "PNG")
+    if way == "given":
+        panels.zero_shot(toys[0], image=Image.open(file))
+    else:
+        upload = panels.zero_shot(toys[0]).children[2]
+        upload.set_trait("value", uploaded("grey.png", file.getvalue()))
+    assert seen[0].mode == "RGB" and seen[0].getpixel((0, 0)) == (128, 128, 128)
+
+
+def test_zero_shot_says_what_is_no_picture(toys):
+    box = panels.zero_shot(toys[0])
+    box.children[2].set_trait("value", uploaded("notes.txt", b"text"))
+    assert "notes.txt is not a readable image: no picture of a kind" in box.children[-1].value
+    with pytest.raises(ValueError, match="image: expected a PIL picture, got str"):
+        panels.zero_shot(toys[0], image="photo.jpg")
 
 
 def test_zero_shot_without_a_picture_asks_for_one(toys):
