@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from featpurity.data.images import decode, fault, rgb
+from featpurity.files import check_list
 from featpurity.metrics import pruning as pruned
 from featpurity.metrics import purity, silhouette, zeroshot
 from featpurity.models.clip import ClipModel, neurons_by_tower
@@ -195,7 +196,8 @@ def zero_shot(
     ----------
     clip : ClipModel
     classes : sequence of str
-        The names at first; the field takes others, with commas between.
+        The names at first; the field takes others, with commas between. Where a name holds a comma
+        semicolons stand between them, or bars.
     template : str
         The prompt at first, with "{}" for the class name.
     image : PIL image, optional
@@ -205,7 +207,9 @@ def zero_shot(
     """
     if image is not None and not isinstance(image, Image.Image):
         raise ValueError(f"image: expected a PIL picture, got {type(image).__name__}")
-    names, prompt = _field("classes", ", ".join(classes)), _field("prompt", template)
+    check_list("classes", classes)
+    between = _between(classes)
+    names, prompt = _field("classes", f"{between} ".join(classes)), _field("prompt", template)
     upload = widgets.FileUpload(accept="image/*", description="picture")
     off = widgets.SelectMultiple(description="switched off", options=[])
     scores = _figure([go.Bar(orientation="h", marker={"color": style.BLUE})], height=260)
@@ -234,7 +238,7 @@ def zero_shot(
             return
         files = [(file.name, bytes(file.content)) for file in upload.value]
         unit = embed_picture(*(files or [(None, None)])[0])
-        chosen = tuple(name.strip() for name in names.value.split(",") if name.strip())
+        chosen = tuple(name.strip() for name in names.value.split(between) if name.strip())
         if len(chosen) < 2:
             raise ValueError(f"expected two class names or more, got {len(chosen)}")
         rows = embed_classes(prompt.value, chosen)
@@ -258,6 +262,14 @@ def zero_shot(
         )
 
     return _panel([names, prompt, upload, off], [preview, said, scores], update)
+
+
+def _between(names):
+    """What stands between names in a field: the first sign that none of them holds."""
+    for sign in ",;|":
+        if not any(sign in name for name in names):
+            return sign
+    raise ValueError(f"classes: expected names without one of , ; |, got {list(names)}")
 
 
 def _decoded(name, uploaded):

@@ -181,5 +181,20 @@ def test_zero_shot_says_what_is_no_picture(toys):
         panels.zero_shot(toys[0], image="photo.jpg")
 
 
+def test_zero_shot_keeps_the_commas_of_class_names(toys):
+    picture, classes = Image.new("RGB", (8, 8)), ["cat, sitting", "dog"]
+    names, *_, scores, wrong = panels.zero_shot(toys[0], classes, "{}", picture).children
+    assert sorted(scores.data[0].y) == classes and names.value == "cat, sitting; dog"
+    names.value += "; fox, red"
+    assert sorted(scores.data[0].y) == [*classes, "fox, red"] and wrong.value == ""
+    with pytest.raises(ValueError, match="classes: expected names without one of"):
+        panels.zero_shot(toys[0], ["a, b", "c; d", "e | f"])
+
+
+def test_zero_shot_takes_a_list_of_classes(toys):
+    with pytest.raises(ValueError, match="classes must be a list, got 'cat, dog'"):
+        panels.zero_shot(toys[0], "cat, dog")
+
+
 def test_zero_shot_without_a_picture_asks_for_one(toys):
     assert "Choose a picture" in panels.zero_shot(toys[0]).children[5].value
