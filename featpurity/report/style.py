@@ -115,7 +115,7 @@ def name_once(figure: go.Figure, traces: Iterable[int] | None = None) -> None:
     """Let the legend name what several panels share once, among all traces or those of an entry of
     a menu.
     """
-    seen = set()
+    seen = {None}  # a heatmap without a name has no place in it
     for trace in figure.data if traces is None else map(figure.data.__getitem__, traces):
         if trace.showlegend is not False:
             trace.showlegend = trace.name not in seen

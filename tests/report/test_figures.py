@@ -193,6 +193,11 @@ def test_the_slider_over_kept_neurons_reads_every_curve():
     assert kept == [{1, 2}, {0, 2}]  # two of three neurons, of scores 0.3, 0.1, 0.2
 
 
+def test_what_has_no_name_stays_out_of_the_legend():
+    nameless = [trace for trace in drawn()["numbers"].data if trace.name is None]
+    assert [trace.type for trace in nameless] == ["heatmap"] and not nameless[0].showlegend
+
+
 def test_a_forest_may_have_one_row():
     row = dict(name=["x"], effect=[0.1], low=[0.0], high=[0.2])
     figure = figures.forest(pd.DataFrame(row).assign(axis="unit"), "name", "axis", "One row.")
