@@ -214,7 +214,7 @@ def zero_shot(
     off = widgets.SelectMultiple(description="switched off", options=[])
     scores = _figure([go.Bar(orientation="h", marker={"color": style.BLUE})], height=260)
     scores.update_xaxes(title="cosine")
-    scores.update_yaxes(autorange="reversed", automargin=True)
+    scores.update_yaxes(autorange="reversed", automargin=True, type="category")
     preview, said = widgets.HTML(), widgets.HTML()
     known = {}  # (prompt, class name) -> its unit embedding: a new name does not embed the others
 

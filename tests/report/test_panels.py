@@ -132,6 +132,7 @@ def test_zero_shot_scores_classes_and_switches_neurons_off(toys):
     picture = Image.new("RGB", (8, 8))
     box = panels.zero_shot(toys[0], ["a", "bb"], "{}", picture)  # neurons 1 and 2
     names, prompt, _, off, preview, said, scores, wrong = box.children
+    assert scores.layout.yaxis.type == "category"
     assert list(scores.data[0].y) == ["a", "bb"] and "<b>a</b>" in said.value
     assert off.options[0][1] == 1 and 'width="96"' in preview.value
     assert scores._config == display.CONFIG
