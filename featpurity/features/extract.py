@@ -19,6 +19,7 @@ from featpurity.data.prompts import fill
 from featpurity.features.store import Shards, keep
 from featpurity.files import check_choice, digest, write_text
 from featpurity.models.clip import ClipModel
+from featpurity.models.device import pick_device
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -49,10 +50,14 @@ def embed_images(
         Unit rows.
     labels : int64 tensor of shape (n,)
     """
+    device = pick_device(device)
     features = image_trunk_features(clip, dataset, store, **options)
-    # Copied: who changes them leaves the data set as it is.
-    labels = torch.as_tensor(dataset.labels).to(device, torch.int64, copy=True)
-    return unit_embeddings(clip, clip.project_image, features, device), labels
+    return unit_embeddings(clip, clip.project_image, features, device), labels_on(device, dataset)
+
+
+def labels_on(device: str | torch.device, dataset: Any) -> torch.Tensor:
+    """A copy of a data set's labels, int64: who changes it leaves the data set as it is."""
+    return torch.as_tensor(dataset.labels).to(device, torch.int64, copy=True)
 
 
 def embed_texts(
@@ -63,6 +68,7 @@ def embed_texts(
     **options: Any,
 ) -> torch.Tensor:
     """Unit embeddings of texts, float of shape (n, d) on a device; see `text_trunk_features`."""
+    device = pick_device(device)
     features = text_trunk_features(clip, texts, store, **options)
     return unit_embeddings(clip, clip.project_text, features, device)
 

@@ -345,6 +345,15 @@ def test_unknown_options(options, message):
         image_trunk_features(TinyClip(), pictures(), **options)
 
 
+@pytest.mark.parametrize("device", ["gpu", 7.5])
+def test_an_unknown_device_is_told_before_a_tower_runs(device):
+    for embed, given in [(embed_images, pictures(4)), (embed_texts, ["a dog"])]:
+        clip = TinyClip()
+        with pytest.raises(ValueError, match="device: expected auto, cpu"):
+            embed(clip, given, device=device)
+        assert clip.batches == []
+
+
 def test_labels_are_the_caller_s_own():
     dataset = pictures(4)
     embed_images(TinyClip(), dataset)[1].zero_()
