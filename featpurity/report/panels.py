@@ -108,13 +108,15 @@ def pruning(
         Of the one random order.
     """
     _check(clip, embeddings)
+    labels = torch.as_tensor(dataset.labels)
+    if labels.ndim > 1:
+        raise zeroshot.several_classes(dataset.name)
     neurons = neurons_by_tower(clip).values()
     orders = {
         "high_purity": purity.purity_order(*neurons),
         "low_purity": purity.low_purity_order(*neurons),
         "random": pruned.random_orders(clip.d, 1, seed)[0],
     }
-    labels = torch.as_tensor(dataset.labels)
     strategy, kept = _menu(orders, "strategy"), _slider("kept", clip.d, 1, clip.d)
     said = widgets.HTML()
 

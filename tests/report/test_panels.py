@@ -66,6 +66,13 @@ def test_pruning_shows_the_accuracy_of_the_chosen_neurons(toys):
         panels.pruning(clip, embeddings[:, :5], classes, dataset)
 
 
+def test_pruning_needs_pictures_of_one_class_each(toys):
+    clip, embeddings, classes, dataset = toys
+    dataset.labels = torch.ones(20, 2, dtype=torch.int64)
+    with pytest.raises(ValueError, match="toys: .* several classes.*mean_average_precision"):
+        panels.pruning(clip, embeddings, classes, dataset)
+
+
 def test_neuron_follows_the_slider_and_shows_thumbnails(toys):
     clip, embeddings, _, dataset = toys
     box = panels.neuron(clip, embeddings, dataset, shown=3)
