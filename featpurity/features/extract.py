@@ -281,7 +281,11 @@ def decoder(
     if not rows:  # no process is to start for nothing
         return ()
     return DataLoader(
-        ConcatDataset(decoded), batch_sampler=rows, num_workers=workers, pin_memory=pinned
+        ConcatDataset(decoded),
+        batch_sampler=rows,
+        num_workers=workers,
+        pin_memory=pinned,
+        generator=torch.Generator(),  # its workers' seeds are not drawn from the user's
     )
 
 

@@ -36,6 +36,7 @@ from featpurity.features.extract import (
 )
 from featpurity.models import split
 from featpurity.models.device import pick_device
+from featpurity.models.load import load_model
 
 
 def pictures(n=50):
@@ -343,6 +344,13 @@ def test_unreadable_images_are_all_named_before_the_model_runs(tmp_path):
 def test_unknown_options(options, message):
     with pytest.raises(ValueError, match=message):
         image_trunk_features(TinyClip(), pictures(), **options)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_the_global_generator_stays_where_it_is(workers):
+    state = torch.get_rng_state()
+    embed_images(load_model("scenes_clip"), pictures(4), workers=workers)
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 @pytest.mark.parametrize("device", ["gpu", 7.5])
