@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import copy
 import io
+import operator
 import os
 import stat
 import threading
@@ -188,6 +189,17 @@ class ChosenImages:
 def subset(images: Sequence, rows: list[int]) -> Sequence:
     """The pictures of any sequence at a list of rows."""
     return images.subset(rows) if hasattr(images, "subset") else ChosenImages(images, rows)
+
+
+def row_of(chosen: Any) -> int:
+    """The row of one image; a TypeError for anything but a whole number."""
+    try:
+        return operator.index(chosen)
+    except TypeError:
+        raise TypeError(
+            f"expected the number of an image, got {chosen!r:.80}; .subset(...) takes slices, "
+            "lists and masks"
+        ) from None
 
 
 def rows_of(chosen: Any, n: int) -> list[int]:

@@ -14,12 +14,12 @@ from featpurity.captions.synthetic import make_captions, scene_facts
 from featpurity.data import webdataset
 from featpurity.data.catalog import pictures_of_table
 from featpurity.data.datasets import read_known
-from featpurity.data.images import ImageFiles, rows_of, subset, without_unreadable
+from featpurity.data.images import ImageFiles, row_of, rows_of, subset, without_unreadable
 from featpurity.data.scenes import Scenes
 from featpurity.files import below, check_choice, check_list, data_folder, meant
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CaptionedImages:
     """Images with a caption each; `pairs[i]` is (PIL RGB picture, str).
 
@@ -40,7 +40,11 @@ class CaptionedImages:
         return len(self.images)
 
     def __getitem__(self, i: int) -> tuple[Image.Image, str]:
+        i = row_of(i)
         return self.images[i], self.captions[i]
+
+    def __repr__(self) -> str:
+        return f"CaptionedImages({self.name!r}, {len(self)} pairs)"
 
     @property
     def best_captions(self) -> list[str]:
