@@ -15,7 +15,7 @@ from torch.utils.data import ConcatDataset, DataLoader, Dataset
 from tqdm.auto import tqdm
 
 from featpurity.data.images import EncodedImages, subset
-from featpurity.data.prompts import fill
+from featpurity.data.prompts import as_texts, fill
 from featpurity.features.store import Shards, keep
 from featpurity.files import check_choice, digest, write_text
 from featpurity.models.clip import ClipModel
@@ -85,6 +85,7 @@ def embed_classes(
     The parameters are as there and in `embed_texts`; float tensor of shape (n_classes, d), unit
     rows.
     """
+    classes, templates = as_texts("classes", classes), as_texts("templates", templates)
     prompts = fill(classes, templates)  # those of a class side by side
     units = embed_texts(clip, prompts, store, **options)
     return classifier_of(units.unflatten(0, (len(classes), len(templates))))
@@ -234,8 +235,7 @@ def text_trunk_features(
 
     Texts that repeat are computed once. The parameters are as in `each_image_trunk_features`.
     """
-    if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
-        raise ValueError(f"texts: expected a list of texts, got {texts!r:.80}")
+    texts = as_texts("texts", texts)
     _check(precision, batch_size, len(texts))
     distinct = {text: row for row, text in enumerate(dict.fromkeys(texts))}
     unique = list(distinct)
@@ -407,6 +407,7 @@ def class_embeddings(
     class_embeddings : float tensor of shape (n_classes, d)
         Unit rows, on the model's device.
     """
+    classes, templates = as_texts("classes", classes), as_texts("templates", templates)
     prompts = fill(classes, templates)
     rows = []
     for start in range(0, len(prompts), len(templates)):

@@ -58,6 +58,15 @@ def test_captions_that_do_not_fit_the_images_are_refused(owners, message):
         retrieval_recall(torch.eye(3), torch.eye(3), owners)
 
 
+def test_ks_are_whole_numbers_and_may_come_one_by_one():
+    assert retrieval_recall(*pictures(), (k for k in (1, 5))) == retrieval_recall(
+        *pictures(), [1, 5]
+    )
+    for ks in ([], [0], [1.5], ["1"]):
+        with pytest.raises(ValueError, match="ks: expected whole numbers of 1 or more"):
+            retrieval_recall(*pictures(), ks)
+
+
 def test_recall_equals_clip_benchmark_s():
     theirs = pytest.importorskip("clip_benchmark.metrics.zeroshot_retrieval")
     images, texts, owners = pictures()
