@@ -11,6 +11,7 @@ import re
 import types
 from collections.abc import Mapping
 from dataclasses import InitVar, asdict, dataclass, field, fields
+from numbers import Integral
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -349,7 +350,12 @@ def _advice(kind, value):
 
 
 def check_draws(n_random_orders: int, n_bootstrap: int) -> None:
-    """ValueError for fewer random orders or draws of the bootstrap than make an interval."""
+    """ValueError for fewer random orders or draws of the bootstrap than make an interval, and for
+    what are no whole numbers.
+    """
+    for name, count in dict(n_random_orders=n_random_orders, n_bootstrap=n_bootstrap).items():
+        if not isinstance(count, Integral) or isinstance(count, bool):
+            raise ValueError(f"{name} must be a whole number, got {count!r}")
     if n_random_orders < LOWEST["n_random_orders"]:
         raise ValueError(
             f"n_random_orders must be at least {LOWEST['n_random_orders']}, got {n_random_orders}"

@@ -414,19 +414,21 @@ def _find_folder(name):
 
 
 def _find_shards(name, text):
-    """Shards of webdataset with a text for each picture: its class's number or its caption."""
+    """Shards of webdataset with a text for each picture: its class's number or its captions."""
     try:
         shards = webdataset.shards_of(name)
     except FileNotFoundError as error:
         return Found(name, "webdataset's shards", missing=str(error))
-    images, texts, left_out = webdataset.read_samples(shards, text)
-    what = f"{len(images):,} {'images' if text == 'cls' else 'pairs'} in {len(shards)} shards"
-    classes = None
-    if text == "cls":
+    what, classes = f"in {len(shards)} shards", None
+    if text == "txt":
+        images, _, left_out = webdataset.read_captioned(shards)
+        what = f"{len(images):,} pairs {what}"
+    else:
+        images, texts, left_out = webdataset.read_samples(shards, text)
         listed = webdataset.read_classes(shards)
         labels = webdataset.labels_of(texts, shards, listed and len(listed))
         classes = len(listed) if listed else max(labels) + 1
-        what += f", {classes} classes{_first(listed) if listed else ''}"
+        what = f"{len(images):,} images {what}, {classes} classes{_first(listed) if listed else ''}"
     what += _left_out(left_out)
     size = {"images": len(images), "classes": classes, "left_out": left_out}
     return Found(name, what, kind="webdataset", where=images.source, **size)

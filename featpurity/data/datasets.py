@@ -27,6 +27,7 @@ from featpurity.data.images import (
     ImageArrays,
     ImageFiles,
     ImageZip,
+    row_of,
     rows_of,
     subset,
     without_unreadable,
@@ -34,7 +35,7 @@ from featpurity.data.images import (
 from featpurity.files import check_choice, data_folder
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LabelledImages:
     """Images with one class each; `dataset[i]` is (PIL RGB picture, int).
 
@@ -64,8 +65,12 @@ class LabelledImages:
         return len(self.images)
 
     def __getitem__(self, i: int) -> tuple[Image.Image, int | torch.Tensor]:
+        i = row_of(i)
         label = self.labels[i]
         return self.images[i], label if label.ndim else int(label)
+
+    def __repr__(self) -> str:
+        return f"LabelledImages({self.name!r}, {len(self)} images, {len(self.classes)} classes)"
 
     @property
     def images_key(self) -> str:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import copy
 import io
+import operator
 import os
 import stat
 import threading
@@ -65,7 +66,7 @@ class EncodedImages(ABC):
                 return decode(file)
         except Exception as error:  # Pillow raises many kinds for broken files
             raise ValueError(
-                f"{self.source / name} is not a readable image: {_fault(error)}"
+                f"{self.source / name} is not a readable image: {fault(error)}"
             ) from None
 
     @abstractmethod
@@ -98,7 +99,7 @@ class EncodedImages(ABC):
             with self._open(name) as file:
                 decode(file, checking=True)
         except Exception as error:
-            return _fault(error)
+            return fault(error)
 
 
 class ImageFiles(EncodedImages):
@@ -190,6 +191,17 @@ def subset(images: Sequence, rows: list[int]) -> Sequence:
     return images.subset(rows) if hasattr(images, "subset") else ChosenImages(images, rows)
 
 
+def row_of(chosen: Any) -> int:
+    """The row of one image; a TypeError for anything but a whole number."""
+    try:
+        return operator.index(chosen)
+    except TypeError:
+        raise TypeError(
+            f"expected the number of an image, got {chosen!r:.80}; .subset(...) takes slices, "
+            "lists and masks"
+        ) from None
+
+
 def rows_of(chosen: Any, n: int) -> list[int]:
     """Rows as a list of int, each in 0 .. n - 1, from any of the ways to choose among n rows.
 
@@ -260,15 +272,15 @@ def decode(file: BinaryIO, checking: bool = False) -> Image.Image:
     """
     with Image.open(file, formats=KINDS) as picture:
         if not checking:
-            return _rgb(picture)
+            return rgb(picture)
         picture.draft("RGB", (32, 32))
         if picture.width * picture.height <= LARGE:
-            return _rgb(picture)
+            return rgb(picture)
         with _one_large_at_a_time:
-            return _rgb(picture)
+            return rgb(picture)
 
 
-def _rgb(picture):
+def rgb(picture: Image.Image) -> Image.Image:
     """Any picture as RGB with 8 bits; transparency is dropped, as torchvision drops it."""
     of_16_bits = picture.format in {"PNG", "PPM", "TIFF"} and ";16" in str(picture.tile)
     if picture.mode == "F":
@@ -305,7 +317,7 @@ def _refuse_nearly_black(brightest):
         )
 
 
-def _fault(error):
+def fault(error: Exception) -> str:
     """What is wrong with a picture, in one line."""
     if isinstance(error, UnidentifiedImageError):
         return f"no picture of a kind that is read ({', '.join(KINDS)})"

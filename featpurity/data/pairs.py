@@ -14,12 +14,12 @@ from featpurity.captions.synthetic import make_captions, scene_facts
 from featpurity.data import webdataset
 from featpurity.data.catalog import pictures_of_table
 from featpurity.data.datasets import read_known
-from featpurity.data.images import ImageFiles, rows_of, subset, without_unreadable
+from featpurity.data.images import ImageFiles, row_of, rows_of, subset, without_unreadable
 from featpurity.data.scenes import Scenes
 from featpurity.files import below, check_choice, check_list, data_folder, meant
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CaptionedImages:
     """Images with a caption each; `pairs[i]` is (PIL RGB picture, str).
 
@@ -40,7 +40,11 @@ class CaptionedImages:
         return len(self.images)
 
     def __getitem__(self, i: int) -> tuple[Image.Image, str]:
+        i = row_of(i)
         return self.images[i], self.captions[i]
+
+    def __repr__(self) -> str:
+        return f"CaptionedImages({self.name!r}, {len(self)} pairs)"
 
     @property
     def best_captions(self) -> list[str]:
@@ -87,7 +91,7 @@ def load_pairs(
         captions, or a CSV file with the columns image and caption, or with these two and no header;
         under another suffix too, and with tabs (see `featpurity.captions.files.read_table`).
         Its images are looked for beside it, in `images/` or `Images/` beside it, and in `root`.
-        Or `webdataset:PATH` for shards with a `.txt` for each picture.
+        Or `webdataset:PATH` for shards with a `.txt` for each picture, a caption a line.
     root : str or Path, default "data" in the project's root
     n_pairs : int, optional
         At most so many pairs: of `photos` a seeded draw, of a CSV file the first ones.
@@ -158,10 +162,10 @@ def _generated(name, images, facts):
 
 
 def from_shards(name: str, rewrites: Sequence[str | Path] = ()) -> CaptionedImages:
-    """Pairs from webdataset's shards, which hold a `.txt` for each picture."""
+    """Pairs from webdataset's shards, which hold a `.txt` for each picture: a pair a line."""
     if rewrites:
         raise ValueError(f"rewrites go with a CSV of pairs, got {name}")
-    images, captions, left_out = webdataset.read_samples(webdataset.shards_of(name), "txt")
+    images, captions, left_out = webdataset.read_captioned(webdataset.shards_of(name))
     name = PurePath(name.removeprefix(webdataset.PREFIX)).name  # no path: it names a file, too
     return CaptionedImages(name, captions, [[] for _ in captions], images, left_out=left_out)
 

@@ -1,5 +1,7 @@
 """Prompt templates by name, or from a file: sentences with "{}" where the class name goes."""
 
+from collections.abc import Iterable
+
 from featpurity.captions.synthetic import SCENE_TEMPLATES
 from featpurity.data.class_names import is_own_list, read_list
 from featpurity.files import meant
@@ -92,12 +94,9 @@ def _scenes(dataset):
     return list(SCENE_TEMPLATES[attribute])
 
 
-def fill(classes: list[str], templates: list[str]) -> list[str]:
+def fill(classes: Iterable[str], templates: Iterable[str]) -> list[str]:
     """Every template with every class name: n_classes x n_templates prompts, class by class."""
-    for what, texts in {"classes": classes, "templates": templates}.items():
-        if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
-            raise ValueError(f"{what}: expected a list of texts, got {texts!r:.80}")
-    classes, templates = list(classes), list(templates)
+    classes, templates = as_texts("classes", classes), as_texts("templates", templates)
     if not classes:
         raise ValueError("classes: expected at least one class name, got none")
     without = [t for t in templates if "{}" not in t]
@@ -107,3 +106,12 @@ def fill(classes: list[str], templates: list[str]) -> list[str]:
             f"got {without or templates}"
         )
     return [template.replace("{}", name) for name in classes for template in templates]
+
+
+def as_texts(what: str, given: Iterable[str]) -> list[str]:
+    """Texts as a list, which a generator gives only once; ValueError for anything else."""
+    listed = isinstance(given, Iterable) and not isinstance(given, str)
+    texts = list(given) if listed else given
+    if not listed or not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"{what}: expected a list of texts, got {texts!r:.80}")
+    return texts

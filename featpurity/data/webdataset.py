@@ -1,8 +1,8 @@
 """Pictures in webdataset's shards: tar archives that are read in place, never unpacked.
 
 A sample is the files of one shard that share a name up to the first dot: `0001.jpg` with `0001.cls`
-(the number of its class) or `0001.txt` (its caption). Shards are listed once; the list is
-remembered while a shard stays as it is.
+(the number of its class) or `0001.txt` (its captions, one a line). Shards are listed once; the list
+is remembered while a shard stays as it is.
 """
 
 import io
@@ -139,6 +139,29 @@ def read_samples(shards: list[Path], text: str) -> tuple[ImageTars, list[str], d
     if not names:
         raise ValueError(f"{shards[0]}: no samples with a picture ({', '.join(SUFFIXES)})")
     return ImageTars(shards[0].parent, names, places), texts, dict(left_out)
+
+
+def read_captioned(shards: list[Path]) -> tuple[ImageTars, list[str], dict[str, int]]:
+    """The pictures of all samples with their captions: a picture of several captions stands there
+    as often.
+
+    Returns
+    -------
+    images : ImageTars
+    captions : list of str
+        The lines of the samples' `.txt` that are not blank. Where all are, the picture keeps a
+        blank caption, as in a table.
+    left_out
+        As in `read_samples`.
+    """
+    images, texts, left_out = read_samples(shards, "txt")
+    names, captions = [], []
+    for name, text in zip(images.names, texts):
+        lines = re.split(r"\r\n|\r|\n", text)  # as files of captions are
+        own = [" ".join(line.splitlines()).strip() for line in lines if line.strip()] or [""]
+        names += [name] * len(own)
+        captions += own
+    return ImageTars(images.source, names, images.places), captions, left_out
 
 
 def read_classes(shards: list[Path]) -> list[str] | None:

@@ -1,11 +1,15 @@
 """Models against one another on one's own pictures: experiments 1 and 2 in one call."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from featpurity.data.catalog import CATALOG
 from featpurity.experiments import clip_vs_laclip, inputs, pruning
+from featpurity.files import meant
+from featpurity.metrics import zeroshot
 from featpurity.profile import check_draws
 from featpurity.report import display_names, heatmaps
 from featpurity.report.chapters import clip_vs_laclip as compared
@@ -57,8 +61,8 @@ class Compared:
 
 
 def compare(
-    models: dict[str, str] | list[str],
-    datasets: list[str],
+    models: dict[str, str | Path] | list[str | Path],
+    datasets: list[str | Path],
     prompts: str = "paper",
     *,
     n_random_orders: int = 32,
@@ -69,10 +73,10 @@ def compare(
 
     Parameters
     ----------
-    models : dict of str to str, or list of str
+    models : dict of str to str or Path, or list of str or Path
         What `featpurity.load_model` takes; the keys of a dict are what the tables call them. Each
         is compared with the first.
-    datasets : list of str
+    datasets : list of str or Path
         What `featpurity.load_dataset` takes, "folder:photos" say.
     prompts : str
         A prompt set, see `featpurity.data.prompts`.
@@ -90,7 +94,8 @@ def compare(
     Raises
     ------
     ValueError, FileNotFoundError
-        For unknown names and missing files, before any model runs on pictures.
+        For unknown names and missing files, unreadable pictures and data sets whose pictures show
+        several classes, before any model runs on pictures.
 
     Examples
     --------
@@ -98,8 +103,13 @@ def compare(
     >>> runs = compare(models, ["folder:photos"], prompts="paper")
     >>> runs.neurons[["model", "tower", "avg_abs_cos"]]
     """
+    models, datasets = inputs.names("models", models), inputs.names("datasets", datasets)
     if not models or not datasets:
         raise ValueError("expected at least one model and one data set, got none")
+    for name in datasets:
+        known = CATALOG.get(meant(name))
+        if known and known.several:
+            raise zeroshot.several_classes(name)
     check_draws(n_random_orders=n_random_orders, n_bootstrap=n_bootstrap)
     loaded = inputs.load(models, datasets, prompts, trunks=False, **options)
     first, *others = loaded.models

@@ -1,19 +1,25 @@
 """What an experiment starts from: models, data sets, and what each model makes of each data set."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import NamedTuple
+from pathlib import Path, PurePath
+from typing import Any, NamedTuple
 
 import torch
 
 from featpurity.data.datasets import LabelledImages, load_dataset
 from featpurity.data.prompts import prompt_set
-from featpurity.features.extract import embed_classes, embed_images
+from featpurity.features.extract import (
+    each_image_trunk_features,
+    embed_classes,
+    labels_on,
+    unit_embeddings,
+)
 from featpurity.files import check_list
 from featpurity.labels import labels_of
-from featpurity.models.clip import ClipModel
+from featpurity.metrics.purity import check_neurons
+from featpurity.models.clip import ClipModel, neurons_by_tower
 from featpurity.models.load import load_model
 from featpurity.models.names import resolve
 
@@ -73,8 +79,8 @@ class Inputs:
 
 
 def load(
-    models: dict[str, str] | list[str],
-    datasets: list[str],
+    models: dict[str, str | Path] | list[str | Path],
+    datasets: list[str | Path],
     prompts: str = "paper",
     *,
     store: str | Path | None = None,
@@ -91,9 +97,9 @@ def load(
 
     Parameters
     ----------
-    models : dict of str to str, or list of str
+    models : dict of str to str or Path, or list of str or Path
         What `featpurity.load_model` takes; the keys of a dict are what the tables call them.
-    datasets : list of str
+    datasets : list of str or Path
         What `featpurity.load_dataset` takes.
     prompts : str
         A prompt set, see `featpurity.data.prompts`.
@@ -114,10 +120,10 @@ def load(
     Raises
     ------
     ValueError, FileNotFoundError
-        For unknown names and missing files, before any tower runs; for broken files of weights,
-        which are read one after the other, later.
+        For unknown names, missing files and unreadable pictures, before any tower runs; for broken
+        files of weights and neurons of norm 0, as models are read one after the other, later.
     """
-    check_list("models", models)
+    models, datasets = names("models", models), names("datasets", datasets)
     named = models if isinstance(models, dict) else labels_of(models, labels)
     sources = named if isinstance(models, dict) else {label: name for name, label in named.items()}
     for source in sources.values():
@@ -126,24 +132,54 @@ def load(
     loaded, embedded = {}, {}
     for model, source in sources.items():
         clip = load_model(source, device, preprocess)
+        for tower, neurons in neurons_by_tower(clip).items():
+            check_neurons(neurons, f"{model}: {tower}_neurons")
         for name, seen in embed(clip, data, prompts, store, precision).items():
             embedded[model, name] = seen
         loaded[model] = clip if trunks else clip.without_trunks()
     return Inputs(loaded, data, embedded)
 
 
+def names(what: str, given: Any) -> list[str] | dict[str, str]:
+    """Names of models or of data sets as str, where some are paths.
+
+    Parameters
+    ----------
+    what : {"models", "datasets"}
+    given : list of str or Path, or a dict of str to these
+
+    Raises
+    ------
+    ValueError
+        For anything else.
+    """
+    check_list(what, str(given) if isinstance(given, PurePath) else given)
+    if not isinstance(given, Iterable):
+        raise ValueError(f"{what}: expected a list of names, got {given!r:.80}")
+    labelled = isinstance(given, dict)
+    keys, listed = (list(given), list(given.values())) if labelled else ([], list(given))
+    for key in keys:
+        if not isinstance(key, str):
+            raise ValueError(f"{what}: expected keys that are names, each a str, got {key!r:.80}")
+    taken_by = {"models": "load_model", "datasets": "load_dataset"}[what]
+    for name in listed:
+        if not isinstance(name, str | PurePath):
+            raise ValueError(f"{what}: expected a name as {taken_by} takes it, got {name!r:.80}")
+    listed = list(map(str, listed))
+    return dict(zip(keys, listed)) if labelled else listed
+
+
 def load_data(
-    datasets: Sequence[str],
+    datasets: Sequence[str | Path],
     data_root: str | Path | None = None,
     class_names: str = "words",
     unreadable: str = "raise",
     labels: Mapping[str, str] | None = None,
 ) -> dict[str, LabelledImages]:
     """Data sets by label: dict of str to LabelledImages; see `featpurity.load_dataset`."""
-    check_list("datasets", datasets)
     return {
         label: load_dataset(name, data_root, class_names, unreadable)
-        for name, label in labels_of(datasets, labels).items()
+        for name, label in labels_of(names("datasets", datasets), labels).items()
     }
 
 
@@ -154,13 +190,18 @@ def embed(
     store: str | Path | None = None,
     precision: str = "fp32",
 ) -> dict[str, Embedded]:
-    """What one model makes of several data sets, by their names, on the model's device."""
-    embedded, options = {}, dict(store=store, precision=precision, device=clip.device)
-    for name, dataset in data.items():
-        images, labels = embed_images(clip, dataset, **options)
-        templates = prompt_set(prompts, dataset=dataset.name)
-        classifier = embed_classes(clip, dataset.classes, templates, **options)
-        embedded[name] = Embedded(images, classifier, labels)
+    """What one model makes of several data sets, by their names, on the model's device.
+
+    All prompts and pictures are looked at before the model runs.
+    """
+    templates = {name: prompt_set(prompts, dataset.name) for name, dataset in data.items()}
+    embedded, options = {}, dict(store=store, precision=precision)
+    features = each_image_trunk_features([clip], list(data.values()), **options)
+    for (name, dataset), (of_clip,) in zip(data.items(), features):
+        images = unit_embeddings(clip, clip.project_image, of_clip, clip.device)
+        classes = dataset.classes, templates[name]
+        classifier = embed_classes(clip, *classes, **options, device=clip.device)
+        embedded[name] = Embedded(images, classifier, labels_on(clip.device, dataset))
     return embedded
 
 

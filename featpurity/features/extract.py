@@ -15,10 +15,11 @@ from torch.utils.data import ConcatDataset, DataLoader, Dataset
 from tqdm.auto import tqdm
 
 from featpurity.data.images import EncodedImages, subset
-from featpurity.data.prompts import fill
+from featpurity.data.prompts import as_texts, fill
 from featpurity.features.store import Shards, keep
 from featpurity.files import check_choice, digest, write_text
 from featpurity.models.clip import ClipModel
+from featpurity.models.device import pick_device
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -49,9 +50,14 @@ def embed_images(
         Unit rows.
     labels : int64 tensor of shape (n,)
     """
+    device = pick_device(device)
     features = image_trunk_features(clip, dataset, store, **options)
-    labels = torch.as_tensor(dataset.labels, dtype=torch.int64, device=device)
-    return unit_embeddings(clip, clip.project_image, features, device), labels
+    return unit_embeddings(clip, clip.project_image, features, device), labels_on(device, dataset)
+
+
+def labels_on(device: str | torch.device, dataset: Any) -> torch.Tensor:
+    """A copy of a data set's labels, int64: who changes it leaves the data set as it is."""
+    return torch.as_tensor(dataset.labels).to(device, torch.int64, copy=True)
 
 
 def embed_texts(
@@ -62,6 +68,7 @@ def embed_texts(
     **options: Any,
 ) -> torch.Tensor:
     """Unit embeddings of texts, float of shape (n, d) on a device; see `text_trunk_features`."""
+    device = pick_device(device)
     features = text_trunk_features(clip, texts, store, **options)
     return unit_embeddings(clip, clip.project_text, features, device)
 
@@ -78,6 +85,7 @@ def embed_classes(
     The parameters are as there and in `embed_texts`; float tensor of shape (n_classes, d), unit
     rows.
     """
+    classes, templates = as_texts("classes", classes), as_texts("templates", templates)
     prompts = fill(classes, templates)  # those of a class side by side
     units = embed_texts(clip, prompts, store, **options)
     return classifier_of(units.unflatten(0, (len(classes), len(templates))))
@@ -227,8 +235,7 @@ def text_trunk_features(
 
     Texts that repeat are computed once. The parameters are as in `each_image_trunk_features`.
     """
-    if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
-        raise ValueError(f"texts: expected a list of texts, got {texts!r:.80}")
+    texts = as_texts("texts", texts)
     _check(precision, batch_size, len(texts))
     distinct = {text: row for row, text in enumerate(dict.fromkeys(texts))}
     unique = list(distinct)
@@ -274,7 +281,11 @@ def decoder(
     if not rows:  # no process is to start for nothing
         return ()
     return DataLoader(
-        ConcatDataset(decoded), batch_sampler=rows, num_workers=workers, pin_memory=pinned
+        ConcatDataset(decoded),
+        batch_sampler=rows,
+        num_workers=workers,
+        pin_memory=pinned,
+        generator=torch.Generator(),  # its workers' seeds are not drawn from the user's
     )
 
 
@@ -396,6 +407,7 @@ def class_embeddings(
     class_embeddings : float tensor of shape (n_classes, d)
         Unit rows, on the model's device.
     """
+    classes, templates = as_texts("classes", classes), as_texts("templates", templates)
     prompts = fill(classes, templates)
     rows = []
     for start in range(0, len(prompts), len(templates)):

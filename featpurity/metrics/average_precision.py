@@ -55,7 +55,7 @@ def chance_average_precision(truth: Array) -> float:
     truth : bool or int tensor or array of shape (n, n_classes)
         Which image shows which classes; classes that no image shows do not count.
     """
-    truth = as_tensor(truth, "truth", "shape (n, n_classes)").bool()
+    truth = _as_truth(truth)
     n, shown = len(truth), truth.sum(0)
     shown = shown[shown > 0].double()  # images of each class
     place = torch.arange(1, n + 1, dtype=torch.float64, device=truth.device)[:, None]
@@ -75,10 +75,19 @@ def _weighted(scores, truth, weights):
     return ((hits * precision).sum(1) / hits.sum(1)).mean()
 
 
+def _as_truth(truth):
+    """Which image shows which classes, as a bool tensor; a ValueError for all but 0 and 1."""
+    truth = as_tensor(truth, "truth", "shape (n, n_classes)")
+    other = truth[(truth != 0) & (truth != 1)]  # NaN too
+    if len(other):
+        raise ValueError(f"truth: expected bool, or 0 and 1, got {other[0].item()}")
+    return truth.bool()
+
+
 def _shown_classes(scores, truth):
     """Scores and truth (bool), checked, of the classes that some image shows."""
     scores = as_tensor(scores, "scores", "shape (n, n_classes)")
-    truth = as_tensor(truth, "truth", "shape (n, n_classes)").bool()
+    truth = _as_truth(truth)
     if scores.ndim != 2 or scores.shape != truth.shape or 0 in scores.shape:
         raise ValueError(
             "expected scores and truth of one shape (n, n_classes), "

@@ -27,7 +27,11 @@ def as_tensor(values: Array, name: str, expected: str) -> torch.Tensor:
         # PyTorch takes neither memory that it may not write to nor strides below 0.
         whole = values.flags.writeable and min(values.strides, default=0) >= 0
         return torch.as_tensor(values if whole else values.copy())
-    came = getattr(values, "dtype", type(values).__name__)
+    came = type(values).__name__
+    if isinstance(values, np.ndarray):
+        came = f"one of {values.dtype}"
+    elif hasattr(values, "to_numpy"):  # a column of a table
+        came += ": give its .to_numpy()"
     raise ValueError(f"{name}: expected a tensor or NumPy array of {expected}, got {came}")
 
 
@@ -83,11 +87,15 @@ def check_classifier(
 def check_order(order: Array, d: int) -> torch.Tensor:
     """An order of d neurons as an int64 tensor; a ValueError unless it is a permutation."""
     order = as_tensor(order, "order", f"shape ({d},)")
-    if order.shape != (d,) or not torch.equal(
-        order.sort().values, torch.arange(d, device=order.device)
+    whole = not order.is_floating_point() and order.dtype != torch.bool
+    if (
+        not whole
+        or order.shape != (d,)
+        or not torch.equal(order.long().sort().values, torch.arange(d, device=order.device))
     ):
         raise ValueError(
-            f"order: expected a permutation of 0 .. {d - 1}, got shape {tuple(order.shape)}"
+            f"order: expected a permutation of 0 .. {d - 1}, whole numbers, got {order.dtype} of "
+            f"shape {tuple(order.shape)}"
         )
     return order.long()
 

@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 
+import numpy as np
 import pandas as pd
 import torch
 from scipy import stats
@@ -217,6 +218,8 @@ def bootstrap_weights(
     The same n and seed give the same draws, so statistics of two models on the same images stay
     paired.
     """
+    if n_draws < 1:
+        raise ValueError(f"n_draws: expected 1 or more, got {n_draws}")
     generator = torch.Generator().manual_seed(seed)
     for _ in range(n_draws):
         drawn = torch.randint(n, (n,), generator=generator)
@@ -252,6 +255,8 @@ def interval(draws: Array, level: float = 0.95) -> tuple[Tensor, Tensor]:
     """Percentile interval of bootstrap draws (n_draws, ...): two tensors, low and high, of shape
     (...).
     """
+    if not 0 < level < 1:
+        raise ValueError(f"level: expected a share above 0 and below 1, got {level}")
     draws = as_tensor(draws, "draws", "shape (n_draws, ...)")
     if draws.ndim == 0 or len(draws) < 2 or not torch.isfinite(draws).all():
         raise ValueError(
@@ -267,7 +272,7 @@ def t_interval(values: Sequence[float]) -> tuple[float, float]:
     high.
     """
     values = pd.Series(values, dtype=float)
-    if len(values) < 2 or values.isna().any():
+    if len(values) < 2 or not np.isfinite(values).all():
         raise ValueError(
             f"an interval over seeds needs at least 2 finite values, got {values.tolist()}"
         )

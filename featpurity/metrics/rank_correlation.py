@@ -149,6 +149,8 @@ def rank_correlation(
             "expected finite x, y and groups of one shape (n,), "
             f"got {x.shape}, {y.shape}, {groups.shape}"
         )
+    if pd.isna(groups).any():
+        raise ValueError("groups: expected a group of every model, got NaN")
     sizes = _check_groups(groups)
     ranks = group_ranks(x, groups), group_ranks(y, groups)
     if not can_be_ranked(x, y, groups):

@@ -7,6 +7,7 @@ section 3.1 and appendix E. Faghri et al. (2018), VSE++: recall at k with severa
 """
 
 from collections.abc import Sequence
+from numbers import Integral
 
 import torch
 
@@ -82,8 +83,9 @@ def retrieval_recall(
         ``text_recall@k``: the share of images that have one of their captions among the k nearest
         texts; ``image_recall@k``: the share of captions that have their image among the k nearest.
     """
-    if min(ks, default=0) < 1:
-        raise ValueError(f"ks: expected numbers of 1 or more, got {list(ks)}")
+    ks = list(ks)  # a generator gives them once
+    if not ks or not all(isinstance(k, Integral) and k >= 1 for k in ks):
+        raise ValueError(f"ks: expected whole numbers of 1 or more, got {ks}")
     ranks = retrieval_ranks(image_embeddings, text_embeddings, image_of_text, max(ks))
     recalls = estimate_recalls(*ranks, as_labels(image_of_text), ks).value.tolist()
     names = [f"{found}_recall@{k}" for found in ("text", "image") for k in ks]

@@ -26,8 +26,8 @@ CLOSE = 0.1
 # Two mean distances below this are rounding: the pictures are the same, which scores 0 as in
 # scikit-learn, where 0 / 0 is meant.
 SAME = 1e-12
-# What the norm of a row of zeros is taken for.
-SHORTEST = 1e-12
+# Norms that single precision takes whole: the squares of others may be too small or large for it.
+SHORT, LONG = 1e-15, 1e15
 # Classes of fewer images make intervals from influences too narrow: the infinitesimal jackknife
 # takes the score for linear in the images' weights, but the mean distance of an image to the others
 # of its class, of which there are one or two, is not.
@@ -104,7 +104,7 @@ def silhouette_influence(embeddings: Array, labels: Array) -> torch.Tensor:
     constants = torch.zeros_like(counts)
     constants.index_add_(0, groups, slope_inside * (1 - near.inside))
     constants.index_add_(0, near.nearest, slope_outside * (1 - near.outside))
-    lengths = _lengths(embeddings, near.dtype)
+    embeddings, lengths = _lengths(embeddings, near.dtype)
     vectors = _class_sums(embeddings, groups, len(counts), slope_inside / lengths, near.dtype)
     vectors += _class_sums(
         embeddings, near.nearest, len(counts), slope_outside / lengths, near.dtype
@@ -263,14 +263,14 @@ def _neighbours(embeddings, groups, weights=None):
     weights = ones if weights is None else weights.double()
     counts = ones.new_zeros(n_classes).index_add_(0, groups, weights)
     dtype = embeddings.dtype if embeddings.numel() > SMALL else torch.float64
-    lengths = _lengths(embeddings, dtype)
+    embeddings, lengths = _lengths(embeddings, dtype)
     means = _means(embeddings, lengths, groups, counts, weights, dtype)
     found = _distances(embeddings, lengths, groups, means, counts)
     near = _Neighbours(*found, counts, counts[groups], dtype)
     close = (near.longer < CLOSE).nonzero().flatten()
     if len(close) and near.dtype == torch.float32:
         near.dtype = torch.float64
-        lengths = _lengths(embeddings, near.dtype)
+        embeddings, lengths = _lengths(embeddings, near.dtype)
         means = _means(embeddings, lengths, groups, counts, weights, near.dtype)
         for rows in row_blocks(len(close), embeddings.shape[1], means):
             some = close[rows]
@@ -293,7 +293,7 @@ def _distances(embeddings, lengths, groups, means, counts):
         outside, nearest = to_class.min(1)
         # A mean over the other images: an image is at distance 0 from itself, a row of zeros at 1.
         # The clamp keeps a class of one finite; its image scores 0.
-        itself = (lengths[rows] == SHORTEST).double()
+        itself = lengths[rows].isinf().double()
         inside = (to_own * counts[own] - itself) / (counts[own] - 1).clamp(min=1)
         found.append((inside.clamp(min=0), outside.double().clamp(min=0), nearest))
     return [torch.cat(part) for part in zip(*found)]
@@ -316,10 +316,18 @@ def _class_sums(embeddings, groups, n_classes, weights, dtype):
 
 
 def _lengths(embeddings, dtype):
-    """Norms of the rows, shape (n,), computed in a precision; no less than `SHORTEST`."""
-    return torch.cat(
-        [
-            embeddings[rows].to(dtype).norm(dim=1).clamp(min=SHORTEST)
-            for rows in row_blocks(*embeddings.shape, embeddings)
-        ]
-    )
+    """Embeddings, and the norms of their rows, shape (n,), computed in a precision.
+
+    Rows that are far too short or too long for it are scaled first; a row of zeros, which has no
+    direction, counts as infinitely long.
+    """
+    blocks = row_blocks(*embeddings.shape, embeddings)
+    lengths = torch.cat([embeddings[rows].to(dtype).norm(dim=1) for rows in blocks])
+    odd = ((lengths < SHORT) | (lengths > LONG)).nonzero().flatten()
+    largest = embeddings[odd].abs().amax(1)
+    odd, largest = odd[largest > 0], largest[largest > 0]
+    if len(odd):
+        scaled = embeddings[odd] / largest[:, None]
+        embeddings = embeddings.index_copy(0, odd, scaled)
+        lengths[odd] = scaled.to(dtype).norm(dim=1)
+    return embeddings, lengths.masked_fill(lengths == 0, torch.inf)

@@ -53,6 +53,16 @@ def accuracy(embeddings: Array, class_embeddings: Array, labels: Array, top: int
     return right_predictions(embeddings, class_embeddings, labels, top).float().mean().item()
 
 
+def several_classes(name: str) -> ValueError:
+    """The ValueError for a data set whose pictures show several classes where an accuracy is meant,
+    which counts one.
+    """
+    return ValueError(
+        f"{name}: its pictures show several classes, of which there is no accuracy; see "
+        "featpurity.metrics.average_precision.mean_average_precision"
+    )
+
+
 def mean_per_class_recall(right: Array, labels: Array) -> torch.Tensor:
     """Mean over the classes of the share of a class's images that are right.
 

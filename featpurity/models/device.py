@@ -5,12 +5,12 @@ import os
 import torch
 
 
-def pick_device(name: str = "auto") -> torch.device:
+def pick_device(name: str | torch.device = "auto") -> torch.device:
     """A device by its name.
 
     Parameters
     ----------
-    name : str
+    name : str or torch.device
         "cpu", "cuda", "cuda:N", "mps" or "auto", a GPU where there is one. Under torchrun each
         process takes a card of its own for "auto" and "cuda".
 
@@ -28,7 +28,7 @@ def pick_device(name: str = "auto") -> torch.device:
         name = "cuda" if cards else "cpu"
     try:
         device = torch.device(name)
-    except RuntimeError:
+    except (RuntimeError, TypeError):
         device = None
     if device is None or device.type not in {"cpu", "cuda", "mps"}:
         raise ValueError(f"device: expected auto, cpu, cuda, cuda:N or mps, got {name!r}")

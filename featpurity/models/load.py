@@ -83,12 +83,14 @@ def load_model(
         return clip
     if base is not None:
         raise ValueError(f"base: only projections stand on another model, {source} is a whole one")
-    if record.file is None:
-        model, config, tokenizer = _from_open_clip(record)
-    else:
-        path = laclip.fetch(record.tag) if record.kind == "laclip" else record.file
-        model, config, tokenizer = _from_file(path, record.architecture)
-    return _cut(record, name, model.eval(), config, tokenizer, device, preprocess)
+    path = laclip.fetch(record.tag) if record.kind == "laclip" else record.file
+    # Layers draw weights before they are given some: the user's generator stays where it is.
+    with torch.random.fork_rng(devices=[]):
+        if path is None:
+            model, config, tokenizer = _from_open_clip(record)
+        else:
+            model, config, tokenizer = _from_file(path, record.architecture)
+        return _cut(record, name, model.eval(), config, tokenizer, device, preprocess)
 
 
 def _base(record, device, preprocess, base):

@@ -357,10 +357,11 @@ def _weights_megabytes(architecture: str) -> float | None:
 
     if "hf_model_name" in open_clip.get_model_config(architecture)["text_cfg"]:
         return None
+    before = logging.root.manager.disable
     logging.disable()  # it warns that the weights are random
     try:
         with torch.device("meta"):
             model = open_clip.create_model(architecture, load_weights=False, device="meta")
     finally:
-        logging.disable(logging.NOTSET)
+        logging.disable(before)
     return 4e-6 * sum(weights.numel() for weights in model.parameters())

@@ -37,9 +37,10 @@ def save_projections(
     Raises
     ------
     ValueError
-        When the neurons do not fit the model or are not finite.
+        When the neurons do not fit the model or are not finite, or the scale is not positive.
     """
-    tuned, record = clip.with_projections(image_neurons, text_neurons), known(clip.base)
+    tuned = clip.with_projections(image_neurons, text_neurons, logit_scale=logit_scale)
+    record = known(clip.base)
     tensors = {name: getattr(tuned, name) for name in NEURONS + BIASES}
     tensors = {name: values.cpu() for name, values in tensors.items() if values is not None}
     header = {"kind": PROJECTIONS, "base": record.absolute if record else clip.base}

@@ -1,12 +1,14 @@
 """How a figure leaves Python: nothing in it asks another host, and its labels are text.
 
 plotly's toolbar offers to upload the chart to its makers' cloud ("Share chart..."), in JupyterLab
-as in a saved notebook. `offline` takes that offer out of every renderer, and lets a notebook keep
-each figure in two forms: the JSON that JupyterLab and the book draw, and HTML for
-`jupyter nbconvert --to html`. plotly reads some HTML in labels (a bold word, a link); `as_text`
-leaves only the line break of what a label may bring.
+as in a saved notebook. `offline` takes that offer out of figures of ours, those that carry a
+caption, whatever shows them, and lets a notebook keep each in two forms: the JSON that JupyterLab
+and the book draw, and HTML for `jupyter nbconvert --to html`. plotly reads some HTML in labels (a
+bold word, a link); `as_text` leaves only the line break of what a label may bring. Any other figure
+of the process is its owner's, and shown as plotly shows it.
 """
 
+import copy
 import itertools
 import json
 import re
@@ -14,7 +16,7 @@ import textwrap
 from typing import Any
 
 import plotly.io
-from plotly.io.base_renderers import MimetypeRenderer
+from plotly.io.base_renderers import ExternalRenderer, PlotlyRenderer
 
 PLOTLY_MIME = "application/vnd.plotly.v1+json"
 CONFIG = {"showSendToCloud": False, "displaylogo": False, "responsive": True}
@@ -25,13 +27,20 @@ NOT_LABELS = {"source", "bdata"}
 MARKUP = re.compile(r"<(?!br\s*/?>|/?extra>)", re.IGNORECASE)
 
 
-class NotebookRenderer(MimetypeRenderer):
-    """A figure as JSON and as HTML without a network; a kernel's first brings plotly's script."""
+class NotebookRenderer(PlotlyRenderer):
+    """A figure of ours as JSON and as HTML without a network; a kernel's first brings plotly's
+    script. Others are plotly's.
+    """
 
-    def __init__(self) -> None:
+    spares_others = True
+
+    def __init__(self, config: dict | None = None) -> None:
+        super().__init__(config)
         self.shown = itertools.count()  # plotly shows with copies of a renderer: they share it
 
     def to_mimebundle(self, fig_dict: dict) -> dict[str, Any]:
+        if not is_ours(fig_dict):
+            return super().to_mimebundle(fig_dict)
         figure = as_text(json.loads(plotly.io.to_json(fig_dict, validate=False)))
         figure = with_caption(figure)
         html = plotly.io.to_html(
@@ -46,15 +55,21 @@ class NotebookRenderer(MimetypeRenderer):
         return {PLOTLY_MIME: figure | {"config": CONFIG}, "text/html": html}
 
 
+def is_ours(figure: dict) -> bool:
+    """Whether a figure carries the caption that `featpurity.report.style.finish` gives."""
+    meta = figure.get("layout", {}).get("meta")
+    return isinstance(meta, dict) and bool(meta.get("caption"))
+
+
 def with_caption(figure: dict) -> dict:
     """A copy of a figure's JSON with its caption below it, as a notebook shows it.
 
     The book sets the caption itself and takes this one out: see `without_caption`.
     """
-    layout = dict(figure.get("layout", {}))
-    meta = layout.get("meta")
-    if not isinstance(meta, dict) or not meta.get("caption"):
+    if not is_ours(figure):
         return figure
+    layout = dict(figure["layout"])
+    meta = layout["meta"]
     lines = textwrap.wrap(meta["caption"], CAPTION_LINE)
     room, below = 16 * len(lines) + 20, SLIDER if layout.get("sliders") else 0
     margin = {"b": 55} | dict(layout.get("margin", {}))
@@ -95,13 +110,29 @@ def without_caption(figure: dict) -> dict:
 
 
 def offline() -> None:
-    """Take the offer to upload a chart out of every renderer of this process."""
+    """Let no renderer of this process offer to upload a figure of ours; others are not touched."""
     renderers = plotly.io.renderers
     for name in renderers:
-        if hasattr(renderers[name], "config"):
-            renderers[name].config = dict(renderers[name].config or {}) | CONFIG
-    renderers["plotly_mimetype"] = NotebookRenderer()
+        renderer = renderers[name]  # some names share one
+        if hasattr(renderer, "config") and not getattr(renderer, "spares_others", False):
+            _let_spare(renderer)
+    renderers["plotly_mimetype"] = NotebookRenderer(renderers["plotly_mimetype"].config)
     renderers.default = renderers.default  # plotly holds on to the renderers that it chose by name
+
+
+def _let_spare(renderer):
+    """Give a renderer of plotly's our `CONFIG` while it shows a figure of ours, and only then."""
+    kind = type(renderer)
+    method = "render" if isinstance(renderer, ExternalRenderer) else "to_mimebundle"
+
+    def show(self, fig_dict):
+        if is_ours(fig_dict):
+            self = copy.copy(self)
+            self.config = dict(self.config or {}) | CONFIG
+        return getattr(kind, method)(self, fig_dict)
+
+    # A class, since plotly shows with copies of a renderer, whose settings it changes.
+    renderer.__class__ = type(kind.__name__, (kind,), {method: show, "spares_others": True})
 
 
 def as_text(node: Any) -> Any:

@@ -57,7 +57,7 @@ def bars_with_intervals(
             )
     axes = {title: {"yaxis.title.text": title} for title in groups}
     style.menu(figure, groups, axes, name="Measure")
-    figure.update_xaxes(title=x_title, type="category")  # names, also where one is "20%"
+    figure.update_xaxes(title=x_title)
     return style.finish(figure, caption, barmode="group")
 
 

@@ -19,6 +19,8 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from featpurity.data.images import decode, fault, rgb
+from featpurity.files import check_list
 from featpurity.metrics import pruning as pruned
 from featpurity.metrics import purity, silhouette, zeroshot
 from featpurity.models.clip import ClipModel, neurons_by_tower
@@ -106,13 +108,15 @@ def pruning(
         Of the one random order.
     """
     _check(clip, embeddings)
+    labels = torch.as_tensor(dataset.labels)
+    if labels.ndim > 1:
+        raise zeroshot.several_classes(dataset.name)
     neurons = neurons_by_tower(clip).values()
     orders = {
         "high_purity": purity.purity_order(*neurons),
         "low_purity": purity.low_purity_order(*neurons),
         "random": pruned.random_orders(clip.d, 1, seed)[0],
     }
-    labels = torch.as_tensor(dataset.labels)
     strategy, kept = _menu(orders, "strategy"), _slider("kept", clip.d, 1, clip.d)
     said = widgets.HTML()
 
@@ -194,7 +198,8 @@ def zero_shot(
     ----------
     clip : ClipModel
     classes : sequence of str
-        The names at first; the field takes others, with commas between.
+        The names at first; the field takes others, with commas between. Where a name holds a comma
+        semicolons stand between them, or bars.
     template : str
         The prompt at first, with "{}" for the class name.
     image : PIL image, optional
@@ -202,12 +207,16 @@ def zero_shot(
     shown : int, default 10
         Neurons that speak most for the best class against the second. They can be switched off.
     """
-    names, prompt = _field("classes", ", ".join(classes)), _field("prompt", template)
+    if image is not None and not isinstance(image, Image.Image):
+        raise ValueError(f"image: expected a PIL picture, got {type(image).__name__}")
+    check_list("classes", classes)
+    between = _between(classes)
+    names, prompt = _field("classes", f"{between} ".join(classes)), _field("prompt", template)
     upload = widgets.FileUpload(accept="image/*", description="picture")
     off = widgets.SelectMultiple(description="switched off", options=[])
     scores = _figure([go.Bar(orientation="h", marker={"color": style.BLUE})], height=260)
     scores.update_xaxes(title="cosine")
-    scores.update_yaxes(autorange="reversed", automargin=True)
+    scores.update_yaxes(autorange="reversed", automargin=True, type="category")
     preview, said = widgets.HTML(), widgets.HTML()
     known = {}  # (prompt, class name) -> its unit embedding: a new name does not embed the others
 
@@ -218,20 +227,20 @@ def zero_shot(
         return torch.stack([known[template, name] for name in chosen])
 
     @functools.lru_cache(maxsize=1)
-    def embed_picture(uploaded):
-        picture = (Image.open(io.BytesIO(uploaded)) if uploaded else image).convert("RGB")
+    def embed_picture(name, uploaded):
+        picture = rgb(image) if uploaded is None else _decoded(name, uploaded)
         preview.value = tag(picture, "the picture")
         return F.normalize(clip.encode_image(clip.preprocess(picture)[None]).float(), dim=1)[
             0
         ].cpu()
 
     def update():
-        uploaded = upload.value[0].content if upload.value else None
-        if uploaded is None and image is None:
+        if not upload.value and image is None:
             said.value = "Choose a picture."
             return
-        unit = embed_picture(bytes(uploaded) if uploaded is not None else None)
-        chosen = tuple(name.strip() for name in names.value.split(",") if name.strip())
+        files = [(file.name, bytes(file.content)) for file in upload.value]
+        unit = embed_picture(*(files or [(None, None)])[0])
+        chosen = tuple(name.strip() for name in names.value.split(between) if name.strip())
         if len(chosen) < 2:
             raise ValueError(f"expected two class names or more, got {len(chosen)}")
         rows = embed_classes(prompt.value, chosen)
@@ -255,6 +264,22 @@ def zero_shot(
         )
 
     return _panel([names, prompt, upload, off], [preview, said, scores], update)
+
+
+def _between(names):
+    """What stands between names in a field: the first sign that none of them holds."""
+    for sign in ",;|":
+        if not any(sign in name for name in names):
+            return sign
+    raise ValueError(f"classes: expected names without one of , ; |, got {list(names)}")
+
+
+def _decoded(name, uploaded):
+    """The picture in a file's bytes, decoded as a data set's."""
+    try:
+        return decode(io.BytesIO(uploaded))
+    except Exception as error:  # Pillow raises many kinds for broken files
+        raise ValueError(f"{name} is not a readable image: {fault(error)}") from None
 
 
 def _embed(clip, template, classes):

@@ -100,7 +100,8 @@ def _known_colours(name):
 
 
 def finish(figure: go.Figure, caption: str, height: int = 440, **layout: Any) -> go.Figure:
-    """Give a figure its template, height, margins and caption."""
+    """Give a figure its template, height, margins and caption; what its axes name stays a name."""
+    name_categories(figure)
     figure.update_layout(
         template=TEMPLATE,
         height=height,
@@ -111,11 +112,21 @@ def finish(figure: go.Figure, caption: str, height: int = 440, **layout: Any) ->
     return figure
 
 
+def name_categories(figure: go.Figure) -> None:
+    """Make axes that stand for names say so: plotly takes names like "2024-01-01" for dates."""
+    for trace in figure.data:
+        for letter in "xy":
+            values = trace[letter] if letter in trace else None
+            if values is not None and any(isinstance(value, str) for value in values):
+                axis = trace[f"{letter}axis"] or letter  # "y" or "y2"
+                figure.layout[f"{letter}axis{axis[1:]}"].type = "category"
+
+
 def name_once(figure: go.Figure, traces: Iterable[int] | None = None) -> None:
     """Let the legend name what several panels share once, among all traces or those of an entry of
     a menu.
     """
-    seen = set()
+    seen = {None}  # a heatmap without a name has no place in it
     for trace in figure.data if traces is None else map(figure.data.__getitem__, traces):
         if trace.showlegend is not False:
             trace.showlegend = trace.name not in seen

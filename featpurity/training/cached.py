@@ -17,6 +17,7 @@ from tqdm.auto import tqdm
 
 from featpurity.files import digest
 from featpurity.models.clip import ClipModel
+from featpurity.models.device import pick_device
 from featpurity.training.checkpoint import read_state, start_of, write_state
 from featpurity.training.loss import contrastive
 from featpurity.training.settings import Settings, plan_epoch
@@ -133,8 +134,8 @@ def sweep_projections(
         If a loss is not finite; it names run, step and pairs.
     """
     settings = Settings(**settings)
+    device = pick_device(image_features.device if device is None else device)
     texts_of, n = _check(clip, image_features, text_features, runs)
-    device = torch.device(device or image_features.device)
     images, texts = (
         features.to(device).flatten(0, -2) for features in (image_features, text_features)
     )
@@ -302,8 +303,10 @@ def _check(clip, image_features, text_features, runs):
         np.arange(n) if text_of is None else np.ascontiguousarray(text_of) for text_of, _ in runs
     ]
     for text_of in texts_of:
-        if text_of.shape != (n,) or not np.array_equal(np.sort(text_of), np.arange(n)):
+        whole = np.issubdtype(text_of.dtype, np.integer)
+        if not whole or text_of.shape != (n,) or not np.array_equal(np.sort(text_of), np.arange(n)):
             raise ValueError(
-                f"permutation: expected each of 0 .. {n - 1} once, got shape {text_of.shape}"
+                f"permutation: expected whole numbers, each of 0 .. {n - 1} once, got "
+                f"{text_of.dtype} of shape {text_of.shape}"
             )
     return texts_of, n

@@ -210,6 +210,7 @@ def train(
                 batch_sampler=mine.reshape(-1, micro, 3).tolist(),
                 num_workers=workers,
                 pin_memory=device.type == "cuda",
+                generator=torch.Generator(),  # its workers' seeds are not drawn from the user's
             )
         )
         total = 0.0

@@ -1,6 +1,7 @@
 """How a figure leaves Python: no upload, two forms, labels as text."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -11,7 +12,8 @@ from bs4 import BeautifulSoup
 
 from featpurity.report import display
 
-FIGURE = go.Figure(go.Scatter(y=[1, 2], name="a line"))
+FIGURE = go.Figure(go.Scatter(y=[1, 2], name="a line"), layout={"meta": {"caption": "A line."}})
+OTHERS = go.Figure(go.Scatter(y=[1, 2], name="<b>a line</b>"))
 
 
 @pytest.fixture
@@ -22,10 +24,26 @@ def renderers():
     plotly.io.renderers.default = before
 
 
-def test_no_renderer_offers_to_upload_a_chart(renderers):
-    kept = [renderers[name] for name in renderers if hasattr(renderers[name], "config")]
-    assert len(kept) > 5
-    assert all(renderer.config["showSendToCloud"] is False for renderer in kept)
+@pytest.mark.parametrize("name", ["notebook", "colab", "vscode", "iframe"])
+def test_no_renderer_offers_to_upload_a_chart_of_ours(renderers, name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where plotly writes a page for an iframe
+
+    def offers(figure):
+        bundle = renderers._build_mime_bundle(figure.to_dict(), name)
+        pages = [page.read_text() for page in tmp_path.rglob("*.html")]
+        return re.findall(r'showSendToCloud\\?": (\w+)', "".join([json.dumps(bundle), *pages]))
+
+    assert offers(OTHERS) == [] and set(offers(FIGURE)) == {"false"}
+
+
+def test_a_figure_of_others_is_shown_as_plotly_shows_it(renderers):
+    before = renderers["jupyterlab"].config
+    renderers.default = "plotly_mimetype"
+    bundle = OTHERS._repr_mimebundle_(config={"scrollZoom": True})
+    assert list(bundle) == [display.PLOTLY_MIME]
+    assert bundle[display.PLOTLY_MIME]["data"][0]["name"] == "<b>a line</b>"
+    assert bundle[display.PLOTLY_MIME]["config"]["scrollZoom"] is True
+    assert renderers["jupyterlab"].config == before == {}
 
 
 def test_a_notebook_keeps_json_and_html_and_the_script_once(renderers):
@@ -41,11 +59,15 @@ def test_a_notebook_keeps_json_and_html_and_the_script_once(renderers):
 
 
 def test_importing_the_figures_is_enough():
-    code = (
-        "import featpurity.report.figures, plotly.io; print(plotly.io.renderers['browser'].config)"
-    )
+    code = """
+import featpurity.report.figures, plotly.graph_objects as go, plotly.io
+from plotly.io import _base_renderers
+_base_renderers.open_html_in_browser = lambda page, *_: print('"showSendToCloud": false' in page)
+for meta in ({"caption": "Ours."}, None):
+    go.Figure(go.Scatter(y=[1, 2]), layout={"meta": meta}).show("browser")
+"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "'showSendToCloud': False" in done.stdout
+    assert done.stdout.split() == ["True", "False"]
 
 
 def test_labels_are_text_but_may_break_into_lines():

@@ -9,6 +9,8 @@ import pytest
 from PIL import Image
 
 from featpurity.report import beside, curves, figures, heatmaps, style
+from featpurity.report.chapters import what_cos_measures
+from featpurity.report.chapters.what_cos_measures import ORDERS
 from featpurity.report.published import published_curves
 
 SYMMETRIC = np.array([[0, 0.5, -0.2], [0.5, 0, 0.1], [-0.2, 0.1, 0]])
@@ -191,6 +193,30 @@ def test_the_slider_over_kept_neurons_reads_every_curve():
     order = towers(1)["image"].orders[heatmaps.BY_SIMILARITY].tolist()
     kept = [{order[cell] for cell in marks if cell is not None} for marks in margin]
     assert kept == [{1, 2}, {0, 2}]  # two of three neurons, of scores 0.3, 0.1, 0.2
+
+
+@pytest.mark.parametrize("name", ["2024-01-01", "20%", "7"])
+def test_names_that_look_like_something_else_stay_names(name):
+    sets = pruned().replace({"pets": name})
+    rows = pd.DataFrame(dict(name=[name], effect=[0.1], low=[0.0], high=[0.2], axis="unit", n=1))
+    areas = pd.DataFrame(dict(model=["a", "b"], order=next(iter(ORDERS)), area=0.2, reversed=0.1))
+    tower = towers(1)["image"]
+    named = [
+        figures.forest(rows, "name", "axis", "Forest."),
+        figures.counts(rows, "name", "n", "links", "Counts."),
+        curves.at_each_number(sets, "accuracy", "accuracy", "Numbers.", {"m": tower}, steps=4),
+        what_cos_measures.orders(areas),
+    ]
+    assert [figure.layout.yaxis.type for figure in named] == ["category"] * 4
+    assert named[-1].layout.yaxis2.type == "category" and named[2].layout.yaxis2.type is None
+    assert {figure.layout.xaxis.type for figure in named} == {None}
+    bars = drawn()["bars"]
+    assert bars.layout.xaxis.type == "category" and bars.layout.yaxis.type is None
+
+
+def test_what_has_no_name_stays_out_of_the_legend():
+    nameless = [trace for trace in drawn()["numbers"].data if trace.name is None]
+    assert [trace.type for trace in nameless] == ["heatmap"] and not nameless[0].showlegend
 
 
 def test_a_forest_may_have_one_row():

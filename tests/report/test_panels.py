@@ -1,5 +1,7 @@
 """The live panels answer their controls, and say what goes wrong."""
 
+import io
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from bs4 import BeautifulSoup
 from PIL import Image
+from traitlets.utils.bunch import Bunch
 
 from featpurity.metrics import purity, zeroshot
 from featpurity.report import display, heatmaps, panels
@@ -61,6 +64,13 @@ def test_pruning_shows_the_accuracy_of_the_chosen_neurons(toys):
     assert "2 of 6" in said.value and wrong.value == ""
     with pytest.raises(ValueError, match=r"expected embeddings \(n, 6\)"):
         panels.pruning(clip, embeddings[:, :5], classes, dataset)
+
+
+def test_pruning_needs_pictures_of_one_class_each(toys):
+    clip, embeddings, classes, dataset = toys
+    dataset.labels = torch.ones(20, 2, dtype=torch.int64)
+    with pytest.raises(ValueError, match="toys: .* several classes.*mean_average_precision"):
+        panels.pruning(clip, embeddings, classes, dataset)
 
 
 def test_neuron_follows_the_slider_and_shows_thumbnails(toys):
@@ -129,6 +139,7 @@ def test_zero_shot_scores_classes_and_switches_neurons_off(toys):
     picture = Image.new("RGB", (8, 8))
     box = panels.zero_shot(toys[0], ["a", "bb"], "{}", picture)  # neurons 1 and 2
     names, prompt, _, off, preview, said, scores, wrong = box.children
+    assert scores.layout.yaxis.type == "category"
     assert list(scores.data[0].y) == ["a", "bb"] and "<b>a</b>" in said.value
     assert off.options[0][1] == 1 and 'width="96"' in preview.value
     assert scores._config == display.CONFIG
@@ -150,6 +161,47 @@ def test_zero_shot_embeds_a_class_name_once(toys):
     prompt.value = "one {}"
     names.value = "ccc, a"
     assert asked == [2, 1, 3]
+
+
+def uploaded(name, content):
+    about = dict(type="", size=len(content), last_modified=datetime.now(UTC))
+    return [Bunch(name=name, content=memoryview(content), **about)]
+
+
+@pytest.mark.parametrize("way", ["uploaded", "given"])
+def test_zero_shot_sees_a_picture_as_a_data_set_does(toys, way):
+    seen, file = [], io.BytesIO()
+    toys[0].preprocess = lambda picture: seen.append(picture) or torch.ones(3)
+    Image.fromarray(np.full((4, 4), 2**15, np.uint16)).save(file, "PNG")
+    if way == "given":
+        panels.zero_shot(toys[0], image=Image.open(file))
+    else:
+        upload = panels.zero_shot(toys[0]).children[2]
+        upload.set_trait("value", uploaded("grey.png", file.getvalue()))
+    assert seen[0].mode == "RGB" and seen[0].getpixel((0, 0)) == (128, 128, 128)
+
+
+def test_zero_shot_says_what_is_no_picture(toys):
+    box = panels.zero_shot(toys[0])
+    box.children[2].set_trait("value", uploaded("notes.txt", b"text"))
+    assert "notes.txt is not a readable image: no picture of a kind" in box.children[-1].value
+    with pytest.raises(ValueError, match="image: expected a PIL picture, got str"):
+        panels.zero_shot(toys[0], image="photo.jpg")
+
+
+def test_zero_shot_keeps_the_commas_of_class_names(toys):
+    picture, classes = Image.new("RGB", (8, 8)), ["cat, sitting", "dog"]
+    names, *_, scores, wrong = panels.zero_shot(toys[0], classes, "{}", picture).children
+    assert sorted(scores.data[0].y) == classes and names.value == "cat, sitting; dog"
+    names.value += "; fox, red"
+    assert sorted(scores.data[0].y) == [*classes, "fox, red"] and wrong.value == ""
+    with pytest.raises(ValueError, match="classes: expected names without one of"):
+        panels.zero_shot(toys[0], ["a, b", "c; d", "e | f"])
+
+
+def test_zero_shot_takes_a_list_of_classes(toys):
+    with pytest.raises(ValueError, match="classes must be a list, got 'cat, dog'"):
+        panels.zero_shot(toys[0], "cat, dog")
 
 
 def test_zero_shot_without_a_picture_asks_for_one(toys):

@@ -1,5 +1,6 @@
 """Names and folders become labelled images; what is said when a folder is not as it should be."""
 
+import re
 import zipfile
 
 import numpy as np
@@ -142,6 +143,22 @@ def test_unknown_names(name):
         match="unknown data set .*(did you mean|known: scenes_shape, .*imagenet).*folder:PATH",
     ):
         load_dataset(name)
+
+
+@pytest.mark.parametrize(
+    "load, shown",
+    [
+        (load_dataset, r"LabelledImages\('scenes_shape', \d+ images, \d+ classes\)"),
+        (load_pairs, r"CaptionedImages\('scenes', \d+ pairs\)"),
+    ],
+)
+def test_a_data_set_is_one_line_itself_alone_and_has_its_images_by_number(load, shown):
+    data, again = (load(shown.split("'")[1]) for _ in range(2))
+    assert re.fullmatch(shown, repr(data)) and data == data != again
+    assert data[np.int64(1)][1] == data[1][1]
+    for rows in (slice(0, 2), [0, 1], 1.0):
+        with pytest.raises(TypeError, match="expected the number of an image, got .*subset"):
+            data[rows]
 
 
 @pytest.mark.parametrize("option", [{"class_names": "pretty"}, {"unreadable": "ignore"}])

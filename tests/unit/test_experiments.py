@@ -1,5 +1,7 @@
 """The experiments on small made-up embeddings: tables hold what the metrics say, effects the right sign."""
 
+import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import featpurity
-from featpurity import embed_images, files, load_model
+from featpurity import embed_images, files, load_model, save_projections
 from featpurity.experiments import (
     clip_vs_laclip,
     compare,
@@ -28,6 +30,7 @@ from featpurity.experiments import (
 )
 from featpurity.metrics import inputs as metric_inputs
 from featpurity.metrics import purity, silhouette, zeroshot
+from featpurity.models.clip import ClipModel
 from featpurity.report import display_names, results
 from featpurity.report.chapters import clip_vs_laclip as chapter
 from featpurity.report.chapters import ladder as ladder_pages
@@ -349,9 +352,65 @@ def test_compare_is_public_and_its_figures_are_the_chapters(monkeypatch):
     assert kept.accuracy.between(0, 1).all() and len(kept) == 1
     with pytest.raises(ValueError, match="at least one model"):
         featpurity.compare([], ["made up"])
-    for wrong in ({"n_random_orders": 1}, {"n_bootstrap": -1}, {"n_bootstrap": 5}):
+    wrongs = [{"n_random_orders": 1}, {"n_bootstrap": -1}, {"n_bootstrap": 5}]
+    for wrong in [*wrongs, {"n_random_orders": 2.5}, {"n_bootstrap": "200"}]:
         with pytest.raises(ValueError, match=f"{next(iter(wrong))} must be"):
             featpurity.compare(["noisy"], ["made up"], **wrong)
+
+
+@pytest.fixture
+def folders(tmp_path, monkeypatch):
+    """Two folders of pictures, and no tower that may run on them."""
+    for name in ["first/cat", "first/dog", "second/cat", "second/dog"]:
+        (tmp_path / name).mkdir(parents=True)
+        for i in range(2):
+            Image.new("RGB", (8, 8), (80 * i, 0, 0)).save(tmp_path / name / f"{i}.png")
+    monkeypatch.setattr(ClipModel, "image_trunk", lambda *_: pytest.fail("a tower ran"))
+    return [f"folder:{tmp_path / name}" for name in ("first", "second")]
+
+
+def test_compare_looks_at_all_pictures_and_prompts_before_a_tower_runs(folders, tmp_path):
+    own = tmp_path / "prompts.json"
+    own.write_text(json.dumps({folders[0]: ["a {}"]}))
+    with pytest.raises(ValueError, match="no templates for the data set .*second"):
+        featpurity.compare(["scenes_clip"], folders, str(own))
+    (tmp_path / "second/dog/1.png").write_bytes(b"none")
+    with pytest.raises(ValueError, match="second: 1 of 4 images cannot be read"):
+        featpurity.compare(["scenes_clip"], folders)
+
+
+def test_compare_names_the_model_of_a_neuron_without_direction(folders, tmp_path):
+    clip = load_model("scenes_clip")
+    clip.text_neurons[3] = 0
+    path = tmp_path / "dead.safetensors"
+    save_projections(path, clip, clip.image_neurons, clip.text_neurons)
+    with pytest.raises(ValueError, match="tuned: text_neurons: a neuron of norm 0.*first: 3"):
+        featpurity.compare({"tuned": path}, folders)
+
+
+def test_compare_refuses_pictures_of_several_classes():
+    with pytest.raises(ValueError, match="voc2007: .* several classes.*mean_average_precision"):
+        featpurity.compare(["scenes_clip"], ["voc2007"])
+
+
+@pytest.mark.parametrize(
+    "models, datasets, message",
+    [
+        ([5], ["scenes_shape"], "models: expected a name as load_model takes it, got 5"),
+        (["scenes_clip"], [("a", 1)], "datasets: expected a name as load_dataset takes it, got"),
+        ({1: "scenes_clip"}, ["scenes_shape"], "models: expected keys that are names.*got 1"),
+        (["scenes_clip"], Path("photos"), "datasets must be a list, got 'photos'"),
+        (5, ["scenes_shape"], "models: expected a list of names, got 5"),
+    ],
+)
+def test_models_and_data_sets_come_by_name(models, datasets, message):
+    with pytest.raises(ValueError, match=message):
+        featpurity.compare(models, datasets)
+
+
+def test_names_may_be_paths():
+    assert inputs.names("models", {"a": Path("x/y.pt")}) == {"a": "x/y.pt"}
+    assert inputs.names("datasets", (Path("x"), "cifar10")) == ["x", "cifar10"]
 
 
 def test_labels_are_short_told_apart_and_never_paths():

@@ -36,6 +36,7 @@ from featpurity.features.extract import (
 )
 from featpurity.models import split
 from featpurity.models.device import pick_device
+from featpurity.models.load import load_model
 
 
 def pictures(n=50):
@@ -343,6 +344,28 @@ def test_unreadable_images_are_all_named_before_the_model_runs(tmp_path):
 def test_unknown_options(options, message):
     with pytest.raises(ValueError, match=message):
         image_trunk_features(TinyClip(), pictures(), **options)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_the_global_generator_stays_where_it_is(workers):
+    state = torch.get_rng_state()
+    embed_images(load_model("scenes_clip"), pictures(4), workers=workers)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("device", ["gpu", 7.5])
+def test_an_unknown_device_is_told_before_a_tower_runs(device):
+    for embed, given in [(embed_images, pictures(4)), (embed_texts, ["a dog"])]:
+        clip = TinyClip()
+        with pytest.raises(ValueError, match="device: expected auto, cpu"):
+            embed(clip, given, device=device)
+        assert clip.batches == []
+
+
+def test_labels_are_the_caller_s_own():
+    dataset = pictures(4)
+    embed_images(TinyClip(), dataset)[1].zero_()
+    assert dataset.labels.tolist() == [0, 1, 0, 1]
 
 
 @pytest.mark.parametrize("texts", ["a dog", ["a dog", None]])

@@ -145,7 +145,7 @@ class TestHostileFiles:
         monkeypatch.setattr(images_module, "LARGE", 4)
         held = threading.Lock()
         monkeypatch.setattr(images_module, "_one_large_at_a_time", held)
-        monkeypatch.setattr(images_module, "_rgb", lambda picture: held.locked())
+        monkeypatch.setattr(images_module, "rgb", lambda picture: held.locked())
         assert decode(encoded(Image.new("RGB", (3, 3)), "PNG"), checking=True)
         assert not decode(encoded(Image.new("RGB", (2, 2)), "PNG"), checking=True)
         assert not decode(encoded(Image.new("RGB", (3, 3)), "PNG"))

@@ -1,10 +1,12 @@
 """Intervals over images: influences against textbook formulas and the bootstrap."""
 
+import numpy as np
 import pytest
 import torch
 from scipy import stats
 
 from featpurity.metrics import intervals
+from featpurity.metrics.silhouette import bootstrap_silhouettes
 
 
 def test_bootstrap_interval_of_a_mean_is_the_textbook_one():
@@ -99,3 +101,21 @@ def _half_width(values, pictures, n_bootstrap=0):
 def test_influences_that_say_nothing_are_refused(influence):
     with pytest.raises(ValueError, match="finite numbers of at least 2 images"):
         intervals.standard_error(influence)
+
+
+@pytest.mark.parametrize(
+    "measure, message",
+    [
+        (lambda: intervals.interval(torch.arange(5), 95), "level: expected a share .*, got 95"),
+        (lambda: intervals.interval(torch.arange(5), 0), "level: expected a share .*, got 0"),
+        (lambda: intervals.bootstrap_means(torch.ones(3), 0), "n_draws: expected 1 or more, got 0"),
+        (
+            lambda: bootstrap_silhouettes([torch.eye(4)], torch.tensor([0, 0, 1, 1]), 0),
+            "n_draws: expected 1 or more, got 0",
+        ),
+        (lambda: intervals.t_interval([1.0, np.inf]), "at least 2 finite values"),
+    ],
+)
+def test_numbers_that_make_no_interval_are_refused(measure, message):
+    with pytest.raises(ValueError, match=message):
+        measure()

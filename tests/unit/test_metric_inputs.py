@@ -1,6 +1,7 @@
 """What the public measures take: every kind of array gives the tensor's number, all else an error."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -62,6 +63,11 @@ def test_what_is_no_array_is_a_value_error(name, value):
         MEASURES[name](lambda array: value)
 
 
+def test_a_column_of_a_table_is_told_how_to_become_an_array():
+    with pytest.raises(ValueError, match=r"labels: expected .*, got Series: give its .to_numpy"):
+        fp.silhouette(UNIT, pd.Series(LABELS))
+
+
 @pytest.mark.parametrize("name", ["cosine_matrix", "purity_scores"])
 def test_neurons_of_zeros_and_ones_are_numbers(name):
     ones = [MEASURES[name](lambda array, kind=kind: (array > 0).astype(kind)) for kind in "?f"]
@@ -89,7 +95,9 @@ def test_numbers_of_kept_neurons_are_whole_and_within_reach(k):
             fp.silhouette_curve(UNIT, LABELS, ORDER, kept)
 
 
-@pytest.mark.parametrize("order", [[0, 1, 2, 3, 4, 4], [1, 2, 3, 4, 5, 6], [0, 1]])
+@pytest.mark.parametrize(
+    "order", [[0, 1, 2, 3, 4, 4], [1, 2, 3, 4, 5, 6], [0, 1], [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]]
+)
 def test_an_order_to_prune_by_holds_each_neuron_once(order):
     with pytest.raises(ValueError, match="order: expected a permutation of 0 .. 5"):
         fp.prune(UNIT, np.array(order), 2)

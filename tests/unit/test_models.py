@@ -1,6 +1,7 @@
 """Every way a model arrives, and that trunk features x neurons is what the model itself computes."""
 
 import json
+import logging
 import os
 import shutil
 from collections import Counter
@@ -831,6 +832,20 @@ def test_encodes_under_autocast(folder):
         image, text = clip.encode_image(images), clip.encode_text(tokens)
     assert image.dtype == text.dtype == torch.bfloat16
     assert (image.float() - clip.encode_image(images)).abs().max() < 0.05 * image.abs().max()
+
+
+@pytest.mark.parametrize("scale", [-1.0, 0.0, float("nan"), float("inf")])
+def test_a_scale_that_cannot_be_read_back_is_not_written(folder, tmp_path, scale):
+    clip, path = load_model(folder), tmp_path / "tuned.safetensors"
+    with pytest.raises(ValueError, match="logit_scale: expected a positive number"):
+        save_projections(path, clip, clip.image_neurons, clip.text_neurons, scale)
+    assert not path.exists()
+
+
+def test_a_user_s_level_of_logging_stays(monkeypatch):
+    monkeypatch.setattr(logging.root.manager, "disable", logging.INFO)
+    assert names._weights_megabytes.__wrapped__("ViT-B-32") > 100
+    assert logging.root.manager.disable == logging.INFO
 
 
 def test_bundled_models_load():

@@ -85,6 +85,8 @@ class TestOwnFile:
 
 def test_class_names_and_templates_are_lists_of_texts():
     assert fill(np.array(["ant", "bee"]), ("a {}",)) == ["a ant", "a bee"]
-    for classes, templates in [("ant", ["a {}"]), (["ant"], "a {}"), (["ant", 3], ["a {}"])]:
+    assert fill(iter(["ant", "bee"]), iter(["a {}"])) == ["a ant", "a bee"]
+    wrong = [("ant", ["a {}"]), (["ant"], "a {}"), (["ant", 3], ["a {}"]), (None, ["a {}"])]
+    for classes, templates in wrong:
         with pytest.raises(ValueError, match="(classes|templates): expected a list of texts"):
             fill(classes, templates)

@@ -156,6 +156,8 @@ def test_the_interval_holds_the_truth_and_rarely_finds_what_is_not_there():
         ([1, 2, 3, 4], [1, 2, 3], None, r"one shape \(n,\), got \(4,\), \(3,\)"),
         ([1, 2, 3, float("nan")], [1, 2, 3, 4], None, "finite"),
         ([1, 1, 1, 1, 2], [1, 2, 3, 4, 5], list("aaaab"), "differ within some group"),
+        (range(6), range(6), [1, 1, 1, 1, 1, float("nan")], "groups: expected .*, got NaN"),
+        (range(6), range(6), ["a", "a", "a", "a", "a", None], "groups: expected .*, got NaN"),
     ],
 )
 def test_what_cannot_be_ranked_is_refused(x, y, groups, message):

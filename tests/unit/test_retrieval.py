@@ -8,7 +8,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
 
 from featpurity.metrics import linear_probe
-from featpurity.metrics.average_precision import mean_average_precision
+from featpurity.metrics.average_precision import (
+    chance_average_precision,
+    estimate_average_precision,
+    mean_average_precision,
+)
 from featpurity.metrics.retrieval import retrieval_recall
 
 
@@ -54,6 +58,15 @@ def test_captions_that_do_not_fit_the_images_are_refused(owners, message):
         retrieval_recall(torch.eye(3), torch.eye(3), owners)
 
 
+def test_ks_are_whole_numbers_and_may_come_one_by_one():
+    assert retrieval_recall(*pictures(), (k for k in (1, 5))) == retrieval_recall(
+        *pictures(), [1, 5]
+    )
+    for ks in ([], [0], [1.5], ["1"]):
+        with pytest.raises(ValueError, match="ks: expected whole numbers of 1 or more"):
+            retrieval_recall(*pictures(), ks)
+
+
 def test_recall_equals_clip_benchmark_s():
     theirs = pytest.importorskip("clip_benchmark.metrics.zeroshot_retrieval")
     images, texts, owners = pictures()
@@ -89,6 +102,15 @@ def test_multi_label_precision_equals_scikit_learn():
     assert mean_average_precision(scores, truth) == pytest.approx(expected, abs=1e-9)
     with pytest.raises(ValueError, match="at least one image that shows a class"):
         mean_average_precision(scores, truth & False)
+
+
+@pytest.mark.parametrize("other", [-1.0, 2.0, float("nan")])
+@pytest.mark.parametrize("measure", [mean_average_precision, estimate_average_precision])
+def test_truth_is_0_or_1(measure, other):
+    truth = torch.tensor([[1.0, 0.0], [other, 1.0]])
+    for refused in (lambda: measure(truth, truth), lambda: chance_average_precision(truth)):
+        with pytest.raises(ValueError, match=f"truth: expected bool, or 0 and 1, got {other}"):
+            refused()
 
 
 def test_a_probe_is_scikit_learn_s_logistic_regression():

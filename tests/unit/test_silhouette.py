@@ -38,6 +38,22 @@ def test_silhouette_equals_scikit_learn(seed):
     assert silhouette(embeddings, labels) == pytest.approx(expected, abs=1e-9)
 
 
+@pytest.mark.parametrize("length", [1e-44, 1e-30, 1e-13, 1e13, 1e30])
+@pytest.mark.parametrize("small", [0, 2**18])
+def test_embeddings_may_be_of_any_length(length, small, monkeypatch):
+    monkeypatch.setattr("featpurity.metrics.silhouette.SMALL", small)
+    embeddings, labels, _ = world()
+    embeddings[1] = 0
+    signs = embeddings.sign()  # whose cosines are the same at any length
+    scaled = signs.clone()
+    scaled[::2] *= length
+    assert silhouette(scaled, labels) == pytest.approx(plain(signs, labels), abs=2e-7)
+    influences = [silhouette_influence(images, labels) for images in (scaled, signs)]
+    assert torch.allclose(*influences, atol=1e-5)
+    (value,) = silhouette_curve(scaled, labels, torch.arange(16), [3])
+    assert value.item() == pytest.approx(plain(signs[:, :3], labels), abs=1e-6)
+
+
 @pytest.mark.parametrize("d", [2, 64, 512])
 def test_copies_of_one_picture_score_0(d):
     generator = torch.Generator().manual_seed(d)

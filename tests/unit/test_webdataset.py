@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from featpurity import load_dataset, load_pairs
+from featpurity import load_dataset, load_model, load_pairs
+from featpurity.captions.files import read_captions
+from featpurity.captions.swap import swap_path, write_swaps
 from featpurity.data import catalog, filecache, webdataset
 from featpurity.data.datasets import left_out
+from featpurity.experiments.retrieval import owners_of, retrieve
 
 
 def picture(seed, kind="PNG"):
@@ -140,6 +143,32 @@ class TestPairs:
         assert left_out([pairs]) == []
         with pytest.raises(ValueError, match="rewrites go with a CSV of pairs"):
             load_pairs(name, rewrites=["x.txt"])
+
+    @pytest.fixture
+    def several(self, tmp_path):
+        """Pictures of several captions each, one a line, as CLIP_benchmark lays them out."""
+        texts = ["a dog\r\n\n a\u2028puppy \n", "a boat\na sail\na ship", " \n"]
+        members = [member(i, text, "txt") for i, text in enumerate(texts)]
+        shard(tmp_path / "0.tar", sum(members, []))
+        return f"webdataset:{tmp_path}"
+
+    def test_a_caption_a_line(self, several):
+        pairs = load_pairs(several)
+        assert pairs.captions == ["a dog", "a puppy", "a boat", "a sail", "a ship", ""]
+        assert [name[-5] for name in pairs.image_names] == list("001112")
+        assert np.array_equal(pairs[4][0], Image.open(io.BytesIO(picture(1))))
+        assert owners_of(pairs)[0].tolist() == [0, 0, 1, 1, 1, 2]
+        assert catalog.pairs_source(several).what == "6 pairs in 1 shards"
+
+    def test_swapped_captions_have_a_line_a_pair(self, several, tmp_path):
+        pairs, path = load_pairs(several), tmp_path / "swapped/pairs.txt"
+        known = dict(captions=pairs.captions, images=pairs.image_names)
+        write_swaps(path, [1.0], ["random"], **known)
+        assert sorted(read_captions(swap_path(path, "random", 1.0))) == sorted(pairs.captions)
+
+    def test_retrieval_finds_any_of_a_picture_s_captions(self, several):
+        found = retrieve({"model": load_model("scenes_clip")}, load_pairs(several), [])
+        assert (found.images, found.captions) == (3, 6)
 
 
 class TestRefused:

@@ -29,6 +29,7 @@ def test_class_embeddings_are_the_normalised_mean_of_unit_prompts():
     expected = F.normalize(F.normalize(prompts, dim=1).mean(0), dim=0)
     torch.testing.assert_close(rows[1], expected)
     torch.testing.assert_close(rows.norm(dim=1), torch.ones(2))
+    assert torch.equal(class_embeddings(clip, iter(["cat", "dog"]), iter(templates)), rows)
 
 
 @pytest.mark.parametrize(
