@@ -203,6 +203,16 @@ def make_captions(
     return captions, rewrites
 
 
+def named_in_rewrites(all_facts: list[dict[str, str]], seed: int) -> list[dict[str, str]]:
+    """The facts that the first rewrite of each picture names, as `make_captions` writes it."""
+    named = []
+    for i, facts in enumerate(all_facts):
+        rng = Random(f"{seed} {i}")
+        _raw(facts, rng, SPURIOUS)  # draws first, there as here
+        named.append(_chosen(facts, rng))
+    return named
+
+
 def raw_captions(
     all_facts: list[dict[str, str]], seed: int, spurious: float = SPURIOUS, boilerplate: bool = True
 ) -> Written:

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from featpurity.captions.files import read_captioned, read_captions
-from featpurity.captions.synthetic import make_captions, scene_facts
+from featpurity.captions.synthetic import make_captions, named_in_rewrites, scene_facts
 from featpurity.data import webdataset
 from featpurity.data.catalog import pictures_of_table
 from featpurity.data.datasets import read_known
@@ -23,9 +23,9 @@ from featpurity.files import below, check_choice, check_list, data_folder, meant
 class CaptionedImages:
     """Images with a caption each; `pairs[i]` is (PIL RGB picture, str).
 
-    `rewrites[i]` holds other captions of picture i, and may be empty; `facts[i]`, of generated
-    captions only, what is true of it (see `featpurity.captions.synthetic`). The rest is as in
-    `LabelledImages`.
+    `rewrites[i]` holds other captions of picture i, and may be empty. Of generated captions only
+    (see `featpurity.captions.synthetic`), `facts[i]` holds what is true of it, and `named[i]` what
+    its best caption names. The rest is as in `LabelledImages`.
     """
 
     name: str
@@ -34,6 +34,7 @@ class CaptionedImages:
     images: Sequence
     skipped: tuple[str, ...] = ()
     facts: list[dict] | None = None
+    named: list[dict] | None = None
     left_out: dict[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -69,9 +70,12 @@ class CaptionedImages:
         indices = rows_of(indices, len(self))
         captions = [self.captions[i] for i in indices]
         rewrites = [self.rewrites[i] for i in indices]
-        facts = self.facts and [self.facts[i] for i in indices]
+        known = {
+            part: getattr(self, part) and [getattr(self, part)[i] for i in indices]
+            for part in ("facts", "named")
+        }
         images = subset(self.images, indices)
-        return replace(self, captions=captions, rewrites=rewrites, facts=facts, images=images)
+        return replace(self, captions=captions, rewrites=rewrites, images=images, **known)
 
 
 def load_pairs(
@@ -158,7 +162,8 @@ def photos(root: Path, n_pairs: int | None = None, download: bool = True) -> Cap
 
 def _generated(name, images, facts):
     captions, rewrites = make_captions(facts, CAPTIONS_SEED, N_REWRITES)
-    return CaptionedImages(name, captions, rewrites, images, facts=facts)
+    named = named_in_rewrites(facts, CAPTIONS_SEED)
+    return CaptionedImages(name, captions, rewrites, images, facts=facts, named=named)
 
 
 def from_shards(name: str, rewrites: Sequence[str | Path] = ()) -> CaptionedImages:

@@ -10,12 +10,15 @@ from math import nan
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-from featpurity.captions.swap import Run, read_swapped_pairs, swap_seed
+from featpurity.captions.swap import Run, permutation, read_swapped_pairs, swap_seed
+from featpurity.captions.synthetic import mistakes
 from featpurity.data.datasets import LabelledImages
+from featpurity.data.pairs import CaptionedImages
 from featpurity.experiments.inputs import Embedded, embed
 from featpurity.metrics import intervals, purity, silhouette, spectrum, zeroshot
 from featpurity.models.clip import neurons_by_tower
@@ -149,7 +152,11 @@ def changes_of_seeds(runs: pd.DataFrame, column: str) -> pd.Series:
 
 
 def swap_summaries(
-    source: Path, ratios: Sequence[float], kinds: Sequence[str], seed: int
+    source: Path,
+    captioned: CaptionedImages,
+    ratios: Sequence[float],
+    kinds: Sequence[str],
+    seed: int,
 ) -> pd.DataFrame:
     """What the step that swaps captions wrote about those of one training seed.
 
@@ -157,14 +164,45 @@ def swap_summaries(
     ----------
     source : Path
         The captions before swapping, with the swapped ones beside them.
+    captioned : CaptionedImages
+        The pairs, as they were before.
+    ratios, kinds : sequences
+    seed : int
+
+    Returns
+    -------
+    DataFrame
+        A row a kind and ratio; of generated captions with a column `false`, the share of all
+        captions that name something else than their picture shows.
     """
-    summaries = [
-        read_swapped_pairs(source, kind, ratio, swap_seed(seed))[1]
-        for kind in kinds
-        for ratio in ratios
-    ]
-    columns = ["kind", "ratio", "n", "achieved_ratio", "changed_texts", "mean_similarity"]
-    return pd.DataFrame(summaries)[columns].sort_values(["kind", "ratio"])
+    rows = []
+    for kind in kinds:
+        for ratio in ratios:
+            swapped, summary = read_swapped_pairs(source, kind, ratio, swap_seed(seed))
+            moved = permutation(summary["n"], swapped[["i", "j"]].to_numpy("int64"))
+            rows.append(summary | dict(false=false_share(captioned, moved)))
+    columns = ["kind", "ratio", "n", "achieved_ratio", "changed_texts", "false", "mean_similarity"]
+    return pd.DataFrame(rows)[columns].sort_values(["kind", "ratio"])
+
+
+def false_share(captioned: CaptionedImages, moved: np.ndarray) -> float:
+    """Share of captions that say something false of the picture that they stand at.
+
+    Parameters
+    ----------
+    captioned : CaptionedImages
+    moved : int array of shape (n,)
+        Whose best caption each picture has.
+
+    Returns
+    -------
+    float
+        NaN where it is not known what captions name and what is true.
+    """
+    if captioned.named is None:
+        return nan
+    false = [bool(mistakes(captioned.named[j], facts)) for j, facts in zip(moved, captioned.facts)]
+    return sum(false) / len(false)
 
 
 def swap_examples(

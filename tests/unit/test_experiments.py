@@ -1,6 +1,7 @@
 """The experiments on small made-up embeddings: tables hold what the metrics say, effects the right sign."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import featpurity
-from featpurity import embed_images, files, load_model, save_projections
+from featpurity import embed_images, files, load_model, load_pairs, save_projections
 from featpurity.experiments import (
     clip_vs_laclip,
     compare,
@@ -619,3 +620,18 @@ def test_captions_of_one_picture_are_not_another_s(monkeypatch):
     pairs.image_names = ["a.jpg"] * 5
     with pytest.raises(ValueError, match="expected pairs of at least 2 pictures, got 1"):
         image_text_cosines.measure({"toy": Toy(units)}, pairs)
+
+
+def test_captions_that_say_something_false_are_counted():
+    captioned = load_pairs("scenes", n_pairs=200)
+    n, rng = len(captioned), np.random.default_rng(0)
+    assert misalignment.false_share(captioned, np.arange(n)) == 0  # rewrites are right
+    moved = rng.permutation(n)
+    same = [
+        all(captioned.facts[i][key] == name for key, name in captioned.named[j].items())
+        for i, j in enumerate(moved)
+    ]
+    assert misalignment.false_share(captioned, moved) == 1 - np.mean(same) > 0.8
+    assert captioned.subset([3, 1]).named == [captioned.named[3], captioned.named[1]]
+    unknown = replace(captioned, named=None)
+    assert np.isnan(misalignment.false_share(unknown, moved))

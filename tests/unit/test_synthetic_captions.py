@@ -11,6 +11,7 @@ from featpurity.captions.synthetic import (
     SHAPE_NAMED,
     SPURIOUS,
     make_captions,
+    named_in_rewrites,
     raw_captions,
     recaptions,
     scene_facts,
@@ -177,3 +178,16 @@ def test_prompts_have_one_gap():
         for templates in SCENE_TEMPLATES.values()
         for template in templates
     )
+
+
+def test_what_the_first_rewrite_names_is_known():
+    _, rewrites = make_captions(FACTS[:300], seed=5)
+    named = named_in_rewrites(FACTS[:300], seed=5)
+    for facts, said, (first, *_) in zip(FACTS, named, rewrites):
+        assert all(name == facts[attribute] and name in first for attribute, name in said.items())
+    unsaid = [
+        facts["shape"] in first
+        for facts, said, (first, *_) in zip(FACTS, named, rewrites)
+        if "shape" not in said
+    ]
+    assert unsaid and not any(unsaid)

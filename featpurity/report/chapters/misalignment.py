@@ -177,6 +177,8 @@ def summaries_table(summaries: pd.DataFrame) -> tables.Table:
     headings = {"kind": "swaps", "ratio": "ratio", "n": "captions", "achieved_ratio": "swapped"}
     headings |= {"changed_texts": "changed texts", "mean_similarity": "mean similarity"}
     digits = {"ratio": 1, "achieved_ratio": ".1%", "changed_texts": ".1%", "mean_similarity": 2}
+    if summaries.false.notna().any():  # of generated captions it is known
+        headings["false"], digits["false"] = "captions that say something false", ".1%"
     return tables.show(summaries.assign(kind=summaries.kind.map(KINDS)), headings, digits)
 
 
