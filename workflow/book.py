@@ -1,7 +1,6 @@
 """`make book` and `make plan`: the workflow on one profile, one run of each folder of results."""
 
 import argparse
-import fcntl
 import json
 import os
 import re
@@ -13,7 +12,7 @@ from pathlib import Path
 import slurm
 
 from featpurity.check import CHECKED, check, missing_of, sources_of
-from featpurity.files import digest, workspace, write_text
+from featpurity.files import digest, lock, workspace, write_text
 from featpurity.plan import plan
 from featpurity.profile import load
 
@@ -60,10 +59,8 @@ def main(arguments=None):
     results.mkdir(parents=True, exist_ok=True)
     if options.plan:
         return print_jobs(profile, settings, more)
-    with open(results / ".lock", "w") as lock:
-        try:  # the lock ends with its owner, which Snakemake's own does not
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+    with open(results / ".lock", "w") as held:
+        if not lock(held, wait=False):  # it ends with its owner, which Snakemake's own does not
             print(f"Another run is at work in {profile.results_dir}: let it end.", file=sys.stderr)
             return BUSY
         return run(profile, settings, more)

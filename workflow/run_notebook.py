@@ -5,7 +5,6 @@ last cell is done, so that a failed run leaves a notebook with its traceback and
 result.
 """
 
-import fcntl
 import json
 import os
 import sys
@@ -24,7 +23,7 @@ from traitlets.config import Config
 from written import note
 
 from featpurity.data.catalog import data_state
-from featpurity.files import ALIASES, WRITTEN, workspace
+from featpurity.files import ALIASES, WRITTEN, lock, workspace
 
 SOCKET_NAME = 80  # bytes of a folder's name that leave room for a socket's: 108 are all
 
@@ -83,7 +82,7 @@ def run(notebook, output, log, parameters, aliases=None):
     draft.parent.mkdir(parents=True, exist_ok=True)
     with open(log, "a", encoding="utf-8") as lines, short_folder() as own, ExitStack() as kept:
         # A killed workflow can leave its notebook running to the end: wait, then start afresh.
-        fcntl.flock(lines, fcntl.LOCK_EX)
+        lock(lines)
         lines.truncate(0)
         failure(log).unlink(missing_ok=True)
         shown = Shown(lines, draft.stem)

@@ -403,4 +403,4 @@ def test_a_folder_of_checkpoints_that_is_read_only_is_read(server, monkeypatch):
     (laclip.CHECKPOINTS / "cc3m_laclip.pt").write_bytes(b"mine")
     monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
     assert laclip.fetch("cc3m_laclip") == laclip.CHECKPOINTS / "cc3m_laclip.pt"
-    assert [path.name for path in laclip.CHECKPOINTS.iterdir()] == ["cc3m_laclip.pt"]
+    assert files_in(laclip.CHECKPOINTS) == ["cc3m_laclip.pt"]
