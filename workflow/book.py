@@ -21,7 +21,7 @@ STOPPED = "Stopped. Run the same again to go on from here."
 JOB = re.compile(r"^Job \d+: (.*?)(?: \(log: .*\))?\nReason: (.*)$", re.M)  # of a dry run
 REASONS = {  # as Snakemake words them, and as a reader understands them
     "Missing output files": "has not run, or its result is gone",
-    "Params have changed": "its settings or its code changed",
+    "Params have changed": "its settings, its code or a file that it reads changed",
     "Code has changed": "the workflow changed",
     "Updated input files": "a file that it reads changed",
     "Set of input files has changed": "it reads other files",
@@ -58,29 +58,32 @@ def main(arguments=None):
     results = workspace(profile.results_dir)
     results.mkdir(parents=True, exist_ok=True)
     if options.plan:
-        return print_jobs(profile, settings, more)
+        return print_jobs(profile, more)
     with open(results / ".lock", "w") as held:
         if not lock(held, wait=False):  # it ends with its owner, which Snakemake's own does not
             print(f"Another run is at work in {profile.results_dir}: let it end.", file=sys.stderr)
             return BUSY
-        return run(profile, settings, more)
+        return run(profile, more)
 
 
-def command_for(profile, settings, options, name=".settings.json"):
-    """Snakemake's command line; its settings lie in a file, where digits and quotes stay text."""
+def command_for(profile, options, name=".settings.json"):
+    """Snakemake's command line; its settings lie in a file, where digits and quotes stay text.
+
+    They are all there, so that jobs that start late have those that the run began with.
+    """
     config = workspace(profile.results_dir) / name
-    write_text(config, json.dumps({"profile": profile.file, **settings}))
+    write_text(config, json.dumps({"profile": profile.file, **profile.parameters()}))
     return [sys.executable, "-m", "snakemake", "--nolock", *options, "--configfile", str(config)]
 
 
-def print_jobs(profile, settings, options):
+def print_jobs(profile, options):
     """Which jobs a run would consist of, and why."""
     if missing_of(*sources_of(profile)):
         print("\nTo run\n  known when nothing is missing")
         return 0
     # A run that is at work, and its jobs, go on reading settings of their own.
     options = ["--dry-run", "--quiet", "host", *options]
-    command = command_for(profile, settings, options, name=".plan.json")
+    command = command_for(profile, options, name=".plan.json")
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     if done.returncode:
         print(done.stdout, file=sys.stderr)
@@ -97,14 +100,14 @@ def to_run(said):
         yield f"  {job}: {next(known, reason)}"
 
 
-def run(profile, settings, options):
+def run(profile, options):
     """Snakemake's run, and what it came to in one line."""
     on_cluster = slurm.is_asked_for(options)
     if on_cluster:
         options = [*options, *slurm.status_options()]
         for partition, state in slurm.closed_partitions().items():
             print(f"No node of partition {partition} takes jobs: {state}", file=sys.stderr)
-    command = command_for(profile, settings, options)
+    command = command_for(profile, options)
     running = subprocess.Popen(command, stderr=subprocess.PIPE if on_cluster else None, text=True)
     ended = []
     try:

@@ -183,6 +183,17 @@ def test_there_are_at_most_as_many_shards_as_captions(folder):
         load("mine", {"n_pairs": 5, "caption_shards": 6})
 
 
+def test_a_folder_of_results_with_braces_is_refused(folder):
+    with pytest.raises(ValueError, match="results_dir: expected a folder without braces, got 'o"):
+        load("mine", {"results_dir": "out/{run}"})
+
+
+def test_all_settings_at_once_need_no_file(folder):
+    mine = load("mine", {"epochs": 2})
+    (folder / "profiles/mine.yaml").write_text("epochs: [")  # half of an edit
+    assert load(mine.file, mine.parameters()) == mine
+
+
 def test_a_missing_profile_or_folder_is_told(folder):
     with pytest.raises(FileNotFoundError, match="no profile 'other'.*Known: mine"):
         load("other")
