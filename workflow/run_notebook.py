@@ -10,7 +10,8 @@ import os
 import sys
 import tempfile
 import time
-from contextlib import ExitStack, contextmanager
+import traceback
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import papermill
@@ -23,7 +24,7 @@ from traitlets.config import Config
 from written import note
 
 from featpurity.data.catalog import data_state
-from featpurity.files import ALIASES, WRITTEN, lock, workspace
+from featpurity.files import ALIASES, WRITTEN, lock, workspace, writing
 
 SOCKET_NAME = 80  # bytes of a folder's name that leave room for a socket's: 108 are all
 
@@ -124,8 +125,9 @@ def run(notebook, output, log, parameters, aliases=None):
         # pictures that change while it runs make it run again.
         data |= {name: data_state(name, root) for name, state in data.items() if state == "absent"}
         note(draft, paths, workspace(parameters.get("results_dir", "results")), data)
-        Path(output).parent.mkdir(parents=True, exist_ok=True)
-        os.replace(draft, output)
+        with writing(output) as file:  # the logs may lie on another disk, so nothing is renamed
+            file.write(draft.read_bytes())
+        draft.unlink()
 
 
 def failure(log):
@@ -145,10 +147,15 @@ def main():
             lines.write(f"{error}\n")
     except DeadKernelError:
         why = "its Python was killed; was the memory enough?"
+    except Exception as error:  # a full disk, a folder of another user, ...
+        why = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        with suppress(OSError), open(log, "a", encoding="utf-8") as lines:
+            traceback.print_exc(file=lines)
     else:
         return
     said = f"{notebook} failed: {why} (as far as it came: {Path(log).with_suffix('.ipynb')})"
-    failure(log).write_text(f"{said}\n", encoding="utf-8")
+    with suppress(OSError):
+        failure(log).write_text(f"{said}\n", encoding="utf-8")
     sys.exit(said)
 
 
