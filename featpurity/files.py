@@ -263,6 +263,15 @@ def read_text(path: str | Path) -> str:
     return text_of(path.read_bytes(), path)
 
 
+def check_encodable(text: str, where: str | Path) -> None:
+    """ValueError for a text that UTF-8 has no bytes for: a name in Latin-1, half a character."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        near = text[max(0, error.start - 20) : error.end + 20]
+        raise ValueError(f"{where}: {near!r} is not UTF-8; expected text in UTF-8") from None
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Write a text file (UTF-8, line ends as they are) as a whole or not at all."""
     with writing(path) as file:
