@@ -208,8 +208,10 @@ def fetch(name: str, folder: str | Path | None = None) -> Path:
     ValueError
         For an unknown name, or a file that is not the one seen at first.
     requests.RequestException
-        When the download fails; what has arrived is kept.
+        When the download fails; what has arrived is kept, and the file to put in place is named.
     """
+    import requests
+
     if name not in URLS:
         raise ValueError(f"unknown LaCLIP checkpoint {name!r}, {did_you_mean(name, URLS)}")
     folder = file_of(name, folder).parent
@@ -221,7 +223,10 @@ def fetch(name: str, folder: str | Path | None = None) -> Path:
         record = path.with_name(f"{path.name}.sha256")
         expected = record.read_text().split()[0] if record.is_file() else None
         if new := not path.is_file():
-            download(URLS[name], path)
+            try:
+                download(URLS[name], path)
+            except requests.RequestException as error:  # say, on a node without a network
+                raise type(error)(f"{error} (or put the file there yourself: {path})") from error
         found = file_digest(path)
         if expected is None and writable:
             write_text(record, f"{found}  {path.name}\n")

@@ -1,6 +1,8 @@
 """Names and folders become labelled images; what is said when a folder is not as it should be."""
 
 import zipfile
+from dataclasses import replace
+from urllib.error import URLError
 
 import numpy as np
 import pytest
@@ -148,6 +150,16 @@ def test_unknown_names(name):
 def test_unknown_options(option):
     with pytest.raises(ValueError, match=f"{next(iter(option))}: expected one of"):
         load_dataset("scenes_shape", **option)
+
+
+def test_a_data_set_that_cannot_be_downloaded_is_named(tmp_path, monkeypatch):
+    def offline(root, split, download):
+        raise URLError("no route to host") if download else RuntimeError("Dataset not found")
+
+    record = replace(catalog.CATALOG["mnist"], open=offline)
+    monkeypatch.setitem(catalog.CATALOG, "mnist", record)
+    with pytest.raises(FileNotFoundError, match="mnist: .*no route to host.*put it there: .*MNIST"):
+        load_dataset("mnist", root=tmp_path)
 
 
 def test_all_names_are_listed():

@@ -342,7 +342,7 @@ def test_a_web_page_or_an_error_is_no_checkpoint(server):
     with pytest.raises(ValueError, match="published.pt.* answered with a web page"):
         laclip.fetch("cc3m_laclip")
     server.kind, server.status = "application/binary", 404
-    with pytest.raises(requests.HTTPError, match="404"):
+    with pytest.raises(requests.HTTPError, match="404.*put the file there yourself: .*\\.pt"):
         laclip.fetch("cc3m_laclip")
     assert files_in(laclip.CHECKPOINTS) == []
 
