@@ -4,6 +4,7 @@ What a profile can know of itself (types, ranges, choices) `featpurity.profile` 
 """
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -75,6 +76,7 @@ def check_settings(profile: Profile) -> None:
     _check_device(profile.device)
     _check_kept(profile)
     _check_results_dir(profile)
+    _check_store_dir(profile)
     _check_owner(profile)
     if LADDER in profile.chapters:
         from featpurity.metrics.rank_correlation import rungs  # late: brings numpy and pandas
@@ -96,7 +98,8 @@ def check_files(profile: Profile) -> list[str]:
     strangers = [
         f"labels: {name} is nothing of this run" for name in profile.labels if name not in used
     ]
-    return [*strangers, *_check_pictures(profile), *_check_pairs(profile)]
+    read_only = _read_only_store(profile)
+    return [*strangers, *read_only, *_check_pictures(profile), *_check_pairs(profile)]
 
 
 def sources_of(profile: Profile) -> tuple[list[ModelRecord | Source], list[Source], list[Source]]:
@@ -193,6 +196,22 @@ def _check_results_dir(profile):
             f"results_dir: {profile.results_dir} lies in {inside}/, which is the checkout's; "
             "expected a folder of its own, as results/NAME"
         )
+
+
+def _check_store_dir(profile):
+    """The store is a folder, or one can be made."""
+    store = workspace(profile.store_dir)
+    there = next(path for path in (store, *store.parents) if path.exists())
+    if not there.is_dir() or (there != store and not os.access(there, os.W_OK)):
+        fault = "may not be written" if there.is_dir() else "is a file"
+        raise ValueError(f"store_dir: {store} cannot be made, since {there} {fault}")
+
+
+def _read_only_store(profile):
+    store = workspace(profile.store_dir)
+    if store.is_dir() and not os.access(store, os.W_OK):
+        return [f"store_dir: {store} may not be written: features it lacks will not be kept"]
+    return []
 
 
 def _check_owner(profile):

@@ -2,15 +2,17 @@
 
 import contextlib
 import difflib
+import errno
 import fcntl
 import glob
 import hashlib
 import json
 import os
 import secrets
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:  # else late: what only plans a run needs neither
     import pandas as pd
@@ -19,6 +21,11 @@ if TYPE_CHECKING:  # else late: what only plans a run needs neither
 WRITTEN = "FEATPURITY_WRITTEN"  # environment: a file that is told each path that is written
 ALIASES = "FEATPURITY_ALIASES"  # environment: JSON of labels and the names that they stand for
 HIDDEN = ".../"  # what a label begins with that stands for a path
+NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK}
+READ_ONLY = {errno.EACCES, errno.EPERM, errno.EROFS}
+# Seconds after which a draft that nobody touches is a dead writer's: a lock may not reach the other
+# nodes of a cluster.
+ABANDONED = 3600
 
 
 def workspace(path: str | Path) -> Path:
@@ -107,15 +114,16 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 def writing(path: str | Path) -> Iterator[BinaryIO]:
     """Write a file whole or not at all: gives a binary file, which takes its place at the end.
 
-    Folders are made as needed, and the file's mode follows the umask. An error leaves what was
-    there; what a killed process left half-written is swept by the next that writes the same file.
+    Folders are made as needed, `~` is the home, and the file's mode follows the umask. An error
+    leaves what was there; what a killed process left half-written is swept, an hour later, by the
+    next that writes the same file.
 
     Raises
     ------
     OSError
         PermissionError, a full disk, ...: one line, with the path.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     with _naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         sweep(path.parent, path.name)
@@ -123,6 +131,7 @@ def writing(path: str | Path) -> Iterator[BinaryIO]:
             try:
                 yield file
                 file.flush()
+                os.fsync(file.fileno())  # a full disk may be told no sooner, say over NFS
                 os.replace(file.name, path)
                 _tell(path)
             except BaseException:
@@ -141,8 +150,7 @@ def _draft(path):
     """A new file beside `path`, locked while it is open: one without a lock is a dead writer's."""
     while True:
         file = open(path.with_name(f".{path.name}.{secrets.token_hex(4)}.part"), "xb")
-        with contextlib.suppress(OSError):  # a file system without locks
-            fcntl.flock(file, fcntl.LOCK_EX)
+        lock(file)
         if os.path.exists(file.name):  # else another process swept it before it was locked
             return file
         file.close()
@@ -165,11 +173,55 @@ def _naming(path):
 
 
 def sweep(folder: str | Path, name: str | None = None) -> None:
-    """Remove what killed writers left half-written in a folder, of one file or of all of them."""
+    """Remove what killed writers left half-written in a folder, of one file or of all of them.
+
+    Only drafts that nobody has touched for an hour are: a lock may be seen on one node only.
+    """
     for left in Path(folder).glob(f".{glob.escape(name) if name else '*'}.????????.part"):
-        with contextlib.suppress(OSError), open(left, "r+b") as file:  # say, another was quicker
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            left.unlink()
+        with contextlib.suppress(OSError):  # say, another was quicker
+            if time.time() - left.stat().st_mtime > ABANDONED:
+                with open(left, "r+b") as file:
+                    if lock(file, wait=False):
+                        left.unlink()
+
+
+def lock(file: IO, wait: bool = True) -> bool:
+    """Lock an open file until it is closed; on a file system without locks, go on without one.
+
+    Parameters
+    ----------
+    file : file
+    wait : bool, default True
+        Until the one who has the lock closes it.
+
+    Returns
+    -------
+    taken : bool
+        False where another process has the lock, and `wait` is false.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+    return True
+
+
+@contextlib.contextmanager
+def locked(path: str | Path) -> Iterator[None]:
+    """Hold the lock of a file, which is made where it is missing.
+
+    Where it may not be opened (a folder that is read-only, another user's lock), go on without.
+    """
+    with contextlib.ExitStack() as held:
+        try:
+            lock(held.enter_context(open(path, "ab")))
+        except OSError as error:
+            if error.errno not in READ_ONLY:
+                raise
+        yield
 
 
 def text_of(content: bytes, name: str | Path) -> str:
@@ -204,11 +256,20 @@ def text_of(content: bytes, name: str | Path) -> str:
 
 
 def read_text(path: str | Path) -> str:
-    """The text of a user's file, see `text_of`."""
-    path = Path(path)
+    """The text of a user's file, see `text_of`; `~` is the home."""
+    path = Path(path).expanduser()
     if path.exists() and not path.is_file():
         raise ValueError(f"{path} is not a regular file")  # to open a pipe would wait for ever
     return text_of(path.read_bytes(), path)
+
+
+def check_encodable(text: str, where: str | Path) -> None:
+    """ValueError for a text that UTF-8 has no bytes for: a name in Latin-1, half a character."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        near = text[max(0, error.start - 20) : error.end + 20]
+        raise ValueError(f"{where}: {near!r} is not UTF-8; expected text in UTF-8") from None
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -225,7 +225,8 @@ def load(
     profile : str or Path
         A name in `folder`, or a path that ends in `.yaml`.
     overrides : dict, optional
-        Settings that win over the file's, as from `DATA_ROOT=...`.
+        Settings that win over the file's, as from `DATA_ROOT=...`. Where these are all settings, as
+        in a run's jobs, the file is not read: it may have been edited since the run began.
     folder : str or Path
 
     Returns
@@ -242,11 +243,12 @@ def load(
     """
     path = Path(profile).expanduser()
     path = path if path.suffix in SUFFIXES else Path(folder) / f"{profile}.yaml"
+    overrides = dict(overrides or {})
     settings = {
         "name": path.stem,
         "results_dir": _usual_results(path),
-        **_read(path, profile),
-        **(overrides or {}),
+        **({} if KINDS.keys() <= overrides.keys() else _read(path, profile)),
+        **overrides,
     }
     for key in settings:
         if key not in KINDS:
@@ -373,6 +375,11 @@ def _check_values(profile):
     _check_choices(profile)
     _check_chapters(profile)
     _check_numbers(profile)
+    if set("{}") & set(profile.results_dir):
+        raise ValueError(
+            f"results_dir: expected a folder without braces, got {profile.results_dir!r}: "
+            "the workflow takes what stands in them for a pattern"
+        )
     if profile.data_root is not None and not Path(profile.data_root).is_dir():
         raise FileNotFoundError(f"data_root: there is no folder {profile.data_root}")
 

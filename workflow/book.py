@@ -1,10 +1,11 @@
 """`make book` and `make plan`: the workflow on one profile, one run of each folder of results."""
 
 import argparse
-import fcntl
+import errno
 import json
 import os
 import re
+import stat
 import subprocess
 import sys
 import tempfile
@@ -13,7 +14,7 @@ from pathlib import Path
 import slurm
 
 from featpurity.check import CHECKED, check, missing_of, sources_of
-from featpurity.files import digest, workspace, write_text
+from featpurity.files import READ_ONLY, digest, lock, workspace, write_text
 from featpurity.plan import plan
 from featpurity.profile import load
 
@@ -22,7 +23,7 @@ STOPPED = "Stopped. Run the same again to go on from here."
 JOB = re.compile(r"^Job \d+: (.*?)(?: \(log: .*\))?\nReason: (.*)$", re.M)  # of a dry run
 REASONS = {  # as Snakemake words them, and as a reader understands them
     "Missing output files": "has not run, or its result is gone",
-    "Params have changed": "its settings or its code changed",
+    "Params have changed": "its settings, its code or a file that it reads changed",
     "Code has changed": "the workflow changed",
     "Updated input files": "a file that it reads changed",
     "Set of input files has changed": "it reads other files",
@@ -37,12 +38,9 @@ def main(arguments=None):
     parser.add_argument("data_root", nargs="?", default="", help="folder of data sets")
     parser.add_argument("--plan", action="store_true", help="only tell what a run would do")
     options, more = parser.parse_known_args(arguments)  # the others are Snakemake's
-    if not os.access(Path.home(), os.W_OK):  # Snakemake and the libraries keep files there
-        os.environ.setdefault(
-            "XDG_CACHE_HOME", str(Path(tempfile.gettempdir(), "featpurity-cache"))
-        )
     settings = {"data_root": options.data_root} if options.data_root else {}
     try:
+        find_a_cache()
         profile = load(options.profile, settings)
         if options.plan:
             print(*plan(profile), sep="\n", flush=True)
@@ -56,35 +54,82 @@ def main(arguments=None):
         print(STOPPED, file=sys.stderr)
         return INTERRUPTED
     os.environ[CHECKED] = digest(profile.parameters())
+    try:
+        refuse_others_records(workspace(".snakemake"))
+        return print_jobs(profile, more) if options.plan else run_alone(profile, more)
+    except OSError as error:
+        if error.errno not in READ_ONLY:
+            raise
+        print(error, file=sys.stderr)
+        return 2
+
+
+def find_a_cache():
+    """Snakemake and the libraries keep files in the home: where it is not known or cannot be
+    written, in a folder that nobody else can write.
+    """
+    try:
+        home = Path.home()
+    except RuntimeError:  # a user whom the system does not know, as in a container
+        home = None
+    if home and (os.access(home, os.W_OK) or "XDG_CACHE_HOME" in os.environ):
+        return
+    cache = Path(tempfile.gettempdir(), f"featpurity-cache-{os.getuid()}")
+    cache.mkdir(mode=0o700, exist_ok=True)
+    status = cache.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o77:
+        raise ValueError(
+            f"{cache}: expected a folder of your own that others may not open, since the home "
+            "cannot be written; set XDG_CACHE_HOME to another"
+        )
+    os.environ.setdefault("XDG_CACHE_HOME", str(cache))
+    if home is None:
+        os.environ["HOME"] = str(cache)
+
+
+def refuse_others_records(records):
+    """PermissionError where Snakemake could not keep its records of what has run."""
+    folders = [records, *records.glob("*/")] if records.exists() else [records.parent]
+    for folder in folders:
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(
+                errno.EACCES,
+                "Snakemake keeps its records there and may not write; take a checkout of your own",
+                str(folder),
+            )
+
+
+def run_alone(profile, options):
+    """A run, where no other is at work in its folder of results."""
     results = workspace(profile.results_dir)
     results.mkdir(parents=True, exist_ok=True)
-    if options.plan:
-        return print_jobs(profile, settings, more)
-    with open(results / ".lock", "w") as lock:
-        try:  # the lock ends with its owner, which Snakemake's own does not
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+    with open(results / ".lock", "w") as held:
+        if not lock(held, wait=False):  # it ends with its owner, which Snakemake's own does not
             print(f"Another run is at work in {profile.results_dir}: let it end.", file=sys.stderr)
             return BUSY
-        return run(profile, settings, more)
+        return run(profile, options)
 
 
-def command_for(profile, settings, options, name=".settings.json"):
-    """Snakemake's command line; its settings lie in a file, where digits and quotes stay text."""
-    config = workspace(profile.results_dir) / name
-    write_text(config, json.dumps({"profile": profile.file, **settings}))
+def command_for(profile, options, folder=None):
+    """Snakemake's command line; its settings lie in a file, where digits and quotes stay text.
+
+    They are all there, so that jobs that start late have those that the run began with.
+    """
+    config = Path(folder or workspace(profile.results_dir)) / ".settings.json"
+    write_text(config, json.dumps({"profile": profile.file, **profile.parameters()}))
     return [sys.executable, "-m", "snakemake", "--nolock", *options, "--configfile", str(config)]
 
 
-def print_jobs(profile, settings, options):
+def print_jobs(profile, options):
     """Which jobs a run would consist of, and why."""
     if missing_of(*sources_of(profile)):
         print("\nTo run\n  known when nothing is missing")
         return 0
-    # A run that is at work, and its jobs, go on reading settings of their own.
     options = ["--dry-run", "--quiet", "host", *options]
-    command = command_for(profile, settings, options, name=".plan.json")
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    # A run that is at work goes on reading settings of its own, and results may be a colleague's.
+    with tempfile.TemporaryDirectory() as folder:
+        command = command_for(profile, options, folder)
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     if done.returncode:
         print(done.stdout, file=sys.stderr)
         return done.returncode
@@ -100,14 +145,14 @@ def to_run(said):
         yield f"  {job}: {next(known, reason)}"
 
 
-def run(profile, settings, options):
+def run(profile, options):
     """Snakemake's run, and what it came to in one line."""
     on_cluster = slurm.is_asked_for(options)
     if on_cluster:
         options = [*options, *slurm.status_options()]
         for partition, state in slurm.closed_partitions().items():
             print(f"No node of partition {partition} takes jobs: {state}", file=sys.stderr)
-    command = command_for(profile, settings, options)
+    command = command_for(profile, options)
     running = subprocess.Popen(command, stderr=subprocess.PIPE if on_cluster else None, text=True)
     ended = []
     try:

@@ -5,13 +5,13 @@ last cell is done, so that a failed run leaves a notebook with its traceback and
 result.
 """
 
-import fcntl
 import json
 import os
 import sys
 import tempfile
 import time
-from contextlib import ExitStack, contextmanager
+import traceback
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import papermill
@@ -24,7 +24,7 @@ from traitlets.config import Config
 from written import note
 
 from featpurity.data.catalog import data_state
-from featpurity.files import ALIASES, WRITTEN, workspace
+from featpurity.files import ALIASES, WRITTEN, lock, workspace, writing
 
 SOCKET_NAME = 80  # bytes of a folder's name that leave room for a socket's: 108 are all
 
@@ -83,7 +83,7 @@ def run(notebook, output, log, parameters, aliases=None):
     draft.parent.mkdir(parents=True, exist_ok=True)
     with open(log, "a", encoding="utf-8") as lines, short_folder() as own, ExitStack() as kept:
         # A killed workflow can leave its notebook running to the end: wait, then start afresh.
-        fcntl.flock(lines, fcntl.LOCK_EX)
+        lock(lines)
         lines.truncate(0)
         failure(log).unlink(missing_ok=True)
         shown = Shown(lines, draft.stem)
@@ -125,8 +125,9 @@ def run(notebook, output, log, parameters, aliases=None):
         # pictures that change while it runs make it run again.
         data |= {name: data_state(name, root) for name, state in data.items() if state == "absent"}
         note(draft, paths, workspace(parameters.get("results_dir", "results")), data)
-        Path(output).parent.mkdir(parents=True, exist_ok=True)
-        os.replace(draft, output)
+        with writing(output) as file:  # the logs may lie on another disk, so nothing is renamed
+            file.write(draft.read_bytes())
+        draft.unlink()
 
 
 def failure(log):
@@ -146,10 +147,15 @@ def main():
             lines.write(f"{error}\n")
     except DeadKernelError:
         why = "its Python was killed; was the memory enough?"
+    except Exception as error:  # a full disk, a folder of another user, ...
+        why = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        with suppress(OSError), open(log, "a", encoding="utf-8") as lines:
+            traceback.print_exc(file=lines)
     else:
         return
     said = f"{notebook} failed: {why} (as far as it came: {Path(log).with_suffix('.ipynb')})"
-    failure(log).write_text(f"{said}\n", encoding="utf-8")
+    with suppress(OSError):
+        failure(log).write_text(f"{said}\n", encoding="utf-8")
     sys.exit(said)
 
 

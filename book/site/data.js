@@ -73,8 +73,10 @@ const featpurityData = (() => {
   }
 
   function csv({ columns, rows }) {
-    const quoted = (cell) => (/[",\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell);
-    return [columns, ...rows].map((row) => row.map(quoted).join(",")).join("\n") + "\n";
+    const quoted = (cell) => (/[",\n\r]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell);
+    // A spreadsheet takes a text that begins so for a formula.
+    const plainly = (cell) => (/^[=+@\t\r-]/.test(cell) && !Number.isFinite(Number(cell)) ? `'${cell}` : cell);
+    return [columns, ...rows].map((row) => row.map(plainly).map(quoted).join(",")).join("\n") + "\n";
   }
 
   function save(name, address) {

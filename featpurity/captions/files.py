@@ -111,6 +111,11 @@ def _read_rows(path, lines, delimiter):
             rows.append(row)
             starts.append(reader.line_num + 1)
     except csv.Error as error:
+        if "field limit" in str(error):
+            raise ValueError(
+                f"{path}, line {starts[-1]}: a field of more than {csv.field_size_limit():,} "
+                "characters; expected a caption (or is a quotation mark never closed?)"
+            ) from None
         raise ValueError(
             f"{path}, line {starts[-1]}: {error}; expected the quotation mark that opens a field "
             "to be closed at its end, and those inside to be doubled"

@@ -8,12 +8,13 @@ pictures of kinds that are not read are counted.
 import os
 import re
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from featpurity.files import read_text, text_of
+from featpurity.files import check_encodable, read_text, text_of
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 # Pictures too, but not among those that `ImageFolder` takes.
@@ -181,6 +182,8 @@ def _in_folder(folder):
     listed = folder / CLASS_NAMES
     class_names = read_text(listed) if listed.is_file() else None
     folders = [entry.name for entry in _entries(folder) if entry.is_dir()]
+    for name in folders:  # shown on pages, which are UTF-8
+        check_encodable(name, f"{folder}: the name of a class folder")
     return folders, list(_files_below(folder, "", {os.path.realpath(folder)})), class_names
 
 
@@ -225,7 +228,10 @@ def _class_names_in(archive, source, name):
         return None
     if archive.getinfo(name).file_size > CLASS_NAMES_BYTES:
         raise ValueError(f"{source / name} is too large for a list of class names")
-    return text_of(archive.read(name), source / name)
+    try:
+        return text_of(archive.read(name), source / name)
+    except (RuntimeError, zlib.error) as error:  # encrypted, packed otherwise, damaged
+        raise ValueError(f"{source / name} cannot be read: {error}") from None
 
 
 def refuse_leading_outside(archive: Path, name: str) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path, PurePath
 
 from featpurity.data.class_folders import in_order
 from featpurity.data.published import spaced
-from featpurity.files import located, read_text
+from featpurity.files import check_encodable, located, read_text
 
 SEPARATORS = (r"\t+", r"\s*[,;:=]\s*", r"\s+")  # between a folder's name and the class's
 NUMBER = re.compile(r"[0-9]+[.)]?")  # of a class, in a list
@@ -183,7 +183,8 @@ def read_list(path: str | Path) -> str | list | dict:
     Raises
     ------
     FileNotFoundError, ValueError
-        For a missing file, one that is not UTF-8 or not JSON, JSON that is neither list nor object.
+        For a missing file, one that is not UTF-8 or not JSON, JSON that is neither list nor object
+        or holds what UTF-8 does not.
     """
     path = located(path)
     if not path.is_file():
@@ -194,6 +195,7 @@ def read_list(path: str | Path) -> str | list | dict:
         content = json.loads(text, object_pairs_hook=_each_once) if as_json else text
     except ValueError as error:
         raise ValueError(f"{path} is not valid JSON: {error}") from None
+    check_encodable(json.dumps(content, ensure_ascii=False), path)  # JSON can name half a character
     if not isinstance(content, (str, list, dict)):
         raise ValueError(f"{path}: expected a list or an object, got {content!r:.80}")
     return content

@@ -191,7 +191,14 @@ def _read(found, split, download):
     except (RuntimeError, FileNotFoundError) as error:
         if not download:
             raise FileNotFoundError(f"{found.name}: not found below {root} ({error})") from None
-        data = record.open(root, split, True)
+        try:
+            data = record.open(root, split, True)
+        except (RuntimeError, OSError) as reason:  # a node without a network, a full disk, ...
+            places = ", ".join(str(root / file) for file in record.files)
+            raise FileNotFoundError(
+                f"{found.name}: not found below {root}, and it could not be downloaded ({reason}); "
+                f"put it there: {places}"
+            ) from reason
     if record.content is None:
         return _pixels(data.data, record.axes), list(data.classes), _labels(data)
     files, labels, classes = record.content(data)

@@ -66,9 +66,8 @@ def remembered(kind: str, path: Path, make: Callable[[Path], Any]) -> Any:
         make(path) gives something of lists, dicts, texts and numbers.
     """
     path, facts = Path(os.path.realpath(path)), _facts(path)
-    place = _place(kind, str(path))
     try:
-        kept = json.loads(place.read_text(encoding="utf-8"))
+        kept = json.loads(_place(kind, str(path)).read_text(encoding="utf-8"))
         if kept["facts"] == facts:
             return kept["made"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -76,7 +75,7 @@ def remembered(kind: str, path: Path, make: Callable[[Path], Any]) -> Any:
     made = make(path)
     if facts and max(facts[1:3]) < _settled():
         with contextlib.suppress(OSError):
-            write_text(place, json.dumps({"facts": facts, "made": made}))
+            write_text(_place(kind, str(path)), json.dumps({"facts": facts, "made": made}))
     return made
 
 
@@ -100,7 +99,11 @@ def _settled():
 
 def _place(kind, path):
     home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    cache = Path(os.environ.get("FEATPURITY_CACHE") or f"{home}/featpurity").expanduser()
+    cache = Path(os.environ.get("FEATPURITY_CACHE") or f"{home}/featpurity")
+    try:
+        cache = cache.expanduser()
+    except RuntimeError as error:  # a user whom the system does not know, as in a container
+        raise FileNotFoundError(f"{cache}: {error}") from None
     return cache / kind / f"{digest(path)[:32]}.json"
 
 

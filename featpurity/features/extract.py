@@ -363,7 +363,8 @@ def refuse_unreadable(dataset: Any, store: str | Path | None) -> None:
     """Open every image file once before any model runs; the store remembers who passed."""
     if not isinstance(dataset.images, EncodedImages):
         return
-    passed = Path(store) / "readable" / dataset.images_key if store else None
+    store = Path(store).expanduser() if store else None
+    passed = store / "readable" / dataset.images_key if store else None
     if passed and passed.exists():
         return
     broken = dataset.images.unreadable()
@@ -376,7 +377,7 @@ def refuse_unreadable(dataset: Any, store: str | Path | None) -> None:
             f"remove them, or load the data set with unreadable='skip':\n{listed}"
         )
     if passed:
-        keep(lambda: write_text(passed, ""), Path(store))
+        keep(lambda: write_text(passed, ""), store)
 
 
 def _check(precision, batch_size, n):

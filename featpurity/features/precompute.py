@@ -6,17 +6,15 @@ process takes its share of the shards, on its own card.
 
 import os
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import pandas as pd
-from filelock import FileLock
 
 from featpurity.data.datasets import LabelledImages, left_out, load_dataset
 from featpurity.data.pairs import load_pairs
 from featpurity.features.crops import pair_features
 from featpurity.features.extract import each_image_trunk_features, refuse_unreadable
-from featpurity.files import check_list, workspace
+from featpurity.files import check_list, locked, workspace
 from featpurity.models.clip import ClipModel
 from featpurity.models.load import load_model
 
@@ -122,9 +120,7 @@ def open_all(
     check_list("datasets", datasets)
     store = workspace(store_dir)
     store.mkdir(parents=True, exist_ok=True)
-    # A store that is read-only is read, without a lock.
-    lock = FileLock(store / ".loading.lock") if os.access(store, os.W_OK) else None
-    with lock or nullcontext():
+    with locked(store / ".loading.lock"):
         clips = {name: load_model(name, device, preprocess) for name in models}
         data = {name: load_dataset(name, data_root, class_names, unreadable) for name in datasets}
         captioned = load_pairs(pairs, data_root, n_pairs, rewrites, unreadable) if pairs else None

@@ -1,6 +1,5 @@
 """Features on disk, in shards of rows that are each written whole or not at all."""
 
-import errno
 import os
 import time
 import warnings
@@ -10,11 +9,10 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 
-from featpurity.files import digest, raw, sweep, write_tensors
+from featpurity.files import READ_ONLY, digest, raw, sweep, write_tensors
 
 ROWS = 2048  # rows a shard: seconds of work that a killed run loses
 PATIENCE = 1800  # seconds without a new shard: the process that owes it is taken for dead
-READ_ONLY = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 class Shards:
@@ -26,7 +24,7 @@ class Shards:
     Parameters
     ----------
     store : str or Path, or None
-        The folder of all stored features; None keeps them in memory only.
+        The folder of all stored features, `~` is the home; None keeps them in memory only.
     key : tuple of str
         All that the features depend on.
     n : int
@@ -40,7 +38,8 @@ class Shards:
 
     def __init__(self, store: str | Path | None, key: tuple, n: int):
         self.n, self.key = n, digest((key, n, ROWS))
-        self.folder = Path(store) / self.key[:32] if store is not None else None
+        folder = None if store is None else Path(store).expanduser()
+        self.folder = folder / self.key[:32] if folder else None
         self.ranges = [(start, min(start + ROWS, n)) for start in range(0, n, ROWS)]
         self.parts, self.pending, self.damaged = {}, {}, {}
         if self.folder:

@@ -1,10 +1,15 @@
 """open_clip's configuration of a model, in a file beside its weights."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 CONFIG, MERGES = "open_clip_config.json", "bpe.txt.gz"
+# What a configuration may tell a tokenizer: others reach Hugging Face's loader, which can be told
+# to run code that comes with a model.
+TOKENIZER_OPTIONS = {"clean", "strip_sep_token", "language", "additional_special_tokens"}
+TOKENIZER_OPTIONS |= {"use_fast", "legacy", "do_lower_case", "add_prefix_space", "padding_side"}
 
 
 def configs_of(path: Path) -> list[Path]:
@@ -18,7 +23,7 @@ def read_config(path: Path) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        When the file is damaged or holds no configuration of a model.
+        When the file is damaged, holds no configuration of a model, or one of other types.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -32,4 +37,46 @@ def read_config(path: Path) -> dict[str, Any]:
             f"{path}: expected a model's {', '.join(sorted(expected))}, "
             f"got {str(config['model_cfg'])[:200]}"
         )
+    check_model(str(path), config["model_cfg"])
+    _check_preprocessing(path, config.get("preprocess_cfg", {}))
     return config
+
+
+def check_model(name: str, settings: dict[str, Any]) -> None:
+    """ValueError where a model's settings are of other types, or could run or fetch something.
+
+    Parameters
+    ----------
+    name : str
+        The file or the model, for the message.
+    settings : dict
+        The `model_cfg`.
+    """
+    size = settings["embed_dim"]
+    if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+        raise ValueError(f"{name}: embed_dim: expected a number of neurons, got {size!r}")
+    for tower in ["vision_cfg", "text_cfg"]:
+        if not isinstance(settings[tower], dict):
+            raise ValueError(f"{name}: {tower}: expected an object, got {settings[tower]!r:.80}")
+    options = settings["text_cfg"].get("tokenizer_kwargs", {})
+    if not isinstance(options, dict) or options.keys() - TOKENIZER_OPTIONS:
+        raise ValueError(
+            f"{name}: tokenizer_kwargs: expected some of {', '.join(sorted(TOKENIZER_OPTIONS))}, "
+            f"got {options!r:.80}"
+        )
+    tower = settings["vision_cfg"].get("timm_model_name")
+    if tower and (not isinstance(tower, str) or ":" in tower):
+        raise ValueError(f"{name}: timm_model_name: expected a name of timm's own, got {tower!r}")
+
+
+def _check_preprocessing(path, settings):
+    if not isinstance(settings, dict):
+        raise ValueError(f"{path}: preprocess_cfg: expected an object, got {settings!r:.80}")
+    for key in settings.keys() & {"mean", "std"}:
+        numbers = settings[key]
+        if not isinstance(numbers, list) or not all(
+            isinstance(number, (int, float)) and math.isfinite(number) for number in numbers
+        ):
+            raise ValueError(
+                f"{path}: {key} of preprocess_cfg: expected a list of numbers, got {numbers!r:.80}"
+            )

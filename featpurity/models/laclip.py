@@ -10,11 +10,10 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from featpurity.files import did_you_mean, file_digest, workspace, write_text
+from featpurity.files import did_you_mean, file_digest, locked, workspace, write_text
 
 if TYPE_CHECKING:  # what only plans a run needs no torch
     from torch import Tensor
@@ -209,22 +208,25 @@ def fetch(name: str, folder: str | Path | None = None) -> Path:
     ValueError
         For an unknown name, or a file that is not the one seen at first.
     requests.RequestException
-        When the download fails; what has arrived is kept.
+        When the download fails; what has arrived is kept, and the file to put in place is named.
     """
-    from filelock import FileLock
+    import requests
 
     if name not in URLS:
         raise ValueError(f"unknown LaCLIP checkpoint {name!r}, {did_you_mean(name, URLS)}")
     folder = file_of(name, folder).parent
     folder.mkdir(parents=True, exist_ok=True)
-    writable = os.access(folder, os.W_OK)  # else a checkpoint that is there is read, without a lock
+    writable = os.access(folder, os.W_OK)
     # Of several processes one downloads and the others wait.
-    with FileLock(folder / f"{name}.lock") if writable else nullcontext():
+    with locked(folder / f"{name}.lock"):
         path = file_of(name, folder)
         record = path.with_name(f"{path.name}.sha256")
         expected = record.read_text().split()[0] if record.is_file() else None
         if new := not path.is_file():
-            download(URLS[name], path)
+            try:
+                download(URLS[name], path)
+            except requests.RequestException as error:  # say, on a node without a network
+                raise type(error)(f"{error} (or put the file there yourself: {path})") from error
         found = file_digest(path)
         if expected is None and writable:
             write_text(record, f"{found}  {path.name}\n")

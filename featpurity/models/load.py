@@ -14,13 +14,13 @@ from typing import Any
 import open_clip
 import torch
 from open_clip.model import convert_to_custom_text_state_dict as _custom_text
-from open_clip.tokenizer import SimpleTokenizer
+from open_clip.tokenizer import HFTokenizer, SimpleTokenizer
 from open_clip.transform import PreprocessCfg, image_transform_v2, merge_preprocess_dict
 
 from featpurity.files import check_choice, digest
 from featpurity.models import laclip, split
 from featpurity.models.clip import ClipModel
-from featpurity.models.config import CONFIG, MERGES, configs_of, read_config
+from featpurity.models.config import CONFIG, MERGES, check_model, configs_of, read_config
 from featpurity.models.device import pick_device
 from featpurity.models.names import ModelRecord, bases_of, resolve
 from featpurity.models.projections import read_projections
@@ -28,6 +28,7 @@ from featpurity.models.weights import load_weights, read_weights, reason
 
 MEAN, STD = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
 OPENAI = {"mean": MEAN, "std": STD, "resize_mode": "shortest"}
+NO_CODE = {"trust_remote_code": False}  # of what comes with a tokenizer: refused, not asked about
 TREATMENT = ("mean", "std", "interpolation", "resize_mode")  # of pictures, as open_clip has it
 PREPROCESSINGS = {
     "native": {},  # what the checkpoint was trained with
@@ -165,7 +166,14 @@ def _from_file(
             f"{CONFIG} beside it"
         )
     split.check_text_tower(str(path), config["model_cfg"].get("text_cfg", {}))
-    model = split.build(config)
+    try:
+        model = split.build(config)
+    except Exception as error:  # of open_clip or timm: it does not name the file
+        if architecture or not beside:
+            raise
+        raise ValueError(
+            f"{beside}: no model can be made of it: {type(error).__name__}: {error}"
+        ) from error
     load_weights(
         model, weights if hasattr(model, "positional_embedding") else _custom_text(weights), path
     )
@@ -174,8 +182,15 @@ def _from_file(
         tokenizer = SimpleTokenizer(
             str(path.with_name(MERGES)), context_length=settings["context_length"]
         )
-    elif architecture or settings.get("hf_tokenizer_name"):
-        tokenizer = open_clip.get_tokenizer(architecture or f"local-dir:{path.parent}")
+    elif architecture:
+        tokenizer = open_clip.get_tokenizer(architecture)
+    elif settings.get("hf_tokenizer_name"):  # its files lie beside the weights
+        tokenizer = HFTokenizer(
+            path.parent,
+            context_length=model.context_length,
+            tokenizer_mode=settings.get("tokenizer_mode"),
+            **settings.get("tokenizer_kwargs", {}) | NO_CODE,
+        )
     else:
         options = settings.get("tokenizer_kwargs", {})
         tokenizer = SimpleTokenizer(context_length=model.context_length, **options)
@@ -211,6 +226,8 @@ def _from_open_clip(record):
     hub = record.kind == "hf-hub"
     architecture, tag = (record.name, None) if hub else (record.architecture, record.tag)
     settings = open_clip.get_model_config(architecture)
+    if hub:  # anybody's
+        check_model(record.name, settings)
     split.check_text_tower(record.name, settings["text_cfg"])
     try:
         model = open_clip.create_model(
@@ -228,4 +245,5 @@ def _from_open_clip(record):
             f"{resolve(record.name).here or record.name}: NaN or infinity in {broken[0]}"
         )
     config = {"model_cfg": settings, "preprocess_cfg": model.visual.preprocess_cfg}
-    return model, config, open_clip.get_tokenizer(architecture)
+    options = NO_CODE if settings["text_cfg"].get("hf_tokenizer_name") else {}
+    return model, config, open_clip.get_tokenizer(architecture, **options)

@@ -42,6 +42,8 @@ def build(config: dict[str, Any]) -> nn.Module:
     custom_text = settings.pop("custom_text", False) or hugging_face
     if hugging_face:
         settings["text_cfg"]["hf_model_pretrained"] = False
+    if "timm_model_name" in settings["vision_cfg"]:
+        settings["vision_cfg"]["timm_model_pretrained"] = False
     if "multimodal_cfg" in settings:
         return open_clip.CoCa(**settings)
     return open_clip.CustomTextCLIP(**settings) if custom_text else open_clip.CLIP(**settings)

@@ -1,6 +1,7 @@
 """The book of small sample notebooks, whose contents are known, in a real browser: what each part answers."""
 
 import csv
+import io
 import re
 
 import numpy as np
@@ -252,6 +253,21 @@ def test_long_tables_are_folded_and_saved(sample, visit):
     rows = list(csv.reader(download.value.path().open()))
     assert rows[0] == ["row", "word", "picture"]
     assert rows[20] == ["19", sample_book.HOSTILE, f"{sample_book.HOSTILE} 19"]
+
+
+def test_no_text_of_a_saved_table_is_a_formula(sample, visit):
+    page = visit(sample, TABLES).page
+    rows = [
+        ["=1+1", "+x", "@x", "-x"],
+        ["-1.5", "+0.25", "-1e-5", ""],
+        ["\tx", "a\rb", "\rx", "a,b"],
+    ]
+    saved = page.evaluate(
+        "rows => featpurityData.csv({ columns: ['a', 'b', 'c', 'd'], rows })", rows
+    )
+    _, formulas, numbers, *rest = csv.reader(io.StringIO(saved, newline=""))
+    assert formulas == ["'=1+1", "'+x", "'@x", "'-x"] and numbers == rows[1]
+    assert rest == [["'\tx", "a\rb", "'\rx", "a,b"]]
 
 
 def test_the_verdict_is_on_a_phones_screen(sample, visit):

@@ -122,6 +122,7 @@ def test_unreadable_files(write, content, message):
         ("0.jpg,a dog, at sea\n", "line 2: expected 2 fields, got 3; .* quotation marks"),
         ('0.jpg,a dog\n1.jpg,"a cat\n2.jpg,a boat\n', "line 3: unexpected end of data"),
         ('0.jpg,"a dog\n1.jpg,a "cat\n', "line 2: ',' expected after '\"'"),
+        (f"0.jpg,{'a' * 200_000}\n", "line 2: a field of more than 131,072 characters; expected a"),
         (
             '0.jpg,"a dog\n1.jpg,a cat"\n2.jpg,a boat\n',
             "line 2: a field in quotation marks goes on to line 3, past another row: '1.jpg,a cat",

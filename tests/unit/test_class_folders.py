@@ -87,6 +87,12 @@ def test_pictures_of_kinds_that_are_not_read_are_counted(tmp_path):
         load_dataset(f"folder:{tmp_path}")
 
 
+def test_a_name_that_is_not_utf_8_is_told(tmp_path):
+    touch(tmp_path, "ant/1.jpg", os.fsdecode(b"caf\xe9/1.jpg"))
+    with pytest.raises(ValueError, match=rf"{tmp_path}: the name of a class .*'caf\\udce9' is not"):
+        catalog.find(f"folder:{tmp_path}")
+
+
 class TestOneFolderTooHigh:
     @pytest.mark.parametrize(
         "outer",
@@ -138,6 +144,15 @@ class TestZips:
         with pytest.raises(
             ValueError, match=r"p\.zip/classes\.txt, line 1: .* expected text in UTF-8"
         ):
+            load_dataset(f"folder:{path}")
+
+    def test_class_names_that_are_encrypted(self, tmp_path):
+        path = zipped(tmp_path / "p.zip", ["ant/1.jpg", "wolf/1.jpg", "classes.txt"], b"A\nW\n")
+        content = bytearray(path.read_bytes())
+        for header, flags in [(b"PK\3\4", 6), (b"PK\1\2", 8)]:  # of the last member
+            content[content.rindex(header) + flags] |= 1
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"p\.zip/classes\.txt cannot be read: .* encrypted"):
             load_dataset(f"folder:{path}")
 
     @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 import re
 import zipfile
+from dataclasses import replace
+from urllib.error import URLError
 
 import numpy as np
 import pytest
@@ -165,6 +167,16 @@ def test_a_data_set_is_one_line_itself_alone_and_has_its_images_by_number(load, 
 def test_unknown_options(option):
     with pytest.raises(ValueError, match=f"{next(iter(option))}: expected one of"):
         load_dataset("scenes_shape", **option)
+
+
+def test_a_data_set_that_cannot_be_downloaded_is_named(tmp_path, monkeypatch):
+    def offline(root, split, download):
+        raise URLError("no route to host") if download else RuntimeError("Dataset not found")
+
+    record = replace(catalog.CATALOG["mnist"], open=offline)
+    monkeypatch.setitem(catalog.CATALOG, "mnist", record)
+    with pytest.raises(FileNotFoundError, match="mnist: .*no route to host.*put it there: .*MNIST"):
+        load_dataset("mnist", root=tmp_path)
 
 
 def test_all_names_are_listed():

@@ -207,6 +207,7 @@ def test_a_process_that_was_killed_leaves_its_finished_shards_and_no_trace_of_th
     assert process.exitcode == -signal.SIGKILL and len(shards(tmp_path)) == 2
     half = shards(tmp_path)[0].with_name(".000000032.safetensors.01234567.part")
     half.write_bytes(shards(tmp_path)[0].read_bytes()[:99])  # as a kill in the middle of writing
+    os.utime(half, (0, 0))
     again = TinyClip()
     features = image_trunk_features(again, pictures(), tmp_path, batch_size=8)
     assert sum(again.batches) == 50 - 32
@@ -384,6 +385,16 @@ def test_a_shard_can_be_read_by_others(tmp_path):
     image_trunk_features(TinyClip(), pictures(), tmp_path)
     os.umask(before)
     assert {path.stat().st_mode & 0o777 for path in shards(tmp_path)} == {0o644}
+
+
+def test_a_store_below_the_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    write_tree(tmp_path / "tree", 4)
+    dataset = load_dataset(f"folder:{tmp_path / 'tree'}")
+    image_trunk_features(TinyClip(), dataset, "~/store")
+    assert {path.name for path in tmp_path.iterdir()} == {"tree", "store"}
+    assert len(list((tmp_path / "store").iterdir())) == 2  # the features, and who can be read
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])

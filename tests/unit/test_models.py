@@ -2,14 +2,17 @@
 
 import json
 import logging
+import math
 import os
 import shutil
+import sys
 from collections import Counter
 from types import SimpleNamespace
 
 import numpy as np
 import open_clip
 import pytest
+import timm
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
@@ -587,6 +590,10 @@ def test_whichever_way_a_faulty_file_comes_it_is_named_with_its_fault(published,
     assert torch.equal(load_model(source).image_neurons, weights["visual.proj"].T)
 
 
+def text_config(**changes):
+    return json.dumps(config(text=changes))
+
+
 @pytest.mark.parametrize(
     "text, fault",
     [
@@ -595,6 +602,20 @@ def test_whichever_way_a_faulty_file_comes_it_is_named_with_its_fault(published,
         ("", "cut short"),
         ('{"model_cfg": {"embed_dim": 24}}', "expected a model's embed_dim, text_cfg, vision_cfg"),
         ("[1]", "expected a model's"),
+        (json.dumps(config() | {"embed_dim": "24"}), "embed_dim: expected a number of neurons, "),
+        (json.dumps(config() | {"vision_cfg": 3}), "vision_cfg: expected an object, got 3"),
+        (text_config(width="x"), "no model can be made of it: TypeError: "),
+        (text_config(tokenizer_kwargs={"trust_remote_code": True}), "tokenizer_kwargs: expected s"),
+        (text_config(tokenizer_kwargs=[1]), "tokenizer_kwargs: expected some of .*, got .1"),
+        (
+            json.dumps(config(timm_tower(timm_model_name="hf-hub:a/b"))),
+            "timm_model_name: expected a name of timm's",
+        ),
+        (json.dumps({"model_cfg": config(), "preprocess_cfg": "x"}), "preprocess_cfg: expected an"),
+        (
+            json.dumps({"model_cfg": config(), "preprocess_cfg": {"mean": [math.nan] * 3}}),
+            "mean of preprocess_cfg: expected a list of numbers, got .nan",
+        ),
     ],
 )
 def test_a_faulty_configuration_is_named_with_its_fault(published, text, fault):
@@ -604,6 +625,43 @@ def test_a_faulty_configuration_is_named_with_its_fault(published, text, fault):
     path.write_text(text)
     with pytest.raises(ValueError, match=f"^{path}: {fault}"):
         load_model(source)
+
+
+def test_no_tokenizer_runs_code_that_comes_with_it(published, monkeypatch):
+    """With a stub in place of transformers."""
+    asked = []
+
+    def from_pretrained(name, **options):
+        asked.append(options["trust_remote_code"])
+        return lambda texts, **_: SimpleNamespace(input_ids=torch.ones(len(texts), 16).long())
+
+    stub = SimpleNamespace(AutoTokenizer=SimpleNamespace(from_pretrained=from_pretrained))
+    monkeypatch.setitem(sys.modules, "transformers", stub)
+    monkeypatch.setattr(split.importlib.util, "find_spec", lambda name: stub)
+    for route in ["local-dir", "path", "hf-hub"]:
+        source, file, weights = published(route, "pt")
+        save(weights, file)
+        place = file.with_name("mine.json" if route == "path" else "open_clip_config.json")
+        text = {"hf_tokenizer_name": "some/tokenizer"}
+        place.write_text(json.dumps({"model_cfg": config(text=text), "preprocess_cfg": {}}))
+        load_model(source)
+        text |= {"tokenizer_kwargs": {"trust_remote_code": True}}
+        place.write_text(json.dumps({"model_cfg": config(text=text), "preprocess_cfg": {}}))
+        with pytest.raises(ValueError, match="tokenizer_kwargs: expected some of"):
+            load_model(source)
+    assert asked == [False] * 3
+
+
+def test_no_weights_of_a_tower_are_asked_of_the_network(monkeypatch):
+    asked, real = [], timm.create_model
+
+    def create_model(name, pretrained, **options):
+        asked.append(pretrained)
+        return real(name, **options)
+
+    monkeypatch.setattr(timm, "create_model", create_model)
+    split.build({"model_cfg": config(timm_tower(timm_model_pretrained=True))})
+    assert asked == [False]
 
 
 def test_preprocessing_is_explicit(folder):

@@ -183,6 +183,31 @@ def test_there_are_at_most_as_many_shards_as_captions(folder):
         load("mine", {"n_pairs": 5, "caption_shards": 6})
 
 
+def test_a_folder_of_results_with_braces_is_refused(folder):
+    with pytest.raises(ValueError, match="results_dir: expected a folder without braces, got 'o"):
+        load("mine", {"results_dir": "out/{run}"})
+
+
+def test_a_store_that_cannot_be_made_or_written_is_told(folder, monkeypatch):
+    (folder / "disk").touch()
+    with pytest.raises(ValueError, match="store_dir: .*disk/store cannot be made, .* is a file"):
+        check(load("mine", {"store_dir": "disk/store"}))
+    (folder / "full").mkdir()
+    monkeypatch.setattr(check_module.os, "access", lambda path, mode: path != folder / "full")
+    with pytest.raises(ValueError, match="store_dir: .*full/store cannot be made, .*full may not"):
+        check(load("mine", {"store_dir": "full/store"}))
+    (remark,) = check(load("mine", {"store_dir": "full"}))
+    assert remark == (
+        f"store_dir: {folder}/full may not be written: features it lacks will not be kept"
+    )
+
+
+def test_all_settings_at_once_need_no_file(folder):
+    mine = load("mine", {"epochs": 2})
+    (folder / "profiles/mine.yaml").write_text("epochs: [")  # half of an edit
+    assert load(mine.file, mine.parameters()) == mine
+
+
 def test_a_missing_profile_or_folder_is_told(folder):
     with pytest.raises(FileNotFoundError, match="no profile 'other'.*Known: mine"):
         load("other")

@@ -75,6 +75,7 @@ class TestOwnFile:
             ([3], "expected sentences"),
             ([], r"expected a list of templates, got \[\]"),
             ({"birds": {"crow": ["a {}"]}}, "expected a list of templates"),
+            (["a {} \ud83d"], "mine.json: .*ud83d.* is not UTF-8"),
         ],
     )
     def test_that_does_not_fit(self, tmp_path, content, message):

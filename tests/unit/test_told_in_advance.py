@@ -123,12 +123,10 @@ def test_what_is_half_downloaded_is_neither_fetched_nor_refused(place, monkeypat
 def test_a_plan_leaves_the_settings_of_a_run_at_work_as_they_are(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.yaml").touch()
-    profile = load("mine.yaml")
-    (tmp_path / "results/mine").mkdir(parents=True)
-    book.command_for(profile, {"data_root": "/data"}, [])
+    book.command_for(load("mine.yaml", {"epochs": 3}), [])
     running = (tmp_path / "results/mine/.settings.json").read_text()
     said = SimpleNamespace(returncode=0, stdout="")
     monkeypatch.setattr(book.subprocess, "run", lambda *_, **__: said)
-    assert book.print_jobs(profile, {}, []) == 0
+    assert book.print_jobs(load("mine.yaml"), []) == 0
     assert (tmp_path / "results/mine/.settings.json").read_text() == running
-    assert "/data" in running
+    assert '"epochs": 3' in running

@@ -1,6 +1,8 @@
 """One notebook at a time: with this Python, in narrow places, and in one line when it fails."""
 
+import errno
 import json
+import os
 import sys
 
 import pytest
@@ -91,6 +93,26 @@ def test_a_failure_is_one_line(place, monkeypatch, body, why):
     said = f"one.ipynb failed: {why} (as far as it came: log/one.ipynb)"
     assert str(stopped.value) == said and (place / "log/one.failed").read_text() == f"{said}\n"
     assert not (place / "out.ipynb").exists() and (place / "log/one.ipynb").exists()
+
+
+def test_what_goes_wrong_around_a_notebook_is_one_line_too(place, monkeypatch):
+    write_notebook(place / "one.ipynb", "results_dir = 'r'", "")
+    (place / "out").write_text("a file where a folder is expected")
+    monkeypatch.setattr(sys, "argv", ["run", "one.ipynb", "out/one.ipynb", "log/one.log", "{}"])
+    with pytest.raises(SystemExit, match="one.ipynb failed: (NotADirectory|FileExists)Error: "):
+        run_notebook.main()
+    assert (place / "log/one.failed").read_text().startswith("one.ipynb failed: ")
+    assert "Traceback" in (place / "log/one.log").read_text()
+
+
+def test_logs_may_lie_on_another_disk(place, monkeypatch):
+    def replaced(source, target, real=os.replace):
+        if os.path.dirname(source) != os.path.dirname(target):
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", replaced)
+    assert execute(place, "1") and not (place / "log/one.ipynb").exists()
 
 
 def test_changed_files_of_a_data_set_are_noticed(place):

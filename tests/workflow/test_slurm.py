@@ -96,14 +96,14 @@ def test_a_run_says_what_the_cluster_said(answers, tmp_path, monkeypatch, capsys
     answers("sinfo", "gpu* drain\ncpu idle")
     asked = []
 
-    def command(profile, settings, options):
+    def command(profile, options):
         asked.append(options)
         return [sys.executable, "-c", f"import sys; sys.exit({line!r})"]
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(book, "command_for", command)
     options = ["--workflow-profile", "workflow/profiles/slurm"]
-    assert book.run(Profile(), {}, options) == 1
+    assert book.run(Profile(), options) == 1
     assert asked == [[*options, "--slurm-status-command", "squeue"]]  # there is no sacct
     first, *_, told = capsys.readouterr().err.splitlines()
     assert first == "No node of partition gpu takes jobs: drain" and told.startswith(last)

@@ -15,6 +15,9 @@ import pytest
 from checkout import ROOT
 from PIL import Image
 
+import book
+from featpurity.profile import load
+
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "--cores", "2", "--nolock"]
 BOOK = [sys.executable, "workflow/book.py", "demo", "--cores", "2"]  # as `make book` calls it
 NOTEBOOKS = {
@@ -240,6 +243,58 @@ def test_changed_code_and_changed_weights_rerun_what_depends_on_them(suite):
     }
 
 
+def test_older_files_in_the_place_of_others_are_a_change(suite):
+    os.utime(suite / "a.pt", (1, 1))  # as `cp -p` of another epoch's weights
+    chapters = {"01_clip_vs_laclip", "02_neuron_pruning", "05_caption_filter", "07_claims"}
+    assert would_run(suite) == {"embed_a.pt", *chapters}
+    (suite / "prompts.txt").write_text("a photo of a {}\n")
+    settings = ["--config", "prompts=prompts.txt", "chapters=[01_clip_vs_laclip]"]
+    assert run(suite, *settings)[0] == 0
+    (suite / "prompts.txt").write_text("a drawing of a {}\n")
+    os.utime(suite / "prompts.txt", (1, 1))
+    assert would_run(suite, *settings) == {"01_clip_vs_laclip"}
+
+
+def test_a_run_keeps_the_settings_that_it_began_with(suite, monkeypatch):
+    monkeypatch.chdir(suite)
+    profile = suite / "profiles/demo.yaml"
+    command = book.command_for(load("demo"), ["--cores", "2"])
+    profile.write_text(profile.read_text() + "n_random_orders: 40\nnonsense: [\n")
+    assert "Nothing to be done" in run(suite, command=command)[1]
+
+
+def test_a_card_of_a_cluster_is_for_what_runs_towers(suite, monkeypatch):
+    for name in ["steps/finetune", "02_neuron_pruning", "05_caption_filter"]:
+        body = BODY % (["device"], name)
+        write_notebook(suite / f"notebooks/{name}.ipynb", "device = 'auto'", body)
+    (suite / "bin").mkdir()
+    (suite / "bin/sbatch").write_text("#!/bin/sh\n")
+    (suite / "bin/sbatch").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{suite}/bin:{os.environ['PATH']}")
+    status, said, notebooks = run(suite, "--config", "device=cuda")
+    assert status == 0, said
+    devices = {name: given.get("device") for name, (_, given) in notebooks.items()}
+    assert devices["steps/finetune"] == devices["05_caption_filter"] == "cuda"
+    assert devices["02_neuron_pruning"] == "auto"
+
+
+def test_names_may_hold_braces(suite):
+    for name in ["{sample}.pt", "{word}.txt", "{pairs}.csv"]:
+        shutil.copy(suite / "a.pt", suite / name)
+    (suite / "{word}.txt").write_text("a photo of a {}\n")
+    (suite / "{pairs}.csv").write_text("image,caption\ndog.png,a dog\n")
+    Image.new("RGB", (4, 4)).save(suite / "dog.png")
+    (suite / "profiles/demo.yaml").write_text(
+        "chapters: [01_clip_vs_laclip, 03_misalignment]\nclip_models: ['{sample}.pt']\n"
+        "laclip_models: [b.pt]\nfinetune_model: '{sample}.pt'\ndatasets: [scenes_shape]\n"
+        "prompts: '{word}.txt'\npairs: '{pairs}.csv'\nstore_dir: '{store}'\nmodels_per_job: 1\n"
+    )
+    status, said, notebooks = run(suite)
+    assert status == 0, said
+    assert "steps/embed {sample}.pt pairs" in notebooks
+    assert notebooks["steps/embed b.pt"][1]["store_dir"] == "{store}"
+
+
 def test_a_failed_notebook_leaves_its_traceback_and_no_result(suite):
     shutil.rmtree(suite / "results")
     (suite / "fail").write_text("01_clip_vs_laclip")
@@ -385,7 +440,7 @@ def test_the_plan_says_which_chapters_run_again_and_why(suite):
     status, said, notebooks = run(suite, "--plan", command=BOOK)
     assert status == 0 and not notebooks
     assert said.partition("To run\n")[2].splitlines() == [
-        "  chapter 01_clip_vs_laclip: its settings or its code changed",
+        "  chapter 01_clip_vs_laclip: its settings, its code or a file that it reads changed",
         "  chapter 07_claims: what it reads is made again",
         "  building the book: what it reads is made again",
     ]
