@@ -138,14 +138,15 @@ def _embed(options):
             f"profile {chosen.name} names no {', '.join(strangers)}; its models: "
             f"{', '.join(chosen.models)}"
         )
-    known = signature(open_all).parameters.keys() - {"models", "datasets", "pairs"}
+    known = signature(open_all).parameters.keys() - {"models", "datasets", "pairs", "n_pairs"}
     settings = {key: value for key, value in chosen.parameters().items() if key in known}
     for first in range(0, len(models), chosen.models_per_job):
         together = models[first : first + chosen.models_per_job]
         open_all(together, chosen.datasets, **settings).embed_datasets()
-    if chosen.finetunes and chosen.finetune_model in models:
-        pairs = open_all([chosen.finetune_model], [], chosen.pairs, **settings)
-        pairs.embed_pairs(chosen.crops)
+        for asked, n_pairs, crops in chosen.pair_passes:
+            if wanted := [model for model in together if model in asked]:
+                pairs = open_all(wanted, [], chosen.pairs, n_pairs=n_pairs, **settings)
+                pairs.embed_pairs(crops)
     return f"stored in {Path(chosen.store_dir).resolve()}"
 
 
