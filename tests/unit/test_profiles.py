@@ -464,6 +464,30 @@ def test_pairs_are_embedded_for_every_chapter_that_reads_what_is_fine_tuned(fold
     assert not without.finetunes and "fine-tuning" not in "\n".join(plan(without))
 
 
+def test_the_plan_counts_the_pairs_that_are_there_and_each_picture_once(folder):
+    pictures(folder / "two", ant=1, bee=1)
+    rows = [f"two/ant/0.png,an ant {i}" for i in range(5)] + ["two/bee/0.png,a bee"]
+    (folder / "pairs.csv").write_text("\n".join(["image,caption", *rows]))
+    settings = {"pairs": "pairs.csv", "chapters": ["10_retrieval_and_probe", COMPARISON]}
+    said = "\n".join(plan(load("mine", settings)))
+    assert (
+        " 10,004 pictures through a tower" in said
+    )  # two models, two pictures with their captions
+    said = "\n".join(plan(load("mine", settings | {"chapters": FINETUNED})))
+    assert "30 runs of 10 epochs on 6 pairs" in said
+    crops = settings | {"chapters": ["03_misalignment"], "augmented": True, "n_views": 3}
+    assert " 5,018 pictures through a tower" in "\n".join(plan(load("mine", crops)))
+
+
+@pytest.mark.parametrize("here", [None, "cifar10/test", "cifar10/train"])
+def test_an_archive_of_data_and_pairs_is_downloaded_once(folder, here):
+    for name in CIFAR10_CLASSES if here else []:
+        (folder / "data" / here / name).mkdir(parents=True)
+        Image.new("RGB", (4, 4)).save(folder / "data" / here / name / "1.png")
+    settings = {"datasets": ["cifar10"], "prompts": "paper", "pairs": "photos"}
+    assert "To download: about 170 MB" in "\n".join(plan(load("mine", settings)))
+
+
 def test_settings_are_those_that_the_package_knows():
     known = {"kinds": walk.KINDS, "precision": extract.PRECISIONS}
     known |= {"preprocess": PREPROCESSINGS}
