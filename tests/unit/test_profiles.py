@@ -508,6 +508,28 @@ def test_the_command_line_tells_errors_in_one_line(folder, capsys):
     assert "make book PROFILE=profiles/demo.yaml builds it" in capsys.readouterr().err
 
 
+def test_a_profile_is_found_from_any_folder_of_its_checkout(folder, capsys, monkeypatch):
+    (folder / "notebooks").mkdir()
+    (folder / "notebooks/pictures").mkdir()
+    for name in ["mine", "profiles/mine.yaml", "../profiles/mine.yaml"]:
+        monkeypatch.chdir(folder / "notebooks")
+        assert main(["check", name, "--data-root", "pictures"]) == 0, capsys.readouterr().err
+    monkeypatch.chdir(folder / "notebooks")
+    assert main(["check", "mine", "--data-root", "photos"]) == 2
+    assert "data_root: there is no folder" in capsys.readouterr().err
+
+
+def test_outside_a_checkout_a_file_says_which(folder, capsys, monkeypatch, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    monkeypatch.chdir(elsewhere)
+    for command in (["check", "mine"], ["merge", "mine", "--out", "all.csv"]):
+        assert main(command) == 2
+        assert f"{elsewhere} lies in no checkout of featpurity" in capsys.readouterr().err
+    assert main(["page", str(folder / "profiles/mine.yaml")]) == 2
+    said = capsys.readouterr().err
+    assert f"{folder}/results/mine/book" in said and "PROFILE=profiles/mine.yaml builds" in said
+
+
 def test_swap_writes_the_named_file(tmp_path, capsys):
     captions = tmp_path / "captions.txt"
     captions.write_text("a big red dog\na big blue dog\na small red dog\na small blue dog\n")
@@ -519,6 +541,8 @@ def test_swap_writes_the_named_file(tmp_path, capsys):
         and written != captions.read_text().splitlines()
     )
     assert main(["swap", str(captions), "--ratio", "1.5"]) == 2
+    assert main(["swap", str(captions), "--ratio", "0.5", "--out", str(tmp_path / "new")]) == 0
+    assert (tmp_path / "new/captions_Cs50_similarity_simple.txt").is_file()
 
 
 def test_the_paper_s_profile_names_what_is_known_and_what_is_missing(folder, capsys):
