@@ -66,7 +66,7 @@ def _training(profile, captioned):
 
 
 def _chapters(profile):
-    """Time and memory of the chapters of which they are known."""
+    """Time and memory of the chapters of which they are known; which the others are."""
     compared = list(filter(None, map(known, profile.models_of(COMPARISON))))
     neurons = [model.d or NEURONS for model in compared]
     weights = [(model.here.stat().st_size / 1e9) if model.here else VIT_B for model in compared]
@@ -76,13 +76,14 @@ def _chapters(profile):
         for dataset in found
         if dataset.images and dataset.classes
     ]
-    if not (compared and sizes):
-        return []
-    lines = []
-    for chapter, cost in costs(profile, neurons, weights, sizes).items():
-        told = f"{cost.seconds:.0f} s" if cost.seconds < 100 else f"{cost.seconds / 60:.0f} min"
-        lines.append(f"                  {chapter}: about {told}, {cost.gigabytes:.1f} GB")
-    return [*lines, "                  on one core, the features stored"] if lines else []
+    told, lines = costs(profile, neurons, weights, sizes), []
+    for chapter, cost in told.items():
+        time = f"{cost.seconds:.0f} s" if cost.seconds < 100 else f"{cost.seconds / 60:.0f} min"
+        lines.append(f"{chapter}: about {time}, {cost.gigabytes:.1f} GB")
+    lines += ["on one core, the features stored"] if told else []
+    untold = [chapter for chapter in profile.chapters if chapter not in told]
+    lines += [f"not told for {', '.join(untold)}"] if untold else []
+    return [f"                  {line}" for line in lines]
 
 
 def _to_download(sources):
