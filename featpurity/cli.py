@@ -8,7 +8,7 @@ from inspect import signature
 from pathlib import Path
 
 from featpurity import __version__, profile
-from featpurity.files import save_table, workspace
+from featpurity.files import located, save_table
 
 ROOT_FILE = "_toc.yml"  # what a checkout has and an installed package has not
 
@@ -61,6 +61,7 @@ def _profile_arguments(parser):
     add = parser.add_argument
     add("profile", nargs="?", default="demo", help="a name in profiles/ or a .yaml file")
     add("settings", nargs="*", metavar="KEY=VALUE", help="settings that win over the file's")
+    add("--data-root", help="folder of data sets, as data_root=FOLDER")
 
 
 def _embed_arguments(parser):
@@ -82,24 +83,41 @@ def _swap_arguments(parser):
     add("--kind", choices=profile.CHOICES["kinds"], default="similarity")
     add("--seed", type=int, help="of what is drawn (default: that of the experiments)")
     add("--top-k", type=int, default=10, help="most similar captions to choose from (default 10)")
-    add("--out-dir", help="folder to write to (default: beside the captions)")
+    add("--out-dir", "--out", help="folder to write to (default: beside the captions)")
 
 
 def _load(options):
     """The profile that the options name; from here on paths are relative to the project's root."""
     name, settings = options.profile, options.settings
-    if "=" in name and not Path(name).is_file():  # only settings were given
+    if "=" in name and not located(name).is_file():  # only settings were given
         name, settings = "demo", [name, *settings]
-    if Path(name).suffix in profile.SUFFIXES:
-        name = Path(name).expanduser().resolve()
-    root = workspace(".")
-    if not (root / ROOT_FILE).is_file() and not isinstance(name, Path):
+    if options.data_root:
+        settings = [*settings, f"data_root={located(options.data_root).absolute()}"]
+    [name] = _into_checkout([name])
+    return profile.load(name, dict(map(profile.setting, settings)))
+
+
+def _into_checkout(names):
+    """Go to the root of the checkout, this folder's or else a file's; the profiles, files as paths.
+
+    Raises
+    ------
+    FileNotFoundError
+        Where there is none and a profile is named that is no file.
+    """
+    files = {
+        name: located(name).resolve() for name in names if Path(name).suffix in profile.SUFFIXES
+    }
+    starts = [Path.cwd(), *(file.parent for file in files.values())]
+    folders = [folder for start in starts for folder in (start, *start.parents)]
+    root = next((folder for folder in folders if (folder / ROOT_FILE).is_file()), None)
+    if root is None and files.keys() < set(names):
         raise FileNotFoundError(
             f"{Path.cwd()} lies in no checkout of featpurity, whose profiles, notebooks and "
             "workflow this command needs: go into one, or name a .yaml file"
         )
-    os.chdir(root)
-    return profile.load(name, dict(map(profile.setting, settings)))
+    os.chdir(root or ".")
+    return [files.get(name, name) for name in names]
 
 
 def _check(options):
@@ -138,22 +156,24 @@ def _embed(options):
             f"profile {chosen.name} names no {', '.join(strangers)}; its models: "
             f"{', '.join(chosen.models)}"
         )
-    known = signature(open_all).parameters.keys() - {"models", "datasets", "pairs"}
+    known = signature(open_all).parameters.keys() - {"models", "datasets", "pairs", "n_pairs"}
     settings = {key: value for key, value in chosen.parameters().items() if key in known}
     for first in range(0, len(models), chosen.models_per_job):
         together = models[first : first + chosen.models_per_job]
         open_all(together, chosen.datasets, **settings).embed_datasets()
-    if chosen.finetunes and chosen.finetune_model in models:
-        pairs = open_all([chosen.finetune_model], [], chosen.pairs, **settings)
-        pairs.embed_pairs(chosen.crops)
+        for asked, n_pairs, crops in chosen.pair_passes:
+            if wanted := [model for model in together if model in asked]:
+                pairs = open_all(wanted, [], chosen.pairs, n_pairs=n_pairs, **settings)
+                pairs.embed_pairs(crops)
     return f"stored in {Path(chosen.store_dir).resolve()}"
 
 
 def _merge(options):
     from featpurity.report.merge import merged  # late: brings pandas
 
-    profiles = [profile.load(name, folder=workspace("profiles")) for name in options.profiles]
-    table = save_table(merged(profiles, options.table), options.out)
+    out = Path(options.out).absolute()  # from where the user stands
+    profiles = [profile.load(name) for name in _into_checkout(options.profiles)]
+    table = save_table(merged(profiles, options.table), out)
     return f"{options.out}: {len(table)} rows of {len(profiles)} profiles"
 
 

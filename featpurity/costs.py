@@ -1,7 +1,8 @@
-"""What experiments 1 and 2 cost on a processor: time and memory, from a few constants.
+"""What chapters 1, 2, 7 and 9 cost on a processor: time and memory, from a few constants.
 
-The constants hold for one core of the machine of benchmarks/README.md, features stored:
-`benchmarks/growth.py` and `benchmarks/paper_run.py` measure what they are set against.
+The constants hold for one core of the machine of benchmarks/README.md, features stored, which says
+what they are set against: the processor's seconds of `benchmarks/growth.py` and
+`benchmarks/paper_run.py`, and the demo's chapters. What the others cost is not known before.
 """
 
 from __future__ import annotations
@@ -9,18 +10,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from featpurity.profile import CLAIMS, COMPARISON, PRUNING, Profile
+from featpurity.profile import CLAIMS, COMPARISON, PRUNING, THEORY, Profile
 
-START = 5.0  # seconds until a notebook has its modules, and of its figures
+START = 8.0  # seconds of a notebook that only shows: a kernel, its modules, its figures
 START_GB = 1.0
+TORCH = 5.0  # seconds more, of one that opens models
 LOADING = 8.0  # seconds that a model of a gigabyte takes: read, checked, digested, and projecting
 CURVE = 8e-10  # seconds an image, class and neuron of one order
-SILHOUETTE = 1.5e-3  # seconds of one silhouette, whatever its size
-SILHOUETTE_ROWS = 1.5e-9  # more, an image and neuron
-SILHOUETTE_CLASSES = 1.2e-11  # more, an image, neuron and class
+SILHOUETTE = 3e-3  # seconds of one silhouette, whatever its size
+SILHOUETTE_ROWS = 3e-9  # more, an image and neuron
+SILHOUETTE_CLASSES = 2e-11  # more, an image, neuron and class
 DRAW = 5e-9  # seconds an image of one draw of the bootstrap
 GRID = 15, 0.53  # numbers of kept neurons for the silhouette by default; their mean, of all
-SPECTRUM = 6e-4  # seconds a neuron, of what average |cos| is after rotations
+SPECTRUM = 1.1e-3  # seconds a neuron, of what average |cos| is after rotations
+SIMULATION = 4.0  # seconds of one training of the simulated theory
 AREAS = 6  # passes over the class scores besides one for each random order: two orders, four areas
 
 
@@ -43,6 +46,8 @@ def costs(
 ) -> dict[str, Cost]:
     """Costs of the profile's chapters of which they are known, by chapter.
 
+    Without models and data sets those of chapters that compare them are not known.
+
     Parameters
     ----------
     profile : Profile
@@ -53,7 +58,16 @@ def costs(
     sizes : sequence of Size
         Of the data sets.
     """
-    loading = START + LOADING * sum(gigabytes)
+    runs = len(profile.spurious_features) * len(profile.simulation_seeds)
+    known = {CLAIMS: Cost(START, START_GB), THEORY: Cost(START + SIMULATION * runs, START_GB)}
+    if neurons and sizes:
+        known |= _compared(profile, neurons, gigabytes, sizes)
+    return {chapter: known[chapter] for chapter in profile.chapters if chapter in known}
+
+
+def _compared(profile, neurons, gigabytes, sizes):
+    """Of the chapters that compare models on data sets."""
+    loading = START + TORCH + LOADING * sum(gigabytes)
     embeddings = 4e-9 * sum(neurons) * sum(size.images for size in sizes)
     largest = 2 * max(gigabytes, default=0) + 12e-9 * max(size.images for size in sizes) * 1024
     memory = START_GB + embeddings + largest
@@ -61,12 +75,10 @@ def costs(
         sum(seconds(profile, d, size) for d in neurons for size in sizes)
         for seconds in (_comparison, _pruning)
     )
-    known = {
+    return {
         COMPARISON: Cost(loading + SPECTRUM * 2 * sum(neurons) + comparison, memory),
         PRUNING: Cost(loading + pruning, memory),
-        CLAIMS: Cost(START, START_GB),
     }
-    return {chapter: known[chapter] for chapter in profile.chapters if chapter in known}
 
 
 def silhouette_seconds(size: Size, d: int) -> float:

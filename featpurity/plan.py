@@ -1,11 +1,12 @@
 """What will a run of a profile cost: what it downloads and computes, and what is missing."""
 
-from featpurity.check import check_files, check_settings, missing_of, sources_of
+from dataclasses import replace
+
+from featpurity.check import check_files, check_settings, load_csv, missing_of, sources_of
 from featpurity.costs import Size, costs
 from featpurity.data.catalog import SCENES, find
 from featpurity.models.names import known
-from featpurity.profile import COMPARISON, FILTER, ONLINE, RETRIEVAL, Profile
-from featpurity.profile import NEURONS as ATLAS
+from featpurity.profile import COMPARISON, ONLINE, Profile
 
 WIDTH, NEURONS = 768, 512  # of a ViT-B: what sizes are told for where they are not known
 VIT_B = 0.6  # gigabytes of its weights
@@ -23,6 +24,8 @@ def plan(profile: Profile) -> list[str]:
     check_settings(profile)
     missing = missing_of(models, datasets, pairs)
     remarks = [] if missing else check_files(profile)
+    most = max(profile.n_pairs, profile.online_pairs, profile.atlas_pairs)
+    captioned = None if missing else load_csv(replace(profile, n_pairs=most))
     sources = [*models, *datasets, *pairs]
     wide = max(len(source.name) for source in sources) + 2
     lines = [f"Profile {profile.name}"]
@@ -34,9 +37,10 @@ def plan(profile: Profile) -> list[str]:
         *lines,
         "",
         "To compute (what is stored already is not computed again)",
-        f"  trunk features  {len(models)} models x {len(datasets)} data sets, {_passes(profile)}",
+        f"  trunk features  {len(models)} models x {len(datasets)} data sets, "
+        f"{_passes(profile, captioned)}",
         f"                  kept in {profile.store_dir}/",
-        *_training(profile),
+        *_training(profile, captioned),
         f"  chapters        {', '.join(profile.chapters)}",
         *_chapters(profile),
         f"  results         {profile.results_dir}/",
@@ -50,18 +54,19 @@ def plan(profile: Profile) -> list[str]:
     ]
 
 
-def _training(profile):
+def _training(profile, captioned):
     if not profile.finetunes:
         return []
+    pairs, _ = _pairs_and_pictures(captioned, profile.n_pairs)
     kinds, ratios, seeds = len(profile.kinds), len(profile.ratios), len(profile.seeds)
     return [
         f"  fine-tuning     {kinds * ratios * seeds} runs of {profile.epochs} epochs on "
-        f"{profile.n_pairs:,} pairs: {kinds} kinds of swap x {ratios} ratios x {seeds} seeds"
+        f"{pairs:,} pairs: {kinds} kinds of swap x {ratios} ratios x {seeds} seeds"
     ]
 
 
 def _chapters(profile):
-    """Time and memory of the chapters of which they are known."""
+    """Time and memory of the chapters of which they are known; which the others are."""
     compared = list(filter(None, map(known, profile.models_of(COMPARISON))))
     neurons = [model.d or NEURONS for model in compared]
     weights = [(model.here.stat().st_size / 1e9) if model.here else VIT_B for model in compared]
@@ -71,36 +76,51 @@ def _chapters(profile):
         for dataset in found
         if dataset.images and dataset.classes
     ]
-    if not (compared and sizes):
-        return []
-    lines = []
-    for chapter, cost in costs(profile, neurons, weights, sizes).items():
-        told = f"{cost.seconds:.0f} s" if cost.seconds < 100 else f"{cost.seconds / 60:.0f} min"
-        lines.append(f"                  {chapter}: about {told}, {cost.gigabytes:.1f} GB")
-    return [*lines, "                  on one core, the features stored"] if lines else []
+    told, lines = costs(profile, neurons, weights, sizes), []
+    for chapter, cost in told.items():
+        time = f"{cost.seconds:.0f} s" if cost.seconds < 100 else f"{cost.seconds / 60:.0f} min"
+        lines.append(f"{chapter}: about {time}, {cost.gigabytes:.1f} GB")
+    lines += ["on one core, the features stored"] if told else []
+    untold = [chapter for chapter in profile.chapters if chapter not in told]
+    lines += [f"not told for {', '.join(untold)}"] if untold else []
+    return [f"                  {line}" for line in lines]
 
 
 def _to_download(sources):
-    megabytes = sum(source.megabytes or 0 for source in sources)
+    archives = {}
+    for source in sources:
+        # the pairs `photos` come in one archive with that data set
+        archive = "cifar10" if source.name == "photos" else source.name
+        archives[archive] = max(archives.get(archive, 0), source.megabytes or 0)
+    megabytes = sum(archives.values())
     bound = "at least" if any(source.at_least for source in sources) else "about"
     unknown = any(source.megabytes is None for source in sources)
     return f"To download: {bound} {megabytes:,.0f} MB{' and files of unknown size' * unknown}"
 
 
-def _passes(profile):
-    """How many pictures go through an image tower, and the size of the features that they leave."""
+def _passes(profile, captioned):
+    """How many pictures go through an image tower, and the size of the features that they leave.
+
+    `captioned` holds the pairs of a file, where they are there.
+    """
     passes = len(profile.models) * sum(_images(profile).values())
-    crops = {FILTER: 1, RETRIEVAL: len(profile.models_of(RETRIEVAL))}
-    passes += profile.n_pairs * sum(crops.get(chapter, 0) for chapter in profile.chapters)
-    if profile.finetunes:
-        passes += profile.n_pairs * (profile.crops or 1)
+    for models, n_pairs, crops in profile.pair_passes:
+        pairs, pictures = _pairs_and_pictures(captioned, n_pairs)
+        passes += len(models) * (pairs * crops if crops else pictures)
     if ONLINE in profile.chapters:  # the runs at every epoch, the stored crops, the pictures
         runs = len(profile.kinds) * len(profile.ratios)
-        passes += profile.online_pairs * (runs * profile.epochs + profile.n_views + 1)
-    if ATLAS in profile.chapters:
-        passes += profile.atlas_pairs * len(profile.clip_models + profile.laclip_models)
+        pairs, pictures = _pairs_and_pictures(captioned, profile.online_pairs)
+        passes += pairs * (runs * profile.epochs + profile.n_views) + pictures
     gigabytes = passes * WIDTH * (4 if profile.precision == "fp32" else 2) / 1e9
     return f"{passes:,} pictures through a tower, {gigabytes:.2g} GB at {WIDTH} numbers each"
+
+
+def _pairs_and_pictures(captioned, most):
+    """How many pairs there are, at most so many, and how many pictures: some have many captions."""
+    if captioned is None:
+        return most, most
+    pairs = min(most, len(captioned))
+    return pairs, len(set((captioned.image_names or range(pairs))[:pairs]))
 
 
 def _images(profile):

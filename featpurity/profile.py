@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import InitVar, asdict, dataclass, field, fields
 from numbers import Integral
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any, NamedTuple, get_args, get_origin
 
 import yaml
 
@@ -81,6 +81,14 @@ SUFFIXES = {".yaml", ".yml"}  # of the files of profiles
 FOLDERS = ["data_root", "results_dir", "store_dir"]
 ONLINE_STEPS = 8  # an epoch of the chapter ONLINE has at least so many, and smaller batches for it
 LIVE = "results/live"  # where notebooks write that nobody runs for a profile
+
+
+class PairPass(NamedTuple):
+    """Models that look at the first `n_pairs` pairs, at `crops` crops of each picture or at it."""
+
+    models: list[str]
+    n_pairs: int
+    crops: int | None
 
 
 @dataclass(frozen=True)
@@ -174,6 +182,23 @@ class Profile:
     def crops(self) -> int | None:
         """Stored crops of each picture that the projections train on; None: the whole pictures."""
         return self.n_views if self.augmented else None
+
+    @property
+    def pair_passes(self) -> list[PairPass]:
+        """The passes over image-caption pairs that chapters find in the store, where they are.
+
+        The chapter ONLINE, which runs the towers at every step, is none of them.
+        """
+        passes = (
+            [PairPass([self.finetune_model], self.n_pairs, self.crops)] if self.finetunes else []
+        )
+        compared = [*self.clip_models, *self.laclip_models]
+        whole = {
+            FILTER: PairPass([self.filter_model], self.n_pairs, None),
+            RETRIEVAL: PairPass(compared, self.n_pairs, None),
+            NEURONS: PairPass(compared, self.atlas_pairs, None),
+        }
+        return passes + [whole[chapter] for chapter in whole if chapter in self.chapters]
 
     def models_of(self, chapter: str) -> list[str]:
         """The models whose embeddings a chapter reads."""

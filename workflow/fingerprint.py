@@ -20,13 +20,14 @@ DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 LIVE_ONLY = "live-only"  # the tag of cells for a reader with a kernel: panels
 
 
-def code_cells(notebook, tag=None):
-    """Sources of the code cells in order, or of those with a tag."""
+def code_cells(notebook, tag=None, without=None):
+    """Sources of the code cells in order, or of those with a tag, or of those without one."""
     cells = json.loads(Path(notebook).read_text(encoding="utf-8"))["cells"]
+    tagged = [(cell, cell["metadata"].get("tags", [])) for cell in cells]
     return [
         "".join(cell["source"])
-        for cell in cells
-        if cell["cell_type"] == "code" and (tag is None or tag in cell["metadata"].get("tags", []))
+        for cell, tags in tagged
+        if cell["cell_type"] == "code" and (tag is None or tag in tags) and without not in tags
     ]
 
 
@@ -47,8 +48,11 @@ def declared_parameters(notebook):
 
 
 def fingerprint(notebook):
-    """Hexadecimal digest of a notebook's code, of the code that it reaches and the assets named."""
-    cells = code_cells(notebook)
+    """Hexadecimal digest of a notebook's code, of the code that it reaches and the assets named.
+
+    Cells for a reader with a kernel are left out: a run skips them.
+    """
+    cells = code_cells(notebook, without=LIVE_ONLY)
     used = reached("\n".join(plain_python(cell) for cell in cells))
     parts = [*cells, *(f"{module}: {dumped(node)}" for module, node in used)]
     texts = set().union(*(texts_of(node) for _, node in used))
@@ -131,12 +135,9 @@ def references(node, names):
     names, parts = names | imported(node), list(ast.walk(node))
     based = {id(part.value) for part in parts if isinstance(part, ast.Attribute)}
     for part in parts:
-        if isinstance(part, ast.Attribute):
-            module, name = resolve(part, names)
-        elif isinstance(part, ast.Name) and id(part) not in based:
-            module, name = names.get(part.id, (None, None))
-        else:
-            continue
+        if not isinstance(part, (ast.Attribute, ast.Name)) or id(part) in based:
+            continue  # of a dotted name the whole counts, which is the last part's
+        module, name = resolve(part, names)
         if module:  # the package's own door opens nothing by itself
             yield module, name
 
@@ -154,8 +155,9 @@ def resolve(node, names):
 def member(module, name):
     """What `name` in a module or a folder of modules is."""
     if module == "":
-        name = f"{featpurity._MODULE_OF[name]}.{name}" if name in featpurity._MODULE_OF else name
-        module, _, name = name.rpartition(".")
+        if name in featpurity._MODULE_OF:
+            name = f"{featpurity._MODULE_OF[name]}.{name}"
+        module, _, name = featpurity._SHORT.get(name, name).rpartition(".")
     inside = f"{module}.{name}".lstrip(".")
     return (inside, None) if module_file(inside) else (module, name)
 

@@ -121,6 +121,7 @@ _WORDNET = class_names.WORDNET.pattern + "$"
 def _imagenet(images, classes, *folders, named=_WORDNET):
     """ImageNet's classes, or some of them: behind a login, or not among torchvision's downloads."""
     words = class_names.imagenet_word
+    folders = (*folders, *_OWN_FOLDERS)
     return DataSet(images, classes, None, (), folders=folders, named=named, words=words)
 
 
@@ -313,8 +314,8 @@ def find(name: str, root: str | Path | None = None, split: str = "test") -> Foun
     record = CATALOG[name]
     places = [root / place.format(name=name, split=split) for place in record.folders]
     for place in places:
-        if class_folders.holds_class_folders(place, pattern=record.named):
-            inside = _inside_published_zip(place, split)
+        inside = _inside_published_zip(place, split)
+        if class_folders.holds_class_folders(place, inside, record.named):
             return _from_class_folders(name, list_class_folders(place, inside), record)
     size = {"images": record.images, "classes": record.classes, "several": record.several}
     what = f"{record.images:,} images, {record.classes} classes"

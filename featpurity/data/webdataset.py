@@ -25,6 +25,7 @@ from featpurity.files import digest, located, read_text, text_of
 PREFIX = "webdataset:"
 PICTURES = (*SUFFIXES, *OTHER_SUFFIXES)
 TEXTS = ("cls", "txt")  # the files of a sample that are read with the list
+LINKED = "linked"  # in place of a picture's (offset, size): a link is never followed
 LONGEST_TEXT = 2**16  # bytes
 CLASS_NAMES = ["classnames.txt", "classes.txt"]  # beside the shards, or one folder above
 
@@ -112,7 +113,7 @@ def read_samples(shards: list[Path], text: str) -> tuple[ImageTars, list[str], d
     images : ImageTars
     texts : list of str
     left_out : dict of str to int
-        Samples whose picture is of a kind that is not read, by suffix.
+        Samples whose picture is of a kind that is not read, by suffix, or a link to another file.
 
     Raises
     ------
@@ -121,7 +122,7 @@ def read_samples(shards: list[Path], text: str) -> tuple[ImageTars, list[str], d
     """
     names, places, texts, left_out = [], {}, [], Counter()
     for shard in shards:
-        for sample, files in remembered("shards", shard, list_shard).items():
+        for sample, files in remembered("samples", shard, list_shard).items():
             pictures = [name for name in files if f".{name.lower()}" in SUFFIXES]
             if len(pictures) > 1:
                 raise ValueError(f"{shard}: the sample {sample} holds {len(pictures)} pictures")
@@ -129,6 +130,9 @@ def read_samples(shards: list[Path], text: str) -> tuple[ImageTars, list[str], d
                 others = {f".{suffix.lower()}" for suffix in files}
                 # A dot in a picture's name belongs to its suffix, as webdataset has it.
                 left_out.update(name for name in others if name.endswith(PICTURES))
+                continue
+            if files[pictures[0]] == LINKED:
+                left_out[LINKED] += 1
                 continue
             if text not in files:
                 raise ValueError(f"{shard}: the sample {sample} has no file .{text}")
@@ -200,7 +204,8 @@ def list_shard(path: Path) -> dict[str, dict]:
     Returns
     -------
     samples : dict
-        Sample -> {suffix: (offset, size), or the text itself for `TEXTS`}.
+        Sample -> {suffix: (offset, size), or the text itself for `TEXTS`, or `LINKED` for a picture
+        that is a link, as tar stores the second of two names of one file}.
 
     Raises
     ------
@@ -212,7 +217,13 @@ def list_shard(path: Path) -> dict[str, dict]:
             for member in archive:
                 refuse_leading_outside(path, member.name)
                 sample, dot, suffix = _split(member.name)
-                if not dot or not member.isreg() or member.issparse():
+                if not dot or member.issparse():
+                    continue
+                if member.issym() or member.islnk():
+                    if f".{suffix.lower()}".endswith(PICTURES):
+                        samples.setdefault(sample, {})[suffix] = LINKED
+                    continue
+                if not member.isreg():
                     continue
                 if member.offset_data + member.size > size:
                     raise ValueError(f"{path} is cut off in {member.name}")

@@ -1,4 +1,9 @@
-"""Experiment 10, linear probes: logistic regression on the models' image embeddings."""
+"""Experiment 10, linear probes: logistic regression on the models' image embeddings.
+
+They are trained on one part of a data set's images and tested on another, both of the test split
+where there is one: published accuracies, of the training split to the test split, are no
+comparison.
+"""
 
 from dataclasses import dataclass
 from math import nan

@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         help="CSV with columns image and caption, or no header, or a name: scenes, photos",
     )
-    add("--root", help="folder of the images")
+    add("--root", "--data-root", help="folder of the images")
     add(
         "--captions",
         help="text file, line n for image n, in place of all captions: a swapped one, say",
@@ -51,7 +51,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--imagenet-root",
         help="ImageNet's folder, or the one it is in, for the zero-shot accuracy after each epoch",
     )
-    add("--output-dir", required=True, help="gets models, history.csv, options.json and last.pt")
+    add(
+        "--output-dir",
+        "--out",
+        required=True,
+        help="gets models, history.csv, options.json and last.pt",
+    )
     add("--model", default="scenes_laclip", help="what load_model takes (default: %(default)s)")
     add(
         "--preprocess",
@@ -215,3 +220,11 @@ def _settings(options, world):
         options.lr_end,
         options.train_logit_scale,
     )
+
+
+if __name__ == "__main__":  # torchrun -m, as the paper's training is started
+    import runpy
+    import sys
+
+    sys.argv[1:1] = ["finetune"]
+    runpy.run_module("featpurity", run_name="__main__")

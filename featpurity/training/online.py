@@ -281,3 +281,11 @@ class _Record:
             optimiser=optimiser.state_dict(),
             history=history,
         )
+
+
+if __name__ == "__main__":  # torchrun -m, as the paper's training is started
+    import runpy
+    import sys
+
+    sys.argv[1:1] = ["finetune"]
+    runpy.run_module("featpurity", run_name="__main__")

@@ -48,3 +48,11 @@ def test_the_command_writes_one_table(runs, capsys):
     assert main(["merge", "a", "b", "--table", "01_accuracy", "--out", "all.csv"]) == 0
     assert capsys.readouterr().out == "all.csv: 2 rows of 2 profiles\n"
     assert pd.read_csv("all.csv").equals(merged(runs, "01_accuracy"))
+
+
+def test_files_are_found_and_written_from_any_folder_of_the_checkout(runs, tmp_path, monkeypatch):
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.chdir(tmp_path / "notebooks")
+    command = ["merge", "profiles/a.yaml", "b", "--table", "01_accuracy", "--out", "all.csv"]
+    assert main(command) == 0
+    assert (tmp_path / "notebooks/all.csv").is_file()

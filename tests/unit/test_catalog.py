@@ -24,6 +24,22 @@ def test_the_plan_s_record_names_the_first_classes(tmp_path):
     assert "(class0: Ameise, class1: b, class2: c, ...)" in catalog.find(f"folder:{tmp_path}").what
 
 
+@pytest.mark.parametrize("place", ["{name}/test", "{name}_test.zip", "{name}_test.zip/test"])
+@pytest.mark.parametrize(
+    "name, record", [(name, record) for name, record in catalog.CATALOG.items() if record.named]
+)
+def test_imagenet_and_its_kin_lie_where_any_data_set_may(name, record, place, tmp_path):
+    at, folders = place.format(name=name), [f"n{i:08d}" for i in range(record.classes)]
+    archive, inside, below = at.partition(".zip")
+    files = [f"{below}/{folder}/1.jpg".lstrip("/") for folder in folders]
+    if inside:
+        zipped(tmp_path / f"{archive}.zip", files)
+    else:
+        touch(tmp_path / at, *files)
+    found = catalog.find(name, tmp_path)
+    assert (found.kind, found.where) == ("class folders", tmp_path / at)
+
+
 class TestEmptyIsNotHere:
     @pytest.mark.parametrize("name", ["food101", "cifar10", "imagenet"])
     def test_folders_and_archives(self, name, tmp_path):

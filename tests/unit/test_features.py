@@ -25,6 +25,8 @@ from featpurity import profile
 from featpurity.cli import main
 from featpurity.data.datasets import LabelledImages, load_dataset
 from featpurity.data.images import ImageArrays
+from featpurity.data.pairs import load_pairs
+from featpurity.experiments import retrieval
 from featpurity.features import extract, store
 from featpurity.features.extract import (
     PRECISIONS,
@@ -515,7 +517,7 @@ TINY = {
 }
 
 
-def write_profile(folder):
+def write_profile(folder, n=2100):
     """Two models with random weights, 2,100 pictures in class folders, their captions: two shards of each."""
     for seed, name in enumerate(["raw", "better"]):
         torch.manual_seed(seed)
@@ -525,7 +527,7 @@ def write_profile(folder):
             folder / name / "open_clip_model.safetensors",
         )
         (folder / name / "open_clip_config.json").write_text(json.dumps({"model_cfg": TINY}))
-    write_tree(folder / "tree", 2100)
+    write_tree(folder / "tree", n)
     rows = [
         f"{path.relative_to(folder)},caption {i}"
         for i, path in enumerate(sorted(folder.glob("tree/*/*.jpg")))
@@ -572,6 +574,19 @@ def test_two_processes_of_torchrun_fill_the_store_as_the_notebook_does(tmp_path,
     before = {path: path.stat().st_mtime_ns for path in shards(tmp_path / "store")}
     run_notebook("steps/embed.ipynb", **given | {"pairs": None})
     assert {path: path.stat().st_mtime_ns for path in shards(tmp_path / "store")} == before
+
+
+def test_embed_stores_the_pairs_of_every_chapter_that_reads_them(tmp_path, monkeypatch):
+    write_profile(tmp_path, 12)
+    monkeypatch.chdir(tmp_path)
+    chapters = "chapters=[10_retrieval_and_probe, 11_neurons]"
+    assert main(["embed", "tiny.yaml", chapters, "n_pairs=8", "atlas_pairs=5"]) == 0
+    clips = {name: load_model(f"local-dir:{name}") for name in ["raw", "better"]}
+    monkeypatch.setattr(extract, "runner", lambda *_: lambda _: pytest.fail("a tower ran"))
+    captioned = load_pairs("pairs.csv", tmp_path, 8)
+    retrieval.retrieve(clips, captioned, [], store=tmp_path / "store")
+    for clip in clips.values():
+        extract.image_trunk_features(clip, captioned.subset(range(5)), tmp_path / "store")
 
 
 def test_embed_refuses_a_model_that_the_profile_does_not_name(capsys):

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -46,6 +48,19 @@ def killed_before(epoch):
         return plan_epoch(n, batch_size, seed, now)
 
     return plan
+
+
+@pytest.mark.parametrize("module", ["finetune", "online"])
+def test_the_modules_are_the_command_as_well(module):
+    command = [sys.executable, "-m", f"featpurity.training.{module}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 2 and "featpurity finetune: error: the following" in done.stderr
+
+
+def test_outputs_and_data_have_the_names_of_the_other_commands():
+    given = ["finetune", "--train-data", "x.csv", "--data-root", "photos", "--out", "new"]
+    options = cli.parse(given)
+    assert (options.root, options.output_dir) == ("photos", "new")
 
 
 def test_captions_of_files(tmp_path):

@@ -39,7 +39,7 @@ def digest(tmp_path, monkeypatch):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
 
-    def of(code, *changes, prose="# Title"):
+    def of(code, *changes, prose="# Title", live=""):
         for name, old, new in changes:
             text = (tmp_path / name).read_text()
             assert old in text
@@ -49,6 +49,7 @@ def digest(tmp_path, monkeypatch):
         cells = [
             {"cell_type": "markdown", "metadata": {}, "source": prose},
             {"cell_type": "code", "metadata": {}, "source": code},
+            {"cell_type": "code", "metadata": {"tags": [fingerprint.LIVE_ONLY]}, "source": live},
         ]
         (tmp_path / "one.ipynb").write_text(json.dumps({"cells": cells}))
         return fingerprint.fingerprint(tmp_path / "one.ipynb")
@@ -61,11 +62,17 @@ def digest(tmp_path, monkeypatch):
 BARS = "from featpurity.report import figures\nfigures.bars(1)"
 LINES = "from featpurity.report.figures import lines\nlines(1)"
 PUBLIC = "import featpurity as fp\nfp.score(1)"
+SHORT = "import featpurity as fp\nfp.figures.bars(1)"
+SHORTER = "from featpurity import plots\nplots.bars(1)"
 
 
 def test_it_follows_the_cells_and_not_the_prose(digest):
     assert digest("a = 1") == digest("a = 1", prose="# Another") != digest("a = 2")
     assert digest("%matplotlib inline\na = 1") != digest("a = 1")
+
+
+def test_cells_that_a_run_skips_do_not_count(digest):
+    assert digest("a = 1", live=BARS) == digest("a = 1")
 
 
 @pytest.mark.parametrize(
@@ -95,6 +102,9 @@ def test_it_follows_the_cells_and_not_the_prose(digest):
             True,
         ),
         (PUBLIC, ("files.py", "return _write(table)", "return 1"), False),
+        (SHORT, ("report/figures.py", '"size": 3', '"size": 4'), True),
+        (SHORT, ("report/figures.py", "OTHER = 1", "OTHER = 2"), False),
+        (SHORTER, ("report/figures.py", '"size": 3', '"size": 4'), True),
     ],
 )
 def test_it_follows_what_the_cells_reach_and_nothing_else(digest, code, change, counts):

@@ -489,6 +489,30 @@ def test_pairs_are_embedded_for_every_chapter_that_reads_what_is_fine_tuned(fold
     assert not without.finetunes and "fine-tuning" not in "\n".join(plan(without))
 
 
+def test_the_plan_counts_the_pairs_that_are_there_and_each_picture_once(folder):
+    pictures(folder / "two", ant=1, bee=1)
+    rows = [f"two/ant/0.png,an ant {i}" for i in range(5)] + ["two/bee/0.png,a bee"]
+    (folder / "pairs.csv").write_text("\n".join(["image,caption", *rows]))
+    settings = {"pairs": "pairs.csv", "chapters": ["10_retrieval_and_probe", COMPARISON]}
+    said = "\n".join(plan(load("mine", settings)))
+    assert (
+        " 10,004 pictures through a tower" in said
+    )  # two models, two pictures with their captions
+    said = "\n".join(plan(load("mine", settings | {"chapters": FINETUNED})))
+    assert "30 runs of 10 epochs on 6 pairs" in said
+    crops = settings | {"chapters": ["03_misalignment"], "augmented": True, "n_views": 3}
+    assert " 5,018 pictures through a tower" in "\n".join(plan(load("mine", crops)))
+
+
+@pytest.mark.parametrize("here", [None, "cifar10/test", "cifar10/train"])
+def test_an_archive_of_data_and_pairs_is_downloaded_once(folder, here):
+    for name in CIFAR10_CLASSES if here else []:
+        (folder / "data" / here / name).mkdir(parents=True)
+        Image.new("RGB", (4, 4)).save(folder / "data" / here / name / "1.png")
+    settings = {"datasets": ["cifar10"], "prompts": "paper", "pairs": "photos"}
+    assert "To download: about 170 MB" in "\n".join(plan(load("mine", settings)))
+
+
 def test_settings_are_those_that_the_package_knows():
     known = {"kinds": walk.KINDS, "precision": extract.PRECISIONS}
     known |= {"preprocess": PREPROCESSINGS}
@@ -509,6 +533,28 @@ def test_the_command_line_tells_errors_in_one_line(folder, capsys):
     assert "make book PROFILE=profiles/demo.yaml builds it" in capsys.readouterr().err
 
 
+def test_a_profile_is_found_from_any_folder_of_its_checkout(folder, capsys, monkeypatch):
+    (folder / "notebooks").mkdir()
+    (folder / "notebooks/pictures").mkdir()
+    for name in ["mine", "profiles/mine.yaml", "../profiles/mine.yaml"]:
+        monkeypatch.chdir(folder / "notebooks")
+        assert main(["check", name, "--data-root", "pictures"]) == 0, capsys.readouterr().err
+    monkeypatch.chdir(folder / "notebooks")
+    assert main(["check", "mine", "--data-root", "photos"]) == 2
+    assert "data_root: there is no folder" in capsys.readouterr().err
+
+
+def test_outside_a_checkout_a_file_says_which(folder, capsys, monkeypatch, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    monkeypatch.chdir(elsewhere)
+    for command in (["check", "mine"], ["merge", "mine", "--out", "all.csv"]):
+        assert main(command) == 2
+        assert f"{elsewhere} lies in no checkout of featpurity" in capsys.readouterr().err
+    assert main(["page", str(folder / "profiles/mine.yaml")]) == 2
+    said = capsys.readouterr().err
+    assert f"{folder}/results/mine/book" in said and "PROFILE=profiles/mine.yaml builds" in said
+
+
 def test_swap_writes_the_named_file(tmp_path, capsys):
     captions = tmp_path / "captions.txt"
     captions.write_text("a big red dog\na big blue dog\na small red dog\na small blue dog\n")
@@ -520,6 +566,8 @@ def test_swap_writes_the_named_file(tmp_path, capsys):
         and written != captions.read_text().splitlines()
     )
     assert main(["swap", str(captions), "--ratio", "1.5"]) == 2
+    assert main(["swap", str(captions), "--ratio", "0.5", "--out", str(tmp_path / "new")]) == 0
+    assert (tmp_path / "new/captions_Cs50_similarity_simple.txt").is_file()
 
 
 def test_the_paper_s_profile_names_what_is_known_and_what_is_missing(folder, capsys):

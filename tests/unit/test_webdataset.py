@@ -178,10 +178,20 @@ class TestRefused:
         with pytest.raises(ValueError, match="leads outside the archive"):
             webdataset.list_shard(path)
 
-    def test_links_and_devices_are_no_files_of_a_sample(self, tmp_path):
-        link, pipe = tarfile.TarInfo("s1.png"), tarfile.TarInfo("s2.png")
-        link.type, link.linkname, pipe.type = tarfile.SYMTYPE, "/etc/passwd", tarfile.FIFOTYPE
-        path = shard(tmp_path / "a.tar", [*member(0, "0"), (link, b""), (pipe, b"")])
+    def test_links_are_counted_and_never_followed(self, tmp_path):
+        outside, twice = tarfile.TarInfo("s1.png"), tarfile.TarInfo("s2.png")
+        outside.type, outside.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        twice.type, twice.linkname = tarfile.LNKTYPE, "s0000.png"
+        members = [*member(0, "0"), (outside, b""), (twice, b""), ("s2.cls", b"0")]
+        shard(tmp_path / "a.tar", members)
+        data = load_dataset(f"webdataset:{tmp_path}", class_names="raw")
+        assert len(data) == 1 and data.left_out == {"linked": 2}
+        assert "left out: 2 linked" in catalog.find(f"webdataset:{tmp_path}").what
+
+    def test_devices_are_no_files_of_a_sample(self, tmp_path):
+        pipe = tarfile.TarInfo("s2.png")
+        pipe.type = tarfile.FIFOTYPE
+        path = shard(tmp_path / "a.tar", [*member(0, "0"), (pipe, b"")])
         assert list(webdataset.list_shard(path)) == ["s0000"]
 
     def test_cut_off(self, tmp_path):

@@ -211,6 +211,24 @@ def test_a_changed_file_of_rewritten_captions_reruns_what_reads_the_pairs(suite)
     assert would_run(suite, *settings) == again
 
 
+def test_retrieval_s_pairs_are_embedded_with_the_data_sets(suite):
+    (suite / "data").mkdir()
+    (suite / "data/pairs.csv").write_text("image,caption\ndog.png,a dog\n")
+    Image.new("RGB", (4, 4)).save(suite / "data/dog.png")
+    shutil.copy(
+        suite / "notebooks/01_clip_vs_laclip.ipynb",
+        suite / "notebooks/10_retrieval_and_probe.ipynb",
+    )
+    settings = [
+        "--config",
+        "pairs=pairs.csv",
+        "chapters=[01_clip_vs_laclip,10_retrieval_and_probe]",
+    ]
+    _, said, notebooks = run(suite, *settings)
+    assert {"steps/embed a.pt pairs", "steps/embed b.pt pairs"} <= set(notebooks), said
+    assert notebooks["steps/embed a.pt pairs"][1]["datasets"] == ["scenes_shape"]
+
+
 def test_models_that_share_a_job_are_embedded_in_one(suite):
     shutil.rmtree(suite / "results")
     status, said, notebooks = run(suite, "--config", "models_per_job=2")
