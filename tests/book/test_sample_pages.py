@@ -168,6 +168,20 @@ def test_a_figure_is_saved_as_data_and_as_picture(curves_page, tmp_path):
     assert (tmp_path / "SVG").read_text().startswith("<svg")
 
 
+def test_the_table_of_a_figure_of_several_panels_names_them(sample, visit):
+    visited = visit(sample, PANELS, viewport=WIDE)
+    visited.draw_all()
+    visited.page.locator("#figure-3-2 details.in-words > summary").click()
+    rows = visited.page.locator("#figure-3-2 details.in-words tr")
+    rows.nth(4).wait_for()
+    told = [row.locator("th, td").all_text_contents() for row in rows.all()]
+    assert told[:2] == [
+        ["shown", "panel", "misalignment ratio", "value"],
+        ["mean", "average |cos|", "0", "1.5"],
+    ]
+    assert told[3][:2] == ["mean", sample_book.HOSTILE]
+
+
 def test_a_swipe_on_a_figure_scrolls_and_a_tap_tells_the_value(sample, visit):
     visited = visit(sample, CURVES, viewport=PHONE, has_touch=True, is_mobile=True)
     visited.draw_all()
