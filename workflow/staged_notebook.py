@@ -16,7 +16,7 @@ from book_figures import figure_html, figure_scripts
 from fingerprint import LIVE_ONLY
 
 from featpurity import profile
-from featpurity.report import wording
+from featpurity.report import results, wording
 from featpurity.report.display import PLOTLY_MIME, without_caption
 
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
@@ -170,6 +170,8 @@ def stage(path, target, figures_folder):
         The figures' names in their order, and plotly's JSON.
     headlines : list of str
         The names of those that a cell tagged `headline` shows.
+    answered : list of str
+        Claims whose answer the page shows, at the address `#claim-ID`.
 
     Raises
     ------
@@ -178,12 +180,14 @@ def stage(path, target, figures_folder):
     """
     notebook = read(path)
     figures, headlines, pictures = {}, [], figures_folder.parent / "pictures"
+    answered = []
     cells = settings_last(without_live(notebook.cells))
     for cell in cells:
         if cell.cell_type == "code":
             before = len(figures)
             cell.outputs = list(shown_outputs(cell, path.stem, figures, pictures))
             headlines += list(figures)[before:] if "headline" in tags(cell) else []
+            answered += mark_answers(cell, path.stem)
     download = nbformat.v4.new_markdown_cell(DOWNLOAD.format(name=path.name))
     notebook.cells = [*fold_code(cells), download]
     notebook.metadata.pop("widgets", None)
@@ -191,7 +195,25 @@ def stage(path, target, figures_folder):
         for part, script in figure_scripts(name, figure).items():
             (figures_folder / f"{part}.js").write_text(script, encoding="utf-8")
     nbformat.write(notebook, target)
-    return figures, headlines
+    return figures, headlines, answered
+
+
+def claims_of(source, chapter):
+    """The ids of the chapter's claims whose answer a cell's source shows."""
+    for claim in results.load_claims():
+        call = rf"\bshow\.{re.escape(claim['figure'])}(?!\w)"
+        if chapter_number(chapter) == str(claim["experiment"]) and re.search(call, source):
+            yield claim["id"]
+
+
+def mark_answers(cell, chapter):
+    """Put the addresses of claims before what a cell shows; return the claims."""
+    shown = [output for output in cell.outputs if "text/html" in output.get("data", {})]
+    claims = list(claims_of(cell.source, chapter)) if shown else []
+    anchors = "".join(f'<span id="claim-{claim}"></span>' for claim in claims)
+    if anchors:
+        shown[0].data["text/html"] = anchors + shown[0].data["text/html"]
+    return claims
 
 
 def profiles_with(chapter):

@@ -21,7 +21,9 @@ from bs4 import BeautifulSoup
 from checkout import ROOT
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 from sample_book import ABSENT, CHAPTERS, HOSTILE, RUN
-from staged_notebook import fold_code, without_live
+from staged_notebook import claims_of, fold_code, without_live
+
+from featpurity.report import results as results_of_runs
 
 
 @pytest.fixture(autouse=True)
@@ -99,21 +101,47 @@ def test_pages_say_where_nobody_knows_that_a_pair_differs_in_captions_alone(resu
 
 def test_the_first_page_tells_verdicts_once_a_claim(results):
     run = run_record.read(results, RUN)
-    page = BeautifulSoup(front_page.verdicts(run, {"1": "x.html#figure-1-1"}), "html.parser")
+    page = BeautifulSoup(
+        front_page.verdicts(run, {"accuracy_laclip": "x.html#claim"}), "html.parser"
+    )
     rows = page.table.select("tbody tr")
     assert len(rows) == 2  # a claim that nothing measured is not among them
     further = page.select_one("details")
     assert further.summary.get_text().endswith(": 1") and len(further.select("tbody tr")) == 1
     cells = [cell.get_text(" ", strip=True) for cell in rows[0].find_all("td")]
     assert cells[0] == "Better captions raise accuracy." and cells[2] == "+7.3"
-    assert "✔ holds +0.124 (+0.121 to +0.128)" in cells[1]
-    assert "✘ does not hold -0.200 (-0.300 to -0.100) other: accuracy" in cells[1]
-    assert rows[0].a["href"] == "x.html#figure-1-1" and rows[1].a is None
+    assert "✔ holds +12.4 (+12.1 to +12.8)" in cells[1]
+    assert "✘ does not hold -20.0 (-30.0 to -10.0) other: points of accuracy" in cells[1]
+    assert rows[0].a["href"] == "x.html#claim" and rows[1].a is None
     assert HOSTILE in rows[1].get_text()
+    assert page.th.find_next("th").get_text().endswith("positive when the claim is true")
     strip = BeautifulSoup(front_page.strip(run), "html.parser")
     lines = [line.get_text(" ", strip=True) for line in strip.select(".strip")]
     assert lines[0].startswith("3 effects of the paper's three experiments: 1 holds 1 does not")
     assert lines[1:] == ["1 effect of questions beyond the paper: 1 is undecided"]
+
+
+def test_a_claim_leads_to_what_shows_its_answer(staged):
+    page = nbformat.read(staged / "notebooks" / f"{CHAPTERS[0]}.ipynb", as_version=4)
+    shown = [
+        out.data["text/html"] for c in page.cells for out in c.get("outputs", []) if "data" in out
+    ]
+    (marked,) = [html for html in shown if 'id="claim-accuracy_laclip"' in html]
+    assert 'id="figure-1-2"' in marked and 'id="claim-silhouette_laclip"' in marked
+    first = BeautifulSoup((staged / "book" / "introduction.md").read_text(), "html.parser")
+    links = [link["href"] for link in first.select("table.verdicts a")]
+    assert links == ["../notebooks/01_clip_vs_laclip.html#claim-accuracy_laclip"]
+
+
+def test_what_shows_the_answer_to_a_claim_stands_once_in_its_chapter():
+    claims = results_of_runs.load_claims()
+    found = []
+    for name in CHAPTERS:
+        notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
+        for cell in notebook.cells:
+            if cell.cell_type == "code":
+                found += claims_of(cell.source, name)
+    assert sorted(found) == sorted(claim["id"] for claim in claims)
 
 
 def test_the_headline_is_the_tagged_figure_else_a_matrix():
