@@ -99,6 +99,24 @@ def test_pages_say_where_nobody_knows_that_a_pair_differs_in_captions_alone(resu
     assert "Of each pair" not in front_page.this_run(run)
 
 
+def test_the_models_table_says_what_their_cards_say_of_the_training(results):
+    run = run_record.read(results, RUN)
+    run.settings.update(clip_models=["scenes_clip"], laclip_models=["scenes_laclip", "other"])
+    page = BeautifulSoup(data_page.models(run), "html.parser")
+    rows = [[cell.get_text() for cell in row.select("th, td")] for row in page.table.select("tr")]
+    assert rows[0][2:] == ["training pictures", "captions read in training", "epochs"]
+    assert rows[1][2:] == ["30,000", "One raw caption a picture", "16"]
+    assert rows[2][3].startswith("One of a raw and 4 rewritten captions") and rows[2][4] == "16"
+    assert rows[3][2:] == ["", "", ""]
+
+
+def test_the_classes_of_generated_pictures_are_named_once(results):
+    table = results / "tables" / "01_accuracy_silhouette.csv"
+    table.write_text("dataset,images,classes\nscenes_shape,5000,16\nscenes_size,5000,3\n")
+    shown = data_page.pictures(run_record.read(results, RUN))
+    assert shown.count("circle, ring") == 1 and "5,000" in shown
+
+
 def test_the_first_page_tells_verdicts_once_a_claim(results):
     run = run_record.read(results, RUN)
     page = BeautifulSoup(
