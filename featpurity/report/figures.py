@@ -39,6 +39,7 @@ def bars_with_intervals(
     for measure, title in measures.items():
         for model, part in table.groupby("model", sort=False):
             groups[title].add(len(figure.data))
+            zero = part[measure] == 0
             error = {
                 "type": "data",
                 "array": part[f"{measure}_high"] - part[measure],
@@ -52,8 +53,8 @@ def bars_with_intervals(
                 error_y=error,
                 marker={"color": colours[model]},
                 text=part[measure],
-                texttemplate="%{text:.3f}",
-                textposition="none",
+                texttemplate=np.where(zero, "0", "%{text:.3f}"),
+                textposition=np.where(zero, "outside", "none"),  # a bar of no height is not seen
             )
     axes = {title: {"yaxis.title.text": title} for title in groups}
     style.menu(figure, groups, axes, name="Measure")
