@@ -21,7 +21,7 @@ from bs4 import BeautifulSoup
 from checkout import ROOT
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 from sample_book import ABSENT, CHAPTERS, HOSTILE, RUN
-from staged_notebook import claims_of, fold_code, without_live
+from staged_notebook import checks_folded, claims_of, fold_code, time_taken, without_live
 
 from featpurity.report import results as results_of_runs
 
@@ -160,6 +160,36 @@ def test_what_shows_the_answer_to_a_claim_stands_once_in_its_chapter():
             if cell.cell_type == "code":
                 found += claims_of(cell.source, name)
     assert sorted(found) == sorted(claim["id"] for claim in claims)
+
+
+def test_the_time_of_the_run_stands_for_the_time_that_a_chapter_takes():
+    for name in CHAPTERS:
+        notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
+        text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+        told = time_taken(text, 61.4)
+        assert told.count("**Took** 61 seconds in this run.") == 1 and "**Takes**" not in told
+    assert "**Took** 5 minutes in this run. Then" in time_taken("**Takes** long. Then", 299)
+
+
+def test_a_heading_over_folded_code_alone_becomes_the_line_that_opens_it():
+    cells = [
+        new_markdown_cell("## Check and save"),
+        new_code_cell("a"),
+        new_code_cell("b"),
+        new_markdown_cell("## Shown"),
+        new_code_cell("c", outputs=[new_output("stream", text="x")]),
+        new_markdown_cell("## Told\n\nWith words."),
+        new_code_cell("d"),
+        new_markdown_cell("## The end"),
+    ]
+    page = fold_code(checks_folded(cells))
+    assert [cell.source for cell in page if cell.cell_type == "markdown"] == [
+        "## Shown",
+        "## Told\n\nWith words.",
+        "## The end",
+    ]
+    assert page[0].source == "a\n\nb"
+    assert page[0].metadata.mystnb.code_prompt_show == "Check and save: show the code"
 
 
 def test_the_headline_is_the_tagged_figure_else_a_matrix():
