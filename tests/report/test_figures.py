@@ -294,6 +294,13 @@ def test_a_forest_has_a_panel_for_each_quantity_and_the_paper_s_value_beside_our
     assert len(diamonds) == 1 and diamonds[0].x[0] == 0.4
 
 
+def test_a_bar_of_no_height_has_its_0_written():
+    table = pd.DataFrame(dict(model="m", dataset=["a", "b"], wrong=[0.0, 0.1]))
+    table = table.assign(wrong_low=table.wrong, wrong_high=table.wrong + 0.01)
+    (bars,) = figures.bars_with_intervals(table, {"wrong": "share"}, "Bars.").data
+    assert list(bars.textposition) == ["outside", "none"] and bars.texttemplate[0] == "0"
+
+
 def test_error_bars_reach_the_interval():
     bar = drawn()["bars"].data[1]
     assert bar.y[0] + bar.error_y.array[0] == pytest.approx(0.6) and bar.y[
