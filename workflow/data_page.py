@@ -29,6 +29,11 @@ ROLES = {
     "finetune_model": "its projections are trained again in experiment 3",
     "filter_model": "judges captions in chapter 5",
 }
+TRAINED = {  # what a bundled model's card says of its training, and where
+    "pictures": r"^\*\*Data\.\*\* \D*(\d+)",
+    "captions": r"^\*\*Captions\.\*\* (.*)\.$",
+    "epochs": r"^- epochs: (\d+)$",
+}
 STRANGERS = {  # of models whose captions are not known
     "clip_models": "the first of a pair, called CLIP",
     "laclip_models": "the second of a pair, called LaCLIP",
@@ -45,10 +50,8 @@ def pictures(run):
     path = run.folder / "tables" / "01_accuracy_silhouette.csv"
     if path.is_file():
         table = pd.read_csv(path).drop_duplicates("dataset")
-        table["asks"] = [_asks(name) for name in table.dataset]
         table["dataset"] = table.dataset.map(display_names.of_datasets(table.dataset))
         headings = {"dataset": "data set", "images": "test pictures", "classes": "classes"}
-        headings |= {"asks": "classes are"} if table.asks.any() else {}
         parts.append(block(tables.show(table, headings)))
     else:
         parts.append(
@@ -71,12 +74,6 @@ def _generated_world():
         "as the rewritten captions are and the raw ones are not, which favours a model that has "
         "read such.</p>"
     )
-
-
-def _asks(dataset):
-    """The classes of a data set of generated pictures; of another, nothing."""
-    _, generated, attribute = str(dataset).partition(display_names.GENERATED)
-    return ", ".join(ATTRIBUTES.get(attribute, [])) if generated else ""
 
 
 def captions(run):
@@ -143,7 +140,12 @@ def models(run):
         rows["neurons"] = (
             pd.Series(run.models).map(neurons).astype("Int64").astype(str).replace("<NA>", "")
         )
+    trained = pd.DataFrame([_training(model) for model in run.models], columns=list(TRAINED))
+    if trained.notna().any(axis=None):
+        rows = rows.join(trained)
     headings = {"model": "model", "role": "in this book", "neurons": "neurons a tower"}
+    headings |= {"pictures": "training pictures", "captions": "captions read in training"}
+    headings |= {"epochs": "epochs"}
     shown = {key: heading for key, heading in headings.items() if key in rows}
     return "\n".join([block(tables.show(rows, shown, fold=40)), *map(card, run.models)])
 
@@ -155,12 +157,26 @@ def _roles(run, model):
             yield role
 
 
+def _training(model):
+    """What a bundled model's card says of its training; of another model nothing is known."""
+    said = {key: re.search(pattern, _card(model), re.M) for key, pattern in TRAINED.items()}
+    told = {key: found[1] for key, found in said.items() if found}
+    if "pictures" in told:
+        told["pictures"] = f"{int(told['pictures']):,}"
+    return told
+
+
+def _card(model):
+    """The text of a bundled model's card; of another model, nothing."""
+    path = BUNDLED / str(model) / "README.md"
+    return path.read_text("utf-8") if path.is_file() else ""
+
+
 def card(model):
     """The card of a bundled model, folded; nothing for another model."""
-    path = BUNDLED / str(model) / "README.md"
-    if not path.is_file():
+    text = re.sub(r"\A---.*?^---\n", "", _card(model), flags=re.S | re.M)
+    if not text:
         return ""
-    text = re.sub(r"\A---.*?^---\n", "", path.read_text("utf-8"), flags=re.S | re.M)
     text = re.sub(r"\A# .*\n", "", text)
     lines = filter(None, (line.strip() for line in safe_html.markdown(text).splitlines()))
     summary = f"<summary>Model card of {html.escape(str(model))}</summary>"

@@ -43,7 +43,8 @@ def describe(figure):
     changed_by = list(_menus(layout))
     kinds = _kinds(shown, "At first the" if changed_by else "The")
     sentences = [plain(said), kinds, *_axes(layout), *_panels(layout)]
-    sentences += [_values(trace) for trace in shown[:MOST]]
+    panels = panel_names(layout, shown)
+    sentences += [_values(trace, panel) for trace, panel in zip(shown[:MOST], panels)]
     if len(shown) > MOST:
         sentences.append(f"{len(shown) - MOST} more are in the table of the data.")
     sentences += changed_by
@@ -92,8 +93,34 @@ def _panels(layout):
         yield f"Panels: {'; '.join(titles)}."
 
 
-def _values(trace):
-    name = plain(trace.get("name")) or "Values"
+def panel_names(layout, traces):
+    """What the panel of each trace is called; "" for all where there is one panel.
+
+    The title above it, else those of its axes that other panels do not have, else its number: as
+    `book/site/data.js` names it in the figure's table.
+    """
+    places = [(trace.get("xaxis", "x"), trace.get("yaxis", "y")) for trace in traces]
+    panels = list(dict.fromkeys(places))
+    if len(panels) < 2:
+        return [""] * len(traces)
+    axes = {name: layout.get(f"{name[0]}axis{name[1:]}", {}) for place in panels for name in place}
+    titles = {name: plain((axis.get("title") or {}).get("text")) for name, axis in axes.items()}
+    own = [i for i in (1, 0) if len({titles[place[i]] for place in panels} - {""}) > 1]
+    names = {}
+    for number, place in enumerate(panels, 1):
+        (left, right), (_, top) = (axes[name].get("domain", (0, 1)) for name in place)
+        above = [
+            plain(note.get("text"))
+            for note in layout.get("annotations", [])
+            if np.allclose((note.get("x", -1), note.get("y", -1)), ((left + right) / 2, top))
+        ]
+        beside = [titles[place[i]] for i in own if titles[place[i]]]
+        names[place] = "".join(above[:1]) or ", ".join(beside) or f"panel {number}"
+    return [names[place] for place in places]
+
+
+def _values(trace, panel=""):
+    name = ", ".join(filter(None, (plain(trace.get("name")), panel))) or "Values"
     if _kind(trace) == "picture":
         return ""
     if _kind(trace) == "matrix":

@@ -9,6 +9,7 @@ from staged_notebook import chapter_number
 from featpurity.models.names import BUNDLED
 from featpurity.profile import MISALIGNMENT
 from featpurity.report import display_names, wording
+from featpurity.report.chapters.claims import EFFECT
 from featpurity.report.published import GROUPS, groups_of
 from featpurity.report.tables import counted, first_of, verdict_words
 
@@ -82,7 +83,7 @@ def read_claims(run):
     path = run.folder / CLAIMS_TABLE
     if not path.is_file():
         return pd.DataFrame({"effect": [], "verdict": [], "experiment": []})
-    claims = pd.read_csv(path)
+    claims = wording.in_points(pd.read_csv(path))
     sides = (run.settings.get(key) or [] for key in PAIR)
     return display_names.renamed(claims[claims.effect.notna()], display_names.of_models(*sides))
 
@@ -90,7 +91,13 @@ def read_claims(run):
 def strip(run):
     """How many effects hold, do not hold and are undecided, as lines of HTML."""
     lines = [_counts(part, group) for group, part in _by_group(read_claims(run))]
-    return "".join(lines) or "<p>This run judged no claims.</p>"
+    if not lines:
+        return "<p>This run judged no claims.</p>"
+    signs = (
+        "<p>An effect in the table below is positive when its claim is true, whichever way the "
+        "chapter's own sentence tells it.</p>"
+    )
+    return "".join(lines) + signs
 
 
 def _by_group(claims):
@@ -119,7 +126,7 @@ def verdicts(run, places):
     ----------
     run : run_record.Run
     places : dict of str to str
-        By a chapter's number, the address of the figure that shows its answer.
+        By a claim's id, the address of what shows its answer.
     """
     shown = ""
     for group, claims in _by_group(read_claims(run)):
@@ -136,7 +143,7 @@ def verdicts(run, places):
 
 
 def _table(claims, places):
-    heads = ("claim", "in this run: effect (95 % interval)", "the paper's own number")
+    heads = ("claim", f"in this run: {EFFECT}", "the paper's own number")
     head = "".join(f'<th scope="col">{text}</th>' for text in heads)
     rows = [
         _row(statement, part, places) for statement, part in claims.groupby("statement", sort=False)
@@ -153,10 +160,10 @@ def _light(verdict):
 
 
 def _row(statement, part, places):
-    number = str(part.experiment.iloc[0])
+    place = places.get(part.claim.iloc[0])
     claim = html.escape(statement)
-    if number in places:
-        claim = f'<a href="{html.escape(places[number])}">{claim}</a>'
+    if place:
+        claim = f'<a href="{html.escape(place)}">{claim}</a>'
     effects = "".join(_effect(row, many=len(part) > 1) for row in part.itertuples())
     published = html.escape(str(part.published.iloc[0]))
     return f"<tr><td>{claim}</td><td>{effects}</td><td>{published}</td></tr>"
@@ -164,7 +171,7 @@ def _row(statement, part, places):
 
 def _effect(row, many):
     about = html.escape(f"{row.comparison}: {row.unit}" if many else str(row.unit))
-    effect, low, high = (wording.signed(end, row.effect) for end in (row.effect, row.low, row.high))
+    effect, low, high = wording.effect_with_ends(row)
     return (
         f'<span class="verdict light-{_light(row.verdict)}">'
         f"<b>{html.escape(verdict_words(row.verdict))}</b> <span>{effect} "

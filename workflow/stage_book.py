@@ -96,7 +96,7 @@ def stage(results, target, root=ROOT, run=None):
     shutil.copy(root / "_config.yml", target)
     toc_text = yaml.safe_dump(absent_last(toc, absent), sort_keys=False, allow_unicode=True)
     (target / "_toc.yml").write_text(toc_text, encoding="utf-8")
-    site, figures, headlines = target / SITE, {}, []
+    site, figures, headlines, places = target / SITE, {}, [], {}
     for folder in (site / "figures", site / "notebooks", target / "notebooks"):
         folder.mkdir()
     for name in wanted:
@@ -105,12 +105,14 @@ def stage(results, target, root=ROOT, run=None):
         if name in absent:
             staged_notebook.stage_absent(root / f"{name}.ipynb", page)
             continue
-        found, first = staged_notebook.stage(results / f"{name}.ipynb", page, site / "figures")
+        source = results / f"{name}.ipynb"
+        found, first, answered = staged_notebook.stage(source, page, site / "figures")
         figures |= found
         headlines += first
+        places |= {claim: f"../{name}.html#claim-{claim}" for claim in answered}
     copy_scripts(site, figures)
     record = run_record.read(results, [Path(name).name for name in shown])
-    fill(target / "book", parts_of(record, figures, headlines))
+    fill(target / "book", parts_of(record, figures, headlines, places))
     return absent
 
 
@@ -122,14 +124,8 @@ def copy_scripts(site, figures):
     shutil.copy(next(file for file in package if file.name == "tex-svg.js").locate(), site)
 
 
-def parts_of(run, figures, headlines):
+def parts_of(run, figures, headlines, places):
     """What the prose leaves to the run: by its mark in the pages, `<!-- mark -->`, HTML."""
-    places = {}
-    for name in [*figures, *headlines]:  # a headline figure replaces its chapter's first
-        chapter, _, place = name.rpartition("-")
-        number = staged_notebook.chapter_number(chapter)
-        if name in headlines or number not in places:
-            places[number] = f"../notebooks/{chapter}.html#figure-{number}-{place}"
     repository = os.environ.get(REPOSITORY, "")
     link = f'<a href="{repository}">this book\'s repository</a>' if repository else ""
     return {

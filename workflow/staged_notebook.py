@@ -16,12 +16,13 @@ from book_figures import figure_html, figure_scripts
 from fingerprint import LIVE_ONLY
 
 from featpurity import profile
-from featpurity.report import wording
+from featpurity.report import results, wording
 from featpurity.report.display import PLOTLY_MIME, without_caption
 
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
 SHOWN_MIMES = ("text/html", "text/markdown", "image/png", "image/jpeg", "text/latex", "text/plain")
 ENDS = ("Check", "What this shows")  # headings of every chapter's last steps
+TAKES = re.compile(r"\*\*Takes\*\*[^.]*\.")  # how long, in a chapter's last words
 PICTURES = "../_static/pictures"  # where a page finds what lies in book/site/pictures
 NOT_RUN = """```{{note}}
 This chapter is **not in this run**: the setting `chapters` of its profile leaves it out. {profiles}
@@ -61,6 +62,23 @@ def without_live(cells):
         ends = following is None or following.source.startswith("#")
         if ends and kept and kept[-1].source.startswith("## "):
             kept.pop()
+    return kept
+
+
+def checks_folded(cells):
+    """Headings above nothing but code that shows nothing go; the line that opens the code has
+    their words.
+    """
+    kept = []
+    for place, cell in enumerate(cells):
+        below = itertools.takewhile(lambda one: one.cell_type == "code", cells[place + 1 :])
+        below = [one for one in below if not _is_settings(one)]
+        alone = re.fullmatch(r"## (.+)", cell.source.strip()) if below else None
+        if alone is None or not all(map(_joins, below)):
+            kept.append(cell)
+            continue
+        shown, hidden = (f"{alone[1]}: {verb} the code" for verb in ("show", "hide"))
+        below[0].metadata["mystnb"] = {"code_prompt_show": shown, "code_prompt_hide": hidden}
     return kept
 
 
@@ -170,6 +188,8 @@ def stage(path, target, figures_folder):
         The figures' names in their order, and plotly's JSON.
     headlines : list of str
         The names of those that a cell tagged `headline` shows.
+    answered : list of str
+        Claims whose answer the page shows, at the address `#claim-ID`.
 
     Raises
     ------
@@ -178,20 +198,50 @@ def stage(path, target, figures_folder):
     """
     notebook = read(path)
     figures, headlines, pictures = {}, [], figures_folder.parent / "pictures"
+    answered = []
     cells = settings_last(without_live(notebook.cells))
     for cell in cells:
         if cell.cell_type == "code":
             before = len(figures)
             cell.outputs = list(shown_outputs(cell, path.stem, figures, pictures))
             headlines += list(figures)[before:] if "headline" in tags(cell) else []
+            answered += mark_answers(cell, path.stem)
     download = nbformat.v4.new_markdown_cell(DOWNLOAD.format(name=path.name))
-    notebook.cells = [*fold_code(cells), download]
+    notebook.cells = [*fold_code(checks_folded(cells)), download]
+    seconds = notebook.metadata.get("papermill", {}).get("duration")
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown" and seconds:
+            cell.source = time_taken(cell.source, seconds)
     notebook.metadata.pop("widgets", None)
     for name, figure in figures.items():
         for part, script in figure_scripts(name, figure).items():
             (figures_folder / f"{part}.js").write_text(script, encoding="utf-8")
     nbformat.write(notebook, target)
-    return figures, headlines
+    return figures, headlines, answered
+
+
+def claims_of(source, chapter):
+    """The ids of the chapter's claims whose answer a cell's source shows."""
+    for claim in results.load_claims():
+        call = rf"\bshow\.{re.escape(claim['figure'])}(?!\w)"
+        if chapter_number(chapter) == str(claim["experiment"]) and re.search(call, source):
+            yield claim["id"]
+
+
+def mark_answers(cell, chapter):
+    """Put the addresses of claims before what a cell shows; return the claims."""
+    shown = [output for output in cell.outputs if "text/html" in output.get("data", {})]
+    claims = list(claims_of(cell.source, chapter)) if shown else []
+    anchors = "".join(f'<span id="claim-{claim}"></span>' for claim in claims)
+    if anchors:
+        shown[0].data["text/html"] = anchors + shown[0].data["text/html"]
+    return claims
+
+
+def time_taken(text, seconds):
+    """A chapter's last words with the time that it took in this run for the time that it takes."""
+    took = f"{seconds:.0f} seconds" if seconds < 120 else f"{seconds / 60:.0f} minutes"
+    return TAKES.sub(f"**Took** {took} in this run.", text)
 
 
 def profiles_with(chapter):

@@ -119,10 +119,17 @@
           element("div", {}, captions(neuron.captions), neighbours(neuron, find))));
     }
 
+    // What was asked for is not here: the neuron that is shown stays, in the field and in the address as well.
+    function stay(why) {
+      number.value = shown.neuron;
+      history.replaceState(history.state, "", `#${shown.address}`);
+      said.textContent = `${why}; neuron ${shown.neuron} of ${shown.model} is shown.`;
+    }
+
     function open(address, block) {
       const neuron = byAddress.get(address);
       if (neuron) show(neuron);
-      else said.textContent = `There is no ${address.replaceAll("-", " ")} on this page.`;
+      else stay(`There is no ${address.replaceAll("-", " ")} on this page`);
       section.scrollIntoView({ block });
     }
 
@@ -130,9 +137,9 @@
     model.addEventListener("change", () => show(find(model.value, shown.neuron) ?? models.get(model.value)[0]));
     rank.addEventListener("input", () => show(models.get(model.value)[rank.value]));
     number.addEventListener("change", () => {
-      const neuron = find(model.value, Number(number.value));
+      const neuron = number.value === "" ? shown : find(model.value, Number(number.value));
       if (neuron) show(neuron);
-      else said.textContent = `Neuron ${number.value} of ${model.value} is not on this page.`;
+      else stay(`There is no neuron ${number.value} of ${model.value} on this page`);
     });
     const step = (by) => show(models.get(model.value)[Number(rank.value) + by]);
     before.addEventListener("click", () => step(-1));

@@ -9,25 +9,56 @@ const featpurityData = (() => {
     return String(label ?? "").replace(MARKUP, " ").replace(/&(?:lt|gt|amp);/g, (name) => LETTERS[name]).trim();
   }
 
-  // The title of the first axis of some traces that has one: panels share a title, a matrix beside lines has its own.
+  const axisOf = (plot, trace, letter) => plot.layout[(trace[`${letter}axis`] ?? letter).replace(letter, `${letter}axis`)] ?? {};
+  const isText = (values) => typeof values?.[0] === "string";
+
+  function axisTitles(plot, traces, letter) {
+    return [...new Set(traces.map((trace) => plain(axisOf(plot, trace, letter).title?.text)).filter(Boolean))];
+  }
+
+  // What the axis of some traces is called. Panels share a title; where each has its own, the column of panels tells it.
   function axisTitle(plot, traces, letter) {
-    const axes = traces.map((trace) => (trace[`${letter}axis`] ?? letter).replace(letter, `${letter}axis`));
-    return plain(axes.map((key) => plot.layout[key]?.title?.text).find(Boolean)) || letter;
+    const titles = axisTitles(plot, traces, letter);
+    if (titles.length === 1) return titles[0];
+    if (traces.some((trace) => isText(trace[letter]))) return "row";
+    return titles.length ? "value" : { x: "place", y: "value" }[letter];
+  }
+
+  const near = (a, b) => Math.abs(a - b) < 1e-3;
+
+  // The title that stands above a trace's panel: its middle, where the axes end.
+  function titleAbove(plot, trace) {
+    const [[left, right], [, top]] = ["x", "y"].map((letter) => axisOf(plot, trace, letter).domain ?? [0, 1]);
+    const isAbove = ({ x, y }) => near(x, (left + right) / 2) && near(y, top);
+    return plain(plot.layout.annotations?.find(isAbove)?.text);
+  }
+
+  // What each trace's panel is called: the title above it, else those of its axes that other panels do not have. Nothing
+  // where there is one panel.
+  function panelNames(plot, traces) {
+    const places = traces.map(({ xaxis = "x", yaxis = "y" }) => `${xaxis} ${yaxis}`);
+    const panels = [...new Set(places)];
+    if (panels.length < 2) return null;
+    const own = ["y", "x"].filter((letter) => axisTitles(plot, traces, letter).length > 1);
+    return new Map(traces.map((trace, i) => {
+      const titles = own.map((letter) => plain(axisOf(plot, trace, letter).title?.text)).filter(Boolean);
+      return [trace, titleAbove(plot, trace) || titles.join(", ") || `panel ${panels.indexOf(places[i]) + 1}`];
+    }));
   }
 
   const isShown = ({ visible, hoverinfo }) => (visible ?? true) === true && hoverinfo !== "skip";
 
   function matrixRows(trace) {
     const [rows, columns] = [trace.y ?? [...trace.z.keys()], trace.x ?? [...trace.z[0].keys()]];
-    return trace.z.flatMap((line, i) => Array.from(line, (value, j) => [trace.name, rows[i], columns[j], value]));
+    return trace.z.flatMap((line, i) => Array.from(line, (value, j) => [rows[i], columns[j], value]));
   }
 
   function pointRows(trace, withErrors) {
     const n = Math.max(trace.x?.length ?? 0, trace.y?.length ?? 0);
     return Array.from({ length: n }, (_, i) => {
-      const row = [trace.name ?? "", trace.x?.[i] ?? i, trace.y?.[i] ?? i];
+      const row = [trace.x?.[i] ?? i, trace.y?.[i] ?? i];
       if (!withErrors) return row;
-      const [value, error] = trace.error_x?.array ? [row[1], trace.error_x] : [row[2], trace.error_y];
+      const [value, error] = trace.error_x?.array ? [row[0], trace.error_x] : [row[1], trace.error_y];
       if (!error?.array) return [...row, "", ""];
       return [...row, value - (error.arrayminus ?? error.array)[i], value + error.array[i]];
     });
@@ -36,25 +67,16 @@ const featpurityData = (() => {
   function pointTable(plot, traces) {
     const withErrors = traces.some(({ error_x, error_y }) => error_x?.array || error_y?.array);
     const ends = withErrors ? ["interval from", "to"] : [];
-    const columns = ["shown", axisTitle(plot, traces, "x"), axisTitle(plot, traces, "y"), ...ends];
-    return { columns, rows: traces.flatMap((trace) => pointRows(trace, withErrors)) };
+    const columns = [axisTitle(plot, traces, "x"), axisTitle(plot, traces, "y"), ...ends];
+    return { columns, rowsOf: (trace) => pointRows(trace, withErrors) };
   }
 
   function matrixTable(plot, traces) {
     const [one] = traces;
     const value = plain(one.colorbar?.title?.text ?? plot.layout.coloraxis?.colorbar?.title?.text) || "value";
-    const [down, across] = ["y", "x"].map((letter) => axisTitle(plot, traces, letter));
-    const columns = ["shown", ...(down === across ? [`${down}, row`, `${across}, column`] : [down, across]), value];
-    return { columns, rows: traces.flatMap(matrixRows) };
-  }
-
-  // Points and a matrix in one figure: rows of both, each with its own columns.
-  function together(points, matrix) {
-    const [before, after] = [points.columns.slice(1).map(() => ""), matrix.columns.slice(1).map(() => "")];
-    return {
-      columns: [...points.columns, ...matrix.columns.slice(1)],
-      rows: [...points.rows.map((row) => [...row, ...after]), ...matrix.rows.map(([name, ...row]) => [name ?? "matrix", ...before, ...row])],
-    };
+    const [down, across] = ["y", "x"].map((letter) => axisTitles(plot, traces, letter)[0]);
+    const sides = down && down === across ? [`${down}, row`, `${across}, column`] : [down ?? "row", across ?? "column"];
+    return { columns: [...sides, value], rowsOf: matrixRows };
   }
 
   // The traces that are shown, as a header and rows: {columns, rows}.
@@ -62,10 +84,22 @@ const featpurityData = (() => {
     const traces = plot.data.filter(isShown);
     const matrices = traces.filter(({ type }) => type === "heatmap");
     const points = traces.filter(({ type }) => type !== "heatmap" && type !== "image");
-    const parts = [points.length && pointTable(plot, points), matrices.length && matrixTable(plot, matrices)].filter(Boolean);
-    if (!parts.length) return { columns: [], rows: [] };
-    const { columns, rows } = parts.length === 2 ? together(...parts) : parts[0];
-    return { columns, rows: rows.map(texts) };
+    if (!points.length && !matrices.length) return { columns: [], rows: [] };
+    const panels = panelNames(plot, [...points, ...matrices]);
+    const parts = []; // points and a matrix in one figure: rows of both, each with its own columns
+    if (points.length) parts.push([points, pointTable(plot, points)]);
+    if (matrices.length) parts.push([matrices, matrixTable(plot, matrices)]);
+    const columns = parts.flatMap(([, part]) => part.columns);
+    const rows = parts.flatMap(([those, part], i) => {
+      const empty = (others) => others.flatMap(([, other]) => other.columns.map(() => ""));
+      const [before, after] = [empty(parts.slice(0, i)), empty(parts.slice(i + 1))];
+      return those.flatMap((trace) => {
+        const named = trace.name ?? (those === matrices && parts.length > 1 ? "matrix" : "");
+        const about = panels ? [named, panels.get(trace)] : [named];
+        return part.rowsOf(trace).map((row) => [...about, ...before, ...row, ...after]);
+      });
+    });
+    return { columns: ["shown", ...(panels ? ["panel"] : []), ...columns], rows: rows.map(texts) };
   }
 
   function texts(row) {

@@ -13,7 +13,7 @@ from PIL import Image
 from plotly.subplots import make_subplots
 
 from featpurity.report import beside, style
-from featpurity.report.style import BLUE, GREY, SYMBOLS
+from featpurity.report.style import BLUE, GREY
 from featpurity.report.thumbnails import SHARP, address, small
 
 MOST_ON_A_LINE = 3  # points of one row; more would hide one another
@@ -39,6 +39,7 @@ def bars_with_intervals(
     for measure, title in measures.items():
         for model, part in table.groupby("model", sort=False):
             groups[title].add(len(figure.data))
+            zero = part[measure] == 0
             error = {
                 "type": "data",
                 "array": part[f"{measure}_high"] - part[measure],
@@ -52,8 +53,8 @@ def bars_with_intervals(
                 error_y=error,
                 marker={"color": colours[model]},
                 text=part[measure],
-                texttemplate="%{text:.3f}",
-                textposition="none",
+                texttemplate=np.where(zero, "0", "%{text:.3f}"),
+                textposition=np.where(zero, "outside", "none"),  # a bar of no height is not seen
             )
     axes = {title: {"yaxis.title.text": title} for title in groups}
     style.menu(figure, groups, axes, name="Measure")
@@ -220,6 +221,7 @@ def lines_with_bands(
     shade: str | None = None,
     dash: str | None = None,
     chance: Mapping[str, float | Sequence[float]] | None = None,
+    level: str = "chance",
 ) -> go.Figure:
     """Means over seeds with the range of the seeds as a band, one panel a measure.
 
@@ -238,6 +240,8 @@ def lines_with_bands(
         A column whose values have a dash each, the first one none; else every line has its own.
     chance : dict of str to float or several, optional
         For some measures what chance alone would give, as dotted lines.
+    level : str, default "chance"
+        What the legend calls these lines.
     """
     columns = min(2, len(measures))
     rows, chance = -(-len(measures) // columns), chance or {}
@@ -254,13 +258,13 @@ def lines_with_bands(
         for name, part in table.groupby(group, sort=False):
             for trace in _mean_and_range(part, x, measure, str(name), lines[name]):
                 figure.add_trace(trace, **place)
-        for level in np.unique(chance.get(measure, [])):
+        for height in np.unique(chance.get(measure, [])):
             figure.add_scatter(
                 x=[table[x].min(), table[x].max()],
-                y=[level] * 2,
+                y=[height] * 2,
                 mode="lines",
-                name="chance",
-                legendgroup="chance",
+                name=level,
+                legendgroup=level,
                 line=style.CHANCE_LINE,
                 **place,
             )
@@ -362,7 +366,7 @@ def scatter_panels(
         `featpurity.report.beside`.
     """
     titles, kinds, groups = (list(table[column].unique()) for column in (panel, colour, symbol))
-    marks, colours = dict(zip(groups, SYMBOLS * len(groups))), style.colours_of(kinds)
+    marks, colours = style.symbols_of(groups), style.colours_of(kinds)
     columns = beside.Columns(titles, pairs)
     figure = columns.figure(horizontal_spacing=0.12)
     for title, column in columns.each(figure):

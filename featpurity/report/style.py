@@ -45,6 +45,9 @@ COLOURS = {
     "size": PURPLE,
     "position": AMBER,
 }
+SYMBOLS_OF = dict(  # as their colours, those of what data sets of generated pictures ask for
+    zip(("shape", "colour", "background", "texture", "size", "position"), SYMBOLS)
+)
 OWN_COLOURS = {  # of classes that are named by their colour
     "red": "#D62728",
     "green": "#2CA02C",
@@ -97,6 +100,16 @@ def colours_of(names: Iterable, ordered: bool = False) -> dict[Any, str]:
 
 def _known_colours(name):
     return (COLOURS[part] for part in str(name).split(", ") if part in COLOURS)
+
+
+def symbols_of(names: Iterable) -> dict[Any, str]:
+    """A symbol for each of several names: dict of name to symbol; as in `colours_of`, some have
+    their own in every figure.
+    """
+    names = list(dict.fromkeys(names))
+    known = {name: SYMBOLS_OF.get(name) for name in names}
+    free = cycle([symbol for symbol in SYMBOLS if symbol not in known.values()] or SYMBOLS)
+    return {name: symbol or next(free) for name, symbol in known.items()}
 
 
 def finish(figure: go.Figure, caption: str, height: int = 440, **layout: Any) -> go.Figure:

@@ -43,6 +43,17 @@ class Picture:
         return self.alt
 
 
+@dataclass(frozen=True)
+class Link:
+    """A cell that leads somewhere: its words, and the address."""
+
+    words: str
+    address: str
+
+    def __str__(self):
+        return self.words
+
+
 def show(
     frame: pd.DataFrame,
     headings: Mapping[str, str] | None = None,
@@ -52,7 +63,7 @@ def show(
 ) -> Table:
     """A data frame as a table to read: nothing in its cells or headings is taken for markup.
 
-    A cell that is a `Picture` is shown as one.
+    A cell that is a `Picture` or a `Link` is shown as one.
 
     Parameters
     ----------
@@ -110,11 +121,13 @@ def first_of(verdict: str) -> str | None:
 def _markup(cell):
     if isinstance(cell, Picture):
         return thumbnails.tag(cell.image, cell.alt)
+    if isinstance(cell, Link):
+        return f'<a href="{html.escape(cell.address)}">{html.escape(cell.words, quote=False)}</a>'
     return html.escape(cell, quote=False)
 
 
 def _texts(column, form):
-    """The cells of a column as strings, empty where there is no value; pictures stay pictures."""
+    """The cells of a column as strings, empty where there is no value; pictures and links stay."""
     if pd.api.types.is_bool_dtype(column):
         return ["yes" if value else "no" for value in column]
     if pd.api.types.is_integer_dtype(column):
@@ -128,6 +141,6 @@ def _texts(column, form):
 
 
 def _text(value):
-    if isinstance(value, Picture):
+    if isinstance(value, Picture | Link):
         return value
     return "" if pd.isna(value) else str(value)

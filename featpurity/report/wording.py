@@ -4,10 +4,15 @@ import html
 from collections.abc import Iterable
 from typing import Any
 
+import pandas as pd
+
 # Units: the word, by what a number is multiplied, and its digits. Shares are told in points.
 ACCURACY = ("points of accuracy", 100, 1)
 SILHOUETTE = ("of silhouette", 1, 3)
 COSINE = ("of average |cos|", 1, 3)
+SHARE = (
+    "accuracy (share of images)"  # the unit of claims about accuracy, which pages tell in points
+)
 
 
 class Answer(str):
@@ -15,6 +20,31 @@ class Answer(str):
 
     def _repr_html_(self):
         return f'<p class="answer"><strong>In this run:</strong> {html.escape(self)}.</p>'
+
+
+class Line(str):
+    """A sentence with links, as HTML that its writer has escaped; a notebook shows it."""
+
+    def _repr_html_(self):
+        return f"<p>{self}</p>"
+
+
+def in_points(claims: pd.DataFrame) -> pd.DataFrame:
+    """Judged effects, or claims, with those of accuracy in points instead of shares of images."""
+    word, factor, _ = ACCURACY
+    told, shares = claims.copy(), claims.unit == SHARE
+    for name in told.columns.intersection(["effect", "low", "high", "negligible"]):
+        if pd.api.types.is_numeric_dtype(told[name]):
+            told[name] = told[name].where(~shares, factor * told[name])
+    return told.assign(unit=told.unit.where(~shares, word))
+
+
+def effect_with_ends(row: Any) -> tuple[str, str, str]:
+    """A judged effect and the ends of its interval, with the digits that its size and unit need."""
+    values = (row.effect, row.low, row.high)
+    if row.unit.startswith(ACCURACY[0]):
+        return tuple(plus(value, 1 if abs(row.effect) >= 1 else 2) for value in values)
+    return tuple(signed(value, row.effect) for value in values)
 
 
 def with_interval(

@@ -81,6 +81,13 @@ PRINTED = """async () => {
 }"""
 
 
+TOO_WIDE = """() => [...document.querySelectorAll("article :is(table, pre)")]
+  .filter((node) => node.checkVisibility() && !node.closest(".table-frame"))
+  .filter((node) => node.scrollWidth > node.clientWidth + 1 || node.getBoundingClientRect().right
+    > node.closest("div.text_html, div.highlight, div, section").getBoundingClientRect().right + 1)
+  .map((node) => `${node.tagName} ${node.textContent.trim().slice(0, 40)}: ${node.scrollWidth} pixels`)"""
+
+
 def pages(book):
     named = (path.relative_to(book).as_posix() for path in sorted(book.rglob("*.html")))
     return [name for name in named if not name.startswith("_static/") and name != "index.html"]
@@ -135,6 +142,12 @@ def value_faults(visited):
             yield f"{figure['name']}: its table lacks {figure['value']}"
         if not any(rounds_to(figure["value"], text) for text in NUMBER.findall(figure["label"])):
             yield f"{figure['name']}: at {figure['value']} its label says {figure['label']!r}"
+
+
+def width_faults(visited):
+    """Tables and code, seen without opening anything, that are wider than their place."""
+    for wide in visited.page.evaluate(TOO_WIDE):
+        yield f"too wide: {wide}"
 
 
 def print_faults(visited):
@@ -199,8 +212,8 @@ def rounds_to(value, text):
 # checks. Whoever looks at errors again reads over http: of files the accessibility checker may not
 # read all, and that is an error.
 VISITS = {
-    "wide-light": ("file", {"viewport": WIDE}, "light", [value_faults, print_faults]),
-    "wide-dark": ("http", {"viewport": WIDE}, "dark", [menu_faults]),
+    "wide-light": ("file", {"viewport": WIDE}, "light", [value_faults, width_faults, print_faults]),
+    "wide-dark": ("http", {"viewport": WIDE}, "dark", [menu_faults, width_faults]),
     "phone": ("http", HAND, "light", [swipe_faults, turned_dark]),
 }
 

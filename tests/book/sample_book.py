@@ -21,6 +21,7 @@ from featpurity.report import tables, wording
 from featpurity.report.display import PLOTLY_MIME
 
 CHAPTERS = sorted(path.stem for path in (ROOT / "notebooks").glob("[0-9]*.ipynb"))
+BETTER = "Better captions raise accuracy."
 ABSENT, ATLAS = CHAPTERS[5], "11_neurons"
 RUN = [name for name in CHAPTERS if name != ABSENT]
 CAPTION = "Cosines between neurons; <b>not</b> a real model & not measured."
@@ -37,6 +38,9 @@ def symmetric_matrix(seed=0, d=512, width=400):
     cosines = (neurons @ neurons.T).astype(np.float32)
     np.fill_diagonal(cosines, 0)
     return cosines
+
+
+CALLS = ("matrices", "gains", "pictures")  # of a notebook's figures
 
 
 def finished(figure, height=440):
@@ -206,7 +210,10 @@ def notebook(title, *figures, html=()):
                 WIDGET,
             ],
         ),
-        *(new_code_cell("show()", outputs=[shown(figure)]) for figure in figures),
+        *(
+            new_code_cell(f"show.{call}(x)", outputs=[shown(figure)])
+            for call, figure in zip(CALLS, figures)
+        ),
         *(new_code_cell("table", outputs=[result("text/html", one)]) for one in [*html, *TABLES]),
         new_code_cell("said", outputs=[result("text/markdown", f"**In this run** {HOSTILE}")]),
         new_markdown_cell("## What this shows, and what it does not\n\nNothing: it is a sample."),
@@ -234,14 +241,16 @@ def notebook(title, *figures, html=()):
 def claims():
     """Judged effects, as chapter 7 leaves them."""
     rows = [
-        (1, "Better captions raise accuracy.", HOSTILE, 0.124, 0.121, 0.128, "holds", "+7.3"),
-        (1, "Better captions raise accuracy.", "other", -0.2, -0.3, -0.1, "does not hold", "+7.3"),
+        (1, BETTER, HOSTILE, 0.124, 0.121, 0.128, "holds", "+7.3"),
+        (1, BETTER, "other", -0.2, -0.3, -0.1, "does not hold", "+7.3"),
         (2, f"Pure neurons {HOSTILE}", "one", 0.0, -0.1, 0.1, "undecided", HOSTILE),
         (3, "Never measured", "one", None, None, None, "not measured", "12"),
         (8, "Its own basis is purer.", "one", 0.1, -0.1, 0.3, "undecided", "not asked"),
     ]
     names = "experiment statement comparison effect low high verdict published".split()
-    return pd.DataFrame(rows, columns=names).assign(unit="accuracy (share of images)")
+    made = pd.DataFrame(rows, columns=names).assign(unit="accuracy (share of images)")
+    about = {1: "accuracy_laclip", 2: "pruning_area", 3: "misalignment_text", 8: "own_basis_image"}
+    return made.assign(claim=made.experiment.map(about))
 
 
 def write_results(results):

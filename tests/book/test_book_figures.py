@@ -8,11 +8,13 @@ import zlib
 import book_figures
 import figure_words
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 import pytest
 import sample_book
+from plotly.subplots import make_subplots
 
-from featpurity.report import style
+from featpurity.report import figures, style
 from featpurity.report.display import PLOTLY_MIME
 
 
@@ -140,6 +142,19 @@ def test_a_figure_is_described_by_its_own_values():
     assert "one matrix in colour" in said and "model 0: 512 by 512 values from" in said
     assert "A menu chooses what is shown: model 0; model 1." in said
     assert "8 pictures" in figure_words.describe(as_json(sample_book.pictures()))
+    said = figure_words.describe(as_json(sample_book.panels()))
+    assert "mean, average |cos|: from 1.5 at 0 to 2.5 at 1." in said
+
+
+def test_a_panel_is_called_by_the_title_above_it_else_by_its_own_axis():
+    rows = pd.DataFrame({"row": ["a", "b"], "axis": ["accuracy", "silhouette"], "effect": 0.1})
+    forest = figures.forest(rows.assign(low=0.0, high=0.2), "row", "axis", "Caption.")
+    assert "accuracy: lowest 0.1 (a)" in figure_words.describe(as_json(forest))
+    bare = make_subplots(cols=2)
+    bare.add_scatter(y=[1, 2], row=1, col=2)
+    assert "Values: from 1" in figure_words.describe(as_json(bare))
+    bare.add_scatter(y=[3, 4], row=1, col=1)
+    assert "panel 2: from 3" in figure_words.describe(as_json(bare))
 
 
 def test_a_figures_own_description_comes_first():

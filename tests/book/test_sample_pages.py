@@ -169,6 +169,20 @@ def test_a_figure_is_saved_as_data_and_as_picture(curves_page, tmp_path):
     assert (tmp_path / "SVG").read_text().startswith("<svg")
 
 
+def test_the_table_of_a_figure_of_several_panels_names_them(sample, visit):
+    visited = visit(sample, PANELS, viewport=WIDE)
+    visited.draw_all()
+    visited.page.locator("#figure-3-2 details.in-words > summary").click()
+    rows = visited.page.locator("#figure-3-2 details.in-words tr")
+    rows.nth(4).wait_for()
+    told = [row.locator("th, td").all_text_contents() for row in rows.all()]
+    assert told[:2] == [
+        ["shown", "panel", "misalignment ratio", "value"],
+        ["mean", "average |cos|", "0", "1.5"],
+    ]
+    assert told[3][:2] == ["mean", sample_book.HOSTILE]
+
+
 def test_a_swipe_on_a_figure_scrolls_and_a_tap_tells_the_value(sample, visit):
     visited = visit(sample, CURVES, viewport=PHONE, has_touch=True, is_mobile=True)
     visited.draw_all()
@@ -360,7 +374,17 @@ def test_every_neuron_opens_by_its_address(atlas):
     page.locator(".one-neuron li a", has_text="neuron 3").first.click()
     page.wait_for_function("document.querySelector('.one-neuron').id === 'neuron-3-laclip'")
     page.evaluate("location.hash = '#neuron-99'")
-    page.locator(".one-neuron .wrong", has_text="There is no neuron 99 on this page").wait_for()
+    wrong = "There is no neuron 99 on this page; neuron 3 of LaCLIP is shown."
+    page.locator(".one-neuron .wrong", has_text=wrong).wait_for()
+    assert page.url.endswith("#neuron-3-laclip")
+    field = page.get_by_role("spinbutton", name="Neuron")
+    field.fill("99")
+    field.press("Enter")
+    page.locator(".one-neuron .wrong", has_text="no neuron 99 of LaCLIP").wait_for()
+    assert field.input_value() == "3" and shown_neuron(page) == "LaCLIP, neuron 3"
+    page = atlas("#neuron-999").page
+    page.locator(".one-neuron .wrong", has_text="There is no neuron 999").wait_for()
+    assert shown_neuron(page) == "CLIP, neuron 0" and page.url.endswith("#neuron-0")
 
 
 def test_the_atlas_answers_the_keyboard_and_says_what_its_table_says(atlas):

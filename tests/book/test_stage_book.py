@@ -21,7 +21,9 @@ from bs4 import BeautifulSoup
 from checkout import ROOT
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 from sample_book import ABSENT, CHAPTERS, HOSTILE, RUN
-from staged_notebook import fold_code, without_live
+from staged_notebook import checks_folded, claims_of, fold_code, time_taken, without_live
+
+from featpurity.report import results as results_of_runs
 
 
 @pytest.fixture(autouse=True)
@@ -97,23 +99,97 @@ def test_pages_say_where_nobody_knows_that_a_pair_differs_in_captions_alone(resu
     assert "Of each pair" not in front_page.this_run(run)
 
 
+def test_the_models_table_says_what_their_cards_say_of_the_training(results):
+    run = run_record.read(results, RUN)
+    run.settings.update(clip_models=["scenes_clip"], laclip_models=["scenes_laclip", "other"])
+    page = BeautifulSoup(data_page.models(run), "html.parser")
+    rows = [[cell.get_text() for cell in row.select("th, td")] for row in page.table.select("tr")]
+    assert rows[0][2:] == ["training pictures", "captions read in training", "epochs"]
+    assert rows[1][2:] == ["30,000", "One raw caption a picture", "16"]
+    assert rows[2][3].startswith("One of a raw and 4 rewritten captions") and rows[2][4] == "16"
+    assert rows[3][2:] == ["", "", ""]
+
+
+def test_the_classes_of_generated_pictures_are_named_once(results):
+    table = results / "tables" / "01_accuracy_silhouette.csv"
+    table.write_text("dataset,images,classes\nscenes_shape,5000,16\nscenes_size,5000,3\n")
+    shown = data_page.pictures(run_record.read(results, RUN))
+    assert shown.count("circle, ring") == 1 and "5,000" in shown
+
+
 def test_the_first_page_tells_verdicts_once_a_claim(results):
     run = run_record.read(results, RUN)
-    page = BeautifulSoup(front_page.verdicts(run, {"1": "x.html#figure-1-1"}), "html.parser")
+    page = BeautifulSoup(
+        front_page.verdicts(run, {"accuracy_laclip": "x.html#claim"}), "html.parser"
+    )
     rows = page.table.select("tbody tr")
     assert len(rows) == 2  # a claim that nothing measured is not among them
     further = page.select_one("details")
     assert further.summary.get_text().endswith(": 1") and len(further.select("tbody tr")) == 1
     cells = [cell.get_text(" ", strip=True) for cell in rows[0].find_all("td")]
     assert cells[0] == "Better captions raise accuracy." and cells[2] == "+7.3"
-    assert "✔ holds +0.124 (+0.121 to +0.128)" in cells[1]
-    assert "✘ does not hold -0.200 (-0.300 to -0.100) other: accuracy" in cells[1]
-    assert rows[0].a["href"] == "x.html#figure-1-1" and rows[1].a is None
+    assert "✔ holds +12.4 (+12.1 to +12.8)" in cells[1]
+    assert "✘ does not hold -20.0 (-30.0 to -10.0) other: points of accuracy" in cells[1]
+    assert rows[0].a["href"] == "x.html#claim" and rows[1].a is None
     assert HOSTILE in rows[1].get_text()
+    assert page.th.find_next("th").get_text().endswith("positive when the claim is true")
     strip = BeautifulSoup(front_page.strip(run), "html.parser")
     lines = [line.get_text(" ", strip=True) for line in strip.select(".strip")]
     assert lines[0].startswith("3 effects of the paper's three experiments: 1 holds 1 does not")
     assert lines[1:] == ["1 effect of questions beyond the paper: 1 is undecided"]
+
+
+def test_a_claim_leads_to_what_shows_its_answer(staged):
+    page = nbformat.read(staged / "notebooks" / f"{CHAPTERS[0]}.ipynb", as_version=4)
+    shown = [
+        out.data["text/html"] for c in page.cells for out in c.get("outputs", []) if "data" in out
+    ]
+    (marked,) = [html for html in shown if 'id="claim-accuracy_laclip"' in html]
+    assert 'id="figure-1-2"' in marked and 'id="claim-silhouette_laclip"' in marked
+    first = BeautifulSoup((staged / "book" / "introduction.md").read_text(), "html.parser")
+    links = [link["href"] for link in first.select("table.verdicts a")]
+    assert links == ["../notebooks/01_clip_vs_laclip.html#claim-accuracy_laclip"]
+
+
+def test_what_shows_the_answer_to_a_claim_stands_once_in_its_chapter():
+    claims = results_of_runs.load_claims()
+    found = []
+    for name in CHAPTERS:
+        notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
+        for cell in notebook.cells:
+            if cell.cell_type == "code":
+                found += claims_of(cell.source, name)
+    assert sorted(found) == sorted(claim["id"] for claim in claims)
+
+
+def test_the_time_of_the_run_stands_for_the_time_that_a_chapter_takes():
+    for name in CHAPTERS:
+        notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
+        text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+        told = time_taken(text, 61.4)
+        assert told.count("**Took** 61 seconds in this run.") == 1 and "**Takes**" not in told
+    assert "**Took** 5 minutes in this run. Then" in time_taken("**Takes** long. Then", 299)
+
+
+def test_a_heading_over_folded_code_alone_becomes_the_line_that_opens_it():
+    cells = [
+        new_markdown_cell("## Check and save"),
+        new_code_cell("a"),
+        new_code_cell("b"),
+        new_markdown_cell("## Shown"),
+        new_code_cell("c", outputs=[new_output("stream", text="x")]),
+        new_markdown_cell("## Told\n\nWith words."),
+        new_code_cell("d"),
+        new_markdown_cell("## The end"),
+    ]
+    page = fold_code(checks_folded(cells))
+    assert [cell.source for cell in page if cell.cell_type == "markdown"] == [
+        "## Shown",
+        "## Told\n\nWith words.",
+        "## The end",
+    ]
+    assert page[0].source == "a\n\nb"
+    assert page[0].metadata.mystnb.code_prompt_show == "Check and save: show the code"
 
 
 def test_the_headline_is_the_tagged_figure_else_a_matrix():

@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 
+from featpurity import profile
 from featpurity.report import display_names, results, wording
 from featpurity.report.chapters import claims, clip_vs_laclip, misalignment, pruning
 
@@ -156,7 +157,14 @@ def test_claims_are_counted_and_drawn_beside_the_paper_s_values(tmp_path):
     )
     figure = claims.forest(judged)
     paper = next(trace for trace in figure.data if trace.name == "the paper's")
-    assert sorted(paper.x) == [0.011, 0.011, 0.073]
+    assert sorted(paper.x) == pytest.approx([1.1, 1.1, 7.3])  # points
+    page = claims.verdicts_table(judged, ["01_clip_vs_laclip", "07_claims"]).markup
+    assert "+12.4 (+12.1 to +12.8) points of accuracy" in page and "positive when" in page
+    assert page.count("<a ") == 2 and '"01_clip_vs_laclip.ipynb#claim-accuracy_laclip"' in page
+    assert "1 points of accuracy: the paper's smallest" in claims.rules_table().markup
+    assert set(claims.CHAPTERS) == set(profile.JUDGED)
+    line = claims.behind(["01_clip_vs_laclip", "07_claims"])._repr_html_()
+    assert line.count("<a ") == 1 and 'href="01_clip_vs_laclip.ipynb"' in line
     for run in ("demo", "photos"):
         (tmp_path / run / "tables").mkdir(parents=True)
         judged.to_csv(tmp_path / run / "tables/claims.csv", index=False)

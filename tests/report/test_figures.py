@@ -5,11 +5,12 @@ import io
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import pytest
 from PIL import Image
 
 from featpurity.report import beside, curves, figures, heatmaps, style
-from featpurity.report.chapters import what_cos_measures
+from featpurity.report.chapters import misalignment, what_cos_measures
 from featpurity.report.chapters.what_cos_measures import ORDERS
 from featpurity.report.published import published_curves
 
@@ -239,6 +240,44 @@ def test_the_same_thing_has_the_same_colour_and_steps_have_a_scale():
     assert len(set(steps.values())) == 5 and all(c.startswith("rgb") for c in steps.values())
 
 
+def test_a_data_set_has_the_same_symbol_whatever_stands_beside_it():
+    assert style.symbols_of(["texture", "size"]) == {"texture": "triangle-up", "size": "cross"}
+    assert style.symbols_of(["other", "shape", "more"]) == {
+        "other": "square",
+        "shape": "circle",
+        "more": "diamond",
+    }
+    many = style.symbols_of([*style.SYMBOLS_OF, "another"])
+    assert many["another"] in style.SYMBOLS and len(set(style.SYMBOLS_OF.values())) == 6
+
+
+def levels_by_panel(figure):
+    """The names of the dotted lines of a figure, by the title of their panel."""
+    panels = {axis.plotly_name.removeprefix("yaxis"): [] for axis in figure.select_yaxes()}
+    for trace in figure.data:
+        if trace.line == go.scatter.Line(style.CHANCE_LINE):
+            panels[(trace.yaxis or "y").removeprefix("y")].append(trace.name)
+    titles = [note.text for note in figure.layout.annotations]
+    return dict(zip(titles, panels.values()))
+
+
+def test_every_panel_of_cosines_has_a_level_by_its_own_name():
+    columns = [*what_cos_measures.SHAPE, "z", "image_avg_abs_cos", "text_avg_abs_cos"]
+    columns += ["image_effective_rank", "image_shared", "accuracy", "silhouette"]
+    about = [dict(kind="random", tower="image", ratio=ratio, seed=0) for ratio in (0.0, 0.8)]
+    table = pd.DataFrame(about).assign(**dict.fromkeys(columns, 0.1), epoch=[0, 1])
+    chance = {"image": 0.05, "text": 0.06}
+    for figure in (
+        what_cos_measures.over_ratios(table, chance),
+        what_cos_measures.over_time(table, chance),
+        misalignment.against_ratio(table, chance),
+    ):
+        levels = levels_by_panel(figure)
+        assert all(set(names) == {"chance"} for title, names in levels.items() if "|cos|" in title)
+    levels = levels_by_panel(what_cos_measures.bases_over_ratios(table))
+    assert levels == {"z, image tower": ["two standard deviations"] * 2}
+
+
 def test_lines_of_one_step_share_a_shade_and_differ_in_dashes():
     table = pd.DataFrame(
         [
@@ -278,6 +317,13 @@ def test_a_forest_has_a_panel_for_each_quantity_and_the_paper_s_value_beside_our
     assert titles == ("share", "points")
     diamonds = [trace for trace in figure.data if trace.name == "the paper's"]
     assert len(diamonds) == 1 and diamonds[0].x[0] == 0.4
+
+
+def test_a_bar_of_no_height_has_its_0_written():
+    table = pd.DataFrame(dict(model="m", dataset=["a", "b"], wrong=[0.0, 0.1]))
+    table = table.assign(wrong_low=table.wrong, wrong_high=table.wrong + 0.01)
+    (bars,) = figures.bars_with_intervals(table, {"wrong": "share"}, "Bars.").data
+    assert list(bars.textposition) == ["outside", "none"] and bars.texttemplate[0] == "0"
 
 
 def test_error_bars_reach_the_interval():

@@ -9,7 +9,7 @@ from checkout import ROOT
 
 from featpurity.metrics.intervals import slope
 from featpurity.metrics.pruning import PAPER_KEPT
-from featpurity.report import published, results
+from featpurity.report import published, results, wording
 
 
 @pytest.fixture(scope="module")
@@ -187,7 +187,9 @@ def test_the_published_text_states_the_gains_on_imagenet(measure, claim, unit):
 def test_the_published_text_of_a_claim_states_its_effects():
     for claim in results.load_claims():
         if claim["id"] in ("silhouette_laclip", "pruning_window", "pruning_450_high_low"):
+            points = claim["unit"] == wording.SHARE
             assert all(
-                f"{effect:+.3f}" in claim["published"]
+                (f"{100 * effect:+.1f} points" if points else f"{effect:+.3f}")
+                in claim["published"]
                 for effect in claim["published_effects"].values()
             )

@@ -57,7 +57,7 @@ def test_chance_is_what_guessing_gives(accuracy, recall_low, n_images, n_classes
 def test_every_claim_is_written_down_whole_and_once():
     claims = results.load_claims()
     keys = {"id", "experiment", "statement", "effect", "unit", "interval", "negligible"}
-    keys |= {"negligible_because", "published", "published_effects"}
+    keys |= {"negligible_because", "published", "published_effects", "figure"}
     assert all(set(claim) == keys for claim in claims)
     assert all(claim[key] for claim in claims for key in keys - {"published_effects"})
     assert all(claim["negligible"] > 0 for claim in claims)

@@ -1,14 +1,26 @@
 """What the page of claims shows: verdicts, effects and what the paper published."""
 
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 import plotly.graph_objects as go
 
+from featpurity import profile
 from featpurity.report import display_names, figures, published, results, tables, wording
 
 LINE = 56  # letters of a claim's statement on a line of the figure
+CHAPTERS = {  # that claims are about, as a line of links calls them
+    profile.COMPARISON: "CLIP and LaCLIP",
+    profile.PRUNING: "pruning",
+    profile.MISALIGNMENT: "misaligned captions",
+    profile.FILTER: "recaption and filter",
+    profile.MEANING: "what |cos| measures",
+    profile.THEORY: "the theory",
+    profile.RETRIEVAL: "retrieval and probes",
+}
+EFFECT = "effect (95 % interval), positive when the claim is true"
 
 
 def answer(claims: pd.DataFrame) -> wording.Answer:
@@ -29,7 +41,11 @@ def answer(claims: pd.DataFrame) -> wording.Answer:
 
 def forest(claims: pd.DataFrame) -> go.Figure:
     """All effects, by unit, with their verdicts and the paper's values in the same unit."""
-    measured = claims.dropna(subset=["effect"])
+    measured = wording.in_points(claims.dropna(subset=["effect"]))
+    factors = {
+        claim["id"]: wording.ACCURACY[1] if claim["unit"] == wording.SHARE else 1
+        for claim in results.load_claims()
+    }
     row = [
         _wrapped(f"{claim.experiment}: {claim.statement} ({claim.comparison})")
         for claim in measured.itertuples()
@@ -42,7 +58,7 @@ def forest(claims: pd.DataFrame) -> go.Figure:
         claim["id"]: claim.get("published_effects") or {} for claim in results.load_claims()
     }
     theirs = [
-        dict(row=claim.row, unit=claim.unit, value=value, name=str(name))
+        dict(row=claim.row, unit=claim.unit, value=value * factors[claim.claim], name=str(name))
         for claim in measured.itertuples()
         for name, value in of_claim[claim.claim].items()
         if "(" not in name or claim.comparison in name  # theirs is of one kind of swap
@@ -65,19 +81,42 @@ def forest(claims: pd.DataFrame) -> go.Figure:
     )
 
 
-def verdicts_table(claims: pd.DataFrame) -> tables.Table:
-    """A row a claim and comparison, with the verdict and what the paper published."""
-    shown = claims.assign(interval=claims.apply(_interval, axis=1))
+def behind(chapters: Sequence[str]) -> wording.Line:
+    """The chapters of a run that the rows come from, as a line of links."""
+    links = [
+        f'<a href="{name}.ipynb">{title}</a> ({int(name[:2])})'
+        for name, title in CHAPTERS.items()
+        if name in chapters
+    ]
+    return wording.Line(f"The chapters behind the rows: {', '.join(links)}.")
+
+
+def verdicts_table(claims: pd.DataFrame, chapters: Sequence[str]) -> tables.Table:
+    """A row a claim and comparison, with the verdict and what the paper published.
+
+    A claim that was measured leads to what shows its answer, in one of the run's chapters.
+    """
+    shown = wording.in_points(claims)
+    shown = shown.assign(interval=shown.apply(_interval, axis=1))
+    files = {int(name[:2]): f"{name}.ipynb" for name in chapters}
+    shown["statement"] = [
+        row.statement
+        if pd.isna(row.effect) or row.experiment not in files
+        else tables.Link(row.statement, f"{files[row.experiment]}#claim-{row.claim}")
+        for row in shown.itertuples()
+    ]
     headings = {"experiment": "chapter", "statement": "claim", "comparison": "what is compared"}
-    headings |= {"verdict": "verdict", "interval": "effect (95 % interval)"}
+    headings |= {"verdict": "verdict", "interval": EFFECT}
     headings |= {"published": "published by the paper, not measured here"}
     return tables.show(shown, headings, cards=True)
 
 
 def rules_table() -> tables.Table:
     """What each claim measures, over what its interval runs, and what is negligible."""
-    said = pd.DataFrame(results.load_claims())
-    bound = [f"{row.negligible:g}: {row.negligible_because}" for row in said.itertuples()]
+    said = wording.in_points(pd.DataFrame(results.load_claims()))
+    bound = [
+        f"{row.negligible:g} {row.unit}: {row.negligible_because}" for row in said.itertuples()
+    ]
     headings = {"experiment": "chapter", "statement": "claim", "effect": "effect"}
     headings |= {"interval": "interval", "bound": "negligible below"}
     return tables.show(said.assign(bound=bound), headings, cards=True)
@@ -158,7 +197,7 @@ def _by_model(measure, digits):
 def _interval(row):
     if pd.isna(row.effect):
         return ""
-    effect, low, high = (wording.signed(end, row.effect) for end in (row.effect, row.low, row.high))
+    effect, low, high = wording.effect_with_ends(row)
     return f"{effect} ({low} to {high}) {row.unit}"
 
 

@@ -66,14 +66,14 @@ def matrices(models: Mapping[tuple[str, float], heatmaps.Towers]) -> go.Figure:
     Parameters
     ----------
     models : dict of (kind, ratio) to (dict of str to Tower)
-        Of one seed.
+        Of the first seed.
     """
     named = {(KINDS[kind], ratio): towers for (kind, ratio), towers in models.items()}
     caption = (
         "Cosine between every two neurons after fine-tuning on captions of which a share was "
-        "swapped; the slider has the ratio. Neurons that point the same way stand together. Two "
-        "blocks of opposite sign mean that many neurons share one direction, along it or against "
-        "it. Chance is the average |cos| of as many random directions."
+        "swapped, first seed; the slider has the ratio. Neurons that point the same way stand "
+        "together. Two blocks of opposite sign mean that many neurons share one direction, along "
+        "it or against it. Chance is the average |cos| of as many random directions."
     )
     return heatmaps.over_ratios(named, caption)
 
@@ -99,11 +99,7 @@ def against_ratio(means: pd.DataFrame, chance: dict[str, float]) -> go.Figure:
     chance : dict of str to float
         Average |cos| of random directions, by tower.
     """
-    panels = {
-        f"{tower}_{which}_abs_cos": f"{name} |cos|, {tower} tower"
-        for which, name in [("avg", "average"), ("max", "maximum")]
-        for tower in ("image", "text")
-    }
+    panels = {key: MEASURES[key] for key in ("image_avg_abs_cos", "text_avg_abs_cos")}
     panels |= {"image_effective_rank": "effective rank, image tower"}
     panels |= {"image_shared": "share of one direction, image tower"}
     panels |= {"accuracy": MEASURES["accuracy"]}

@@ -273,13 +273,13 @@ def _marks(names):
     colours = style.colours_of(names)
     if set(names) <= {*style.OWN_COLOURS, OTHERS}:
         colours |= style.OWN_COLOURS
-    symbols = style.SYMBOLS
+    symbols = style.symbols_of(name for name in names if name != OTHERS)
     edge = {"color": style.GREY, "width": 0.5}  # that white is seen on white
     return {
         name: {"color": style.GREY, "symbol": "circle-open"}
         if name == OTHERS
-        else {"color": colours[name], "symbol": symbols[place % len(symbols)], "line": edge}
-        for place, name in enumerate(dict.fromkeys(names))
+        else {"color": colours[name], "symbol": symbols[name], "line": edge}
+        for name in dict.fromkeys(names)
     }
 
 

@@ -19,6 +19,7 @@ SHAPE = {
     "toward_mean": "its |cosine| with the mean trunk feature",
     "participation_ratio": "participation ratio (directions)",
 }
+COSINES = ("avg_abs_cos", "expected", "without_shared")  # of `SHAPE`; each has a level of chance
 RANKS = {
     "participation_ratio": "participation ratio",
     "effective_rank": "effective rank (Roy and Vetterli)",
@@ -130,6 +131,7 @@ def bases_over_ratios(tuned: pd.DataFrame) -> go.Figure:
         "share of captions swapped",
         caption,
         chance=dict.fromkeys(towers, (-2.0, 2.0)),
+        level="two standard deviations",
     )
 
 
@@ -177,7 +179,7 @@ def over_ratios(runs: pd.DataFrame, chance: Mapping[str, float]) -> go.Figure:
     )
     table = runs.assign(who=runs.tower + " tower, " + runs.kind.map(KINDS))
     axis = "share of captions swapped"
-    levels = {"avg_abs_cos": list(chance.values())}
+    levels = dict.fromkeys(COSINES, list(chance.values()))
     return figures.lines_with_bands(table, "ratio", SHAPE, "who", axis, caption, chance=levels)
 
 
@@ -186,9 +188,10 @@ def over_time(watched: pd.DataFrame, chance: Mapping[str, float]) -> go.Figure:
     kinds = wording.listed(dict.fromkeys(watched.kind.map(KINDS)))
     caption = (
         f"During fine-tuning on {kinds}, for the smallest and the largest ratio and one seed. "
-        "Epoch 0 is the model before. Dark is few swaps, light is many."
+        "Epoch 0 is the model before. Dark is few swaps, light is many. Dotted: chance for each "
+        "tower."
     )
-    levels = {"avg_abs_cos": list(chance.values())}
+    levels = dict.fromkeys(COSINES, list(chance.values()))
     who = watched.tower + " tower, ratio " + watched.ratio.map("{:g}".format)
     return figures.lines_with_bands(
         watched.assign(who=who),
