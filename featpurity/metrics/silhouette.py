@@ -321,7 +321,7 @@ def _lengths(embeddings, dtype):
     Rows that are far too short or too long for it are scaled first; a row of zeros, which has no
     direction, counts as infinitely long.
     """
-    blocks = row_blocks(*embeddings.shape, embeddings)
+    blocks = row_blocks(*embeddings.shape, embeddings.new_empty(0, dtype=dtype))
     lengths = torch.cat([embeddings[rows].to(dtype).norm(dim=1) for rows in blocks])
     odd = ((lengths < SHORT) | (lengths > LONG)).nonzero().flatten()
     largest = embeddings[odd].abs().amax(1)
