@@ -26,10 +26,17 @@ const featpurityData = (() => {
 
   const near = (a, b) => Math.abs(a - b) < 1e-3;
 
-  // The title that stands above a trace's panel: its middle, where the axes end.
-  function titleAbove(plot, trace) {
+  // The middle and the upper end of a trace's panel.
+  function placeOf(plot, trace) {
     const [[left, right], [, top]] = ["x", "y"].map((letter) => axisOf(plot, trace, letter).domain ?? [0, 1]);
-    const isAbove = ({ x, y }) => near(x, (left + right) / 2) && near(y, top);
+    return { middle: (left + right) / 2, top };
+  }
+
+  // The title above a panel: where its axes end, or higher, since plotly makes square panels smaller; of the next panel
+  // above none.
+  function titleAbove(plot, { middle, top }, places) {
+    const isAbove = ({ x, y }) => near(x, middle) && y > top - 1e-3
+      && !places.some((other) => near(other.middle, middle) && other.top > top + 1e-3 && other.top < y + 1e-3);
     return plain(plot.layout.annotations?.find(isAbove)?.text);
   }
 
@@ -39,10 +46,11 @@ const featpurityData = (() => {
     const places = traces.map(({ xaxis = "x", yaxis = "y" }) => `${xaxis} ${yaxis}`);
     const panels = [...new Set(places)];
     if (panels.length < 2) return null;
+    const boxes = traces.map((trace) => placeOf(plot, trace));
     const own = ["y", "x"].filter((letter) => axisTitles(plot, traces, letter).length > 1);
     return new Map(traces.map((trace, i) => {
       const titles = own.map((letter) => plain(axisOf(plot, trace, letter).title?.text)).filter(Boolean);
-      return [trace, titleAbove(plot, trace) || titles.join(", ") || `panel ${panels.indexOf(places[i]) + 1}`];
+      return [trace, titleAbove(plot, boxes[i], boxes) || titles.join(", ") || `panel ${panels.indexOf(places[i]) + 1}`];
     }));
   }
 

@@ -104,7 +104,7 @@ def silhouette_influence(embeddings: Array, labels: Array) -> torch.Tensor:
     constants = torch.zeros_like(counts)
     constants.index_add_(0, groups, slope_inside * (1 - near.inside))
     constants.index_add_(0, near.nearest, slope_outside * (1 - near.outside))
-    embeddings, lengths = _lengths(embeddings, near.dtype)
+    embeddings, lengths = _with_lengths(embeddings, near.dtype)
     vectors = _class_sums(embeddings, groups, len(counts), slope_inside / lengths, near.dtype)
     vectors += _class_sums(
         embeddings, near.nearest, len(counts), slope_outside / lengths, near.dtype
@@ -263,14 +263,14 @@ def _neighbours(embeddings, groups, weights=None):
     weights = ones if weights is None else weights.double()
     counts = ones.new_zeros(n_classes).index_add_(0, groups, weights)
     dtype = embeddings.dtype if embeddings.numel() > SMALL else torch.float64
-    embeddings, lengths = _lengths(embeddings, dtype)
+    embeddings, lengths = _with_lengths(embeddings, dtype)
     means = _means(embeddings, lengths, groups, counts, weights, dtype)
     found = _distances(embeddings, lengths, groups, means, counts)
     near = _Neighbours(*found, counts, counts[groups], dtype)
     close = (near.longer < CLOSE).nonzero().flatten()
     if len(close) and near.dtype == torch.float32:
         near.dtype = torch.float64
-        embeddings, lengths = _lengths(embeddings, near.dtype)
+        embeddings, lengths = _with_lengths(embeddings, near.dtype)
         means = _means(embeddings, lengths, groups, counts, weights, near.dtype)
         for rows in row_blocks(len(close), embeddings.shape[1], means):
             some = close[rows]
@@ -315,7 +315,7 @@ def _class_sums(embeddings, groups, n_classes, weights, dtype):
     return sums
 
 
-def _lengths(embeddings, dtype):
+def _with_lengths(embeddings, dtype):
     """Embeddings, and the norms of their rows, shape (n,), computed in a precision.
 
     Rows that are far too short or too long for it are scaled first; a row of zeros, which has no

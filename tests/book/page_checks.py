@@ -213,7 +213,7 @@ def rounds_to(value, text):
 # read all, and that is an error.
 VISITS = {
     "wide-light": ("file", {"viewport": WIDE}, "light", [value_faults, width_faults, print_faults]),
-    "wide-dark": ("http", {"viewport": WIDE}, "dark", [menu_faults, width_faults]),
+    "wide-dark": ("http", {"viewport": WIDE}, "dark", [menu_faults]),
     "phone": ("http", HAND, "light", [swipe_faults, turned_dark]),
 }
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import re
 
 import numpy as np
@@ -11,6 +12,7 @@ import sample_book
 from finished_pages import broken_links
 from page_checks import PHONE, WIDE
 from PIL import Image
+from plotly.subplots import make_subplots
 
 pytestmark = pytest.mark.slow
 FIRST = "notebooks/01_clip_vs_laclip.html"
@@ -181,6 +183,15 @@ def test_the_table_of_a_figure_of_several_panels_names_them(sample, visit):
         ["mean", "average |cos|", "0", "1.5"],
     ]
     assert told[3][:2] == ["mean", sample_book.HOSTILE]
+    square = make_subplots(2, 2, subplot_titles=["A", "B", "C", "D"])
+    for place in range(4):
+        square.add_heatmap(z=[[place]], row=place // 2 + 1, col=place % 2 + 1)
+    for axis in square.select_yaxes():  # as plotly makes square panels smaller
+        low, high = axis.domain
+        axis.domain = (low + 0.1, high - 0.1)
+    square = json.loads(square.to_json())
+    found = visited.page.evaluate("(plot) => featpurityData.table(plot).rows", square)
+    assert [row[1:] for row in found] == [[n, "0", "0", str(i)] for i, n in enumerate("ABCD")]
 
 
 def test_a_swipe_on_a_figure_scrolls_and_a_tap_tells_the_value(sample, visit):
