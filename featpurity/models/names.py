@@ -89,10 +89,11 @@ class ModelRecord:
     @property
     def files(self) -> list[Path]:
         """Files that the model is read from (weights, configuration, vocabulary, those of a base):
-        a change of one is another model. Empty for a file that is not there, and for models that
-        open_clip or the hub keeps, where a name stands for one version.
+        a change of one is another model. Empty for a file that is not there, and for models whose
+        name stands for one version: those that open_clip or the hub keeps, and LaCLIP's published
+        checkpoints, whose digest is kept and which may arrive while a run is at work.
         """
-        if self.file is None or not self.file.is_file():
+        if self.kind == "laclip" or self.file is None or not self.file.is_file():
             return []
         beside = [*configs_of(self.file), self.file.with_name(MERGES)]
         return [self.file, *filter(Path.is_file, beside), *(self.base.files if self.base else [])]
