@@ -26,7 +26,7 @@ class Line(str):
     """A sentence with links, as HTML that its writer has escaped; a notebook shows it."""
 
     def _repr_html_(self):
-        return f"<p>{self}</p>"
+        return f'<p class="links">{self}</p>'
 
 
 def in_points(claims: pd.DataFrame) -> pd.DataFrame:
