@@ -80,7 +80,8 @@ def ends(table: pd.DataFrame) -> tables.Table:
     wide = long.pivot_table("value", ["measure", "probability"], "who", sort=False)
     shown = wide.reset_index().rename_axis(columns=None)
     shown["measure"] = shown.measure.map(MEASURES)
-    return tables.show(shown, digits="#.3g")
+    digits = dict.fromkeys(shown.columns[2:], "#.3g") | {"probability": "g"}
+    return tables.show(shown, digits=digits)
 
 
 def readers(table: pd.DataFrame) -> tables.Table:
