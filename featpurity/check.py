@@ -22,6 +22,7 @@ from featpurity.data.prompts import prompt_set
 from featpurity.files import workspace, write_text
 from featpurity.labels import labels_of
 from featpurity.models.names import ModelRecord, known, resolve
+from featpurity.models.rungs import rungs
 from featpurity.profile import (
     FILTER,
     LADDER,
@@ -79,11 +80,11 @@ def check_settings(profile: Profile) -> None:
     _check_store_dir(profile)
     _check_owner(profile)
     if LADDER in profile.chapters:
-        from featpurity.metrics.rank_correlation import rungs  # late: brings numpy and pandas
+        from featpurity.metrics.rank_correlation import check_groups  # late: brings pandas
 
         records = [known(name) for name in profile.ladder_models]
         if all(records):  # what is missing is told elsewhere
-            rungs(records)
+            check_groups([rung.group for rung in rungs(records)])
     strangers = [name for name in profile.datasets if name not in SCENES]
     if profile.prompts == "scenes" and strangers:
         raise ValueError(

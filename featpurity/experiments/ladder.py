@@ -15,6 +15,7 @@ from featpurity.experiments.inputs import embed
 from featpurity.metrics import intervals, rank_correlation, silhouette, zeroshot
 from featpurity.models.load import load_model
 from featpurity.models.names import resolve
+from featpurity.models.rungs import rungs as named_rungs
 from featpurity.report import results
 
 FEWEST = 4  # models of a group that is ranked by itself
@@ -52,8 +53,9 @@ class Ladder:
 
 
 def rungs(models: list[str]) -> pd.DataFrame:
-    """Group and data of each model, from its name; see `featpurity.metrics.rank_correlation`."""
-    found = rank_correlation.rungs([resolve(model) for model in models])
+    """Group and data of each model, from its name; see `featpurity.models.rungs`."""
+    found = named_rungs([resolve(model) for model in models])
+    rank_correlation.check_groups([rung.group for rung in found])
     rows = [dict(model=rung.model, group=rung.group, data=rung.data) for rung in found]
     return pd.DataFrame(rows)
 

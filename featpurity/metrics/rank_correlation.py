@@ -1,86 +1,25 @@
-"""Models that differ in the quality of their data: groups, and rank correlation within them.
+"""Rank correlation of two measures of some models, within groups of them.
 
 More computing makes a model better and may change its purity too. Over models of several scales the
 two can therefore move together, or against one another, whatever purity has to do with accuracy. So
 models are ranked only among those of the same architecture and scale, which differ in their data
-alone.
+alone: see `featpurity.models.rungs`.
 
 References
 ----------
-Gadre et al. (2023), DataComp: the models, their scales and filters.
 Taylor (1987), Kendall's and Spearman's correlation coefficients in the presence of a blocking
 variable. Bonett & Wright (2000), Sample size requirements for estimating Pearson, Kendall and
 Spearman correlations.
 """
 
 import math
-import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
 from featpurity.metrics.intervals import NORMAL_95
-
-SCALES = {"s": "small", "m": "medium", "l": "large", "xl": "xlarge"}
-TAG = re.compile(
-    r"(commonpool|datacomp)_(s|m|l|xl)(?:_(basic|text|image|laion|clip))?_s\d+[mb]_b\d+k"
-)
-
-
-@dataclass(frozen=True)
-class Rung:
-    """One model of a ladder: its name, its architecture, its scale of computing, and how its data
-    were filtered.
-    """
-
-    model: str
-    architecture: str
-    scale: str
-    data: str
-
-    @property
-    def group(self) -> str:
-        """What it shares with the models it is compared with."""
-        return ", ".join(filter(None, [self.architecture, self.scale]))
-
-
-def rung(model: Any) -> Rung:
-    """What a model's record says about it.
-
-    Parameters
-    ----------
-    model : ModelRecord
-        Anything with `name`, `architecture`, `tag` and `folder`. A tag of DataComp's family, as
-        `commonpool_s_clip_s13m_b4k`, is taken apart: data "none" (unfiltered), "basic", "text",
-        "image", "laion", "clip" or "datacomp". Of a folder `.../GROUP/NAME` the folder that holds
-        it is its group and its own name the data. Any other model describes itself, and is a group
-        of its own.
-    """
-    if known := TAG.fullmatch(model.tag):
-        pool, scale, data = known.groups()
-        data = pool if pool == "datacomp" else data or "none"
-        return Rung(model.name, model.architecture, SCALES[scale], data)
-    if model.folder:
-        folder = model.folder.resolve()
-        return Rung(model.name, folder.parent.name, "", folder.name)
-    return Rung(model.name, model.name, "", model.name)
-
-
-def rungs(models: Iterable[Any]) -> list[Rung]:
-    """The rungs of several models, as `featpurity.models.names.resolve` gives them.
-
-    ValueError for one named twice, or when their groups hold too few to compare.
-    """
-    counts = Counter(model.name for model in models)
-    if twice := [name for name, count in counts.items() if count > 1]:
-        raise ValueError(f"expected every model once, got {', '.join(twice)} more than once")
-    found = [rung(model) for model in models]
-    _check_groups([its.group for its in found])
-    return found
 
 
 def group_ranks(values: Sequence[float], groups: Sequence) -> np.ndarray:
@@ -151,7 +90,7 @@ def rank_correlation(
         )
     if pd.isna(groups).any():
         raise ValueError("groups: expected a group of every model, got NaN")
-    sizes = _check_groups(groups)
+    sizes = check_groups(groups)
     ranks = group_ranks(x, groups), group_ranks(y, groups)
     if not can_be_ranked(x, y, groups):
         counts = " and ".join(str(len(np.unique(values))) for values in (x, y))
@@ -175,8 +114,14 @@ def rank_correlation(
     )
 
 
-def _check_groups(groups):
-    """Sizes of the groups of two or more, enough of them for an interval."""
+def check_groups(groups: Sequence) -> list[int]:
+    """Sizes of the groups of two or more models; ValueError where they are too few to compare.
+
+    Parameters
+    ----------
+    groups : sequence of n
+        The group of each model.
+    """
     counts = Counter(np.asarray(groups).tolist())
     sizes = [size for size in counts.values() if size > 1]
     if sum(sizes) - len(sizes) < 3:

@@ -10,6 +10,7 @@ from scipy import stats
 
 from featpurity.check import check
 from featpurity.metrics import rank_correlation
+from featpurity.models import rungs
 from featpurity.models.names import BUNDLED, resolve
 from featpurity.plan import plan
 from featpurity.profile import load
@@ -36,7 +37,7 @@ from featpurity.profile import load
 def test_a_name_tells_its_group_and_its_data(name, group, data, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(BUNDLED / "scenes_clip", "models/small/noisy")
-    rung = rank_correlation.rung(resolve(name))
+    rung = rungs.rung(resolve(name))
     assert (rung.model, rung.group, rung.data) == (name, group, data)
 
 
@@ -44,7 +45,7 @@ def test_the_profile_has_every_filter_in_every_group_and_open_clip_knows_each_na
     profile = load(ROOT / "profiles/ladder.yaml")
     check(profile)  # raises for a name that open_clip lacks
     data = {}
-    for rung in rank_correlation.rungs([resolve(name) for name in profile.ladder_models]):
+    for rung in rungs.rungs([resolve(name) for name in profile.ladder_models]):
         data.setdefault(rung.group, set()).add(rung.data)
     assert list(data) == ["ViT-B-32, small", "ViT-B-32, medium", "ViT-B-16, large"]
     assert all(
@@ -65,9 +66,9 @@ def test_models_without_a_group_are_refused_before_anything_is_loaded():
     with pytest.raises(ValueError, match="one group of 4.*got 1 of 'ViT-B-32:laion2b_e16'"):
         check(load(ROOT / "profiles/ladder.yaml", {"ladder_models": strangers}))
     with pytest.raises(ValueError, match="got none"):
-        rank_correlation.rungs([])
+        rank_correlation.check_groups([])
     with pytest.raises(ValueError, match="once, got scenes_clip more"):
-        rank_correlation.rungs(2 * [resolve("scenes_clip")])
+        rungs.rungs(2 * [resolve("scenes_clip")])
 
 
 def test_one_group_is_scipy_s_rank_correlation():
