@@ -97,9 +97,7 @@ def neighbours(clip: ClipModel) -> pd.DataFrame:
     """Rank by purity, and the nearest neuron in each tower by |cos|: a row a neuron."""
     towers = neurons_by_tower(clip)
     scores = purity.mean_abs_cos(*towers.values())
-    order = purity.purity_order(*towers.values())
-    ranks = torch.empty_like(order)
-    ranks[order] = torch.arange(1, clip.d + 1)
+    ranks = purity.purity_order(*towers.values()).argsort() + 1
     table = pd.DataFrame(
         dict(neuron=range(clip.d), rank=ranks.numpy(), mean_abs_cos=scores.numpy())
     )

@@ -149,11 +149,11 @@ def neuron(
     """
     _check(clip, embeddings)
     towers, shown = heatmaps.towers_of(clip), min(shown, len(embeddings))
-    ranked = np.argsort(towers["image"].scores, kind="stable")
-    places = np.argsort(ranked)
+    ranks = towers["image"].ranks
+    ranked = np.argsort(ranks)
     rank = _slider("purity rank", 1, 1, clip.d)
     number = widgets.BoundedIntText(int(ranked[0]), min=0, max=clip.d - 1, description="neuron")
-    number.observe(lambda change: setattr(rank, "value", int(places[change.new]) + 1), "value")
+    number.observe(lambda change: setattr(rank, "value", int(ranks[change.new])), "value")
     colours = dict(zip(towers, (style.SKY, style.AMBER)))
     # Bars as one outline a tower: a browser draws two lines sooner than a thousand bars.
     looks = dict(mode="lines", fill="tozeroy", line={"shape": "hvh", "width": 1})

@@ -1,7 +1,7 @@
 """Numbers in a sentence: signed, with a fixed number of digits, their unit and their interval."""
 
 import html
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -88,6 +88,26 @@ def plus(value: float, digits: int) -> str:
 def by_interval(row: Any, above: str, below: str, around: str) -> str:
     """What to say of an effect whose interval lies above 0, below 0 or around it."""
     return above if row.low > 0 else below if row.high < 0 else around
+
+
+def clauses(rows: pd.DataFrame, words: Mapping[str, tuple], turned: Collection[str] = ()) -> str:
+    """What effects come to, with their intervals, as parts of a sentence.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Columns claim, effect, low and high.
+    words : dict of str to (unit, above, below, around)
+        By claim the unit, and the words of `by_interval`.
+    turned : collection of str
+        Claims that are told the other way round.
+    """
+    parts = []
+    for row in rows.itertuples():
+        unit, *said = words[row.claim]
+        number = with_interval(row, unit, -1 if row.claim in turned else 1, first=not parts)
+        parts.append(f"{by_interval(row, *said)} ({number})")
+    return listed(parts)
 
 
 def listed(parts: Iterable[str]) -> str:

@@ -49,6 +49,9 @@ CLAUSES = {
 }
 
 
+PURER = ("purity_laclip_image", "purity_laclip_text")  # told as the change of |cos|
+
+
 def answer(effects: pd.DataFrame, accuracy: pd.DataFrame) -> wording.Answer:
     """The result of a run in one sentence, from its effects over all data sets.
 
@@ -83,13 +86,9 @@ def _alone(mean):
 def _clauses(means, comparison):
     """What a comparison, "LaCLIP minus CLIP", says of each claim, with its interval."""
     after, before = comparison.split(" minus ")
-    about, clauses = means[means.comparison.isin([comparison, f"{before} minus {after}"])], []
-    for row in about[about.claim.isin(CLAUSES)].itertuples():
-        unit, *words = CLAUSES[row.claim]
-        sign = -1 if row.claim.startswith("purity") else 1  # told as the change of |cos|
-        number = wording.with_interval(row, unit, sign, first=not clauses)
-        clauses.append(f"{wording.by_interval(row, *words)} ({number})")
-    return wording.listed(clauses)
+    about = means[means.comparison.isin([comparison, f"{before} minus {after}"])]
+    about = about[about.claim.isin(CLAUSES)]
+    return wording.clauses(about, CLAUSES, PURER)
 
 
 def matrices(

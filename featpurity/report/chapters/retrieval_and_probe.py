@@ -41,12 +41,8 @@ def answer(recall: pd.DataFrame, accuracy: pd.DataFrame, effects: pd.DataFrame) 
     means, sentences = effects[effects.dataset == OVERALL], []
     for comparison, about in means.groupby("comparison", sort=False):
         after, before = comparison.split(" minus ")
-        clauses = []
-        for row in about.itertuples():
-            unit, *words = CLAUSES[row.claim]
-            number = wording.with_interval(row, unit, first=not clauses)
-            clauses.append(f"{wording.by_interval(row, *words)} ({number})")
-        sentences.append(f"{after}, compared with {before}, {wording.listed(clauses)}")
+        said = wording.clauses(about, CLAUSES)
+        sentences.append(f"{after}, compared with {before}, {said}")
     full = accuracy[accuracy.shots == "all"].groupby("model").accuracy.mean()
     for model, part in recall.groupby("model", sort=False) if not sentences else []:
         right = full.get(model)
