@@ -76,10 +76,14 @@ def test_the_answer_on_misalignment_undoes_the_signs_of_the_claims():
         ("misalignment_image", "random swaps", 0.1, 0.09, 0.11, "mean"),
         ("misalignment_accuracy", "random swaps", 0.08, 0.07, 0.09, "mean"),
     )
-    said = misalignment.answer(found, [0, 0.3, 0.8])
+    shares = {0: 0.04, 0.3: 0.2, 0.8: 0.4, 0.1: 0.1}
+    rows = [dict(kind="random", ratio=ratio, image_shared=shares[ratio]) for ratio in shares]
+    means = pd.DataFrame(rows)
+    said = misalignment.answer(found, means, [0, 0.3, 0.8])
+    assert "holds 4% of the image tower's squared weights at a ratio of 0 and 40% after" in said
     assert said.startswith("random swaps make the image tower's neurons less pure (+0.100")
     assert "cost accuracy (-8.0 points" in said and "through all ratios" in said
-    assert "through ratios of 0 to 0.1 alone" in misalignment.answer(found, [0, 0.1])
+    assert "through ratios of 0 to 0.1 alone" in misalignment.answer(found, means, [0, 0.1])
     assert "+0.100 of average |cos|" in said and "-8.0 points of accuracy, -9.0 to -7.0" in said
 
 

@@ -42,8 +42,16 @@ MEASURES = {
 RATIO = "share of captions swapped"
 
 
-def answer(effects: pd.DataFrame, ratios: Sequence[float]) -> wording.Answer:
-    """The result of a run in one sentence, from its effects and the ratios that it had."""
+def answer(effects: pd.DataFrame, means: pd.DataFrame, ratios: Sequence[float]) -> wording.Answer:
+    """The result of a run in a few sentences.
+
+    Parameters
+    ----------
+    effects, means : DataFrame
+        See `featpurity.experiments.misalignment.Misaligned`.
+    ratios : sequence of float
+        Those that were run.
+    """
     low, high, clauses = min(ratios), max(ratios), []
     measured = low <= published.RATIOS[0] and high >= published.RATIOS[1]
     through = "all ratios" if measured else f"ratios of {low:g} to {high:g} alone"
@@ -54,9 +62,16 @@ def answer(effects: pd.DataFrame, ratios: Sequence[float]) -> wording.Answer:
             number = wording.with_interval(row, unit, sign, not clauses and not parts)
             parts.append(f"{wording.by_interval(row, *TOLD[row.claim])} ({number})")
         clauses.append(f"{kind} {wording.listed(parts)}")
+    shares = means.groupby(["kind", "ratio"]).image_shared.mean()
+    ends = [
+        f"{shares[kind, high]:.0%} after {KINDS[kind]} of {high:.0%} of the captions"
+        for kind in dict.fromkeys(means.kind)
+    ]
     return wording.Answer(
         f"{'; '.join(clauses)}. The numbers are changes from no swapped caption to 80 % of them, "
-        f"along a straight line through {through}"
+        f"along a straight line through {through}. A single direction holds "
+        f"{shares.xs(low, level='ratio').mean():.0%} of the image tower's squared weights at a "
+        f"ratio of {low:g} and {wording.listed(ends)}; chapter 8 tells what rises without it"
     )
 
 
