@@ -64,14 +64,14 @@ def _generated_world():
     facts = "; ".join(
         f"<b>{name}</b> ({len(kinds)}: {', '.join(kinds)})" for name, kinds in ATTRIBUTES.items()
     )
-    size = Scenes(1, 0).size
+    size, prompt = Scenes(1, 0).size, SCENE_TEMPLATES["shape"][0].format("circle")
     return (
         f"<p>The pictures are generated. Each is {size} pixels a side and shows one object on a "
         f"background, drawn from six facts, each drawn evenly: {facts}. The texture is the "
         "background's. Object and background never share a colour. Since every fact is known, each "
         "is a classification task with certain labels: the data set <code>scenes_shape</code> asks "
-        f"for the shape, and so on. Prompts are sentences (<i>{SCENE_TEMPLATES['shape'][0]}</i>), "
-        "as the rewritten captions are and the raw ones are not, which favours a model that has "
+        f"for the shape, and so on. Prompts are sentences (<i>{prompt}</i>), "
+        "as the rewritten captions are and the raw ones are not, which may favour a model that has "
         "read such.</p>"
     )
 
