@@ -147,13 +147,10 @@ def _tell(path):
 
 
 def _draft(path):
-    """A new file beside `path`, locked while it is open: one without a lock is a dead writer's."""
-    while True:
-        file = open(path.with_name(f".{path.name}.{secrets.token_hex(4)}.part"), "xb")
-        lock(file)
-        if os.path.exists(file.name):  # else another process swept it before it was locked
-            return file
-        file.close()
+    """A new file beside `path`, locked while it is open."""
+    file = open(path.with_name(f".{path.name}.{secrets.token_hex(4)}.part"), "xb")
+    lock(file)
+    return file
 
 
 @contextlib.contextmanager

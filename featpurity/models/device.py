@@ -35,7 +35,7 @@ def pick_device(name: str | torch.device = "auto") -> torch.device:
     here = {"cpu": 1, "cuda": cards, "mps": int(torch.backends.mps.is_available())}[device.type]
     if (device.index or 0) >= here:
         raise ValueError(
-            f"device: {name}, but PyTorch sees {here} such devices here; try auto or cpu"
+            f"device: {name}, but PyTorch sees {here} of kind {device.type} here; try auto or cpu"
         )
     if device.type == "cuda" and device.index is None and "LOCAL_RANK" in os.environ:
         return torch.device(f"cuda:{int(os.environ['LOCAL_RANK']) % cards}")

@@ -14,7 +14,7 @@ from typing import Any
 import open_clip
 import torch
 from open_clip.model import convert_to_custom_text_state_dict as _custom_text
-from open_clip.tokenizer import HFTokenizer, SimpleTokenizer
+from open_clip.tokenizer import DEFAULT_CONTEXT_LENGTH, HFTokenizer, SimpleTokenizer
 from open_clip.transform import PreprocessCfg, image_transform_v2, merge_preprocess_dict
 
 from featpurity.files import check_choice, digest
@@ -187,7 +187,8 @@ def _from_file(
     elif settings.get("hf_tokenizer_name"):  # its files lie beside the weights
         tokenizer = HFTokenizer(
             path.parent,
-            context_length=model.context_length,
+            # as open_clip takes it: a tower's own number of positions may be far larger
+            context_length=settings.get("context_length", DEFAULT_CONTEXT_LENGTH),
             tokenizer_mode=settings.get("tokenizer_mode"),
             **settings.get("tokenizer_kwargs", {}) | NO_CODE,
         )

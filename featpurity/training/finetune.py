@@ -220,11 +220,3 @@ def _settings(options, world):
         options.lr_end,
         options.train_logit_scale,
     )
-
-
-if __name__ == "__main__":  # torchrun -m, as the paper's training is started
-    import runpy
-    import sys
-
-    sys.argv[1:1] = ["finetune"]
-    runpy.run_module("featpurity", run_name="__main__")

@@ -121,7 +121,8 @@ def train(
     augment : bool, default True
         RandomResizedCrop(0.5, 1) before the preprocessing.
     precision : {"fp32", "bf16", "fp16"}
-        Of the frozen towers (autocast); the projections train in float32.
+        Of the frozen towers (autocast) and of their features, as in the store; the projections
+        train in float32.
     workers : int
     evaluate : callable, optional
         See `featpurity.training.cached.sweep_projections`.
@@ -193,7 +194,7 @@ def train(
     text_tower = runner(clip, clip.text_trunk, precision)
 
     def features_of(pictures, captions):
-        """Trunk features of one batch, float32, without a graph."""
+        """Trunk features of one batch as cached training reads them, float32, without a graph."""
         tokens = clip.tokenizer(list(captions))
         return image_tower(pictures).float(), text_tower(tokens).float()
 

@@ -828,11 +828,11 @@ def test_a_device_that_is_not_there_is_told():
     with pytest.raises(ValueError, match="device: expected auto, cpu, cuda, .* got 'meta'"):
         load_model("scenes_clip", "meta")
     if not torch.backends.mps.is_available():
-        with pytest.raises(ValueError, match="device: mps, but PyTorch sees 0 such devices here"):
+        with pytest.raises(ValueError, match="device: mps, but PyTorch sees 0 of kind mps here"):
             load_model("scenes_clip", "mps")
     if not torch.cuda.is_available():
         with pytest.raises(
-            ValueError, match="device: cuda:1, but PyTorch sees 0 such devices here"
+            ValueError, match="device: cuda:1, but PyTorch sees 0 of kind cuda here"
         ):
             load_model("scenes_clip", "cuda:1")
 

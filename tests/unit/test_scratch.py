@@ -193,7 +193,7 @@ def test_the_command_asks_for_what_it_was_told(tmp_path, monkeypatch):
         (["scenery"], "unknown profile scenery; expected some of scenes, photos"),
         (["scenes", "--seeds", 1, 2], "expected --out FOLDER"),
         (["scenes", "--seeds", 1, 1, "--out", "x"], "different numbers of 0 or more"),
-        (["scenes", "--device", "cuda"], "cuda, but PyTorch sees 0 such devices here"),
+        (["scenes", "--device", "cuda"], "cuda, but PyTorch sees 0 of kind cuda here"),
     ],
 )
 def test_a_command_that_cannot_be_is_told(monkeypatch, arguments, message):

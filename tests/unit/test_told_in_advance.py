@@ -19,10 +19,10 @@ CANNOT_RUN = {
         "voc2007: its pictures show several classes, which 01_clip_vs_laclip does not take: give "
         "10_retrieval_and_probe a profile of its own",
     ),
-    "no card": (PHOTOS + "device: cuda\n", "device: cuda, but PyTorch sees 0 such devices here"),
+    "no card": (PHOTOS + "device: cuda\n", "device: cuda, but PyTorch sees 0 of kind cuda here"),
     "no such card": (
         PHOTOS + "device: cuda:7\n",
-        "device: cuda:7, but PyTorch sees 0 such devices",
+        "device: cuda:7, but PyTorch sees 0 of kind cuda",
     ),
     "a key twice": (
         PHOTOS + "epochs: 3\nepochs: 5\n",
