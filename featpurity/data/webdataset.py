@@ -124,19 +124,20 @@ def read_samples(shards: list[Path], text: str) -> tuple[ImageTars, list[str], d
     for shard in shards:
         for sample, files in remembered("samples", shard, list_shard).items():
             pictures = [name for name in files if f".{name.lower()}" in SUFFIXES]
-            if len(pictures) > 1:
-                raise ValueError(f"{shard}: the sample {sample} holds {len(pictures)} pictures")
+            stored = [name for name in pictures if files[name] != LINKED]
+            if len(stored) > 1:
+                raise ValueError(f"{shard}: the sample {sample} holds {len(stored)} pictures")
             if not pictures:
                 others = {f".{suffix.lower()}" for suffix in files}
                 # A dot in a picture's name belongs to its suffix, as webdataset has it.
                 left_out.update(name for name in others if name.endswith(PICTURES))
                 continue
-            if files[pictures[0]] == LINKED:
+            if not stored:
                 left_out[LINKED] += 1
                 continue
             if text not in files:
                 raise ValueError(f"{shard}: the sample {sample} has no file .{text}")
-            name = f"{shard.name}/{sample}.{pictures[0]}"
+            name = f"{shard.name}/{sample}.{stored[0]}"
             names.append(name)
             places[name] = tuple(files[pictures[0]])
             texts.append(files[text])
@@ -221,7 +222,7 @@ def list_shard(path: Path) -> dict[str, dict]:
                     continue
                 if member.issym() or member.islnk():
                     if f".{suffix.lower()}".endswith(PICTURES):
-                        samples.setdefault(sample, {})[suffix] = LINKED
+                        samples.setdefault(sample, {}).setdefault(suffix, LINKED)
                     continue
                 if not member.isreg():
                     continue

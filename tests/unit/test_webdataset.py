@@ -188,6 +188,14 @@ class TestRefused:
         assert len(data) == 1 and data.left_out == {"linked": 2}
         assert "left out: 2 linked" in catalog.find(f"webdataset:{tmp_path}").what
 
+    def test_a_link_beside_a_picture_is_no_picture(self, tmp_path):
+        other, same = tarfile.TarInfo("s0000.jpg"), tarfile.TarInfo("s0000.png")
+        for link in (other, same):
+            link.type, link.linkname = tarfile.SYMTYPE, "elsewhere"
+        shard(tmp_path / "a.tar", [(other, b""), *member(0, "0"), (same, b"")])
+        data = load_dataset(f"webdataset:{tmp_path}", class_names="raw")
+        assert len(data) == 1 and not data.left_out
+
     def test_devices_are_no_files_of_a_sample(self, tmp_path):
         pipe = tarfile.TarInfo("s2.png")
         pipe.type = tarfile.FIFOTYPE
