@@ -91,10 +91,11 @@ def _load(options):
     name, settings = options.profile, options.settings
     if "=" in name and not located(name).is_file():  # only settings were given
         name, settings = "demo", [name, *settings]
-    if options.data_root:
-        settings = [*settings, f"data_root={located(options.data_root).absolute()}"]
+    settings = dict(map(profile.setting, settings))
+    if root := options.data_root or settings.get("data_root"):
+        settings["data_root"] = str(located(root).absolute())  # from where the user stands
     [name] = _into_checkout([name])
-    return profile.load(name, dict(map(profile.setting, settings)))
+    return profile.load(name, settings)
 
 
 def _into_checkout(names):
@@ -171,7 +172,7 @@ def _embed(options):
 def _merge(options):
     from featpurity.report.merge import merged  # late: brings pandas
 
-    out = Path(options.out).absolute()  # from where the user stands
+    out = Path(options.out).expanduser().absolute()  # from where the user stands
     profiles = [profile.load(name) for name in _into_checkout(options.profiles)]
     table = save_table(merged(profiles, options.table), out)
     return f"{options.out}: {len(table)} rows of {len(profiles)} profiles"

@@ -25,7 +25,9 @@ def plan(profile: Profile) -> list[str]:
     missing = missing_of(models, datasets, pairs)
     remarks = [] if missing else check_files(profile)
     most = max(profile.n_pairs, profile.online_pairs, profile.atlas_pairs)
-    captioned = None if missing else load_csv(replace(profile, n_pairs=most))
+    # Counted as they are listed: no picture is opened for that.
+    listed = replace(profile, n_pairs=most, unreadable="raise")
+    captioned = None if missing else load_csv(listed)
     sources = [*models, *datasets, *pairs]
     wide = max(len(source.name) for source in sources) + 2
     lines = [f"Profile {profile.name}"]

@@ -198,7 +198,11 @@ class Profile:
             RETRIEVAL: PairPass(compared, self.n_pairs, None),
             NEURONS: PairPass(compared, self.atlas_pairs, None),
         }
-        return passes + [whole[chapter] for chapter in whole if chapter in self.chapters]
+        passes += [whole[chapter] for chapter in whole if chapter in self.chapters]
+        together = {}  # what several chapters ask for is one pass
+        for models, *how in passes:
+            together.setdefault(tuple(how), {}).update(dict.fromkeys(models))
+        return [PairPass(list(models), *how) for how, models in together.items()]
 
     def models_of(self, chapter: str) -> list[str]:
         """The models whose embeddings a chapter reads."""

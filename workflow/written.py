@@ -55,17 +55,17 @@ def changed(notebook: Path, folder: Path, state_of: Callable[[str], str]) -> lis
         path = folder / name
         if not path.is_file():
             faults.append(f"{path} is gone")
-        elif _times(path) != facts["times"] and file_digest(path) != facts["sha256"]:
+        elif times(path) != facts["times"] and file_digest(path) != facts["sha256"]:
             faults.append(f"{path} was changed")
     read = metadata.get("data", {}).items()
     return faults + [f"the files of {name} changed" for name, was in read if state_of(name) != was]
 
 
 def _facts(path):
-    return {"times": _times(path), "sha256": file_digest(path)}
+    return {"times": times(path), "sha256": file_digest(path)}
 
 
-def _times(path):
+def times(path):
     """What tells that a file is as it was without reading it."""
     status = os.stat(path)
     return [status.st_size, status.st_mtime_ns]

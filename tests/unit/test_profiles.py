@@ -361,7 +361,7 @@ def test_a_card_that_is_not_here_is_told(folder, monkeypatch):
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
     monkeypatch.setattr(check_module.shutil, "which", lambda name: None)
     assert check(load("mine", {"device": "cuda:0"})) == []
-    with pytest.raises(ValueError, match="device: cuda:1, but PyTorch sees 1 such devices here"):
+    with pytest.raises(ValueError, match="device: cuda:1, but PyTorch sees 1 of kind cuda here"):
         check(load("mine", {"device": "cuda:1"}))
     monkeypatch.setattr(check_module.shutil, "which", lambda name: name)  # of a cluster's nodes
     check(load("mine", {"device": "cuda:1"}))
@@ -630,3 +630,12 @@ def test_the_owner_of_a_results_folder_is_noted_once(folder):
     before = note.stat().st_mtime_ns
     own_results(mine)
     assert note.stat().st_mtime_ns == before
+
+
+def test_what_several_chapters_ask_of_the_pairs_is_one_pass():
+    chapters = {"chapters": ["03_misalignment", "05_caption_filter", "10_retrieval_and_probe"]}
+    passes = load("demo", chapters).pair_passes
+    assert len({(one.n_pairs, one.crops) for one in passes}) == len(passes)
+    whole = next(one for one in passes if one.crops is None)
+    assert set(whole.models) >= {"scenes_clip", "scenes_laclip"}
+    assert len(set(whole.models)) == len(whole.models)
