@@ -197,20 +197,15 @@ def make_captions(
     """
     captions, rewrites = [], []
     for i, facts in enumerate(all_facts):
-        rng = Random(f"{seed} {i}")
-        captions.append(_raw(facts, rng, SPURIOUS)[0])
-        rewrites.append([_sentence(facts, _chosen(facts, rng), rng) for _ in range(n)])
+        raw, sentences, _ = _both_kinds(facts, Random(f"{seed} {i}"), n)
+        captions.append(raw)
+        rewrites.append(sentences)
     return captions, rewrites
 
 
 def named_in_rewrites(all_facts: list[dict[str, str]], seed: int) -> list[dict[str, str]]:
     """The facts that the first rewrite of each picture names, as `make_captions` writes it."""
-    named = []
-    for i, facts in enumerate(all_facts):
-        rng = Random(f"{seed} {i}")
-        _raw(facts, rng, SPURIOUS)  # draws first, there as here
-        named.append(_chosen(facts, rng))
-    return named
+    return [_both_kinds(facts, Random(f"{seed} {i}"), 1)[2] for i, facts in enumerate(all_facts)]
 
 
 def raw_captions(
@@ -281,6 +276,16 @@ def sentences(
     for i, (facts, said) in enumerate(zip(all_facts, all_said, strict=True)):
         written.append((_sentence(facts, said, Random(f"sentence {seed} {i}")), said))
     return _judged(written, all_facts)
+
+
+def _both_kinds(facts, rng, n):
+    """A raw caption, n rewrites, and the facts that the first of these names."""
+    raw, _ = _raw(facts, rng, SPURIOUS)
+    said, sentences = [], []
+    for _ in range(n):
+        said.append(_chosen(facts, rng))
+        sentences.append(_sentence(facts, said[-1], rng))
+    return raw, sentences, said[0] if said else {}
 
 
 def _raw(facts, rng, spurious, boilerplate=True):
