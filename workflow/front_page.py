@@ -9,7 +9,6 @@ from staged_notebook import chapter_number
 from featpurity.models.names import BUNDLED
 from featpurity.profile import MISALIGNMENT
 from featpurity.report import display_names, wording
-from featpurity.report.chapters.claims import EFFECT
 from featpurity.report.published import GROUPS, groups_of
 from featpurity.report.tables import counted, first_of, verdict_words
 
@@ -143,7 +142,11 @@ def verdicts(run, places):
 
 
 def _table(claims, places):
-    heads = ("claim", f"in this run: {EFFECT}", "the paper's own number")
+    heads = (
+        "claim",
+        "in this run: effect (95 % interval), positive when the claim is true",
+        "the paper's own number",
+    )
     head = "".join(f'<th scope="col">{text}</th>' for text in heads)
     rows = [
         _row(statement, part, places) for statement, part in claims.groupby("statement", sort=False)

@@ -117,7 +117,10 @@ const featpurityData = (() => {
   function csv({ columns, rows }) {
     const quoted = (cell) => (/[",\n\r]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell);
     // A spreadsheet takes a text that begins so for a formula.
-    const plainly = (cell) => (/^[=+@\t\r-]/.test(cell) && !Number.isFinite(Number(cell)) ? `'${cell}` : cell);
+    // A number with its sign, alone or before its interval and unit, is none.
+    const SIGNED = /^[+-]\d[\d.,]*(e[+-]?\d+)?(\s[^=!'"]*)?$/;
+    const isFormula = (cell) => /^[=+@\t\r-]/.test(cell) && !SIGNED.test(cell);
+    const plainly = (cell) => (isFormula(cell) ? `'${cell}` : cell);
     return [columns, ...rows].map((row) => row.map(plainly).map(quoted).join(",")).join("\n") + "\n";
   }
 

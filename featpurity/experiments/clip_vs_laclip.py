@@ -59,8 +59,9 @@ def compare(inputs: Inputs, pairs: list[tuple[str, str]], n_bootstrap: int = 0) 
     """
     estimates = estimate(inputs, n_bootstrap)
     neurons = neurons_table(inputs.models)
-    purer = pd.DataFrame(purity_gains(inputs.models, neurons, pairs), columns=results.EFFECT)
-    effects = pd.concat([gains(inputs, estimates, pairs), purer], ignore_index=True)
+    found = [gains(inputs, estimates, pairs)]
+    found += [pd.DataFrame(purity_gains(inputs.models, neurons, pairs))] if pairs else []
+    effects = pd.concat(found, ignore_index=True)
     if len({model for pair in pairs for model in pair}) == 2 * len(pairs):  # none stands twice
         effects = pd.concat([effects, over_pairs(effects, len(pairs))], ignore_index=True)
     return Comparison(accuracy_table(inputs, estimates), neurons, effects)

@@ -50,4 +50,6 @@ def by_dataset(
         for name, gain in found.items():
             ends, compared = gain.interval(-most, most), f"{after} minus {before}"
             rows.append(results.effect(claim, compared, gain.value, *ends, dataset=name))
-    return pd.DataFrame(rows, columns=results.EFFECT)
+    # Without rows the columns of numbers would be of objects, and make others beside them so.
+    numbers = dict.fromkeys(["effect", "low", "high"], float)
+    return pd.DataFrame(rows, columns=results.EFFECT).astype(numbers)

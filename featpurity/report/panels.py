@@ -238,8 +238,10 @@ def zero_shot(
         if not upload.value and image is None:
             said.value = "Choose a picture."
             return
-        files = [(file.name, bytes(file.content)) for file in upload.value]
-        unit = embed_picture(*(files or [(None, None)])[0])
+        name, content = None, None
+        if upload.value:
+            name, content = upload.value[0].name, bytes(upload.value[0].content)
+        unit = embed_picture(name, content)
         chosen = tuple(name.strip() for name in names.value.split(between) if name.strip())
         if len(chosen) < 2:
             raise ValueError(f"expected two class names or more, got {len(chosen)}")

@@ -286,13 +286,15 @@ def test_no_text_of_a_saved_table_is_a_formula(sample, visit):
         ["=1+1", "+x", "@x", "-x"],
         ["-1.5", "+0.25", "-1e-5", ""],
         ["\tx", "a\rb", "\rx", "a,b"],
+        ["+1.2 (+1.1 to +1.3) of average |cos|", "-1-cmd", "+1 cmd|'/C calc'!A0", "+1+1"],
     ]
     saved = page.evaluate(
         "rows => featpurityData.csv({ columns: ['a', 'b', 'c', 'd'], rows })", rows
     )
     _, formulas, numbers, *rest = csv.reader(io.StringIO(saved, newline=""))
     assert formulas == ["'=1+1", "'+x", "'@x", "'-x"] and numbers == rows[1]
-    assert rest == [["'\tx", "a\rb", "'\rx", "a,b"]]
+    assert rest[0] == ["'\tx", "a\rb", "'\rx", "a,b"]
+    assert rest[1] == [rows[3][0], "'-1-cmd", "'+1 cmd|'/C calc'!A0", "'+1+1"]
 
 
 def test_the_verdict_is_on_a_phones_screen(sample, visit):

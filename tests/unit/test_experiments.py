@@ -230,6 +230,7 @@ def test_without_a_silhouette_the_accuracy_is_there(labels):
     found = clip_vs_laclip.compare(made, [("noisy", "clean")], n_bootstrap=5)
     assert found.accuracy.accuracy.notna().all() and found.accuracy.silhouette.isna().all()
     assert not found.effects.claim.str.startswith("silhouette").any()
+    assert found.effects[["effect", "low", "high"]].dtypes.eq(float).all()
     curves = pruning.prune(made, n_random_orders=2, n_bootstrap=5)
     assert curves.silhouette.empty and len(curves.accuracy) == 2 * (3 * D + 1)
     assert pruning_pages.silhouettes(curves.silhouette) is None

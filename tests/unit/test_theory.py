@@ -224,5 +224,6 @@ class TestSimulation:
         accuracy = found.accuracy["knows the features, linear"]
         assert accuracy.is_monotonic_increasing and accuracy.max() > 0.95
         assert (found.images.groupby("reader").diff().dropna() < 0).all()  # fewer are as clear
-        apart = found.accuracy["knows the features, threshold"] - accuracy
-        assert (apart.abs() > 0).any()
+        with_threshold = found.accuracy["knows the features, threshold"]
+        trained = found.accuracy["trained on raw pairs, fewest spurious features"]
+        assert (with_threshold > trained).all()

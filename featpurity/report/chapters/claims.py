@@ -20,7 +20,6 @@ CHAPTERS = {  # that claims are about, as a line of links calls them
     profile.THEORY: "the theory",
     profile.RETRIEVAL: "retrieval and probes",
 }
-EFFECT = "effect (95 % interval), positive when the claim is true"
 
 
 def answer(claims: pd.DataFrame) -> wording.Answer:
@@ -106,7 +105,7 @@ def verdicts_table(claims: pd.DataFrame, chapters: Sequence[str]) -> tables.Tabl
         for row in shown.itertuples()
     ]
     headings = {"experiment": "chapter", "statement": "claim", "comparison": "what is compared"}
-    headings |= {"verdict": "verdict", "interval": EFFECT}
+    headings |= {"verdict": "verdict", "interval": "effect (95 % interval)"}
     headings |= {"published": "published by the paper, not measured here"}
     return tables.show(shown, headings, cards=True)
 
@@ -115,7 +114,7 @@ def rules_table() -> tables.Table:
     """What each claim measures, over what its interval runs, and what is negligible."""
     said = wording.in_points(pd.DataFrame(results.load_claims()))
     bound = [
-        f"{row.negligible:g} {row.unit}: {row.negligible_because}" for row in said.itertuples()
+        f"{row.negligible:g} ({row.unit}): {row.negligible_because}" for row in said.itertuples()
     ]
     headings = {"experiment": "chapter", "statement": "claim", "effect": "effect"}
     headings |= {"interval": "interval", "bound": "negligible below"}
@@ -182,7 +181,7 @@ def published_misalignment() -> tables.Table:
     shown["cos"] = third["average_abs_cos"]["value"]
     shown["accuracy"] = pd.DataFrame(third["accuracy"]).mean(axis=1)
     shown["silhouette"] = pd.DataFrame(third["silhouette"]).mean(axis=1)
-    headings = {"ratio": "ratio", "cos": "average |cos|, text tower", "accuracy": "accuracy (%)"}
+    headings = {"ratio": "ratio", "cos": "average |cos|", "accuracy": "accuracy (%)"}
     digits = {"ratio": 1, "cos": 3, "accuracy": 1, "silhouette": 3}
     return tables.show(shown, headings | {"silhouette": "silhouette"}, digits)
 

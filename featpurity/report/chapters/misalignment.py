@@ -63,15 +63,12 @@ def answer(effects: pd.DataFrame, means: pd.DataFrame, ratios: Sequence[float]) 
             parts.append(f"{wording.by_interval(row, *TOLD[row.claim])} ({number})")
         clauses.append(f"{kind} {wording.listed(parts)}")
     shares = means.groupby(["kind", "ratio"]).image_shared.mean()
-    ends = [
-        f"{shares[kind, high]:.0%} after {KINDS[kind]} of {high:.0%} of the captions"
-        for kind in dict.fromkeys(means.kind)
-    ]
+    ends = [f"{shares[kind, high]:.0%} ({KINDS[kind]})" for kind in dict.fromkeys(means.kind)]
     return wording.Answer(
         f"{'; '.join(clauses)}. The numbers are changes from no swapped caption to 80 % of them, "
         f"along a straight line through {through}. A single direction holds "
         f"{shares.xs(low, level='ratio').mean():.0%} of the image tower's squared weights at a "
-        f"ratio of {low:g} and {wording.listed(ends)}; chapter 8 tells what rises without it"
+        f"ratio of {low:g}; at {high:g} it holds {wording.listed(ends)}"
     )
 
 
@@ -105,7 +102,7 @@ def changes(effects: pd.DataFrame) -> go.Figure:
 
 
 def against_ratio(means: pd.DataFrame, chance: dict[str, float]) -> go.Figure:
-    """All measures of the fine-tuned models against the ratio.
+    """What the claims are about, and two numbers on the spectrum, against the ratio.
 
     Parameters
     ----------

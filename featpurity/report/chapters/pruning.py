@@ -19,6 +19,7 @@ NAMES = {
     "pruning_silhouette": "silhouette, high minus low purity, 88 % of the neurons kept",
 }
 WITHIN = "both orders lie within what random orders give"
+READINGS = [claim for claim in NAMES if claim != "pruning_area"]  # of a pair of curves
 MOST_TOLD = 3  # models, each with its own words; of more the range is told
 
 
@@ -41,8 +42,7 @@ def answer(effects: pd.DataFrame, areas: pd.DataFrame) -> wording.Answer:
         ends = _ends(single.assign(dataset=single.comparison + " on " + single.dataset))
         return wording.Answer(
             f"{opening} {len(means)} models change by {least} to {most}; single data sets {ends}. "
-            f"{list(among.values()).count(WITHIN)} of {len(among)} times both orders lie within "
-            "what random orders give"
+            f"{list(among.values()).count(WITHIN)} of {len(among)} times {WITHIN}"
         )
     for mean in means.itertuples():
         number = wording.with_interval(mean, wording.ACCURACY, first=not clauses)
@@ -51,7 +51,7 @@ def answer(effects: pd.DataFrame, areas: pd.DataFrame) -> wording.Answer:
         does = wording.by_interval(
             mean, "gains accuracy", "loses accuracy", "neither clearly gains nor loses accuracy"
         )
-        clauses.append(f"{mean.comparison} {does} ({number}{over}); {among[mean.comparison]}")
+        clauses.append(f"{mean.comparison} {does} ({number}{over}), and {among[mean.comparison]}")
     return wording.Answer(f"{opening} {'; '.join(clauses)}")
 
 
@@ -63,7 +63,9 @@ def _among_random(areas):
         sides.append("within" if areas.random_low <= area <= areas.random_high else side)
     if sides == ["within", "within"]:
         return WITHIN
-    return f"purest first lies {sides[0]} what random orders give, least pure first {sides[1]} it"
+    return (
+        f"purest first lies {sides[0]} what random orders give and least pure first {sides[1]} it"
+    )
 
 
 def _ends(single):

@@ -147,7 +147,7 @@ def bases(table: pd.DataFrame) -> tables.Table:
 
 def claims(effects: pd.DataFrame) -> tables.Table:
     """The effects with their intervals and verdicts, each in its own unit."""
-    judged = results.judge(effects).dropna(subset="effect")
+    judged = wording.in_points(results.judge(effects).dropna(subset="effect"))
     headings = {"statement": "claim", "comparison": "what is compared", "effect": "effect"}
     headings |= {"low": "from", "high": "to", "unit": "unit", "verdict": "verdict"}
     return tables.show(judged, headings, dict.fromkeys(["effect", "low", "high"], "+#.3g"))
