@@ -239,7 +239,7 @@ def fetch(name: str, folder: str | Path | None = None) -> Path:
         elif expected not in (None, found):
             raise ValueError(
                 f"{path}: its SHA-256 is {found}, but {record.name} says {expected}; "
-                "delete the one that is wrong"
+                "delete the one that is wrong, and results that came from it"
             )
     return path
 
