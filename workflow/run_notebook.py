@@ -125,9 +125,10 @@ def run(notebook, output, log, parameters, aliases=None):
         # pictures that change while it runs make it run again.
         data |= {name: data_state(name, root) for name, state in data.items() if state == "absent"}
         note(draft, paths, workspace(parameters.get("results_dir", "results")), data)
-        with writing(output) as file:  # the logs may lie on another disk, so nothing is renamed
-            file.write(draft.read_bytes())
-        draft.unlink()
+        if draft.resolve() != Path(output).resolve():  # a log beside it makes it its own draft
+            with writing(output) as file:  # the logs may lie on another disk: nothing is renamed
+                file.write(draft.read_bytes())
+            draft.unlink()
 
 
 def failure(log):
