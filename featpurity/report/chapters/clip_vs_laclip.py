@@ -182,7 +182,7 @@ def neurons_table(neurons: pd.DataFrame) -> tables.Table:
     headings = {"model": "model", "tower": "tower", "neurons": "neurons", "width": "width"}
     headings |= {"avg_abs_cos": "average |cos|", "error": "its error", "chance": "chance"}
     headings |= {"rotated": "after rotation", "effective_rank": "effective rank"}
-    headings |= {"shared": "one direction"}
+    headings |= {"shared": "along one"}  # a longer heading makes the table wider than its page
     digits = dict.fromkeys(headings, 4) | {"effective_rank": 1, "shared": ".1%"}
     return tables.show(neurons, headings, digits)
 

@@ -72,7 +72,7 @@ def neurons_table(neurons: pd.DataFrame, models: pd.DataFrame) -> tables.Table:
     shown = neurons.merge(models[["model", "group", "data"]], on="model")
     headings = {"group": "group", "data": "data", "tower": "tower", "avg_abs_cos": "average |cos|"}
     headings |= {"times_chance": "times chance", "effective_rank": "effective rank"}
-    headings |= {"shared": "one direction"}
+    headings |= {"shared": "along one"}
     digits = {"avg_abs_cos": 4, "times_chance": 2, "effective_rank": 1, "shared": ".1%"}
     return tables.show(shown, headings, digits)
 
