@@ -47,7 +47,7 @@ def plan(profile: Profile) -> list[str]:
         *_chapters(profile),
         f"  results         {profile.results_dir}/",
         "",
-        _to_download(sources),
+        _to_download(models, [*datasets, *pairs]),
         "",
         "Missing",
         *(f"  {line}" for line in missing or ["nothing"]),
@@ -88,13 +88,13 @@ def _chapters(profile):
     return [f"                  {line}" for line in lines]
 
 
-def _to_download(sources):
-    archives = {}
-    for source in sources:
-        # the pairs `photos` come in one archive with that data set
-        archive = "cifar10" if source.name == "photos" else source.name
+def _to_download(models, data):
+    archives = {}  # data and pairs may come in one
+    for source in data:
+        archive = source.archive or source.name
         archives[archive] = max(archives.get(archive, 0), source.megabytes or 0)
-    megabytes = sum(archives.values())
+    megabytes = sum(archives.values()) + sum(model.megabytes or 0 for model in models)
+    sources = [*models, *data]
     bound = "at least" if any(source.at_least for source in sources) else "about"
     unknown = any(source.megabytes is None for source in sources)
     return f"To download: {bound} {megabytes:,.0f} MB{' and files of unknown size' * unknown}"

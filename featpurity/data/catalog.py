@@ -78,6 +78,8 @@ class Source:
         What the user has to put in place first.
     at_least : bool
         Whether more comes with the megabytes.
+    archive : str or None
+        The data set whose download brings it, where that is another.
     """
 
     name: str
@@ -85,6 +87,7 @@ class Source:
     megabytes: float | None = 0
     missing: str | None = None
     at_least: bool = False
+    archive: str | None = None
 
 
 @dataclass(frozen=True)
@@ -510,7 +513,8 @@ def pairs_source(name: str, root: str | Path | None = None) -> Source:
         return Source(name, "generated")
     if name == "photos":
         photos = find("cifar10", root, "train")
-        return Source(name, "CIFAR-10's training photos with generated captions", photos.megabytes)
+        what = "CIFAR-10's training photos with generated captions"
+        return Source(name, what, photos.megabytes, archive=photos.name)
     if str(name).startswith(webdataset.PREFIX):
         return _find_shards(str(name), "txt")
     return _file_source(name, "CSV", root, "; notebooks/steps/fetch_cc3m.ipynb makes CC3M's")
