@@ -172,11 +172,19 @@ def seed_of(pictures: str) -> int:
     return zlib.crc32(pictures.encode())
 
 
+def variance_unseen(n: int) -> float:
+    """What n images cannot say of the variance of a share's mean: 1 / n^2, that of one image more.
+
+    Without it an interval has no width where all of a few images are right, and holds the truth far
+    too rarely where few are wrong.
+    """
+    return n**-2
+
+
 def estimate_means(values: Tensor, n_bootstrap: int = 0, pictures: str = "") -> Estimate:
     """The mean over images of one or several shares, or differences of shares, with its interval.
 
-    The variance of one image more, 1 / n^2, is added: without it an interval has no width where all
-    of a few images are right, and holds the truth far too rarely where few are wrong.
+    `variance_unseen` is added to what the images show.
 
     Parameters
     ----------
@@ -189,7 +197,7 @@ def estimate_means(values: Tensor, n_bootstrap: int = 0, pictures: str = "") -> 
     """
     drawn = n_bootstrap > 0
     spread = bootstrap_means(values, n_bootstrap, seed_of(pictures)) if drawn else values
-    return Estimate(values.mean(0), spread, drawn, unseen=len(values) ** -2)
+    return Estimate(values.mean(0), spread, drawn, variance_unseen(len(values)))
 
 
 def mean_estimate(estimates: Sequence[Estimate], pictures: Sequence[str]) -> Estimate:

@@ -12,7 +12,7 @@ from numbers import Integral
 import torch
 
 from featpurity.metrics.inputs import Array, as_labels, check_embeddings, row_blocks
-from featpurity.metrics.intervals import Estimate, influence_by_owner
+from featpurity.metrics.intervals import Estimate, influence_by_owner, variance_unseen
 
 KS = (1, 5, 10)
 
@@ -115,7 +115,7 @@ def estimate_recalls(
     of_texts = (of_texts[:, None] < ks).double()  # (n_texts, ks)
     spread = torch.cat([of_images, influence_by_owner(of_texts, owners)], 1)
     value = torch.cat([of_images.mean(0), of_texts.mean(0)])
-    return Estimate(value, spread, unseen=len(of_images) ** -2)  # as in `estimate_means`
+    return Estimate(value, spread, unseen=variance_unseen(len(of_images)))
 
 
 def _ranks(queries, gallery, right, most):

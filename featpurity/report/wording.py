@@ -10,9 +10,8 @@ import pandas as pd
 ACCURACY = ("points of accuracy", 100, 1)
 SILHOUETTE = ("of silhouette", 1, 3)
 COSINE = ("of average |cos|", 1, 3)
-SHARE = (
-    "accuracy (share of images)"  # the unit of claims about accuracy, which pages tell in points
-)
+# The unit of claims about accuracy, which pages tell in points.
+SHARE = "accuracy (share of images)"
 
 
 class Answer(str):
