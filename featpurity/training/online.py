@@ -149,16 +149,7 @@ def train(
         If a loss is not finite; it names the step and this process's pairs.
     """
     rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-    n, micro = len(images), settings.batch_size // (world * update_freq)
-    if len(texts) != n or not all(texts):
-        raise ValueError(
-            f"expected at least one text for each of the {n} images, got texts for {len(texts)}"
-        )
-    if micro * world * update_freq != settings.batch_size:
-        raise ValueError(
-            f"batch_size: expected a multiple of {world} processes x {update_freq} parts, "
-            f"got {settings.batch_size}"
-        )
+    n, micro = len(images), _part_of_batch(images, texts, settings, world, update_freq)
     n_steps = settings.steps_per_epoch(n)
     device = torch.device(clip.device)
     projections = Projections(clip, settings.train_logit_scale).to(device)
@@ -239,6 +230,23 @@ def train(
     if record:
         record.board.close()
     return *(neurons.cpu() for neurons in projections.neurons()), pd.DataFrame(history)
+
+
+def _part_of_batch(images, texts, settings, world, update_freq):
+    """How many pairs a process takes through the towers at once; ValueError for a batch that has no
+    such parts, and for pictures without a text.
+    """
+    if len(texts) != len(images) or not all(texts):
+        raise ValueError(
+            f"expected at least one text for each of the {len(images)} images, "
+            f"got texts for {len(texts)}"
+        )
+    if settings.batch_size % (world * update_freq):
+        raise ValueError(
+            f"batch_size: expected a multiple of {world} processes x {update_freq} parts, "
+            f"got {settings.batch_size}"
+        )
+    return settings.batch_size // (world * update_freq)
 
 
 def _same_start(start, device):
