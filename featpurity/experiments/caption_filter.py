@@ -39,9 +39,10 @@ class Judge:
     def fit(self, captions: list[str]) -> torch.Tensor:
         """Cosine between each picture and its caption: float tensor of shape (n,)."""
         clip = self.clip
-        images = unit_embeddings(clip, clip.project_image, self.image_features)
-        texts = unit_embeddings(clip, clip.project_text, self.text_features(captions))
-        return (images * texts).sum(1)
+        images = unit_embeddings(clip, clip.project_image, self.image_features, clip.device)
+        features = self.text_features(captions)
+        texts = unit_embeddings(clip, clip.project_text, features, clip.device)
+        return (images * texts).sum(1).cpu()
 
     def text_features(self, captions: list[str]) -> torch.Tensor:
         """What enters the text projection: float tensor of shape (n, width_T).

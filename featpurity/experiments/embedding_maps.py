@@ -100,7 +100,11 @@ def misaligned(
         models[called] = read_projections(path, clip)
     first, stored = next(iter(data.values())), dict(store=store, precision=precision)
     return maps(
-        {name: embed_images(model, first, **stored)[0] for name, model in models.items()}, data
+        {
+            name: embed_images(model, first, device=model.device, **stored)[0]
+            for name, model in models.items()
+        },
+        data,
     )
 
 

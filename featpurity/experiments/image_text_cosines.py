@@ -59,16 +59,16 @@ def measure(models: dict[str, ClipModel], captioned: CaptionedImages, **options:
         )
     others = _of_another_picture(owners)
     rewritten = torch.tensor([bool(texts) for texts in captioned.rewrites])
-    values, rows = {}, []
+    both, values, rows = captioned.captions + captioned.best_captions, {}, []
     for model, clip in tqdm(models.items(), desc="captions"):
         features = image_trunk_features(clip, captioned, **options)
-        images = unit_embeddings(clip, clip.project_image, features)
-        texts = embed_texts(clip, captioned.captions + captioned.best_captions, **options)
+        images = unit_embeddings(clip, clip.project_image, features, clip.device)
+        texts = embed_texts(clip, both, device=clip.device, **options)
         raw, best = texts.split(len(captioned))
-        chance = (images * raw[others]).sum(1)
-        found = {RAW: (images * raw).sum(1)}
+        chance = (images * raw[others]).sum(1).cpu()
+        found = {RAW: (images * raw).sum(1).cpu()}
         if rewritten.any():
-            found[REWRITTEN] = (images * best).sum(1)
+            found[REWRITTEN] = (images * best).sum(1).cpu()
         for kind, cosines in (found | {OTHER: chance}).items():
             chosen = rewritten if kind == REWRITTEN else torch.ones_like(rewritten)
             parts = (part[chosen] for part in (cosines, chance, owners))

@@ -56,13 +56,6 @@ class Inputs:
     data: dict[str, LabelledImages]
     embedded: dict[tuple[str, str], Embedded]
 
-    def cpu(self) -> "Inputs":
-        """The same with all embeddings on the processor."""
-        embedded = {
-            key: Embedded(*(part.cpu() for part in seen)) for key, seen in self.embedded.items()
-        }
-        return Inputs(self.models, self.data, embedded)
-
     def of_one_class(self) -> "Inputs":
         """The same with the data sets whose pictures show one class each."""
         return self._only(lambda labels: labels.ndim == 1)

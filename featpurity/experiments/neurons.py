@@ -80,13 +80,13 @@ def atlas(
         seen = {name: inputs.embedded[model, name] for name in inputs.data}
         images = next(iter(seen.values())).images
         n_shown = min(n_shown, len(images))
-        strongest[model] = images.topk(n_shown, dim=0).indices.T
-        weakest[model] = images.topk(n_shown, dim=0, largest=False).indices.T
+        strongest[model] = images.topk(n_shown, dim=0).indices.T.cpu()
+        weakest[model] = images.topk(n_shown, dim=0, largest=False).indices.T.cpu()
         profile = class_profiles(seen, inputs.data)
         tables.append(neighbours(clip).join(best_classes(profile)).assign(model=model))
         profiles.append(profile.assign(model=model))
         if texts:
-            units = embed_texts(clip, texts, **options)
+            units = embed_texts(clip, texts, device=clip.device, **options)
             captions.append(strongest_captions(texts, units).assign(model=model))
     neurons, profiles = (_with_model_first(parts) for parts in (tables, profiles))
     captions = _with_model_first(captions or [strongest_captions([], None).assign(model="")])
@@ -118,9 +118,8 @@ def class_contrast(embedded: Embedded) -> torch.Tensor:
     A class without images has 0.
     """
     n_classes = len(embedded.classifier)
-    sums = torch.zeros(n_classes, embedded.images.shape[1]).index_add_(
-        0, embedded.labels, embedded.images
-    )
+    sums = embedded.images.new_zeros(n_classes, embedded.images.shape[1])
+    sums.index_add_(0, embedded.labels, embedded.images)
     counts = torch.bincount(embedded.labels, minlength=n_classes)[:, None]
     means = sums / counts.clamp(min=1)
     spread = embedded.images.std(0, correction=0).clamp(min=1e-12)
@@ -142,7 +141,7 @@ def class_profiles(seen: dict[str, Embedded], data: Mapping[str, LabelledImages]
         contrast, which is always among them, to the smallest.
     """
     names = [(name, class_name) for name in seen for class_name in data[name].classes]
-    contrasts = torch.cat(list(map(class_contrast, seen.values())))  # (all classes, d)
+    contrasts = torch.cat([class_contrast(one).cpu() for one in seen.values()])  # (all classes, d)
     largeness = contrasts.abs()
     largeness[contrasts.argmax(0), torch.arange(contrasts.shape[1])] = torch.inf
     rows = []

@@ -61,7 +61,8 @@ def probe(inputs: Inputs, pairs: list[tuple[str, str]]) -> Probes:
         Names of models: the second is compared with the first.
     """
     rows, estimates = [], {}
-    for (model, name), (images, _, labels) in tqdm(inputs.embedded.items(), desc="linear probes"):
+    for (model, name), embedded in tqdm(inputs.embedded.items(), desc="linear probes"):
+        images, _, labels = (part.cpu() for part in embedded)  # where scikit-learn computes
         split = split_of(len(labels))
         most = int(labels[split.train].bincount().max()) if len(split.train) else 0
         fewer = [shots for shots in SHOTS if shots < most]

@@ -119,4 +119,5 @@ def mean_areas(table: pd.DataFrame) -> pd.DataFrame:
 def rotated(embedded: Embedded, turn: torch.Tensor) -> Embedded:
     """What a rotated model makes of a data set."""
     images, classifier, labels = embedded
+    turn = turn.to(images)
     return Embedded(images @ turn.T, classifier @ turn.T, labels)

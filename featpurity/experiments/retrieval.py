@@ -65,8 +65,8 @@ def retrieve(
     found = {}
     for name, clip in tqdm(models.items(), desc="retrieval"):
         images = image_trunk_features(clip, captioned, **options)[first]
-        images = unit_embeddings(clip, clip.project_image, images)
-        texts = embed_texts(clip, captioned.best_captions, **options)
+        images = unit_embeddings(clip, clip.project_image, images, clip.device)
+        texts = embed_texts(clip, captioned.best_captions, device=clip.device, **options)
         ranks = retrieval_ranks(images, texts, owners, max(KS))
         found[name] = estimate_recalls(*ranks, owners)
     recall = recall_table(found, chances(owners))

@@ -54,7 +54,7 @@ def invariance(inputs: Inputs, n_rotations: int = 20) -> pd.DataFrame:
         before = torch.tensor([_measure(seen) for seen in embedded], dtype=torch.float64)
         change, ranges = torch.zeros(2, dtype=torch.float64), {tower: [] for tower in TOWERS}
         for turn in spectrum.random_rotations(clip.d, n_rotations):
-            turned = [rotated(seen, turn.double()) for seen in embedded]
+            turned = [rotated(seen, turn) for seen in embedded]
             after = torch.tensor([_measure(seen) for seen in turned], dtype=torch.float64)
             change = torch.maximum(change, (after - before).abs().amax(0))
             for tower, neurons in neurons_by_tower(clip).items():

@@ -110,12 +110,11 @@ def effects(found: pd.DataFrame) -> list[dict]:
 
 def _measure(inputs, model, turn, views):
     """(data sets, d) mutual information, and the mean monosemanticity (d,) over the pictures."""
-    activations = {name: inputs.embedded[model, name].images @ turn.T for name in inputs.data}
-    known = [
-        selectivity.mutual_information(
-            values, inputs.data[name].labels, min(selectivity.BINS, len(values))
-        )
-        for name, values in activations.items()
-    ]
+    activations, known = {}, []
+    for name in inputs.data:
+        images, _, labels = inputs.embedded[model, name]
+        values = activations[name] = images @ turn.to(images).T
+        bins = min(selectivity.BINS, len(values))
+        known.append(selectivity.mutual_information(values, labels, bins))
     alike = [selectivity.monosemanticity(activations[name], view) for name, view in views.items()]
-    return torch.stack(known), torch.stack(alike).mean(0)
+    return torch.stack(known).cpu(), torch.stack(alike).mean(0).cpu()

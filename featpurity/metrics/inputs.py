@@ -4,6 +4,7 @@ Every check raises a ValueError that says what came and what was expected.
 """
 
 import operator
+import os
 from collections.abc import Iterable
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 
 # What one block of rows may take in the functions that work block by block: on a processor as much
 # as its cache holds, on a card enough to keep it at work. Peak memory is that of the inputs and a
-# few blocks.
+# few blocks. The environment's `FEATPURITY_BLOCK_MIB` replaces both.
 MAX_BYTES = 2**22
 MAX_BYTES_ON_CARD = 2**28
 
@@ -119,5 +120,9 @@ def as_float(values: torch.Tensor) -> torch.Tensor:
 def row_blocks(n: int, numbers_per_row: int, like: torch.Tensor) -> list[slice]:
     """Slices that cover n rows, each within the bound for the device and precision of a tensor."""
     bound = MAX_BYTES if like.device.type == "cpu" else MAX_BYTES_ON_CARD
+    if chosen := os.environ.get("FEATPURITY_BLOCK_MIB"):
+        if not chosen.isdecimal() or int(chosen) == 0:
+            raise ValueError(f"FEATPURITY_BLOCK_MIB: expected a number of MiB, got {chosen!r}")
+        bound = int(chosen) * 2**20
     size = max(1, bound // max(1, numbers_per_row * like.element_size()))
     return [slice(start, min(start + size, n)) for start in range(0, n, size)]

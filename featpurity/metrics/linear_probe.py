@@ -9,11 +9,10 @@ images apart.
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from featpurity.metrics.inputs import Array, check_embeddings
+from featpurity.metrics.inputs import Array, as_labels, check_embeddings
 
 MOST_STEPS = 1000
 STRENGTHS = (1.0, 10.0, 100.0, 1000.0, 10000.0)  # unit features are small and ask for large ones
@@ -33,7 +32,7 @@ def few_shot(labels: Array, shots: int, seed: int = 0) -> torch.Tensor:
     -------
     indices : int64 tensor, in rising order
     """
-    labels = torch.as_tensor(np.asarray(labels))
+    labels = as_labels(labels).cpu()
     if shots < 1:
         raise ValueError(f"shots: expected at least 1 image of each class, got {shots}")
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))

@@ -12,7 +12,6 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from scipy import stats
-from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import featpurity
@@ -85,30 +84,6 @@ def test_the_comparison_holds_what_the_metrics_say():
     noisy, clean = (made.models[name].image_neurons for name in ("noisy", "clean"))
     gain = purity.avg_abs_cos(noisy) - purity.avg_abs_cos(clean)
     assert mean.purity_laclip_image == pytest.approx(gain)
-
-
-class Moved(TorchFunctionMode):
-    """Notes how many numbers of a tensor go to the processor, to NumPy or into lists at once."""
-
-    def __init__(self):
-        super().__init__()
-        self.most = 0
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        leaves = (torch.Tensor.cpu, torch.Tensor.numpy, torch.Tensor.tolist)
-        if func in leaves or func is torch.Tensor.to and "cpu" in map(str, args[1:]):
-            self.most = max(self.most, args[0].numel())
-        return func(*args, **(kwargs or {}))
-
-
-def test_no_embeddings_leave_the_device_in_experiments_1_and_2():
-    made = made_up(torch.arange(300) % CLASSES)
-    with Moved() as moved:
-        clip_vs_laclip.compare(made, [("noisy", "clean")], n_bootstrap=0)
-        pruning.check(made, pruning.prune(made, n_random_orders=2, n_bootstrap=0).accuracy)
-        with_results = moved.most
-        made.embedded["clean", "made up"].images.cpu()
-    assert 0 < with_results < 300 * D == moved.most
 
 
 class Largest(TorchDispatchMode):

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import featpurity as fp
+from featpurity.metrics.inputs import row_blocks
 
 RNG = np.random.default_rng(0)
 NEURONS, OTHERS, UNIT = (RNG.normal(size=shape) for shape in [(6, 9), (6, 8), (20, 6)])
@@ -113,3 +114,13 @@ def test_there_is_at_least_one_random_order_of_one_neuron():
 def test_a_share_of_captions_is_a_number_from_0_to_1(ratio):
     with pytest.raises(ValueError, match="ratio is a share of the captions"):
         fp.swap_captions(["a dog", "a cat"], ratio)
+
+
+def test_the_environment_sets_the_size_of_a_block(monkeypatch):
+    like = torch.empty(0)
+    monkeypatch.setenv("FEATPURITY_BLOCK_MIB", "1")
+    assert [rows.stop for rows in row_blocks(600, 1024, like)] == [256, 512, 600]
+    for wrong in ("0", "1.5", "much"):
+        monkeypatch.setenv("FEATPURITY_BLOCK_MIB", wrong)
+        with pytest.raises(ValueError, match=f"expected a number of MiB, got '{wrong}'"):
+            row_blocks(600, 1024, like)
