@@ -198,12 +198,12 @@ def spectra_of_runs(
 
 def rise_effects(runs: pd.DataFrame) -> list[dict]:
     """The claims about the rise without the shared direction, from `spectra_of_runs`."""
-    rows = []
-    for (tower, kind), part in runs.groupby(["tower", "kind"], sort=False):
-        rises = changes_of_seeds(part, "without_shared")
-        ends = intervals.t_interval(rises)
-        rows.append(results.effect(f"unshared_rise_{tower}", KINDS[kind], rises.mean(), *ends))
-    return rows
+    return _changes("unshared_rise", runs, "without_shared")
+
+
+def basis_rise_effects(tuned: pd.DataFrame) -> list[dict]:
+    """The claims about the rise in the own basis beyond rotated ones, from `bases_of_runs`."""
+    return _changes("basis_rise", tuned.assign(beyond=tuned.own - tuned.rotated), "beyond")
 
 
 def watcher(mean: dict[str, torch.Tensor]) -> Callable:
@@ -236,6 +236,16 @@ def over_epochs(history: pd.DataFrame, runs: list[Run]) -> pd.DataFrame:
             row = runs[seen["run"]]._asdict() | dict(tower=tower, epoch=seen["epoch"])
             rows.append(row | {name: seen[f"{tower}/{name}"] for name in SHAPE})
     return pd.DataFrame(rows)
+
+
+def _changes(claim, runs, column):
+    """Effects of a claim a tower: a measure's change with the ratio, a row a kind of swap."""
+    rows = []
+    for (tower, kind), part in runs.groupby(["tower", "kind"], sort=False):
+        of_seeds = changes_of_seeds(part, column)
+        ends = intervals.t_interval(of_seeds)
+        rows.append(results.effect(f"{claim}_{tower}", KINDS[kind], of_seeds.mean(), *ends))
+    return rows
 
 
 def _measure(embedded):

@@ -101,6 +101,17 @@ def test_rises_are_slopes_over_the_paper_s_range_with_an_interval_over_seeds():
     assert (effects.low < effects.effect).all() and (effects.high > effects.effect).all()
 
 
+def test_the_rise_of_the_own_basis_is_what_lies_beyond_rotated_ones():
+    rows = [
+        dict(tower="image", kind="random", ratio=ratio, seed=seed, own=0.2 + ratio, rotated=level)
+        for seed in (0, 1)
+        for ratio, level in ((0.0, 0.2), (0.8, 0.9 + seed / 100))
+    ]
+    (effect,) = what_cos_measures.basis_rise_effects(pd.DataFrame(rows))
+    assert effect["claim"] == "basis_rise_image" and effect["comparison"] == "random swaps"
+    assert effect["effect"] == pytest.approx(0.1 - 0.005) and effect["low"] < effect["effect"]
+
+
 def test_pruning_in_rotated_bases_is_pruning_of_a_rotated_model():
     loaded = inputs()
     gains = pruning_orders.in_rotated_bases(loaded, 3)

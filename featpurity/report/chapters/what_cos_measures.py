@@ -207,13 +207,27 @@ def over_time(watched: pd.DataFrame, chance: Mapping[str, float]) -> go.Figure:
 
 def rises(effects: pd.DataFrame) -> go.Figure:
     """How much |cos| changes without the shared direction."""
-    axis = "change of average |cos| without the shared direction, ratio 0 to 0.8"
-    table = effects.assign(tower=effects.claim.str.removeprefix("unshared_rise_") + " tower")
     caption = (
         "Change of average |cos| along a straight line through all ratios after each run's first "
         "singular direction is taken out, with 95 % intervals over seeds."
     )
-    return figures.forest(table.assign(axis=axis), "tower", "axis", caption, group="comparison")
+    return _rises(effects, "unshared_rise_", "without the shared direction", caption)
+
+
+def basis_rises(effects: pd.DataFrame) -> go.Figure:
+    """How much more |cos| changes in the own basis than in rotated ones."""
+    caption = (
+        "Change of average |cos| in the fine-tuned models' own bases minus that of its mean over "
+        "random rotations, along a straight line through all ratios, with 95 % intervals over "
+        "seeds. At 0 the singular values tell all of the change."
+    )
+    return _rises(effects, "basis_rise_", "own minus rotated bases", caption)
+
+
+def _rises(effects, prefix, what, caption):
+    axis = f"change of average |cos| {what}, ratio 0 to 0.8"
+    table = effects.assign(tower=effects.claim.str.removeprefix(prefix) + " tower", axis=axis)
+    return figures.forest(table, "tower", "axis", caption, group="comparison")
 
 
 def pruning_gains(effects: pd.DataFrame) -> go.Figure:
