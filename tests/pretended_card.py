@@ -1,4 +1,4 @@
-"""A card for machines without one: its tensors say "cuda:0" and do not mix with those of the processor.
+"""A card for machines without one: its tensors say that they lie there, and do not mix with those of the processor.
 
 Their numbers lie on the processor, where all is computed, so code that was written for a card runs as it would there,
 fails where it would fail there, and what it takes to the processor is counted. Times mean nothing.
@@ -14,7 +14,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 aten = torch.ops.aten
-DEVICE = torch.device("cuda:0")
 # Where a card's tensor may be picked from or written to by places that lie on the processor.
 BY_PLACE = {
     aten.index.Tensor,
@@ -36,14 +35,16 @@ class OnCard(torch.Tensor):
         return torch.Tensor._make_wrapper_subclass(cls, inside.shape, **about)
 
     def __init__(self, inside):
+        if inside.dtype == torch.float64 and self.device.type == "mps":
+            raise TypeError("Cannot convert a MPS Tensor to float64 dtype")
         self.inside = inside
 
     @property
     def device(self):
-        return DEVICE
+        return Card.here.device
 
     def numpy(self):
-        raise TypeError("can't convert cuda:0 device type tensor to numpy")
+        raise TypeError(f"can't convert {self.device} device type tensor to numpy")
 
     def __array__(self, *args, **kwargs):
         return self.numpy()
@@ -61,15 +62,16 @@ class Card(TorchDispatchMode):
 
     Attributes
     ----------
+    device : torch.device
     taken : list of (tuple of int, str)
         Shape of each tensor that went to the processor, and who asked for it.
     """
 
     here = None
 
-    def __init__(self):
+    def __init__(self, device):
         super().__init__()
-        self.taken = []
+        self.device, self.taken = torch.device(device), []
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         return self.compute(func, args, kwargs or {})
@@ -93,7 +95,7 @@ class Card(TorchDispatchMode):
             if ours and isinstance(found, torch.Tensor):
                 self._note(ours[0])
             return found
-        if to == "cuda" or ours:
+        if to == self.device.type or ours:
             same = {id(tensor.inside): tensor for tensor in ours}  # what is changed in place
             found = tree_map(lambda part: same.get(id(part), _on_card(part)), found)
         return found
@@ -127,19 +129,21 @@ def refuse_mixed(func, tensors, ours):
     others = [tensor for tensor in tensors if not isinstance(tensor, OnCard) and tensor.ndim]
     first_is_ours = bool(tensors) and isinstance(tensors[0], OnCard)
     if ours and others and not (func in BY_PLACE and first_is_ours):
-        raise RuntimeError(f"{func}: expected all tensors on one device, found cuda:0 and cpu")
+        raise RuntimeError(
+            f"{func}: expected all tensors on one device, found {Card.here.device} and cpu"
+        )
 
 
 @contextmanager
-def card():
-    """While it is open, "cuda:0" is a device here; gives the `Card`."""
+def card(device="cuda:0"):
+    """While it is open, "cuda:0" or "mps:0" is a device here; gives the `Card`."""
     params = torch.__future__.get_overwrite_module_params_on_conversion()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.cuda, "_lazy_init", lambda: None)
         for module in HAVE_DEVICES:
             patch.setattr(f"featpurity.{module}.pick_device", torch.device)
         torch.__future__.set_overwrite_module_params_on_conversion(True)
-        Card.here = Card()
+        Card.here = Card(device)
         try:
             with Card.here, _Calls():
                 yield Card.here

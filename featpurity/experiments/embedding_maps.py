@@ -17,7 +17,7 @@ from featpurity.data.datasets import LabelledImages
 from featpurity.experiments.inputs import Inputs
 from featpurity.features.extract import embed_images
 from featpurity.metrics import purity, silhouette
-from featpurity.models.clip import ClipModel, neurons_by_tower
+from featpurity.models.clip import ClipModel, measuring_device, neurons_by_tower
 from featpurity.models.projections import read_projections
 from featpurity.report.display_names import Renamed
 
@@ -101,7 +101,7 @@ def misaligned(
     first, stored = next(iter(data.values())), dict(store=store, precision=precision)
     return maps(
         {
-            name: embed_images(model, first, device=model.device, **stored)[0]
+            name: embed_images(model, first, device=measuring_device(model), **stored)[0]
             for name, model in models.items()
         },
         data,

@@ -11,7 +11,7 @@ from featpurity.data.pairs import CaptionedImages
 from featpurity.experiments.retrieval import owners_of
 from featpurity.features.extract import embed_texts, image_trunk_features, unit_embeddings
 from featpurity.metrics import intervals
-from featpurity.models.clip import ClipModel
+from featpurity.models.clip import ClipModel, measuring_device
 from featpurity.report.display_names import Renamed
 
 RAW, REWRITTEN, OTHER = "raw", "rewritten", "of another picture"
@@ -61,9 +61,9 @@ def measure(models: dict[str, ClipModel], captioned: CaptionedImages, **options:
     rewritten = torch.tensor([bool(texts) for texts in captioned.rewrites])
     both, values, rows = captioned.captions + captioned.best_captions, {}, []
     for model, clip in tqdm(models.items(), desc="captions"):
-        features = image_trunk_features(clip, captioned, **options)
-        images = unit_embeddings(clip, clip.project_image, features, clip.device)
-        texts = embed_texts(clip, both, device=clip.device, **options)
+        features, device = image_trunk_features(clip, captioned, **options), measuring_device(clip)
+        images = unit_embeddings(clip, clip.project_image, features, device)
+        texts = embed_texts(clip, both, device=device, **options)
         raw, best = texts.split(len(captioned))
         chance = (images * raw[others]).sum(1).cpu()
         found = {RAW: (images * raw).sum(1).cpu()}

@@ -19,7 +19,7 @@ from featpurity.features.extract import (
 from featpurity.files import check_list
 from featpurity.labels import labels_of
 from featpurity.metrics.purity import check_neurons
-from featpurity.models.clip import ClipModel, neurons_by_tower
+from featpurity.models.clip import ClipModel, measuring_device, neurons_by_tower
 from featpurity.models.load import load_model
 from featpurity.models.names import resolve
 
@@ -49,7 +49,7 @@ class Inputs:
     models : dict of str to ClipModel
     data : dict of str to LabelledImages
     embedded : dict of (model, data set) to Embedded
-        On the model's device.
+        On the model's `measuring_device`.
     """
 
     models: dict[str, ClipModel]
@@ -183,18 +183,19 @@ def embed(
     store: str | Path | None = None,
     precision: str = "fp32",
 ) -> dict[str, Embedded]:
-    """What one model makes of several data sets, by their names, on the model's device.
+    """What one model makes of several data sets, by their names, on its `measuring_device`.
 
     All prompts and pictures are looked at before the model runs.
     """
     templates = {name: prompt_set(prompts, dataset.name) for name, dataset in data.items()}
     embedded, options = {}, dict(store=store, precision=precision)
+    device = measuring_device(clip)
     features = each_image_trunk_features([clip], list(data.values()), **options)
     for (name, dataset), (of_clip,) in zip(data.items(), features):
-        images = unit_embeddings(clip, clip.project_image, of_clip, clip.device)
+        images = unit_embeddings(clip, clip.project_image, of_clip, device)
         classes = dataset.classes, templates[name]
-        classifier = embed_classes(clip, *classes, **options, device=clip.device)
-        embedded[name] = Embedded(images, classifier, labels_on(clip.device, dataset))
+        classifier = embed_classes(clip, *classes, **options, device=device)
+        embedded[name] = Embedded(images, classifier, labels_on(device, dataset))
     return embedded
 
 

@@ -13,7 +13,7 @@ from featpurity.data.pairs import CaptionedImages
 from featpurity.experiments.inputs import Embedded, Inputs
 from featpurity.features.extract import embed_texts
 from featpurity.metrics import purity
-from featpurity.models.clip import ClipModel, neurons_by_tower
+from featpurity.models.clip import ClipModel, measuring_device, neurons_by_tower
 from featpurity.report.display_names import Renamed
 
 N_CLASSES = 8  # of a neuron's profile
@@ -86,7 +86,7 @@ def atlas(
         tables.append(neighbours(clip).join(best_classes(profile)).assign(model=model))
         profiles.append(profile.assign(model=model))
         if texts:
-            units = embed_texts(clip, texts, device=clip.device, **options)
+            units = embed_texts(clip, texts, device=measuring_device(clip), **options)
             captions.append(strongest_captions(texts, units).assign(model=model))
     neurons, profiles = (_with_model_first(parts) for parts in (tables, profiles))
     captions = _with_model_first(captions or [strongest_captions([], None).assign(model="")])

@@ -15,7 +15,7 @@ from featpurity.features.extract import embed_texts, image_trunk_features, unit_
 from featpurity.labels import OVERALL
 from featpurity.metrics.intervals import Estimate
 from featpurity.metrics.retrieval import KS, estimate_recalls, retrieval_ranks
-from featpurity.models.clip import ClipModel
+from featpurity.models.clip import ClipModel, measuring_device
 from featpurity.report import results
 from featpurity.report.display_names import Renamed
 
@@ -65,8 +65,9 @@ def retrieve(
     found = {}
     for name, clip in tqdm(models.items(), desc="retrieval"):
         images = image_trunk_features(clip, captioned, **options)[first]
-        images = unit_embeddings(clip, clip.project_image, images, clip.device)
-        texts = embed_texts(clip, captioned.best_captions, device=clip.device, **options)
+        device = measuring_device(clip)
+        images = unit_embeddings(clip, clip.project_image, images, device)
+        texts = embed_texts(clip, captioned.best_captions, device=device, **options)
         ranks = retrieval_ranks(images, texts, owners, max(KS))
         found[name] = estimate_recalls(*ranks, owners)
     recall = recall_table(found, chances(owners))

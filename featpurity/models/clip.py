@@ -155,6 +155,13 @@ class ClipModel:
         return other
 
 
+def measuring_device(clip: ClipModel) -> torch.device:
+    """Where a model's embeddings are measured: on its device, or on the CPU for Apple's, which has
+    no double precision, in which intervals are computed.
+    """
+    return torch.device("cpu") if clip.device.type == "mps" else clip.device
+
+
 def neurons_by_tower(clip: ClipModel) -> dict[str, torch.Tensor]:
     """The neurons of both towers on the CPU, (d, width) each, as "image" and "text"."""
     return {"image": clip.image_neurons.cpu(), "text": clip.text_neurons.cpu()}

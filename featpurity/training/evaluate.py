@@ -58,9 +58,9 @@ def zero_shot(
             units = F.normalize(
                 F.linear(prompts, text_neurons, text_bias), dim=2
             )  # (classes, templates, d)
-            right = right_predictions(embedded[id(images)], classifier_of(units), labels)
+            right = right_predictions(embedded[id(images)], classifier_of(units), labels).cpu()
             found[f"accuracy_{name}"] = right.float().mean().item()
-            recalls[f"mean_recall_{name}"] = mean_per_class_recall(right, labels).item()
+            recalls[f"mean_recall_{name}"] = mean_per_class_recall(right, labels.cpu()).item()
         means = {
             "accuracy": sum(found.values()) / len(found),
             "mean_recall": sum(recalls.values()) / len(recalls),
