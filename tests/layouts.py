@@ -138,7 +138,7 @@ def flowers102(root, monkeypatch):
     folder = root / "flowers-102"
     folder.mkdir(parents=True)
     savemat(folder / "imagelabels.mat", {"labels": [[3, 1, 102]]})
-    savemat(folder / "setid.mat", {"trnid": [[2]], "valid": [[2]], "tstid": [[1, 3]]})
+    savemat(folder / "setid.mat", {"trnid": [[2, 1]], "valid": [[2, 3]], "tstid": [[1, 3]]})
     for i in (1, 2, 3):
         photo(folder / f"jpg/image_{i:05d}.jpg", i)
     listed = {
@@ -217,6 +217,52 @@ def voc2007(root, monkeypatch):
     labels = [[int(name in objects) for name in VOC_CLASSES] for objects in shown.values()]
     words = [VOC_WORDS.get(name, name) for name in VOC_CLASSES]
     return labels, VOC_CLASSES, words
+
+
+def train(name, root, monkeypatch):
+    """Training images beside the test images that the layout has written, where it has not written them; their labels."""
+    if name == "food101":
+        listed = {"apple_pie": ["apple_pie/1"], "baby_back_ribs": ["baby_back_ribs/5"]}
+        (root / "food-101/meta/train.json").write_text(json.dumps(listed))
+        return [0, 1]
+    if name == "pets":
+        listed = "american_bulldog_10 2 2 1\nAbyssinian_9 1 1 1\n"
+        (root / "oxford-iiit-pet/annotations/trainval.txt").write_text(listed)
+        return [1, 0]
+    if name == "stl10":
+        folder, files = root / "stl10_binary", {}
+        for part in ("X", "y"):
+            content = (folder / f"test_{part}.bin").read_bytes()
+            (folder / f"train_{part}.bin").write_bytes(content)
+            files[f"train_{part}.bin"] = hashlib.md5(content).hexdigest()
+        monkeypatch.setattr(tv.STL10, "train_list", [*files.items()])
+        return [1, 0]
+    if name == "dtd":
+        labels = root / "dtd/dtd/labels"
+        (labels / "train1.txt").write_text("banded/banded_4.jpg\ndotted/dotted_1.jpg\n")
+        (labels / "val1.txt").write_text("dotted/dotted_1.jpg\nbanded/banded_3.jpg\n")
+        return [0, 1, 1, 0]
+    if name == "cars":
+        folder = root / "stanford_cars"
+        shown = np.array([("1.jpg", 1), ("2.jpg", 2)], [("fname", object), ("class", object)])
+        savemat(folder / "devkit/cars_train_annos.mat", {"annotations": shown})
+        for i in (1, 2):
+            photo(folder / f"cars_train/{i}.jpg", i)
+        return [0, 1]
+    if name == "fgvc_aircraft":
+        listed = "0034309 707-320\n0062765 A340-300\n"
+        (root / "fgvc-aircraft-2013b/data/images_variant_trainval.txt").write_text(listed)
+        return [0, 1]
+    if name == "gtsrb":
+        for i in (0, 1):
+            photo(root / f"gtsrb/GTSRB/Training/{i:05d}/1.ppm", i)
+        return [0, 1]
+    return {
+        "cifar10": [3, 0, 9],
+        "cifar100": [2, 1],
+        "flowers102": [0, 2, 0, 101],
+        "mnist": [7, 0],
+    }[name]
 
 
 LAYOUTS = [food101, cifar10, cifar100, caltech101, pets, stl10, dtd, eurosat]

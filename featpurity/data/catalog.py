@@ -6,9 +6,10 @@ Nothing is downloaded and no picture is opened.
 
 import os
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from featpurity.captions.synthetic import ATTRIBUTES
 from featpurity.data import class_folders, class_names, published, webdataset
@@ -23,6 +24,29 @@ FOLDER = "folder:"
 _OWN_FOLDERS = ("{name}/{split}", "{name}_{split}.zip")
 
 
+class Part(NamedTuple):
+    """The test or the training images of a data set.
+
+    Training images are all that may be trained on, those that torchvision keeps for validation
+    among them, as where published probes were trained.
+
+    Attributes
+    ----------
+    images : int
+    split : str
+        Torchvision's name of them, or of two splits, "train+val".
+    files : tuple of str
+        What torchvision's layout holds of them; none: `DataSet.files` of the split's name.
+    megabytes : float
+        To download besides what the test images need.
+    """
+
+    images: int
+    split: str = "train"
+    files: tuple[str, ...] = ()
+    megabytes: float = 0
+
+
 @dataclass(frozen=True)
 class DataSet:
     """One published data set.
@@ -34,7 +58,10 @@ class DataSet:
     megabytes : float or None
         To download; None where it has to be put in place by hand.
     files : tuple of str
-        What torchvision's layout holds below the folder of data sets, as far as it is needed.
+        What torchvision's layout holds below the folder of data sets, as far as it is needed;
+        `{split}` stands for torchvision's name of the split.
+    train : Part, optional
+        The training images, of a data set that is divided.
     open : callable, optional
         open(root, split, download) gives torchvision's object; without it class folders are read.
     content : callable, optional
@@ -55,6 +82,7 @@ class DataSet:
     classes: int
     megabytes: float | None
     files: tuple[str, ...] = ()
+    train: Part | None = None
     open: Callable | None = None
     content: Callable | None = None
     folders: tuple[str, ...] = _OWN_FOLDERS
@@ -62,6 +90,12 @@ class DataSet:
     words: Callable = published.spaced
     axes: tuple[int, ...] = (1, 2, 3)
     several: bool = False
+
+    def part(self, split: str) -> Part:
+        """The images of the split "test" or "train"."""
+        part = Part(self.images, "test") if split == "test" else self.train
+        files = part.files or tuple(file.format(split=part.split) for file in self.files)
+        return part._replace(files=files)
 
 
 @dataclass(frozen=True)
@@ -133,7 +167,8 @@ CATALOG = {
         images=25_250,
         classes=101,
         megabytes=4_996,
-        files=("food-101/meta/test.json", "food-101/images"),
+        files=("food-101/meta/{split}.json", "food-101/images"),
+        train=Part(75_750),
         open=published.by_split("Food101"),
         content=published.listed,
     ),
@@ -142,6 +177,7 @@ CATALOG = {
         classes=10,
         megabytes=170,
         files=("cifar-10-batches-py/batches.meta",),
+        train=Part(50_000),
         open=published.by_train("CIFAR10"),
         folders=(*_OWN_FOLDERS, "{split}"),
     ),
@@ -150,6 +186,7 @@ CATALOG = {
         classes=100,
         megabytes=169,
         files=("cifar-100-python/meta",),
+        train=Part(50_000),
         open=published.by_train("CIFAR100"),
     ),
     "caltech101": DataSet(
@@ -165,7 +202,8 @@ CATALOG = {
         images=3_669,
         classes=37,
         megabytes=811,
-        files=("oxford-iiit-pet/annotations/test.txt", "oxford-iiit-pet/images"),
+        files=("oxford-iiit-pet/annotations/{split}.txt", "oxford-iiit-pet/images"),
+        train=Part(3_680, "trainval"),
         open=published.by_split("OxfordIIITPet"),
         content=published.pets,
         words=published.pet_words,
@@ -174,7 +212,8 @@ CATALOG = {
         images=8_000,
         classes=10,
         megabytes=2_640,
-        files=("stl10_binary/test_X.bin", "stl10_binary/test_y.bin"),
+        files=("stl10_binary/{split}_X.bin", "stl10_binary/{split}_y.bin"),
+        train=Part(5_000),
         open=published.by_split("STL10"),
         axes=(2, 3, 1),
     ),
@@ -183,6 +222,11 @@ CATALOG = {
         classes=47,
         megabytes=625,
         files=("dtd/dtd/labels/test1.txt", "dtd/dtd/images"),
+        train=Part(
+            3_760,
+            "train+val",
+            ("dtd/dtd/labels/train1.txt", "dtd/dtd/labels/val1.txt", "dtd/dtd/images"),
+        ),
         open=published.by_split("DTD"),
         content=published.listed,
     ),
@@ -200,6 +244,7 @@ CATALOG = {
         classes=102,
         megabytes=345,
         files=("flowers-102/setid.mat", "flowers-102/imagelabels.mat", "flowers-102/jpg"),
+        train=Part(2_040, "train+val"),
         open=published.by_split("Flowers102"),
         content=published.listed,
     ),
@@ -211,6 +256,14 @@ CATALOG = {
             "stanford_cars/devkit/cars_meta.mat",
             "stanford_cars/cars_test_annos_withlabels.mat",
             "stanford_cars/cars_test",
+        ),
+        train=Part(
+            8_144,
+            files=(
+                "stanford_cars/devkit/cars_meta.mat",
+                "stanford_cars/devkit/cars_train_annos.mat",
+                "stanford_cars/cars_train",
+            ),
         ),
         open=published.by_split("StanfordCars"),
         content=published.cars,
@@ -229,9 +282,10 @@ CATALOG = {
         classes=100,
         megabytes=2_754,
         files=(
-            "fgvc-aircraft-2013b/data/images_variant_test.txt",
+            "fgvc-aircraft-2013b/data/images_variant_{split}.txt",
             "fgvc-aircraft-2013b/data/images",
         ),
+        train=Part(6_667, "trainval"),
         open=published.by_split("FGVCAircraft"),
         content=published.listed,
     ),
@@ -240,6 +294,7 @@ CATALOG = {
         classes=10,
         megabytes=12,
         files=("MNIST/raw/t10k-images-idx3-ubyte",),
+        train=Part(60_000, files=("MNIST/raw/train-images-idx3-ubyte",)),
         open=published.by_train("MNIST"),
         words=published.digit,
     ),
@@ -248,6 +303,7 @@ CATALOG = {
         classes=43,
         megabytes=89,
         files=("gtsrb/GT-final_test.csv", "gtsrb/GTSRB/Final_Test/Images"),
+        train=Part(26_640, files=("gtsrb/GTSRB/Training",), megabytes=187),
         open=published.by_split("GTSRB"),
         content=published.gtsrb,
         words=published.gtsrb_words,
@@ -293,6 +349,7 @@ def find(name: str, root: str | Path | None = None, split: str = "test") -> Foun
     root : str or Path, optional
         The folder of data sets; see `featpurity.files.data_folder`.
     split : {"test", "train"}
+        See `find_training` for the training images that go with the test images.
 
     Returns
     -------
@@ -302,9 +359,13 @@ def find(name: str, root: str | Path | None = None, split: str = "test") -> Foun
     Raises
     ------
     ValueError, FileNotFoundError
-        For an unknown name, and for class folders that are not as they should be.
+        For an unknown name, class folders that are not as they should be, and a training split of
+        a data set that is not divided.
     """
     name, root = meant(name), data_folder(root)
+    if split == "train" and not _is_divided(name):
+        find(name, root)  # an unknown name is said first
+        raise ValueError(f"{name} has no training split")
     if name in SCENES:
         size = {"images": SCENES_TEST["n"], "classes": len(ATTRIBUTES[name.split("_", 1)[1]])}
         return Found(name, "generated", kind="generated", **size)
@@ -315,21 +376,56 @@ def find(name: str, root: str | Path | None = None, split: str = "test") -> Foun
     if name not in CATALOG:
         raise unknown(name)
     record = CATALOG[name]
+    part = record.part(split)
     places = [root / place.format(name=name, split=split) for place in record.folders]
     for place in places:
         inside = _inside_published_zip(place, split)
         if class_folders.holds_class_folders(place, inside, record.named):
             return _from_class_folders(name, list_class_folders(place, inside), record)
-    size = {"images": record.images, "classes": record.classes, "several": record.several}
-    what = f"{record.images:,} images, {record.classes} classes"
-    if record.files and all(_is_there(root / file) for file in record.files):
+    size = {"images": part.images, "classes": record.classes, "several": record.several}
+    what = f"{part.images:,} images, {record.classes} classes"
+    if part.files and all(_is_there(root / file) for file in part.files):
         return Found(name, what, kind="torchvision", where=root, **size)
     missing = None
     if record.megabytes is None:
-        first, *others = [root / file for file in record.files] or places
-        beside = f" (or into {', '.join(map(str, others))})" if others and not record.files else ""
+        first, *others = [root / file for file in part.files] or places
+        beside = f" (or into {', '.join(map(str, others))})" if others and not part.files else ""
         missing = f"its photos have to be put into {first} by hand{beside}"
-    return Found(name, what, record.megabytes, missing, where=root, **size)
+    to_download = record.megabytes and record.megabytes + part.megabytes
+    return Found(name, what, to_download, missing, where=root, **size)
+
+
+def find_training(name: str, root: str | Path | None = None) -> Found | None:
+    """Where the training images of a data set lie; None where it is not divided.
+
+    They are taken where they lie as the test images do, or are downloaded with them. Where only
+    the test images are there, `missing` says so: nothing is downloaded a second time, nor on a
+    machine that needs no network for the test images.
+    """
+    name = meant(name)
+    if not _is_divided(name):
+        return None
+    test, found = find(name, root), find(name, root, "train")
+    if found.kind != test.kind and (test.kind, found.kind) != ("absent", "torchvision"):
+        own = [place.format(name=name, split="train") for place in _OWN_FOLDERS]
+        expected = own if test.listed else CATALOG[name].part("train").files
+        missing = f"its test images are there, but not its training images ({', '.join(expected)})"
+        return replace(found, kind="absent", missing=missing)
+    return found
+
+
+def without_training(names: Iterable[str], root: str | Path | None = None) -> list[str]:
+    """A line for each data set whose test images lie there without its training images."""
+    found = [find_training(name, root) for name in names]
+    return [
+        f"{training.name}: {training.missing}: probes are trained on half of the test images"
+        for training in found
+        if training and training.missing
+    ]
+
+
+def _is_divided(name):
+    return name in CATALOG and CATALOG[name].train is not None
 
 
 def data_state(name: str, root: str | Path | None = None) -> str:
@@ -347,7 +443,8 @@ def data_state(name: str, root: str | Path | None = None) -> str:
     Returns
     -------
     state : str
-        "absent" before a data set is downloaded; the fault, where it is refused.
+        "absent" before a data set is downloaded; the fault, where it is refused. Training images
+        in class folders of their own count too.
     """
     name = meant(name)
     try:
@@ -369,7 +466,16 @@ def data_state(name: str, root: str | Path | None = None) -> str:
         return _state_of(
             [file for folder in sorted(folders) for file in _all_files(found.where / folder)]
         )
-    listed = found.listed
+    state = _state_of_class_folders(found.listed)
+    try:
+        training = find_training(name, root)
+    except (ValueError, FileNotFoundError) as error:
+        return digest(state, str(error))
+    listed = training and training.listed
+    return digest(state, _state_of_class_folders(listed)) if listed else state
+
+
+def _state_of_class_folders(listed):
     if class_folders.is_zip(listed.source):
         return _state_of([listed.source], listed.inside)
     return _state_of([listed.source / name for name in listed.names], listed.class_names)

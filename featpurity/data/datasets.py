@@ -1,6 +1,7 @@
 """A name or a folder becomes labelled images. No model in here.
 
 Splits are the paper's: the test split where there is one, all of Caltech-101, EuroSAT and SUN397.
+Training images serve linear probes, see `load_splits`.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from featpurity.data.images import (
     subset,
     without_unreadable,
 )
-from featpurity.files import check_choice, data_folder
+from featpurity.files import check_choice
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +100,7 @@ def load_dataset(
     class_names: str = "words",
     unreadable: str = "raise",
     download: bool = True,
+    split: str = "test",
 ) -> LabelledImages:
     """Labelled images by name.
 
@@ -123,6 +125,10 @@ def load_dataset(
         they are named, all at once, before the features of the data set are computed.
     download : bool
         Whether torchvision may fetch what is missing.
+    split : {"test", "train"}
+        "train": the training images, with those of validation, of data sets that are divided so
+        (`featpurity.data.catalog`); in class folders they lie in `root/NAME/train/CLASS/` or inside
+        `root/NAME_train.zip`.
 
     Returns
     -------
@@ -132,14 +138,56 @@ def load_dataset(
     ------
     ValueError, FileNotFoundError
         For an unknown name, a missing folder, a class without images, names that do not fit the
-        folders.
+        folders, a split that there is not.
     """
+    _check_options(class_names, unreadable)
+    check_choice("split", split, ["test", "train"])
+    found = find(str(name), root, split)
+    return _labelled(str(name), found, _read(found, split, download), class_names, unreadable)
+
+
+def load_splits(
+    name: str,
+    root: str | Path | None = None,
+    class_names: str = "words",
+    unreadable: str = "raise",
+    download: bool = True,
+    training: bool = True,
+) -> list[LabelledImages]:
+    """The images that `load_dataset` gives, whose parameters these are, and behind them the
+    training images, where they are wanted and `featpurity.data.catalog.find_training` finds some.
+
+    Raises
+    ------
+    ValueError, FileNotFoundError
+        As there, and where the two differ in their classes or in the order of these.
+    """
+    _check_options(class_names, unreadable)
+    found = {"test": find(str(name), root)}  # both before the first of them is downloaded
+    apart = catalog.find_training(str(name), root) if training else None
+    if apart and not apart.missing:
+        found["train"] = apart
+    read = {split: _read(where, split, download) for split, where in found.items()}
+    (_, of_test, _), (_, of_last, _) = read["test"], read[list(read)[-1]]
+    if of_test != of_last:
+        only = ", ".join(sorted({*of_test} ^ {*of_last})) or "none, but in another order"
+        raise ValueError(f"{name}: its test and training images differ in their classes: {only}")
+    called = {"test": str(name), "train": f"{name}, training images"}
+    return [
+        _labelled(called[split], found[split], read[split], class_names, unreadable)
+        for split in found
+    ]
+
+
+def _check_options(class_names, unreadable):
     if not is_own_list(class_names):
         check_choice("class_names", class_names, ["words", "raw"])
     check_choice("unreadable", unreadable, ["raise", "skip"])
-    name, root = str(name), data_folder(root)
-    found = find(name, root)
-    images, raw, labels = _read(found, "test", download)
+
+
+def _labelled(name, found, read, class_names, unreadable):
+    """What `_read` gave as labelled images, their classes called as asked for."""
+    images, raw, labels = read
     dataset = LabelledImages(
         name,
         _display_names(found, raw, class_names),
@@ -186,15 +234,16 @@ def _read(found, split, download):
     if found.missing:
         raise FileNotFoundError(f"{found.name}: {found.missing}")
     record, root = CATALOG[found.name], found.where
+    of_torchvision = record.part(split).split
     try:
-        data = record.open(root, split, False)
+        data = record.open(root, of_torchvision, False)
     except (RuntimeError, FileNotFoundError) as error:
         if not download:
             raise FileNotFoundError(f"{found.name}: not found below {root} ({error})") from None
         try:
-            data = record.open(root, split, True)
+            data = record.open(root, of_torchvision, True)
         except (RuntimeError, OSError) as reason:  # a node without a network, a full disk, ...
-            places = ", ".join(str(root / file) for file in record.files)
+            places = ", ".join(str(root / file) for file in record.part(split).files)
             raise FileNotFoundError(
                 f"{found.name}: not found below {root}, and it could not be downloaded ({reason}); "
                 f"put it there: {places}"

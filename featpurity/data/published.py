@@ -132,8 +132,20 @@ def _kind(name):
 
 
 def by_split(kind: str) -> Open:
-    """Data sets that take `split`."""
-    return lambda root, split, download: _kind(kind)(root, split=split, download=download)
+    """Data sets that take `split`; of "train+val" the images of both, one after the other."""
+
+    def opened(root, split, download):
+        first, *others = [
+            _kind(kind)(root, split=part, download=download) for part in split.split("+")
+        ]
+        for other in others:
+            if other.classes != first.classes:
+                raise ValueError(f"{root}: the splits {split} of {kind} differ in their classes")
+            first._image_files += other._image_files
+            first._labels += other._labels
+        return first
+
+    return opened
 
 
 def by_train(kind: str) -> Open:

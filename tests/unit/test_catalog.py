@@ -2,13 +2,16 @@
 
 import json
 import os
+import shutil
 import tarfile
 
+import layouts
 import pytest
-from trees import touch, zipped
+from trees import photo, touch, zipped
 
 from featpurity import load_dataset
 from featpurity.data import catalog
+from featpurity.data.datasets import load_splits
 from featpurity.data.titles import TITLES
 from featpurity.files import ALIASES
 
@@ -115,6 +118,68 @@ class TestState:
         assert catalog.data_state("scenes_shape") == "generated"
         assert catalog.data_state("food101", tmp_path) == "absent"
         assert catalog.data_state(f"folder:{tmp_path / 'none'}") == "absent"
+
+
+class TestTrainingImagesInClassFolders:
+    """Of Oxford Pets, with two of its classes."""
+
+    @pytest.fixture
+    def root(self, tmp_path):
+        for i, name in enumerate(["pug/1.jpg", "pug/2.jpg", "sphynx/1.jpg"]):
+            photo(tmp_path / "pets/test" / name, i)
+        return tmp_path
+
+    def add(self, root, archive, *names):
+        for i, name in enumerate(names):
+            photo(root / "pets/train" / name, 3 + i)
+        if archive:
+            shutil.make_archive(root / "pets_train", "zip", root / "pets/train")
+            shutil.rmtree(root / "pets/train")
+
+    @pytest.mark.parametrize("archive", [False, True])
+    def test_are_read_and_change_the_state(self, root, archive):
+        before = catalog.data_state("pets", root)
+        self.add(root, archive, "pug/3.jpg", "sphynx/2.jpg")
+        test, train = load_splits("pets", root)
+        assert (test.classes, train.labels.tolist()) == (["Pug", "Sphynx"], [0, 1])
+        assert catalog.find_training("pets", root).images == 2
+        assert catalog.data_state("pets", root) not in {before, catalog.data_state("pets", "/")}
+
+    @pytest.mark.parametrize("layout", [False, True])
+    def test_are_none_where_they_are_missing_or_lie_otherwise_and_nothing_is_fetched(
+        self, root, layout, monkeypatch
+    ):
+        if layout:
+            layouts.pets(root, monkeypatch)
+            layouts.train("pets", root, monkeypatch)
+        monkeypatch.setattr("torchvision.datasets.OxfordIIITPet._download", lambda self: 1 / 0)
+        assert [len(part) for part in load_splits("pets", root)] == [3]
+        assert catalog.without_training(["pets"], root) == [
+            "pets: its test images are there, but not its training images (pets/train, "
+            "pets_train.zip): probes are trained on half of the test images"
+        ]
+
+    def test_are_refused_where_their_classes_differ(self, root):
+        self.add(root, False, "pug/3.jpg", "siamese/2.jpg")
+        with pytest.raises(ValueError, match="pets: its test and training .*: siamese, sphynx"):
+            load_splits("pets", root)
+        states = {catalog.data_state("pets", root)}
+        photo(root / "pets/test/pug/9.jpg", 9)
+        assert catalog.data_state("pets", root) not in states
+
+    @pytest.mark.parametrize("name", ["scenes_shape", "eurosat", "imagenet", "folder:{}/pets/test"])
+    def test_are_none_of_what_is_not_divided(self, root, name):
+        touch(root, "imagenet/train/n01440764/1.jpg")
+        name = name.format(root)
+        assert catalog.find_training(name, root) is None
+        with pytest.raises(ValueError, match="has no training split"):
+            load_dataset(name, root, split="train")
+
+    def test_of_a_name_that_nothing_knows(self):
+        with pytest.raises(ValueError, match="unknown data set 'cifar1'"):
+            load_dataset("cifar1", split="train")
+        with pytest.raises(ValueError, match="split: expected one of test, train, got 'val'"):
+            load_dataset("cifar10", split="val")
 
 
 @pytest.mark.parametrize("name", ["CIFAR10", "CIFAR-10", "cifar_10", "Cifar 10"])

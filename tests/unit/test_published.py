@@ -1,6 +1,7 @@
 """Every published data set read from a small tree in its own layout."""
 
 import shutil
+from dataclasses import replace
 
 import layouts
 import numpy as np
@@ -12,6 +13,7 @@ from trees import PHOTO, photo
 
 from featpurity import load_dataset
 from featpurity.data import catalog, class_names
+from featpurity.data.datasets import load_splits
 from featpurity.data.published import CALTECH_WORDS
 
 
@@ -62,6 +64,33 @@ def test_where_it_lies_and_whether_it_changed_is_known_without_reading(
     changed = next(path for path in sorted(tmp_path.rglob("*")) if path.is_file())
     changed.write_bytes(changed.read_bytes() + b" ")
     assert catalog.data_state(name, tmp_path) != state
+
+
+DIVIDED = [layout for layout in LAYOUTS if catalog.CATALOG[layout.__name__].train]
+WITH_TRAINING = ["cifar10", "cifar100", "flowers102", "mnist"]  # in the files of the test images
+
+
+@pytest.mark.parametrize("layout", DIVIDED, ids=lambda layout: layout.__name__)
+def test_training_images_are_those_of_the_same_layout_or_none(layout, tmp_path, monkeypatch):
+    name, record = layout.__name__, catalog.CATALOG[layout.__name__]
+    monkeypatch.setitem(
+        catalog.CATALOG, name, replace(record, open=lambda *at: record.open(*at[:2], False))
+    )  # what is there is not downloaded
+    found = catalog.find_training(name, tmp_path)
+    assert found.images == record.train.images and bool(found.missing) == (layout in BY_HAND)
+    layout(tmp_path, monkeypatch)
+    if name not in WITH_TRAINING:
+        assert len(load_splits(name, tmp_path)) == 1
+        (line,) = catalog.without_training([name, "eurosat"], tmp_path)
+        assert line.startswith(f"{name}: its test images are there, but not its training images (")
+    labels = layouts.train(name, tmp_path, monkeypatch)
+    test, train = load_splits(name, tmp_path)
+    assert train.labels.tolist() == labels and len(list(train)) == len(labels)
+    assert test.classes == train.classes and test.name == name != train.name
+    assert catalog.without_training([name], tmp_path) == []
+    alone = load_dataset(name, tmp_path, split="train")
+    assert alone.name == name and alone.images_key == train.images_key
+    assert len(load_splits(name, tmp_path, training=False)) == 1
 
 
 DOWNLOADS = {
