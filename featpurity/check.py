@@ -14,8 +14,10 @@ from featpurity.data.catalog import (
     SCENES,
     Source,
     find,
+    find_training,
     pairs_source,
     rewrites_source,
+    without_training,
 )
 from featpurity.data.class_names import is_own_list, read_class_names
 from featpurity.data.prompts import prompt_set
@@ -99,8 +101,10 @@ def check_files(profile: Profile) -> list[str]:
     strangers = [
         f"labels: {name} is nothing of this run" for name in profile.labels if name not in used
     ]
-    read_only = _read_only_store(profile)
-    return [*strangers, *read_only, *_check_pictures(profile), *_check_pairs(profile)]
+    remarks = [*strangers, *_read_only_store(profile)]
+    if profile.trains_probes:
+        remarks += without_training(profile.datasets, profile.data_root)
+    return [*remarks, *_check_pictures(profile), *_check_pairs(profile)]
 
 
 def sources_of(profile: Profile) -> tuple[list[ModelRecord | Source], list[Source], list[Source]]:
@@ -113,6 +117,13 @@ def sources_of(profile: Profile) -> tuple[list[ModelRecord | Source], list[Sourc
         pairs.append(pairs_source(profile.pairs, root))
         pairs += [rewrites_source(name, root) for name in profile.rewrites]
     return models, datasets, pairs
+
+
+def training_of(profile: Profile) -> dict[str, Source]:
+    """The training images that probes are trained on, by the data sets that have them."""
+    names = profile.datasets if profile.trains_probes else []
+    found = {name: find_training(name, profile.data_root) for name in names}
+    return {name: source for name, source in found.items() if source and not source.missing}
 
 
 def _model(name):
@@ -262,20 +273,21 @@ def _check_pictures(profile):
     here = [name for name, kind in kinds.items() if kind not in {"generated", "absent"}]
     if not here:
         return []
-    from featpurity.data.datasets import load_dataset  # late: brings torch
+    from featpurity.data.datasets import load_splits  # late: brings torch
     from featpurity.features.extract import refuse_unreadable
 
     remarks = []
     for name in here:
         settings = (profile.data_root, profile.class_names, profile.unreadable)
         try:
-            dataset = load_dataset(name, *settings, download=False)
+            dataset, *training = load_splits(name, *settings, False, profile.trains_probes)
         except FileNotFoundError:  # a part of what torchvision downloads: the run fetches the rest
             continue
         remarks += _check_classes(name, dataset.labels)
-        if profile.unreadable == "raise":
-            refuse_unreadable(dataset, workspace(profile.store_dir))
-        remarks += _skipped(dataset)
+        for part in [dataset, *training]:
+            if profile.unreadable == "raise":
+                refuse_unreadable(part, workspace(profile.store_dir))
+            remarks += _skipped(part)
     return remarks
 
 

@@ -161,6 +161,8 @@ def _embed(options):
     settings = {key: value for key, value in chosen.parameters().items() if key in known}
     for first in range(0, len(models), chosen.models_per_job):
         together = models[first : first + chosen.models_per_job]
+        probed = chosen.trains_probes and set(together) & set(chosen.models_of(profile.RETRIEVAL))
+        settings["probe_on"] = "train" if probed else "test"
         open_all(together, chosen.datasets, **settings).embed_datasets()
         for asked, n_pairs, crops in chosen.pair_passes:
             if wanted := [model for model in together if model in asked]:

@@ -2,11 +2,18 @@
 
 from dataclasses import replace
 
-from featpurity.check import check_files, check_settings, load_csv, missing_of, sources_of
+from featpurity.check import (
+    check_files,
+    check_settings,
+    load_csv,
+    missing_of,
+    sources_of,
+    training_of,
+)
 from featpurity.costs import Size, costs
 from featpurity.data.catalog import SCENES, find
 from featpurity.models.names import known
-from featpurity.profile import COMPARISON, ONLINE, Profile
+from featpurity.profile import COMPARISON, ONLINE, RETRIEVAL, Profile
 
 WIDTH, NEURONS = 768, 512  # of a ViT-B: what sizes are told for where they are not known
 VIT_B = 0.6  # gigabytes of its weights
@@ -22,7 +29,7 @@ def plan(profile: Profile) -> list[str]:
     """
     models, datasets, pairs = sources_of(profile)
     check_settings(profile)
-    missing = missing_of(models, datasets, pairs)
+    missing, training = missing_of(models, datasets, pairs), training_of(profile)
     remarks = [] if missing else check_files(profile)
     most = max(profile.n_pairs, profile.online_pairs, profile.atlas_pairs)
     # Counted as they are listed: no picture is opened for that.
@@ -40,14 +47,15 @@ def plan(profile: Profile) -> list[str]:
         "",
         "To compute (what is stored already is not computed again)",
         f"  trunk features  {len(models)} models x {len(datasets)} data sets, "
-        f"{_passes(profile, captioned)}",
+        f"{_passes(profile, captioned, training)}",
         f"                  kept in {profile.store_dir}/",
         *_training(profile, captioned),
+        *_probes(profile, training),
         f"  chapters        {', '.join(profile.chapters)}",
         *_chapters(profile),
         f"  results         {profile.results_dir}/",
         "",
-        _to_download(models, [*datasets, *pairs]),
+        _to_download(models, [*datasets, *training.values(), *pairs]),
         "",
         "Missing",
         *(f"  {line}" for line in missing or ["nothing"]),
@@ -65,6 +73,16 @@ def _training(profile, captioned):
         f"  fine-tuning     {kinds * ratios * seeds} runs of {profile.epochs} epochs on "
         f"{pairs:,} pairs: {kinds} kinds of swap x {ratios} ratios x {seeds} seeds"
     ]
+
+
+def _probes(profile, training):
+    """What linear probes are trained on."""
+    if RETRIEVAL not in profile.chapters:
+        return []
+    parts = [f"{source.images:,} training images of {name}" for name, source in training.items()]
+    if others := [name for name in profile.datasets if name not in training]:
+        parts.append(f"half of the images of {', '.join(others)}")
+    return [f"  linear probes   on {'; '.join(parts)}"]
 
 
 def _chapters(profile):
@@ -100,12 +118,14 @@ def _to_download(models, data):
     return f"To download: {bound} {megabytes:,.0f} MB{' and files of unknown size' * unknown}"
 
 
-def _passes(profile, captioned):
+def _passes(profile, captioned, training):
     """How many pictures go through an image tower, and the size of the features that they leave.
 
-    `captioned` holds the pairs of a file, where they are there.
+    `captioned` holds the pairs of a file, where they are there, `training` the images of probes.
     """
     passes = len(profile.models) * sum(_images(profile).values())
+    probed = len(profile.models_of(RETRIEVAL))
+    passes += probed * sum(source.images for source in training.values())
     for models, n_pairs, crops in profile.pair_passes:
         pairs, pictures = _pairs_and_pictures(captioned, n_pairs)
         passes += len(models) * (pairs * crops if crops else pictures)

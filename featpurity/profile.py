@@ -54,6 +54,7 @@ CHOICES = {
     "unreadable": ["raise", "skip"],
     "prompts": ["scenes", "paper", "laclip", "openai"],
     "kinds": ["similarity", "random"],
+    "probe_on": ["train", "test"],
 }
 LISTED = ["class_names", "prompts"]  # may also name a file, see featpurity.data.class_names
 LOWEST = {
@@ -112,6 +113,9 @@ class Profile:
     data_root: str | None = None  # folder of data sets; none is needed for generated pictures
     class_names: str = "words"  # "raw": as data sets spell them, as in the paper's experiment 2
     unreadable: str = "raise"  # "skip": leave unreadable images out and count them
+    # What linear probes are trained on: the training images of data sets that have them, which the
+    # towers have to see too, or "test": half of the test images of all data sets.
+    probe_on: str = "train"
     prompts: str = "scenes"  # prompt set, see featpurity.data.prompts
     preprocess: str = "native"  # "paper": as the paper's scripts did
     pairs: str = "scenes"  # image-caption pairs of experiment 3: a name, or a CSV of image,caption
@@ -177,6 +181,11 @@ class Profile:
     def finetunes(self) -> bool:
         """Whether a chapter reads projections that are fine-tuned on swapped captions."""
         return not set(FINETUNED).isdisjoint(self.chapters)
+
+    @property
+    def trains_probes(self) -> bool:
+        """Whether a chapter reads the training images of the data sets, where they have some."""
+        return RETRIEVAL in self.chapters and self.probe_on == "train"
 
     @property
     def crops(self) -> int | None:

@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 import torch
 
-from featpurity.data.datasets import LabelledImages, load_dataset
+from featpurity.data.datasets import LabelledImages, load_dataset, load_splits
 from featpurity.data.prompts import prompt_set
 from featpurity.features.extract import (
     each_image_trunk_features,
@@ -40,6 +40,19 @@ class Embedded(NamedTuple):
     labels: torch.Tensor
 
 
+class Training(NamedTuple):
+    """The training images of a data set in the eyes of one model.
+
+    Attributes
+    ----------
+    images : float tensor of shape (n, d), unit rows
+    labels : int64 tensor of shape (n,)
+    """
+
+    images: torch.Tensor
+    labels: torch.Tensor
+
+
 @dataclass(frozen=True)
 class Inputs:
     """Models and data sets by name, and for each two of them what the metrics need.
@@ -50,11 +63,17 @@ class Inputs:
     data : dict of str to LabelledImages
     embedded : dict of (model, data set) to Embedded
         On the model's `measuring_device`.
+    training : dict of (model, data set) to Training
+        There too; of data sets that have training images, where they were asked for.
+    training_data : dict of str to LabelledImages
+        These images, by data set.
     """
 
     models: dict[str, ClipModel]
     data: dict[str, LabelledImages]
     embedded: dict[tuple[str, str], Embedded]
+    training: dict[tuple[str, str], Training] = field(default_factory=dict)
+    training_data: dict[str, LabelledImages] = field(default_factory=dict)
 
     def of_one_class(self) -> "Inputs":
         """The same with the data sets whose pictures show one class each."""
@@ -68,7 +87,7 @@ class Inputs:
         embedded = {key: seen for key, seen in self.embedded.items() if chosen(seen.labels)}
         names = {name for _, name in embedded}
         data = {name: data for name, data in self.data.items() if name in names}
-        return Inputs(self.models, data, embedded)
+        return replace(self, data=data, embedded=embedded)
 
 
 def load(
@@ -85,6 +104,7 @@ def load(
     precision: str = "fp32",
     device: str = "auto",
     trunks: bool = True,
+    training: bool = False,
 ) -> Inputs:
     """Load models and data sets, and embed each data set with each model.
 
@@ -109,6 +129,8 @@ def load(
     trunks : bool
         Whether the models keep their trunks, which embed what is not stored. Without them a dozen
         models take no more memory than one.
+    training : bool
+        Whether training images are embedded too, where data sets have them.
 
     Raises
     ------
@@ -121,16 +143,23 @@ def load(
     sources = named if isinstance(models, dict) else {label: name for name, label in named.items()}
     for source in sources.values():
         resolve(source)
-    data = load_data(datasets, data_root, class_names, unreadable, labels)
-    loaded, embedded = {}, {}
+    reading = dict(root=data_root, class_names=class_names, unreadable=unreadable)
+    splits = {
+        label: load_splits(name, training=training, **reading)
+        for name, label in labels_of(datasets, labels).items()
+    }
+    data = {label: parts[0] for label, parts in splits.items()}
+    training_data = {label: parts[1] for label, parts in splits.items() if len(parts) > 1}
+    loaded, embedded, trained = {}, {}, {}
     for model, source in sources.items():
         clip = load_model(source, device, preprocess)
         for tower, neurons in neurons_by_tower(clip).items():
             check_neurons(neurons, f"{model}: {tower}_neurons")
-        for name, seen in embed(clip, data, prompts, store, precision).items():
-            embedded[model, name] = seen
+        tested, taught = _embed_splits(clip, splits, prompts, store, precision)
+        embedded |= {(model, name): seen for name, seen in tested.items()}
+        trained |= {(model, name): seen for name, seen in taught.items()}
         loaded[model] = clip if trunks else clip.without_trunks()
-    return Inputs(loaded, data, embedded)
+    return Inputs(loaded, data, embedded, trained, training_data)
 
 
 def names(what: str, given: Any) -> list[str] | dict[str, str]:
@@ -187,16 +216,29 @@ def embed(
 
     All prompts and pictures are looked at before the model runs.
     """
-    templates = {name: prompt_set(prompts, dataset.name) for name, dataset in data.items()}
-    embedded, options = {}, dict(store=store, precision=precision)
-    device = measuring_device(clip)
-    features = each_image_trunk_features([clip], list(data.values()), **options)
-    for (name, dataset), (of_clip,) in zip(data.items(), features):
+    splits = {name: [dataset] for name, dataset in data.items()}
+    return _embed_splits(clip, splits, prompts, store, precision)[0]
+
+
+def _embed_splits(clip, splits, prompts, store, precision):
+    """Data sets, and those behind them that are trained on, in the eyes of a model: Embedded and
+    Training by name.
+    """
+    templates = {name: prompt_set(prompts, test.name) for name, (test, *_) in splits.items()}
+    options, device = dict(store=store, precision=precision), measuring_device(clip)
+    parts = [(name, part) for name, parts in splits.items() for part in parts]
+    features = each_image_trunk_features([clip], [part for _, part in parts], **options)
+    embedded, trained = {}, {}
+    for (name, part), (of_clip,) in zip(parts, features):
         images = unit_embeddings(clip, clip.project_image, of_clip, device)
-        classes = dataset.classes, templates[name]
+        labels = labels_on(device, part)
+        if name in embedded:
+            trained[name] = Training(images, labels)
+            continue
+        classes = part.classes, templates[name]
         classifier = embed_classes(clip, *classes, **options, device=device)
-        embedded[name] = Embedded(images, classifier, labels_on(device, dataset))
-    return embedded
+        embedded[name] = Embedded(images, classifier, labels)
+    return embedded, trained
 
 
 def examples(dataset: LabelledImages, count: int = 8) -> tuple[list, list[str]]:

@@ -1,8 +1,8 @@
 """Experiment 10, linear probes: logistic regression on the models' image embeddings.
 
-They are trained on one part of a data set's images and tested on another, both of the test split
-where there is one: published accuracies, of the training split to the test split, are no
-comparison.
+Where a data set has training images they are trained on these and tested on all test images, as
+published probes are; elsewhere on one half of the images and tested on the other, which compares
+the models of a run alone.
 """
 
 from dataclasses import dataclass
@@ -19,8 +19,9 @@ from featpurity.metrics import intervals, linear_probe, zeroshot
 from featpurity.report.display_names import Renamed
 
 SHOTS = (1, 4, 16)  # training images of each class
-COLUMNS = ["model", "dataset", "classes", "shots", "training_images", "test_images", "strength"]
-COLUMNS += ["accuracy", "mean_recall", "accuracy_low", "accuracy_high"]
+TRAINED_ON = {True: "training images", False: "half of the images"}  # where there are some, or not
+COLUMNS = ["model", "dataset", "classes", "trained_on", "shots", "training_images", "test_images"]
+COLUMNS += ["strength", "accuracy", "mean_recall", "accuracy_low", "accuracy_high"]
 
 
 class Split(NamedTuple):
@@ -39,8 +40,9 @@ class Probes(Renamed):
     ----------
     accuracy : DataFrame
         A row a model, data set and number of shots, those of `SHOTS` that are fewer than there are,
-        and "all": training and test images, strength, accuracy and its 95 % interval, and the mean
-        recall of the classes; empty where the training images are of one class.
+        and "all": one of `TRAINED_ON`, training and test images, strength, accuracy and its 95 %
+        interval, and the mean recall of the classes; empty where the training images are of one
+        class.
     effects : DataFrame
         Differences of the models' accuracies with all training images, see
         `featpurity.report.results.effect`.
@@ -56,20 +58,27 @@ def probe(inputs: Inputs, pairs: list[tuple[str, str]]) -> Probes:
     Parameters
     ----------
     inputs : Inputs
-        Of data sets whose pictures show one class each; the tables of none are empty.
+        Of data sets whose pictures show one class each; the tables of none are empty. Probes are
+        trained on its `training`, where a data set has it.
     pairs : list of (str, str)
         Names of models: the second is compared with the first.
     """
     rows, estimates = [], {}
     for (model, name), embedded in tqdm(inputs.embedded.items(), desc="linear probes"):
         images, _, labels = (part.cpu() for part in embedded)  # where scikit-learn computes
-        split = split_of(len(labels))
+        n, training = len(labels), inputs.training.get((model, name))
+        if training:
+            images = torch.cat([images, training.images.cpu()])
+            labels = torch.cat([labels, training.labels.cpu()])
+        split = split_of(n, len(labels) - n)
         most = int(labels[split.train].bincount().max()) if len(split.train) else 0
         fewer = [shots for shots in SHOTS if shots < most]
         for shots in [*fewer, None]:
             row = dict(model=model, dataset=name, classes=len(inputs.data[name].classes))
-            row["shots"] = str(shots or "all")
-            found, more = _train_one(images, labels, split, shots)
+            row |= dict(trained_on=TRAINED_ON[bool(training)], shots=str(shots or "all"))
+            # As Radford et al.: all training images, once some of them have chosen the strength.
+            refit = bool(training) and shots is None
+            found, more = _train_one(images, labels, split, shots, refit)
             rows.append(row | more)
         # of all training images
         estimates[model, name] = None if found is None else intervals.estimate_means(found)
@@ -77,32 +86,40 @@ def probe(inputs: Inputs, pairs: list[tuple[str, str]]) -> Probes:
     return Probes(accuracy, gains.by_dataset("probe_laclip", inputs, estimates, pairs))
 
 
-def split_of(n: int) -> Split:
-    """Half of n images for the test, a tenth to choose the strength, the others to train."""
-    order = torch.randperm(n, generator=torch.Generator().manual_seed(0))
-    valid = max(1, n // 10)
+def split_of(n: int, n_training: int = 0) -> Split:
+    """How n images are divided, behind which n_training lie that are to be trained on.
+
+    A tenth of these choose the strength and the others train; the n are the test. Of images
+    without any behind, half are for the test, a tenth choose the strength and the others train.
+    """
+    order = torch.randperm(n_training or n, generator=torch.Generator().manual_seed(0))
+    valid = max(1, len(order) // 10)
+    if n_training:
+        return Split(n + order[valid:], n + order[:valid], torch.arange(n))
     return Split(order[n // 2 + valid :], order[n // 2 : n // 2 + valid], order[: n // 2])
 
 
 def _train_one(
-    images: torch.Tensor, labels: torch.Tensor, split: Split, shots: int | None = None
+    images: torch.Tensor, labels: torch.Tensor, split: Split, shots: int | None, refit: bool
 ) -> tuple[torch.Tensor | None, dict]:
     """Which test images a probe has right, float64 of shape (n_test,), and its row of the table.
 
-    None instead where the training images are of one class, or there are fewer than 2 to test.
+    Whether the images that choose the strength train too, once it is chosen, `refit` says. None
+    instead where the training images are of one class, or there are fewer than 2 to test.
     """
     train = split.train
     if shots and len(train):
         train = train[linear_probe.few_shot(labels[train], shots)]
-    row = dict(training_images=len(train), test_images=len(split.test))
+    last = torch.cat([train, split.valid]) if refit else train
+    row = dict(training_images=len(last), test_images=len(split.test))
     if len(labels[train].unique()) < 2 or len(split.test) < 2:
         return None, row | dict(
             strength=nan, accuracy=nan, mean_recall=nan, accuracy_low=nan, accuracy_high=nan
         )
-    known = images[train], labels[train]
-    strength = linear_probe.best_strength(*known, images[split.valid], labels[split.valid])
-    right = linear_probe.probe(*known, images[split.test], strength) == labels[split.test]
-    right = right.double()
+    apart = images[split.valid], labels[split.valid]
+    strength = linear_probe.best_strength(images[train], labels[train], *apart)
+    predicted = linear_probe.probe(images[last], labels[last], images[split.test], strength)
+    right = (predicted == labels[split.test]).double()
     low, high = intervals.estimate_means(right).interval(0, 1)
     recall = zeroshot.mean_per_class_recall(right, labels[split.test]).item()
     row |= dict(strength=strength, accuracy=right.mean().item(), mean_recall=recall)

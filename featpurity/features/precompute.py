@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from featpurity.data.datasets import LabelledImages, left_out, load_dataset
+from featpurity.data.datasets import LabelledImages, left_out, load_splits
 from featpurity.data.pairs import load_pairs
 from featpurity.features.crops import pair_features
 from featpurity.features.extract import each_image_trunk_features, refuse_unreadable
@@ -27,6 +27,7 @@ class Precompute:
     ----------
     models : dict of str to ClipModel
     datasets : dict of str to LabelledImages
+        Those of training images behind the others.
     pairs : CaptionedImages or None
     """
 
@@ -95,6 +96,7 @@ def open_all(
     embed_batch_size: int = 256,
     workers: int = 0,
     compiled: bool = False,
+    probe_on: str = "test",
 ) -> Precompute:
     """Load models and open data; every picture file is opened once before any model runs.
 
@@ -108,6 +110,8 @@ def open_all(
         What `load_pairs` takes.
     store_dir : str
         The folder of stored features, relative to the project's root.
+    probe_on : {"test", "train"}
+        "train": the training images of the data sets too, where they have some.
     **settings
         The settings of a profile, by their names there.
 
@@ -122,7 +126,9 @@ def open_all(
     store.mkdir(parents=True, exist_ok=True)
     with locked(store / ".loading.lock"):
         clips = {name: load_model(name, device, preprocess) for name in models}
-        data = {name: load_dataset(name, data_root, class_names, unreadable) for name in datasets}
+        reading = dict(root=data_root, class_names=class_names, unreadable=unreadable)
+        splits = [load_splits(name, training=probe_on == "train", **reading) for name in datasets]
+        data = {part.name: part for parts in splits for part in parts}
         captioned = load_pairs(pairs, data_root, n_pairs, rewrites, unreadable) if pairs else None
         for dataset in [*data.values(), *filter(None, [captioned])]:
             refuse_unreadable(dataset, store)

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 import yaml
 from checkout import ROOT, snakemake
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -118,6 +119,36 @@ def test_probes_are_trained_apart_from_the_test_and_compared():
     known = images[split.train], labels[split.train], images[split.test]
     right = linear_probe.probe(*known, table.strength["noisy", "all"]) == labels[split.test]
     assert table.accuracy["noisy", "all"] == pytest.approx(right.float().mean().item())
+
+
+def test_probes_of_training_images_are_scikit_learn_s_on_the_same_images():
+    made, more = made_up(n=60), made_up(n=200)
+    training = {
+        (model, name): inputs.Training(-images, labels)  # apart from the test's
+        for (model, name), (images, _, labels) in more.embedded.items()
+    }
+    loaded = inputs.Inputs(made.models, made.data, made.embedded, training)
+    table = probe.probe(loaded.of_one_class(), []).accuracy.set_index(["model", "shots"])
+    assert set(table.trained_on) == {"training images"} and set(table.test_images) == {60}
+    assert list(table.training_images["noisy"]) == [4, 16, 64, 200]
+    split = probe.split_of(60, 200)
+    assert len(split.valid) == 20 and sorted(torch.cat(split).tolist()) == list(range(260))
+    assert split.test.tolist() == list(range(60))
+    test, _, labels = made.embedded["noisy", "made up"]
+    behind = training["noisy", "made up"]
+    images, known = torch.cat([test, behind.images]), torch.cat([labels, behind.labels])
+    few = split.train[linear_probe.few_shot(known[split.train], 4)]
+    every = torch.cat([split.train, split.valid])
+    for shots, first, last in [("4", few, few), ("all", split.train, every)]:
+        scores = {}
+        for strength in linear_probe.STRENGTHS:
+            model = LogisticRegression(C=strength, max_iter=1000).fit(images[first], known[first])
+            scores[strength] = model.score(images[split.valid], known[split.valid])
+        best = max(scores, key=scores.get)
+        model = LogisticRegression(C=best, max_iter=1000).fit(images[last], known[last])
+        row = table.loc["noisy", shots]
+        assert row.strength == best
+        assert row.accuracy == pytest.approx(model.score(test, labels))
 
 
 def test_every_number_of_shots_is_in_the_figure_with_its_intervals():

@@ -117,7 +117,8 @@ def probe_table(accuracy: pd.DataFrame) -> tables.Table | None:
     """Accuracy of the probes, a row a model, data set and number of shots; None where none is."""
     if accuracy.empty:
         return None
-    headings = {"model": "model", "dataset": "data set", "shots": "of each class"}
+    headings = {"model": "model", "dataset": "data set", "trained_on": "trained on"}
+    headings |= {"shots": "of each class"}
     headings |= {"training_images": "training images", "test_images": "test images"}
     headings |= {"strength": "strength C", "accuracy": "accuracy"}
     headings |= {"accuracy_low": "95 % from", "accuracy_high": "to", "mean_recall": "mean recall"}
