@@ -7,7 +7,7 @@ from checkout import run_notebook
 from ladder_models import write_pictures
 from pretended_card import OnCard, card
 
-PICTURES, PAIRS = 311, 203  # no other number of the run
+PICTURES, TRAINING, PAIRS = 311, 157, 203  # no other number of the run
 CHAPTERS = [
     "01_clip_vs_laclip",
     "02_neuron_pruning",
@@ -41,15 +41,18 @@ def test_the_pretended_card_refuses_what_a_card_refuses():
 def is_of_rows(shape, place):
     """Whether it holds a row of numbers for each picture or pair and had no reason to leave the card."""
     reasons = ("features/store.py", "experiments/probe.py")  # the disk; scikit-learn's regression
-    rows = len(shape) > 1 and shape[0] in (PICTURES, PAIRS)
+    rows = len(shape) > 1 and shape[0] in (PICTURES, TRAINING, PAIRS)
     return rows and not any(reason in place for reason in reasons)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("device", ["cuda:0", "mps:0"])
 def test_chapters_run_on_a_card_and_leave_embeddings_there(tmp_path, device):
+    for split, n in {"test": PICTURES, "train": TRAINING}.items():
+        write_pictures(tmp_path / "pets" / split, n)
     settings = dict(
-        datasets=[write_pictures(tmp_path / "pictures", PICTURES)],
+        datasets=["pets"],
+        data_root=tmp_path,
         prompts="paper",
         pairs="scenes",
         n_pairs=PAIRS,
@@ -78,3 +81,5 @@ def test_chapters_run_on_a_card_and_leave_embeddings_there(tmp_path, device):
         assert [place for shape, place in pretended.taken if is_of_rows(shape, place)] == []
     accuracy = pd.read_csv(tmp_path / "results/tables/01_accuracy_silhouette.csv")
     assert len(accuracy) == 2 and accuracy.accuracy.between(0, 1).all()
+    probes = pd.read_csv(tmp_path / "results/tables/10_probes.csv")
+    assert set(probes.test_images) == {PICTURES} and probes.training_images.max() == TRAINING

@@ -26,7 +26,7 @@ from featpurity.cli import main
 from featpurity.data.datasets import LabelledImages, load_dataset
 from featpurity.data.images import ImageArrays
 from featpurity.data.pairs import load_pairs
-from featpurity.experiments import retrieval
+from featpurity.experiments import inputs, retrieval
 from featpurity.features import extract, store
 from featpurity.features.extract import (
     PRECISIONS,
@@ -587,6 +587,29 @@ def test_embed_stores_the_pairs_of_every_chapter_that_reads_them(tmp_path, monke
     retrieval.retrieve(clips, captioned, [], store=tmp_path / "store")
     for clip in clips.values():
         extract.image_trunk_features(clip, captioned.subset(range(5)), tmp_path / "store")
+
+
+def test_embed_stores_the_training_images_of_probes_for_the_models_that_are_probed(
+    tmp_path, monkeypatch
+):
+    write_profile(tmp_path, 12)
+    write_tree(tmp_path / "data/pets/test", 6)
+    write_tree(tmp_path / "data/pets/train", 8)
+    monkeypatch.chdir(tmp_path)
+    settings = ["datasets=[pets]", "n_pairs=8", "models_per_job=1"]
+    chapters = "chapters=[10_retrieval_and_probe, 03_misalignment]"
+    settings += ["clip_models=[]", "laclip_models=['local-dir:raw']", "n_random_orders=2"]
+    assert main(["embed", "tiny.yaml", chapters, *settings]) == 0
+    monkeypatch.setattr(extract, "runner", lambda *_: lambda _: pytest.fail("a tower ran"))
+    monkeypatch.setattr(inputs, "embed_classes", lambda *_, **__: torch.ones(2, 4))
+    options = dict(store=tmp_path / "store", device="cpu", training=True)
+    loaded = inputs.load(["local-dir:raw"], ["pets"], "paper", **options)
+    assert [len(seen.labels) for seen in loaded.training.values()] == [8]
+    assert len(loaded.training_data["pets"]) == 8 and len(loaded.data["pets"]) == 6
+    with pytest.raises(pytest.fail.Exception, match="a tower ran"):
+        inputs.load(["local-dir:better"], ["pets"], "paper", **options)
+    tested = inputs.load(["local-dir:better"], ["pets"], "paper", **options | {"training": False})
+    assert tested.training == {}
 
 
 def test_embed_refuses_a_model_that_the_profile_does_not_name(capsys):

@@ -504,6 +504,22 @@ def test_the_plan_counts_the_pairs_that_are_there_and_each_picture_once(folder):
     assert " 5,018 pictures through a tower" in "\n".join(plan(load("mine", crops)))
 
 
+def test_the_plan_counts_the_training_images_of_probes_and_says_what_they_are(folder):
+    settings = {"datasets": ["cifar10", "gtsrb", "eurosat"], "prompts": "paper", "n_pairs": 10}
+    settings |= {"pairs": "scenes", "chapters": ["10_retrieval_and_probe", COMPARISON]}
+    said = "\n".join(plan(load("mine", settings)))
+    tested, trained = 10_000 + 12_630 + 27_000 + 10, 50_000 + 26_640
+    assert f" {2 * (tested + trained):,} pictures through a tower" in said
+    assert "linear probes   on 50,000 training images of cifar10; 26,640 training images of" in said
+    assert "gtsrb; half of the images of eurosat\n" in said
+    assert "To download: about 540 MB" in said  # gtsrb's training images come apart
+    less = "\n".join(plan(load("mine", settings | {"probe_on": "test"})))
+    assert f" {2 * tested:,} pictures through a tower" in less and "about 353 MB" in less
+    assert "linear probes   on half of the images of cifar10, gtsrb, eurosat\n" in less
+    without = "\n".join(plan(load("mine", settings | {"chapters": [COMPARISON]})))
+    assert f" {2 * (tested - 10):,} pictures" in without and "linear probes" not in without
+
+
 @pytest.mark.parametrize("here", [None, "cifar10/test", "cifar10/train"])
 def test_an_archive_of_data_and_pairs_is_downloaded_once(folder, here):
     for name in CIFAR10_CLASSES if here else []:

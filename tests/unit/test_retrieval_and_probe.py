@@ -281,14 +281,16 @@ def test_a_run_without_pictures_of_several_classes_has_empty_tables():
 @pytest.fixture
 def photographs(shared, tmp_path):
     """A few photographs with five captions each, and the small ones of ten classes."""
-    for name in ("coco_mini.zip", "cifar10_test.zip"):
+    few = {"test": "7.jpg", "train": "77.jpg"}
+    for name in ("coco_mini.zip", *(f"cifar10_{split}.zip" for split in few)):
         if not (shared / "data" / name).is_file():
             pytest.skip(f"needs data/{name} in the folder of real data, which this machine lacks")
     with zipfile.ZipFile(shared / "data/coco_mini.zip") as pictures:
         pictures.extractall(tmp_path)
-    with zipfile.ZipFile(shared / "data/cifar10_test.zip") as pictures:
-        few = [name for name in pictures.namelist() if name.endswith("7.jpg")]
-        pictures.extractall(tmp_path, few)
+    for split, ending in few.items():
+        with zipfile.ZipFile(shared / f"data/cifar10_{split}.zip") as pictures:
+            chosen = [name for name in pictures.namelist() if name.endswith(ending)]
+            pictures.extractall(tmp_path, chosen)
     return tmp_path
 
 
@@ -317,10 +319,7 @@ def as_voc(folder):
 def test_the_book_of_photographs_with_five_captions(photographs):
     n_voc = as_voc(photographs)
     profile = yaml.safe_load((ROOT / "profiles/retrieval.yaml").read_text())
-    profile |= {
-        "datasets": [f"folder:{photographs}/test", "voc2007"],
-        "data_root": str(photographs),
-    }
+    profile |= {"datasets": ["cifar10", "voc2007"], "data_root": str(photographs)}
     profile |= {"results_dir": f"{photographs}/out", "store_dir": f"{photographs}/store"}
     (photographs / "few.yaml").write_text(yaml.safe_dump(profile))
     done = snakemake(photographs / "few.yaml")
@@ -330,6 +329,9 @@ def test_the_book_of_photographs_with_five_captions(photographs):
     effects = pd.read_csv(photographs / "out/tables/10_effects.csv").set_index("claim")
     claims = {"retrieval_laclip", "probe_laclip", "multi_label_laclip"}
     assert set(effects[effects.dataset == "mean"].index) == claims
+    probes = pd.read_csv(photographs / "out/tables/10_probes.csv")
+    assert set(probes.trained_on) == {"training images"} and set(probes.test_images) == {1000}
+    assert set(probes[probes.shots == "all"].training_images) == {500}
     ranked = pd.read_csv(photographs / "out/tables/10_multi_label.csv")
     assert set(ranked.dataset) == {"voc2007"} and set(ranked.images) == {n_voc}
     assert ranked.average_precision.between(0, 1).all()

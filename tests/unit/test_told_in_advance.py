@@ -34,6 +34,14 @@ CANNOT_RUN = {
         "datasets: ['folder:empty']\nunreadable: skip\n",
         "folder:empty: none of the 2 images is readable",
     ),
+    "unreadable, to train probes on": (
+        "datasets: [pets]\nchapters: [10_retrieval_and_probe]\n",
+        "pets, training images: 1 of 4 images cannot be read",
+    ),
+    "other classes to train probes on": (
+        "datasets: [dtd]\nchapters: [10_retrieval_and_probe]\n",
+        "dtd: its test and training images differ in their classes: bee, cat",
+    ),
     "unreadable, of pairs": (
         PHOTOS + "chapters: [03_misalignment]\npairs: pairs.csv\n",
         "pairs: 1 of 2 images cannot be read",
@@ -53,6 +61,10 @@ RUNS_OTHERWISE = {
         "06_online_and_cached: batches of 1,024 pairs are cut to 250, for 8 steps an epoch",
     ),
     "a label of nothing": (PHOTOS + "labels: {a: b}\n", "labels: a is nothing of this run"),
+    "nothing to train probes on": (
+        "datasets: [mnist]\nchapters: [10_retrieval_and_probe]\n",
+        "mnist: its test images are there, but not its training images (mnist/train, mnist_train",
+    ),
     "pictures left out": (
         "datasets: ['folder:broken']\nunreadable: skip\n",
         "folder:broken: 1 unreadable pictures are left out",
@@ -66,11 +78,16 @@ def place(tmp_path, monkeypatch):
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
     monkeypatch.setattr("featpurity.check.shutil.which", lambda name: None)
     (tmp_path / "_toc.yml").touch()
-    for name in ["photos/ant", "photos/bee", "broken/ant", "broken/bee", "one/ant"]:
+    below_data = ["pets/test/ant", "pets/test/bee", "pets/train/ant", "pets/train/bee"]
+    below_data += ["dtd/test/ant", "dtd/test/bee", "dtd/train/ant", "dtd/train/cat"]
+    below_data += ["mnist/test/0", "mnist/test/1"]
+    there = ["photos/ant", "photos/bee", "broken/ant", "broken/bee", "one/ant"]
+    for name in [*there, *(f"data/{name}" for name in below_data)]:
         pictures(tmp_path / name, 2)
     for name in ["single/ant", "single/bee", "single/cat", "empty/ant", "empty/bee"]:
         pictures(tmp_path / name, 1)
-    for name in ["broken/bee/1.png", "empty/ant/0.png", "empty/bee/0.png"]:
+    broken = ["broken/bee/1.png", "data/pets/train/bee/1.png"]
+    for name in [*broken, "empty/ant/0.png", "empty/bee/0.png"]:
         (tmp_path / name).write_bytes(b"no picture")
     (tmp_path / "pairs.csv").write_text(
         "image,caption\nbroken/bee/0.png,a bee\nbroken/bee/1.png,bees\n"

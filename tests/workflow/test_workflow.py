@@ -21,7 +21,7 @@ from featpurity.profile import load
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "--cores", "2", "--nolock"]
 BOOK = [sys.executable, "workflow/book.py", "demo", "--cores", "2"]  # as `make book` calls it
 NOTEBOOKS = {
-    "steps/embed": "models = ['scenes_clip']\ndatasets = []\npairs = 'scenes'\nstore_dir = 'store'",
+    "steps/embed": "models = ['scenes_clip']\ndatasets = []\npairs = 'scenes'\nprobe_on = 'train'\nstore_dir = 'store'",
     "steps/swap": "ratios = [0.0]\nrewrites = []\nresults_dir = 'results/live'",
     "steps/finetune": "learning_rate = 1.0e-3\nresults_dir = 'results/live'",
     "01_clip_vs_laclip": "n_bootstrap = 500\nresults_dir = 'results/live'",
@@ -143,6 +143,7 @@ def test_every_notebook_runs_once_with_this_python_and_only_its_own_parameters(f
     # data sets and pairs are embedded apart, the pairs for the model to fine-tune only
     assert notebooks["steps/embed b.pt"][1]["datasets"] == ["scenes_shape"]
     assert notebooks["steps/embed b.pt pairs"][1]["datasets"] == []
+    assert notebooks["steps/embed b.pt"][1]["probe_on"] == "test"  # without a chapter that probes
     assert (folder / "results/demo/book/_build/html/index.html").is_file()
     assert (folder / "results/demo/notebooks/steps/embed_a.pt.ipynb").is_file()
 
@@ -226,7 +227,8 @@ def test_retrieval_s_pairs_are_embedded_with_the_data_sets(suite):
     ]
     _, said, notebooks = run(suite, *settings)
     assert {"steps/embed a.pt pairs", "steps/embed b.pt pairs"} <= set(notebooks), said
-    assert notebooks["steps/embed a.pt pairs"][1]["datasets"] == ["scenes_shape"]
+    given = notebooks["steps/embed a.pt pairs"][1]
+    assert (given["datasets"], given["probe_on"]) == (["scenes_shape"], "train")
 
 
 def test_models_that_share_a_job_are_embedded_in_one(suite):
