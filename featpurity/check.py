@@ -279,8 +279,9 @@ def _check_pictures(profile):
     remarks = []
     for name in here:
         settings = (profile.data_root, profile.class_names, profile.unreadable)
+        wanted = dict(download=False, training=profile.trains_probes)
         try:
-            dataset, *training = load_splits(name, *settings, False, profile.trains_probes)
+            dataset, *training = load_splits(name, *settings, **wanted)
         except FileNotFoundError:  # a part of what torchvision downloads: the run fetches the rest
             continue
         remarks += _check_classes(name, dataset.labels)

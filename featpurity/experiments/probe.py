@@ -1,8 +1,9 @@
 """Experiment 10, linear probes: logistic regression on the models' image embeddings.
 
-Where a data set has training images they are trained on these and tested on all test images, as
-published probes are; elsewhere on one half of the images and tested on the other, which compares
-the models of a run alone.
+Where a data set has training images they are trained on these and tested on all test images, so
+that accuracies with all of them compare with published ones of probes on embeddings (those of
+Radford et al. are of features before the projection). Elsewhere they are trained on one half of
+the images and tested on the other, which compares the models of a run alone.
 """
 
 from dataclasses import dataclass
