@@ -28,7 +28,7 @@ class Part(NamedTuple):
     """The test or the training images of a data set.
 
     Training images are all that may be trained on, those that torchvision keeps for validation
-    among them, as where published probes were trained.
+    among them, as in Radford et al. (2021), appendix A.3; some of them, drawn at random, validate.
 
     Attributes
     ----------
@@ -398,9 +398,9 @@ def find(name: str, root: str | Path | None = None, split: str = "test") -> Foun
 def find_training(name: str, root: str | Path | None = None) -> Found | None:
     """Where the training images of a data set lie; None where it is not divided.
 
-    They are taken where they lie as the test images do, or are downloaded with them. Where only
-    the test images are there, `missing` says so: nothing is downloaded a second time, nor on a
-    machine that needs no network for the test images.
+    They are taken where they lie as the test images do, in torchvision's layout or in class
+    folders, or are downloaded with them. Elsewhere `missing` says so: test images that are there
+    are not downloaded a second time, nor do they need a network.
     """
     name = meant(name)
     if not _is_divided(name):
@@ -409,13 +409,13 @@ def find_training(name: str, root: str | Path | None = None) -> Found | None:
     if found.kind != test.kind and (test.kind, found.kind) != ("absent", "torchvision"):
         own = [place.format(name=name, split="train") for place in _OWN_FOLDERS]
         expected = own if test.listed else CATALOG[name].part("train").files
-        missing = f"its test images are there, but not its training images ({', '.join(expected)})"
+        missing = f"its training images are not beside its test images ({', '.join(expected)})"
         return replace(found, kind="absent", missing=missing)
     return found
 
 
 def without_training(names: Iterable[str], root: str | Path | None = None) -> list[str]:
-    """A line for each data set whose test images lie there without its training images."""
+    """A line for each data set that is divided, but lies there without its training images."""
     found = [find_training(name, root) for name in names]
     return [
         f"{training.name}: {training.missing}: probes are trained on half of the test images"

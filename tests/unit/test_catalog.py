@@ -155,7 +155,7 @@ class TestTrainingImagesInClassFolders:
         monkeypatch.setattr("torchvision.datasets.OxfordIIITPet._download", lambda self: 1 / 0)
         assert [len(part) for part in load_splits("pets", root)] == [3]
         assert catalog.without_training(["pets"], root) == [
-            "pets: its test images are there, but not its training images (pets/train, "
+            "pets: its training images are not beside its test images (pets/train, "
             "pets_train.zip): probes are trained on half of the test images"
         ]
 

@@ -82,7 +82,7 @@ def test_training_images_are_those_of_the_same_layout_or_none(layout, tmp_path, 
     if name not in WITH_TRAINING:
         assert len(load_splits(name, tmp_path)) == 1
         (line,) = catalog.without_training([name, "eurosat"], tmp_path)
-        assert line.startswith(f"{name}: its test images are there, but not its training images (")
+        assert line.startswith(f"{name}: its training images are not beside its test images (")
     labels = layouts.train(name, tmp_path, monkeypatch)
     test, train = load_splits(name, tmp_path)
     assert train.labels.tolist() == labels and len(list(train)) == len(labels)

@@ -63,7 +63,7 @@ RUNS_OTHERWISE = {
     "a label of nothing": (PHOTOS + "labels: {a: b}\n", "labels: a is nothing of this run"),
     "nothing to train probes on": (
         "datasets: [mnist]\nchapters: [10_retrieval_and_probe]\n",
-        "mnist: its test images are there, but not its training images (mnist/train, mnist_train",
+        "mnist: its training images are not beside its test images (mnist/train, mnist_train",
     ),
     "pictures left out": (
         "datasets: ['folder:broken']\nunreadable: skip\n",
