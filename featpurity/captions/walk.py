@@ -9,7 +9,7 @@ import numpy as np
 from featpurity.captions.nearest import Nearest, equal_rows, lists_of, nearest_captions, rank, tfidf
 from featpurity.files import check_choice
 
-KINDS = ("similarity", "random")
+KINDS = {"similarity": "swaps by similarity", "random": "random swaps"}  # as pages call them
 SEED = 42
 
 

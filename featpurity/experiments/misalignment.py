@@ -17,6 +17,7 @@ from tqdm.auto import tqdm
 
 from featpurity.captions.swap import Run, permutation, read_swapped_pairs, swap_seed
 from featpurity.captions.synthetic import mistakes
+from featpurity.captions.walk import KINDS
 from featpurity.data.datasets import LabelledImages
 from featpurity.data.pairs import CaptionedImages
 from featpurity.experiments.inputs import Embedded, embed
@@ -24,7 +25,6 @@ from featpurity.metrics import intervals, purity, silhouette, spectrum, zeroshot
 from featpurity.models.clip import neurons_by_tower
 from featpurity.models.load import load_model
 from featpurity.report import published, results
-from featpurity.report.chapters.misalignment import KINDS
 
 # Each claim's measure, and the sign that makes its slope positive when the claim is true.
 CLAIMS = {

@@ -12,8 +12,9 @@ from featpurity.labels import OVERALL
 from featpurity.metrics import intervals, pruning, purity, spectrum
 from featpurity.models.clip import ClipModel, neurons_by_tower
 from featpurity.report import results
-from featpurity.report.chapters.what_cos_measures import ORDERS
 
+# Of neurons, as tables have them: those of `orders_of`, and random ones before the greedy one.
+ORDERS = ("purity", "image_purity", "text_purity", "variance", "norm", "random", "greedy")
 GREEDY_IMAGES = 300  # that the greedy order sees
 
 

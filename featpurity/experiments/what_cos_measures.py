@@ -13,6 +13,7 @@ import torch
 from tqdm.auto import tqdm
 
 from featpurity.captions.swap import Run
+from featpurity.captions.walk import KINDS
 from featpurity.data.datasets import LabelledImages
 from featpurity.data.prompts import fill, prompt_set
 from featpurity.experiments.inputs import Embedded, Inputs
@@ -23,7 +24,6 @@ from featpurity.metrics import intervals, purity, silhouette, spectrum, zeroshot
 from featpurity.models.clip import ClipModel, neurons_by_tower
 from featpurity.models.projections import read_projections
 from featpurity.report import results
-from featpurity.report.chapters.misalignment import KINDS
 
 TOWERS = ("image", "text")
 SHAPE = (

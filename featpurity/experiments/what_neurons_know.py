@@ -12,9 +12,9 @@ from featpurity.features.extract import image_trunk_features
 from featpurity.metrics import purity, rank_correlation, selectivity, spectrum
 from featpurity.models.clip import neurons_by_tower
 from featpurity.report import results
-from featpurity.report.chapters.what_cos_measures import MEASURES
 
 BASES = ("own", "rotated")
+MEASURES = ("information", "monosemanticity")  # of what a neuron knows
 
 
 def neurons_table(inputs: Inputs, n_rotations: int = 5, **stored: Any) -> pd.DataFrame:

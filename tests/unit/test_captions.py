@@ -84,7 +84,7 @@ def test_lists_shorter_than_the_choice_change_nothing(listed):
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.integers(3, 60), st.floats(0, 1), st.integers(0, 5), st.sampled_from(KINDS))
+@given(st.integers(3, 60), st.floats(0, 1), st.integers(0, 5), st.sampled_from([*KINDS]))
 def test_a_swap_is_made_of_exchanges(n, ratio, seed, kind):
     captions = generated(n, seed) + ["red star", "red star", "blue circle", "blue circle"]
     new, perm = swap_captions(captions, ratio, kind, seed)

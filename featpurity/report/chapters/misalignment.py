@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import plotly.graph_objects as go
 
+from featpurity.captions.walk import KINDS
 from featpurity.report import figures, heatmaps, published, tables, wording
 
 if TYPE_CHECKING:
     from featpurity.data.pairs import CaptionedImages
 
-KINDS = {"similarity": "swaps by similarity", "random": "random swaps"}
 # What a kind of swap does to a measure, where its interval lies above 0, below 0, and around it.
 TOLD = {
     "misalignment_image": (

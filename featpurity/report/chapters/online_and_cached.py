@@ -3,8 +3,9 @@
 import pandas as pd
 import plotly.graph_objects as go
 
+from featpurity.captions.walk import KINDS
 from featpurity.report import figures, tables, wording
-from featpurity.report.chapters.misalignment import KINDS, MEASURES, RATIO, by_measure
+from featpurity.report.chapters.misalignment import MEASURES, RATIO, by_measure
 
 
 def answer(distances: pd.DataFrame) -> wording.Answer:

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
+from featpurity.captions.walk import KINDS
 from featpurity.labels import OVERALL
 from featpurity.metrics import intervals
 from featpurity.report import beside, figures, style, tables, wording
-from featpurity.report.chapters.misalignment import KINDS
 from featpurity.report.published import RATIOS
 
 SHAPE = {
