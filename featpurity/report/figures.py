@@ -105,7 +105,8 @@ def forest(
     ----------
     table : DataFrame
         Columns effect, low, high and those named by `label` and `axis`. With columns least and most
-        a wide band shows that range behind a row, the spread over data sets, say.
+        a wide band shows that range behind a row, the spread over data sets, say. With a column
+        said, that is what pointing at an effect says, in place of its numbers with four digits.
     label : str
         Column that names the rows.
     axis : str
@@ -159,6 +160,9 @@ def _row_height(labels):
 
 
 def _points(figure, part, label, name, colour, legend, place):
+    said = "%{x:+.4f} (%{customdata[0]:+.4f} to %{customdata[1]:+.4f})"
+    if "said" in part:
+        said = "%{customdata[0]}"
     figure.add_scatter(
         x=part.effect,
         y=part[label],
@@ -169,9 +173,8 @@ def _points(figure, part, label, name, colour, legend, place):
         offsetgroup=name,
         showlegend=legend,
         marker={"color": colour, "size": 9, "symbol": _hollow(name)},
-        customdata=part[["low", "high"]],
-        hovertemplate="%{y}<br>%{x:+.4f} (%{customdata[0]:+.4f} to %{customdata[1]:+.4f})"
-        "<extra></extra>",
+        customdata=part[["said"]] if "said" in part else part[["low", "high"]],
+        hovertemplate=f"%{{y}}<br>{said}<extra></extra>",
         **place,
     )
 
@@ -206,7 +209,7 @@ def _theirs(figure, part, label, place):
         name="the paper's",
         marker={"symbol": "diamond-open", "size": 10, "color": style.BLACK},
         text=part["name"],
-        hovertemplate="%{y}<br>the paper's, %{text}: %{x:+.3f}<extra></extra>",
+        hovertemplate="%{y}<br>the paper's, %{text}<extra></extra>",
         **place,
     )
 

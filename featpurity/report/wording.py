@@ -40,10 +40,14 @@ def in_points(claims: pd.DataFrame) -> pd.DataFrame:
 
 def effect_with_ends(row: Any) -> tuple[str, str, str]:
     """A judged effect and the ends of its interval, with the digits that its size and unit need."""
-    values = (row.effect, row.low, row.high)
-    if row.unit.startswith(ACCURACY[0]):
-        return tuple(plus(value, 1 if abs(row.effect) >= 1 else 2) for value in values)
-    return tuple(signed(value, row.effect) for value in values)
+    return tuple(in_unit(value, row.effect, row.unit) for value in (row.effect, row.low, row.high))
+
+
+def in_unit(value: float, size: float, unit: str) -> str:
+    """A signed number with the digits that an effect of some size needs in its unit."""
+    if unit.startswith(ACCURACY[0]):
+        return plus(value, 1 if abs(size) >= 1 else 2)
+    return signed(value, size)
 
 
 def with_interval(

@@ -167,8 +167,16 @@ def test_claims_are_counted_and_drawn_beside_the_paper_s_values(tmp_path):
     figure = claims.forest(judged)
     paper = next(trace for trace in figure.data if trace.name == "the paper's")
     assert sorted(paper.x) == pytest.approx([1.1, 1.1, 7.3])  # points
+    assert set(paper.text) == {"CC12M: +7.3", "RedCaps: +1.1", "LAION-400M: +1.1"}
     page = claims.verdicts_table(judged, ["01_clip_vs_laclip", "07_claims"]).markup
     assert "+12.4 (+12.1 to +12.8) points of accuracy" in page
+    said = {
+        said
+        for trace in figure.data
+        if trace.customdata is not None
+        for (said,) in trace.customdata
+    }
+    assert len(said) == 2 and all(words in page for words in said)
     assert page.count("<a ") == 2 and '"01_clip_vs_laclip.ipynb#claim-accuracy_laclip"' in page
     assert "1 (points of accuracy): the paper's smallest" in claims.rules_table().markup
     assert set(claims.CHAPTERS) == set(profile.JUDGED)

@@ -41,27 +41,23 @@ def answer(claims: pd.DataFrame) -> wording.Answer:
 def forest(claims: pd.DataFrame) -> go.Figure:
     """All effects, by unit, with their verdicts and the paper's values in the same unit."""
     measured = wording.in_points(claims.dropna(subset=["effect"]))
-    factors = {
-        claim["id"]: wording.ACCURACY[1] if claim["unit"] == wording.SHARE else 1
-        for claim in results.load_claims()
-    }
     row = [
         _wrapped(f"{claim.experiment}: {claim.statement} ({claim.comparison})")
         for claim in measured.itertuples()
     ]
-    measured = measured.assign(row=row)
+    measured = measured.assign(row=row, said=measured.apply(_interval, axis=1))
     # What is simulated has accuracies of another size.
     simulated = measured.experiment.eq(published.SIMULATED)
     measured["unit"] += simulated.map({True: ", simulated", False: ""})
-    of_claim = {
-        claim["id"]: claim.get("published_effects") or {} for claim in results.load_claims()
-    }
-    theirs = [
-        dict(row=claim.row, unit=claim.unit, value=value * factors[claim.claim], name=str(name))
-        for claim in measured.itertuples()
-        for name, value in of_claim[claim.claim].items()
-        if "(" not in name or claim.comparison in name  # theirs is of one kind of swap
-    ]
+    known, theirs = {claim["id"]: claim for claim in results.load_claims()}, []
+    for claim in measured.itertuples():
+        about = known[claim.claim]
+        factor = wording.ACCURACY[1] if about["unit"] == wording.SHARE else 1
+        for name, share in (about.get("published_effects") or {}).items():
+            if "(" not in name or claim.comparison in name:  # theirs is of one kind of swap
+                value = factor * share
+                said = f"{name}: {wording.in_unit(value, value, claim.unit)}"
+                theirs.append(dict(row=claim.row, unit=claim.unit, value=value, name=said))
     columns = ["row", "unit", "value", "name"]
     caption = (
         "The effect of each claim with its 95 % interval, positive when the claim is true; the "
