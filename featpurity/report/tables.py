@@ -100,6 +100,14 @@ def show(
     return Table(frame[list(headings)], markup)
 
 
+def spans(table: pd.DataFrame, form: str, prefix: str = "") -> list[str]:
+    """The interval of each row as "0.81 to 0.84", from the columns low and high, or from these with
+    `prefix` before them.
+    """
+    ends = zip(table[f"{prefix}low"], table[f"{prefix}high"])
+    return [f"{low:{form}} to {high:{form}}" for low, high in ends]
+
+
 def verdict_words(verdict: str) -> str:
     """A verdict with its mark, so that colour is never all that tells verdicts apart."""
     first = first_of(verdict)

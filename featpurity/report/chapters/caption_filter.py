@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from featpurity.data.pairs import CaptionedImages
     from featpurity.experiments.caption_filter import Level
 
-WRONG = ("points", 100, 1)
 AXES = {
     "accuracy": "change of zero-shot accuracy (share of images)",
     "image_avg_abs_cos": "fall of average |cos|, image tower; purer is right",

@@ -134,10 +134,10 @@ def accuracy_table(accuracy: pd.DataFrame) -> tables.Table:
     """Accuracy and silhouette with their intervals, a row a model and data set."""
     shown = accuracy.copy()
     for measure in (*MEASURES, "mean_recall"):
-        columns = accuracy[[measure, f"{measure}_low", f"{measure}_high"]]
+        spans = tables.spans(accuracy, ".3f", f"{measure}_")
         shown[f"{measure}_text"] = [
-            f"{value:.3f} ({low:.3f} to {high:.3f})" if pd.notna(value) else "not defined"
-            for value, low, high in columns.itertuples(index=False)
+            f"{value:.3f} ({span})" if pd.notna(value) else "not defined"
+            for value, span in zip(accuracy[measure], spans)
         ]
     headings = {"model": "model", "dataset": "data set", "images": "images", "classes": "classes"}
     headings |= {

@@ -91,11 +91,11 @@ def at_chance(by_dataset: pd.DataFrame) -> tables.Table:
 
 def correlations_table(table: pd.DataFrame) -> tables.Table:
     """All correlations, with the verdict on those within groups."""
-    ends = [f"{low:+.2f} to {high:+.2f}" for low, high in table[["low", "high"]].values]
     headings = {"tower": "tower", "measure": "measure", "over": "over", "spearman": "Spearman"}
     headings |= {"interval": "95 % interval", "kendall": "Kendall", "p": "p", "verdict": "verdict"}
     digits = {"spearman": "+.2f", "kendall": "+.2f", "p": 3}
-    shown = table.assign(interval=ends, verdict=table.verdict.fillna(""))
+    spans = tables.spans(table, "+.2f")
+    shown = table.assign(interval=spans, verdict=table.verdict.fillna(""))
     return tables.show(shown, headings, digits)
 
 

@@ -250,7 +250,8 @@ def cosines(found: Any, pairs: Sequence[tuple[str, str]] = ()) -> go.Figure:
 def cosines_table(found: Any) -> tables.Table:
     """Means with their intervals, spreads, and how often a caption beats another picture's."""
     table = found.table
-    mean = [f"{r.mean:+.3f} ({r.low:+.3f} to {r.high:+.3f})" for r in table.itertuples()]
+    spans = tables.spans(table, "+.3f")
+    mean = [f"{mean:+.3f} ({span})" for mean, span in zip(table["mean"], spans)]
     above = [f"{share:.1%}" if pd.notna(share) else "" for share in table.above]
     shown = table.assign(mean=mean, above=above)
     headings = {"model": "model", "captions": "captions", "pairs": "pairs"}

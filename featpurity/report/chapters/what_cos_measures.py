@@ -80,8 +80,7 @@ def invariance_table(invariance: pd.DataFrame) -> tables.Table:
     headings |= {"silhouette": "change of silhouette"}
     shown = invariance.copy()
     for tower in ("image", "text"):
-        ends = zip(shown[f"{tower}_low"], shown[f"{tower}_high"])
-        shown[tower] = [f"{low:.4f} to {high:.4f}" for low, high in ends]
+        shown[tower] = tables.spans(shown, ".4f", f"{tower}_")
         headings |= {tower: f"average |cos|, {tower} tower"}
     return tables.show(shown, headings, {"accuracy": ".1g", "silhouette": ".1g"})
 
@@ -96,14 +95,12 @@ def bases_table(bases: pd.DataFrame) -> tables.Table:
 
 def own_bases(effects: pd.DataFrame) -> go.Figure:
     """How much purer each tower is in its own basis than in rotated ones."""
-    axis = "average |cos|, rotated minus own basis"
-    table = effects.assign(tower=effects.claim.str.removeprefix("own_basis_") + " tower")
     caption = (
         "Mean average |cos| over random rotations of the shared space minus that of the model's "
         "own basis; the bar is the 95 % interval of one rotation more (Student's t). Right of 0 "
         "the own basis is purer; a bar over 0 says that it could be any basis."
     )
-    return figures.forest(table.assign(axis=axis), "tower", "axis", caption, group="comparison")
+    return _by_tower(effects, "average |cos|, rotated minus own basis", caption)
 
 
 def bases_over_ratios(tuned: pd.DataFrame) -> go.Figure:
@@ -207,26 +204,28 @@ def over_time(watched: pd.DataFrame, chance: Mapping[str, float]) -> go.Figure:
 
 def rises(effects: pd.DataFrame) -> go.Figure:
     """How much |cos| changes without the shared direction."""
+    axis = "change of average |cos| without the shared direction, ratio 0 to 0.8"
     caption = (
         "Change of average |cos| along a straight line through all ratios after each run's first "
         "singular direction is taken out, with 95 % intervals over seeds."
     )
-    return _rises(effects, "unshared_rise_", "without the shared direction", caption)
+    return _by_tower(effects, axis, caption)
 
 
 def basis_rises(effects: pd.DataFrame) -> go.Figure:
     """How much more |cos| changes in the own basis than in rotated ones."""
+    axis = "change of average |cos|, own minus rotated bases, ratio 0 to 0.8"
     caption = (
         "Change of average |cos| in the fine-tuned models' own bases minus that of its mean over "
         "random rotations, along a straight line through all ratios, with 95 % intervals over "
         "seeds. At 0 the singular values tell all of the change."
     )
-    return _rises(effects, "basis_rise_", "own minus rotated bases", caption)
+    return _by_tower(effects, axis, caption)
 
 
-def _rises(effects, prefix, what, caption):
-    axis = f"change of average |cos| {what}, ratio 0 to 0.8"
-    table = effects.assign(tower=effects.claim.str.removeprefix(prefix) + " tower", axis=axis)
+def _by_tower(effects, axis, caption):
+    """Effects on one axis, a row a tower, which the name of each claim ends with."""
+    table = effects.assign(axis=axis, tower=effects.claim.str.split("_").str[-1] + " tower")
     return figures.forest(table, "tower", "axis", caption, group="comparison")
 
 
@@ -315,8 +314,7 @@ def neurons(table: pd.DataFrame, measure: str, pairs: Sequence[tuple[str, str]] 
 
 def correlations_table(correlations: pd.DataFrame) -> tables.Table:
     """Rank correlations of purity with what neurons know, in the own and in rotated bases."""
-    ends = zip(correlations.rotated_low, correlations.rotated_high)
-    rotated = [f"{low:+.2f} to {high:+.2f}" for low, high in ends]
+    rotated = tables.spans(correlations, "+.2f", "rotated_")
     shown = correlations.assign(measure=correlations.measure.map(MEASURES), rotated=rotated)
     headings = {"model": "model", "measure": "measure", "spearman": "rank correlation with purity"}
     headings |= {"low": "95 % from", "high": "to", "p": "p", "rotated": "in rotated bases"}
