@@ -44,8 +44,7 @@ def small_multiples(curves: pd.DataFrame, measure: str, axis: str, caption: str)
     The panels share both scales; parameters as in `pruning_curves`.
     """
     datasets = list(curves.dataset.unique())
-    columns = min(3, len(datasets))
-    rows = -(-len(datasets) // columns)
+    rows, columns, places = style.grid(len(datasets), 3)
     figure = make_subplots(
         rows,
         columns,
@@ -57,11 +56,10 @@ def small_multiples(curves: pd.DataFrame, measure: str, axis: str, caption: str)
     )
     groups = {}
     for (model, dataset), part in curves.groupby(["model", "dataset"], sort=False):
-        row, column = divmod(datasets.index(dataset), columns)
         for line in _lines(part, measure):
             line.legendgroup, line.showlegend = line.name, dataset == datasets[0]
             groups.setdefault(model, set()).add(len(figure.data))
-            figure.add_trace(line, row=row + 1, col=column + 1)
+            figure.add_trace(line, **places[datasets.index(dataset)])
     style.menu(figure, groups, name="Model")
     figure.update_xaxes(title="neurons kept", row=rows)
     figure.update_yaxes(title=axis, row=(rows + 1) // 2, col=1)

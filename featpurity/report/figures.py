@@ -40,17 +40,11 @@ def bars_with_intervals(
         for model, part in table.groupby("model", sort=False):
             groups[title].add(len(figure.data))
             zero = part[measure] == 0
-            error = {
-                "type": "data",
-                "array": part[f"{measure}_high"] - part[measure],
-                "arrayminus": part[measure] - part[f"{measure}_low"],
-                "thickness": 1,
-            }
             figure.add_bar(
                 x=part.dataset,
                 y=part[measure],
                 name=model,
-                error_y=error,
+                error_y=_whiskers(part, measure),
                 marker={"color": colours[model]},
                 text=part[measure],
                 texttemplate=np.where(zero, "0", "%{text:.3f}"),
@@ -60,6 +54,12 @@ def bars_with_intervals(
     style.menu(figure, groups, axes, name="Measure")
     figure.update_xaxes(title=x_title)
     return style.finish(figure, caption, barmode="group")
+
+
+def _whiskers(part, measure):
+    """Bars from `measure`_low to `measure`_high."""
+    above, below = part[f"{measure}_high"] - part[measure], part[measure] - part[f"{measure}_low"]
+    return {"type": "data", "array": above, "arrayminus": below, "thickness": 1}
 
 
 def counts(table: pd.DataFrame, label: str, count: str, axis: str, caption: str) -> go.Figure:
@@ -246,8 +246,8 @@ def lines_with_bands(
     level : str, default "chance"
         What the legend calls these lines.
     """
-    columns = min(2, len(measures))
-    rows, chance = -(-len(measures) // columns), chance or {}
+    rows, columns, places = style.grid(len(measures), 2)
+    chance = chance or {}
     figure = make_subplots(
         rows=rows,
         cols=columns,
@@ -256,8 +256,7 @@ def lines_with_bands(
         vertical_spacing=0.32 / max(rows, 2),
     )
     lines = _line_styles(table, group, shade, dash)
-    for panel, measure in enumerate(measures):
-        place = {"row": panel // columns + 1, "col": panel % columns + 1}
+    for measure, place in zip(measures, places):
         for name, part in table.groupby(group, sort=False):
             for trace in _mean_and_range(part, x, measure, str(name), lines[name]):
                 figure.add_trace(trace, **place)
@@ -325,13 +324,11 @@ def image_grid(
     caption : str
     columns : int
     """
-    columns = min(columns, len(images))
-    rows = -(-len(images) // columns)
+    rows, columns, places = style.grid(len(images), columns)
     figure = make_subplots(
         rows=rows, cols=columns, subplot_titles=titles, vertical_spacing=0.25 / rows
     )
-    for index, image in enumerate(images):
-        place = {"row": index // columns + 1, "col": index % columns + 1}
+    for image, place in zip(images, places):
         figure.add_image(source=address(small(image), SHARP), hoverinfo="skip", **place)
     figure.update_xaxes(visible=False).update_yaxes(visible=False)
     figure.update_annotations(font_size=11)
@@ -374,14 +371,10 @@ def scatter_panels(
     figure = columns.figure(horizontal_spacing=0.12)
     for title, column in columns.each(figure):
         for kind, part in table[table[panel] == title].groupby(colour, sort=False):
-            error = None
-            if f"{y}_high" in part:
-                above, below = part[f"{y}_high"] - part[y], part[y] - part[f"{y}_low"]
-                error = {"array": above, "arrayminus": below, "thickness": 1}
             figure.add_scatter(
                 x=part[x],
                 y=part[y],
-                error_y=error,
+                error_y=_whiskers(part, y) if f"{y}_high" in part else None,
                 text=part.name,
                 name=kind,
                 mode="markers",

@@ -170,18 +170,11 @@ def over_ratios(models: Mapping[tuple[str, float], Towers], caption: str) -> go.
                 figure.add_trace(matrix(tower, chosen, FEW_CELLS), row=row + 1, col=column + 1)
                 here = _labels(panel, titles[panel - 1], tower, chosen, FEW_CELLS)
                 labels.setdefault(f"{ratio:g}", {}).update(here)
-    last = list(shown)[-1]
-    steps = {
-        ratio: ({"visible": [i in traces for i in range(len(figure.data))]}, labels[ratio])
-        for ratio, traces in shown.items()
-    }
-    for index, trace in enumerate(figure.data):
-        trace.visible = index in shown[last]
+    steps = style.views(figure, shown, labels, first=list(shown)[-1])
     style.slider(figure, steps, "Share of captions swapped", active=len(steps) - 1)
     limit = colour_limit([tower.cosines for both in models.values() for tower in both.values()])
     figure.update_layout(coloraxis=colour_scale(limit))
     square(figure)
-    style.set_layout(figure, labels[last])
     return style.finish(figure, caption, height=150 + 340 * len(sides))
 
 

@@ -46,26 +46,27 @@ def published_curves() -> pd.DataFrame:
         shown_in_readme.
     """
     published = load_published()["experiment_2"]
-    rows = []
-    for measure in ("accuracy", "silhouette"):
-        for dataset, curves in published[measure].items():
-            for strategy, curve in curves.items():
-                for kept, value, error in zip(published["kept"], curve["value"], curve["error"]):
-                    rows.append(
-                        dict(
-                            dataset=dataset,
-                            measure=measure,
-                            strategy=strategy,
-                            kept=kept,
-                            share_kept=kept / published["neurons"],
-                            value=value,
-                            error=error,
-                            constant=strategy == "random"
-                            and dataset in published["constant_random"],
-                            shown_in_readme=dataset in published["shown_in_readme"],
-                        )
-                    )
-    return pd.DataFrame(rows)
+    kept = pd.Series(published["kept"])
+    return pd.concat(
+        [
+            pd.DataFrame(
+                dict(
+                    dataset=dataset,
+                    measure=measure,
+                    strategy=strategy,
+                    kept=kept,
+                    share_kept=kept / published["neurons"],
+                    **curve,
+                    constant=strategy == "random" and dataset in published["constant_random"],
+                    shown_in_readme=dataset in published["shown_in_readme"],
+                )
+            )
+            for measure in ("accuracy", "silhouette")
+            for dataset, curves in published[measure].items()
+            for strategy, curve in curves.items()
+        ],
+        ignore_index=True,
+    )
 
 
 def published_orders() -> pd.DataFrame:

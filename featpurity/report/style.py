@@ -125,6 +125,13 @@ def finish(figure: go.Figure, caption: str, height: int = 440, **layout: Any) ->
     return figure
 
 
+def grid(count: int, most: int) -> tuple[int, int, list[dict[str, int]]]:
+    """Rows and columns of panels, `most` side by side at most, and plotly's place of each panel."""
+    columns = min(most, count)
+    places = [{"row": i // columns + 1, "col": i % columns + 1} for i in range(count)]
+    return places[-1]["row"], columns, places
+
+
 def name_categories(figure: go.Figure) -> None:
     """Make axes that stand for names say so: plotly takes names like "2024-01-01" for dates."""
     for trace in figure.data:
@@ -164,28 +171,44 @@ def menu(
     name : str
         What stands before the menu.
     """
-    count, first, layouts = len(figure.data), next(iter(groups)), layouts or {}
-    for index, trace in enumerate(figure.data):
-        trace.visible = index in groups[first]
-    buttons = [
-        {
-            "label": label,
-            "method": "update",
-            "args": [{"visible": [i in shown for i in range(count)]}, layouts.get(label, {})],
-        }
-        for label, shown in groups.items()
-    ]
-    set_layout(figure, layouts.get(first, {}))
+    buttons = _updates(views(figure, groups, layouts or {}, next(iter(groups))))
     if len(groups) > 1:
         place = {"x": 0, "xanchor": "left", "y": 1.22, "yanchor": "top"}
         figure.update_layout(updatemenus=[{"buttons": buttons, "name": name, **place}])
 
 
-def set_layout(figure: go.Figure, settings: Mapping[str, Any]) -> None:
-    """Give the layout what an entry of a menu or slider would: {"annotations[0].text": "a"}."""
-    for key, value in settings.items():
+def views(
+    figure: go.Figure,
+    groups: Mapping[str, set[int]],
+    layouts: Mapping[str, dict[str, Any]],
+    first: str,
+) -> dict[str, list[dict]]:
+    """Show one group of traces with its layout; the arguments of plotly's `update` that show each.
+
+    Parameters
+    ----------
+    figure, groups, layouts
+        As in `menu`.
+    first : str
+        The group that is shown.
+    """
+    for index, trace in enumerate(figure.data):
+        trace.visible = index in groups[first]
+    for key, value in layouts.get(first, {}).items():
         place, _, last = key.rpartition(".")
         figure.layout[place][last] = value
+    return {
+        label: [{"visible": [i in shown for i in range(len(figure.data))]}, layouts.get(label, {})]
+        for label, shown in groups.items()
+    }
+
+
+def _updates(entries):
+    """The entries of a menu or slider, each from its label and the arguments of `update`."""
+    return [
+        {"label": label, "method": "update", "args": list(arguments)}
+        for label, arguments in entries.items()
+    ]
 
 
 def slider(figure: go.Figure, steps: Mapping[str, Iterable], title: str, active: int = 0) -> None:
@@ -193,10 +216,7 @@ def slider(figure: go.Figure, steps: Mapping[str, Iterable], title: str, active:
     figure.update_layout(
         sliders=[
             {
-                "steps": [
-                    {"label": label, "method": "update", "args": list(arguments)}
-                    for label, arguments in steps.items()
-                ],
+                "steps": _updates(steps),
                 "active": active,
                 "currentvalue": {"prefix": f"{title}: "},
                 "pad": {"t": 45},

@@ -170,11 +170,7 @@ def sweep_projections(
                 _check_losses(losses, epoch, step, *batch)
                 if not settings.train_logit_scale:
                     weights[2].grad.zero_()
-                for group in optimiser.param_groups:
-                    group["lr"] = float(rates[epoch * n_steps + step])
-                optimiser.step()
-                if settings.train_logit_scale:
-                    weights[2].clamp_(0, math.log(100))
+                settings.step(optimiser, rates[epoch * n_steps + step], weights[2])
                 total += losses
                 bar.update()
             history += _rows(weights, total / n_steps, epoch + 1, evaluate)

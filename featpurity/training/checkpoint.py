@@ -38,23 +38,27 @@ def read_state(
     A damaged state, or one of another training, is a ValueError; with `overwrite` it is None.
     Nothing that is pickled in the file is run, with `overwrite` or without.
     """
+    try:
+        return _read(path, identity, device)
+    except ValueError:
+        if overwrite:
+            return None
+        raise
+
+
+def _read(path, identity, device):
     try:  # not mapped: a state to come takes the place of this file
         state = read_file(path, device, mapped=False)
     except ValueError as error:
-        if overwrite:
-            return None
         raise ValueError(f"{error}; move it away to train anew") from error
     saved = state.get("identity") if isinstance(state, dict) else None
     if not isinstance(saved, dict):
-        if overwrite:
-            return None
         raise ValueError(
             f"{path} is no state of an unfinished training; the weights of a checkpoint are a "
             "model to start from"
         )
-    other = ", ".join(name for name in identity if saved.get(name) != identity[name])
-    if other and not overwrite:
+    if other := ", ".join(name for name in identity if saved.get(name) != identity[name]):
         raise ValueError(
             f"{path} is of another training, which differs in: {other}; move it away to train anew"
         )
-    return None if other else state
+    return state

@@ -216,14 +216,11 @@ def train(
                 )
             optimiser.zero_grad()
             loss.backward()
-            for group in optimiser.param_groups:
-                group["lr"] = float(rates[epoch * n_steps + step])
-            optimiser.step()
-            if settings.train_logit_scale:
-                projections.log_scale.data.clamp_(0, math.log(100))
+            settings.step(optimiser, rates[epoch * n_steps + step], projections.log_scale)
             total += loss.item()
         if record:
-            seen = {"epoch": epoch + 1, "loss": total / n_steps, "learning_rate": group["lr"]}
+            seen = {"epoch": epoch + 1, "loss": total / n_steps}
+            seen["learning_rate"] = optimiser.param_groups[0]["lr"]
             scale = projections.log_scale.exp().item()
             history.append(seen | look(*projections.neurons(), scale, evaluate))
             record.epoch(history, projections, optimiser)

@@ -63,6 +63,14 @@ class Settings:
         ]
         return torch.optim.AdamW(groups, lr=self.learning_rate, betas=self.betas, **options)
 
+    def step(self, optimiser: torch.optim.Optimizer, rate: float, log_scale: torch.Tensor) -> None:
+        """Follow the gradients at a learning rate; a trained logit scale stays in [1, 100]."""
+        for group in optimiser.param_groups:
+            group["lr"] = float(rate)
+        optimiser.step()
+        if self.train_logit_scale:
+            log_scale.data.clamp_(0, math.log(100))
+
 
 def warm_up_and_cosine(
     steps: int, warmup: int, first: float, highest: float, last: float

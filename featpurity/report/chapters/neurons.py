@@ -102,7 +102,7 @@ def map_of_neurons(neurons: pd.DataFrame, pairs: Sequence[tuple[str, str]] = ())
     columns.menu(figure)
     figure.update_xaxes(title="mean |cos| with the others, image tower")
     figure.update_yaxes(title="mean |cos| with the others, text tower", col=1)
-    _same_scale(figure)
+    figure.update_xaxes(matches="x").update_yaxes(matches="y")  # one scale for all panels
     caption = (
         "A point a neuron: its mean |cos| with the other neurons in each tower, purer ones at the "
         f"lower left. The colour and shape say which {STANDS_OUT[named]} stands out most "
@@ -173,7 +173,7 @@ def maps(found: Any, sheet: thumbnails.Sheet, model: str, datasets: Sequence[str
     style.menu(figure, {name: set(traces) for name, traces in groups.items()}, name="Coloured by")
     figure.update_xaxes(title="first component")
     figure.update_yaxes(title="second component", col=1)
-    _same_scale(figure)
+    figure.update_xaxes(matches="x").update_yaxes(matches="y")  # one scale for all panels
     caption = (
         f"{model}: {found.points.image.nunique():,} pictures in the plane of the two leading "
         f"principal components of their unit embeddings ({', '.join(titles)}), by class. Pictures "
@@ -282,14 +282,6 @@ def _marks(names):
         else {"color": colours[name], "symbol": symbols[name], "line": edge}
         for name in dict.fromkeys(names)
     }
-
-
-def _same_scale(figure):
-    """Let all panels have the scale of the first."""
-    for axis in list(figure.select_xaxes())[1:]:
-        axis.matches = "x"
-    for axis in list(figure.select_yaxes())[1:]:
-        axis.matches = "y"
 
 
 def _column_of_names(neurons):
