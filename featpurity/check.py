@@ -48,10 +48,6 @@ CHECKED = "FEATPURITY_CHECKED"  # environment: digest of the settings that were 
 def check(profile: Profile) -> list[str]:
     """Refuse what cannot run.
 
-    Parameters
-    ----------
-    profile : Profile
-
     Returns
     -------
     remarks : list of str

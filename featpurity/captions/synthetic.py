@@ -222,10 +222,6 @@ def raw_captions(
     spurious : float in [0, 1]
     boilerplate : bool, default True
         Whether the words that say nothing of the picture are there.
-
-    Returns
-    -------
-    Written
     """
     written = [
         _raw(facts, Random(f"{seed} {i}"), spurious, boilerplate)
@@ -244,10 +240,6 @@ def recaptions(all_facts: list[dict[str, str]], seed: int, mistaken: float) -> W
         The caption of picture i depends on (seed, i), its facts and `mistaken` alone.
     mistaken : float in [0, 1]
         Probability of a mistake about each fact, named or not.
-
-    Returns
-    -------
-    Written
     """
     written = []
     for i, facts in enumerate(all_facts):
@@ -267,10 +259,6 @@ def sentences(
     all_said, all_facts : lists of n dicts
         What to say, and what is true.
     seed : int
-
-    Returns
-    -------
-    Written
     """
     written = []
     for i, (facts, said) in enumerate(zip(all_facts, all_said, strict=True)):

@@ -91,10 +91,6 @@ def list_class_folders(source: str | Path, inside: str = "") -> ClassFolders:
     inside : str
         The folder inside `source` that holds the class folders; "" for `source` itself.
 
-    Returns
-    -------
-    listed : ClassFolders
-
     Raises
     ------
     FileNotFoundError, ValueError

@@ -124,10 +124,6 @@ def judge(
     **options
         ``store, precision, batch_size``, of images and texts.
 
-    Returns
-    -------
-    Judge
-
     Raises
     ------
     ValueError

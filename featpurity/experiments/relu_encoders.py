@@ -111,10 +111,6 @@ def train(
     seed : int
         Of the first weights and the order of the pairs, the same for all runs.
     training : Training
-
-    Returns
-    -------
-    Encoders
     """
     generator = torch.Generator().manual_seed(seed)
     shape = (training.neurons, images.shape[1])

@@ -81,10 +81,6 @@ def sample_pairs(setting: Setting, probabilities: list[float], seed: int) -> Pai
     probabilities : sequence of float in [0, 0.5]
         The paper's C_s, for the noisy pairs alone.
     seed : int
-
-    Returns
-    -------
-    Pairs
     """
     if not len(probabilities) or not all(0 <= p <= 0.5 for p in probabilities):
         raise ValueError(f"probabilities: expected some in [0, 0.5], got {list(probabilities)}")
@@ -136,10 +132,6 @@ def sample_task(setting: Setting, pairs: Pairs, seed: int) -> Task:
     Feature j belongs to class j mod n_classes, so that spurious partners belong to different
     classes. An image is of the class of which it has the most features; images whose class leads
     the next one by less than `setting.lead` are left out.
-
-    Returns
-    -------
-    Task
     """
     generator = torch.Generator().manual_seed(seed)
     d = setting.n_features

@@ -14,10 +14,6 @@ def pick_device(name: str | torch.device = "auto") -> torch.device:
         "cpu", "cuda", "cuda:N", "mps" or "auto", a GPU where there is one. Under torchrun each
         process takes a card of its own for "auto" and "cuda".
 
-    Returns
-    -------
-    torch.device
-
     Raises
     ------
     ValueError

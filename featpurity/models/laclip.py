@@ -199,10 +199,6 @@ def fetch(name: str, folder: str | Path | None = None) -> Path:
     folder : str or Path, optional
         `checkpoints` in the project's root when left out.
 
-    Returns
-    -------
-    path : Path
-
     Raises
     ------
     ValueError
