@@ -1,6 +1,6 @@
 """How near is a picture to its captions, raw and rewritten, and how near to any other's?"""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -35,11 +35,6 @@ class Cosines(Renamed):
 
     values: dict[tuple[str, str], torch.Tensor]
     table: pd.DataFrame
-
-    def renamed(self, models: dict[str, str]) -> "Cosines":
-        """The same under the names of models that readers see."""
-        values = {(models.get(model, model), kind): v for (model, kind), v in self.values.items()}
-        return replace(super().renamed(models), values=values)
 
 
 def measure(models: dict[str, ClipModel], captioned: CaptionedImages, **options: Any) -> Cosines:

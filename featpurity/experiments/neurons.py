@@ -1,7 +1,7 @@
 """An atlas of a model's neurons: what each reads, its strongest pictures, its neighbours."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -46,17 +46,6 @@ class Atlas(Renamed):
     captions: pd.DataFrame
     strongest: dict[str, torch.Tensor]
     weakest: dict[str, torch.Tensor]
-
-    def renamed(
-        self, models: dict[str, str] | None = None, datasets: dict[str, str] | None = None
-    ) -> "Atlas":
-        """The same under the names that readers see, its pictures too."""
-        shown, called = super().renamed(models, datasets), models or {}
-        strongest, weakest = (
-            {called.get(name, name): places for name, places in of_models.items()}
-            for of_models in (self.strongest, self.weakest)
-        )
-        return replace(shown, strongest=strongest, weakest=weakest)
 
 
 def atlas(

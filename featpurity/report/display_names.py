@@ -104,16 +104,21 @@ def renamed(
 
 
 class Renamed:
-    """A dataclass whose tables can be had under the names that readers see."""
+    """A dataclass whose tables, and dicts by model, can be had under the names that readers see."""
 
     def renamed(
         self, models: Mapping[str, str] | None = None, datasets: Mapping[str, str] | None = None
     ) -> Self:
-        """The same with each of its tables `renamed`."""
-        parts = {field.name: getattr(self, field.name) for field in fields(self)}
-        tables = {
-            name: renamed(part, models, datasets)
-            for name, part in parts.items()
-            if isinstance(part, pd.DataFrame)
-        }
-        return replace(self, **tables)
+        """The same with each of its tables `renamed`, and the models that a dict's keys name."""
+
+        labels, shown = models or {}, {}
+
+        def called(key):
+            return tuple(map(called, key)) if isinstance(key, tuple) else labels.get(key, key)
+
+        for name, part in ((field.name, getattr(self, field.name)) for field in fields(self)):
+            if isinstance(part, pd.DataFrame):
+                shown[name] = renamed(part, models, datasets)
+            elif isinstance(part, dict):
+                shown[name] = {called(key): value for key, value in part.items()}
+        return replace(self, **shown)
