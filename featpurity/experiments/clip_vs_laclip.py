@@ -200,6 +200,5 @@ def over_pairs(effects: pd.DataFrame, n_pairs: int) -> pd.DataFrame:
     for (claim, dataset), part in effects.groupby(["claim", "dataset"], sort=False):
         cosines = claim.startswith("purity")  # lower is purer: CLIP minus LaCLIP
         compared = f"{clip} minus {laclip}" if cosines else f"{laclip} minus {clip}"
-        ends = intervals.t_interval(part.effect)
-        rows.append(results.effect(claim, compared, part.effect.mean(), *ends, dataset=dataset))
+        rows.append(results.mean_effect(claim, compared, part.effect, dataset))
     return pd.DataFrame(rows)

@@ -65,6 +65,9 @@ def climb(
     data: Mapping[str, LabelledImages],
     prompts: str,
     n_bootstrap: int = 0,
+    *,
+    device: str = "auto",
+    preprocess: str = "native",
     **options: Any,
 ) -> Ladder:
     """Measure the models one after the other, and rank them by purity, accuracy and silhouette.
@@ -79,11 +82,11 @@ def climb(
     n_bootstrap : int
         Draws of the images behind the accuracies' intervals; 0 takes the images' influences
         instead.
+    device, preprocess
+        See `featpurity.load_model`.
     **options
-        ``device, preprocess`` of `featpurity.load_model`; ``store, precision`` of
-        `featpurity.experiments.inputs.embed`.
+        ``store, precision`` of `featpurity.experiments.inputs.embed`.
     """
-    device, preprocess = options.pop("device", "auto"), options.pop("preprocess", "native")
     neurons, right, rows = [], {name: [] for name in data}, []
     groups = rungs(models)
     for rung in tqdm(groups.to_dict("records"), desc="models"):

@@ -65,7 +65,13 @@ class Misaligned:
 
 
 def measure(
-    checkpoints: dict[Run, Path], data: Mapping[str, LabelledImages], prompts: str, **options: Any
+    checkpoints: dict[Run, Path],
+    data: Mapping[str, LabelledImages],
+    prompts: str,
+    *,
+    device: str = "auto",
+    preprocess: str = "native",
+    **options: Any,
 ) -> Misaligned:
     """Read every fine-tuned model back and measure it.
 
@@ -76,9 +82,10 @@ def measure(
     data : dict of str to LabelledImages
     prompts : str
         A prompt set, see `featpurity.data.prompts`.
+    device, preprocess
+        See `featpurity.load_model`.
     **options
-        ``device, preprocess`` of `featpurity.load_model`; ``store, precision`` of
-        `featpurity.experiments.inputs.embed`.
+        ``store, precision`` of `featpurity.experiments.inputs.embed`.
 
     Raises
     ------
@@ -90,7 +97,6 @@ def measure(
             f"{len(missing)} of {len(checkpoints)} fine-tuned models are not there, the first at "
             f"{missing[0]}: run the step that trains them, notebooks/steps/finetune.ipynb, first"
         )
-    device, preprocess = options.pop("device", "auto"), options.pop("preprocess", "native")
     rows, neurons, first = [], {}, next(iter(checkpoints)).seed
     for run, path in tqdm(checkpoints.items(), desc="checkpoints"):
         clip = load_model(path, device, preprocess)
@@ -132,8 +138,7 @@ def changes(means: pd.DataFrame) -> pd.DataFrame:
         for kind, part in means.groupby("kind", sort=False):
             of_seeds = sign * changes_of_seeds(part, column)
             if of_seeds.notna().all():
-                ends = intervals.t_interval(of_seeds)
-                rows.append(results.effect(claim, KINDS[kind], of_seeds.mean(), *ends))
+                rows.append(results.mean_effect(claim, KINDS[kind], of_seeds))
     return pd.DataFrame(rows)
 
 

@@ -27,9 +27,8 @@ from featpurity.experiments.relu_encoders import (
 )
 from featpurity.experiments.sparse_coding import Pairs, Setting, Task, sample_pairs, sample_task
 from featpurity.metrics import purity
-from featpurity.metrics.intervals import t_interval
 from featpurity.metrics.spectrum import random_rotations
-from featpurity.report.results import effect
+from featpurity.report.results import mean_effect
 
 SETTING = Setting()
 LEADS = (1, 2)  # of an image's class, in features, whose tasks are compared
@@ -258,12 +257,12 @@ def effects(table: pd.DataFrame, bases: pd.DataFrame) -> pd.DataFrame:
         raw, filtered = wide.loc["raw", name], wide.loc["filtered", name]
         fall, gain = raw[low] - raw[high], filtered[high] - raw[high]
         compared = f"probability {low:g} against {high:g}, raw"
-        rows.append(effect(f"theory_{name}_falls", compared, fall.mean(), *t_interval(fall)))
+        rows.append(mean_effect(f"theory_{name}_falls", compared, fall))
         compared = f"filtered against raw at {high:g}"
-        rows.append(effect(f"theory_{name}_remedy", compared, gain.mean(), *t_interval(gain)))
+        rows.append(mean_effect(f"theory_{name}_remedy", compared, gain))
     accuracy = bases.set_index(["encoder", "basis", "seed"]).accuracy
     lost = accuracy.xs("own", level="basis") - accuracy.xs("rotated", level="basis")
     more = lost["threshold"] - lost["linear"]
     compared = "own basis against rotated, with a threshold less without"
-    rows.append(effect("theory_basis", compared, more.mean(), *t_interval(more)))
+    rows.append(mean_effect("theory_basis", compared, more))
     return pd.DataFrame(rows)

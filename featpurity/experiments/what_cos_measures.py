@@ -26,16 +26,6 @@ from featpurity.models.projections import read_projections
 from featpurity.report import results
 
 TOWERS = ("image", "text")
-SHAPE = (
-    "avg_abs_cos",
-    "expected",
-    "effective_rank",
-    "participation_ratio",
-    "share",
-    "toward_mean",
-    "without_shared",
-    "without_mean",
-)
 
 
 def invariance(inputs: Inputs, n_rotations: int = 20) -> pd.DataFrame:
@@ -149,20 +139,18 @@ def shape(neurons: torch.Tensor, mean_feature: torch.Tensor) -> dict[str, float]
     |cos| without the one and without the other.
     """
     share, direction = spectrum.shared_component(neurons)
-    toward = torch.cosine_similarity(direction, mean_feature, dim=0).abs().item()
-    without = spectrum.without_direction(neurons, direction)
+    without_shared = spectrum.without_direction(neurons, direction)
     without_mean = spectrum.without_direction(neurons, mean_feature)
-    values = (
-        purity.avg_abs_cos(neurons),
-        purity.expected_abs_cos(neurons),
-        spectrum.effective_rank(neurons),
-        spectrum.participation_ratio(neurons),
-        share,
-        toward,
-        purity.avg_abs_cos(without),
-        purity.avg_abs_cos(without_mean),
+    return dict(
+        avg_abs_cos=purity.avg_abs_cos(neurons),
+        expected=purity.expected_abs_cos(neurons),
+        effective_rank=spectrum.effective_rank(neurons),
+        participation_ratio=spectrum.participation_ratio(neurons),
+        share=share,
+        toward_mean=torch.cosine_similarity(direction, mean_feature, dim=0).abs().item(),
+        without_shared=purity.avg_abs_cos(without_shared),
+        without_mean=purity.avg_abs_cos(without_mean),
     )
-    return dict(zip(SHAPE, values))
 
 
 def spectra(
@@ -234,7 +222,8 @@ def over_epochs(history: pd.DataFrame, runs: list[Run]) -> pd.DataFrame:
     for seen in history.to_dict("records"):
         for tower in TOWERS:
             row = runs[seen["run"]]._asdict() | dict(tower=tower, epoch=seen["epoch"])
-            rows.append(row | {name: seen[f"{tower}/{name}"] for name in SHAPE})
+            its = [name for name in seen if name.startswith(f"{tower}/")]
+            rows.append(row | {name.removeprefix(f"{tower}/"): seen[name] for name in its})
     return pd.DataFrame(rows)
 
 
@@ -242,9 +231,8 @@ def _changes(claim, runs, column):
     """Effects of a claim a tower: a measure's change with the ratio, a row a kind of swap."""
     rows = []
     for (tower, kind), part in runs.groupby(["tower", "kind"], sort=False):
-        of_seeds = changes_of_seeds(part, column)
-        ends = intervals.t_interval(of_seeds)
-        rows.append(results.effect(f"{claim}_{tower}", KINDS[kind], of_seeds.mean(), *ends))
+        changes = changes_of_seeds(part, column)
+        rows.append(results.mean_effect(f"{claim}_{tower}", KINDS[kind], changes))
     return rows
 
 

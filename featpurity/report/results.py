@@ -21,6 +21,7 @@ import yaml
 
 from featpurity.files import save_table, workspace, write_text
 from featpurity.labels import OVERALL, file_names
+from featpurity.metrics import intervals
 
 PAPER_COLUMNS = {
     "full": "Full Features",
@@ -116,6 +117,14 @@ def effect(
             f"no claim is called {claim!r}; they are listed in featpurity/assets/claims.yaml"
         )
     return dict(zip(EFFECT, (claim, comparison, dataset, float(value), float(low), float(high))))
+
+
+def mean_effect(
+    claim: str, comparison: str, values: pd.Series, dataset: str = OVERALL
+) -> dict[str, str | float]:
+    """`effect` of a few independent values, one a seed, say: their mean, and Student's t."""
+    ends = intervals.t_interval(values)
+    return effect(claim, comparison, values.mean(), *ends, dataset=dataset)
 
 
 def verdict(low: float, high: float, negligible: float = 0.0) -> str:
