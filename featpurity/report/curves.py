@@ -264,15 +264,12 @@ def _lines(part, measure):
     numbers = [measure, f"{measure}_low", f"{measure}_high"]
     part = part.astype(dict.fromkeys(numbers, np.float32))
     band = part[part.strategy == "random"].sort_values("kept")
-    yield go.Scatter(
-        x=np.r_[band.kept, band.kept[::-1]],
-        y=np.r_[band[f"{measure}_high"], band[f"{measure}_low"][::-1]],
-        mode="lines",
-        fill="toself",
+    yield style.band(
+        band.kept,
+        band[f"{measure}_low"],
+        band[f"{measure}_high"],
         fillcolor=style.FAINT,
-        line={"width": 0},
         name="random, 95 % of the draws",
-        hoverinfo="skip",
     )
     for strategy, (name, colour, dash) in style.STRATEGIES.items():
         line = part[part.strategy == strategy].sort_values("kept")

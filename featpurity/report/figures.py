@@ -160,6 +160,7 @@ def _row_height(labels):
 
 
 def _points(figure, part, label, name, colour, legend, place):
+    symbol = "circle-open" if name.endswith("negligible") else "circle"
     said = "%{x:+.4f} (%{customdata[0]:+.4f} to %{customdata[1]:+.4f})"
     if "said" in part:
         said = "%{customdata[0]}"
@@ -172,16 +173,11 @@ def _points(figure, part, label, name, colour, legend, place):
         legendgroup=name,
         offsetgroup=name,
         showlegend=legend,
-        marker={"color": colour, "size": 9, "symbol": _hollow(name)},
+        marker={"color": colour, "size": 9, "symbol": symbol},
         customdata=part[["said"]] if "said" in part else part[["low", "high"]],
         hovertemplate=f"%{{y}}<br>{said}<extra></extra>",
         **place,
     )
-
-
-def _hollow(name):
-    """The symbol of a verdict's point: a ring for what is negligible."""
-    return "circle-open" if name.endswith("negligible") else "circle"
 
 
 def _spread(figure, part, label, place):
@@ -296,18 +292,8 @@ def _mean_and_range(part, x, measure, name, line):
     """The range of the seeds as a band, and their mean as a line."""
     seeds = part.groupby(x)[measure].agg(["mean", "min", "max"]).reset_index()
     about = {"name": name, "legendgroup": name}
-    yield go.Scatter(
-        x=np.r_[seeds[x], seeds[x][::-1]],
-        y=np.r_[seeds["max"], seeds["min"][::-1]],
-        mode="lines",
-        fill="toself",
-        fillcolor=line["color"],
-        opacity=0.2,
-        line={"width": 0},
-        hoverinfo="skip",
-        showlegend=False,
-        **about,
-    )
+    faint = {"fillcolor": line["color"], "opacity": 0.2, "showlegend": False}
+    yield style.band(seeds[x], seeds["min"], seeds["max"], **faint, **about)
     yield go.Scatter(x=seeds[x], y=seeds["mean"], mode="lines+markers", line=line, **about)
 
 

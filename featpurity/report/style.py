@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from itertools import cycle
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 import plotly.io
 from plotly.colors import sample_colorscale
@@ -130,6 +132,19 @@ def grid(count: int, most: int) -> tuple[int, int, list[dict[str, int]]]:
     columns = min(most, count)
     places = [{"row": i // columns + 1, "col": i % columns + 1} for i in range(count)]
     return places[-1]["row"], columns, places
+
+
+def band(x: pd.Series, low: pd.Series, high: pd.Series, **look: Any) -> go.Scatter:
+    """The area between two lines over x; options as in plotly's `Scatter`."""
+    return go.Scatter(
+        x=np.r_[x, x[::-1]],
+        y=np.r_[high, low[::-1]],
+        mode="lines",
+        fill="toself",
+        line={"width": 0},
+        hoverinfo="skip",
+        **look,
+    )
 
 
 def name_categories(figure: go.Figure) -> None:

@@ -252,12 +252,10 @@ def cosines_table(found: Any) -> tables.Table:
     table = found.table
     spans = tables.spans(table, "+.3f")
     mean = [f"{mean:+.3f} ({span})" for mean, span in zip(table["mean"], spans)]
-    above = [f"{share:.1%}" if pd.notna(share) else "" for share in table.above]
-    shown = table.assign(mean=mean, above=above)
     headings = {"model": "model", "captions": "captions", "pairs": "pairs"}
     headings |= {"mean": "mean cosine (95 % interval)", "spread": "standard deviation"}
     headings |= {"above": "nearer than another picture's"}
-    return tables.show(shown, headings)
+    return tables.show(table.assign(mean=mean), headings, {"above": ".1%"})
 
 
 def _words(row):
