@@ -370,9 +370,8 @@ def _typed(key, value, kind):
         }
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if (
-        not isinstance(value, kind) or isinstance(value, bool) and kind is not bool
-    ):  # True is an int
+    # True is an int.
+    if not isinstance(value, kind) or isinstance(value, bool) and kind is not bool:
         advice = _advice(kind, value)
         raise ValueError(f"{key} must be of type {kind.__name__}, got {value!r}{advice}")
     return value

@@ -228,9 +228,8 @@ def _download_enough(links, images, n_pairs, options):
 
 def _download(links, images, options):
     """Let img2dataset ask all links in shards that are not finished."""
-    os.environ.setdefault(
-        "NO_ALBUMENTATIONS_UPDATE", "1"
-    )  # or a package below asks for news at each import
+    # Or a package below asks for news at each import.
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     try:
         from img2dataset import download  # an optional extra
     except ImportError as error:
@@ -238,9 +237,7 @@ def _download(links, images, options):
     interrupt = signal.getsignal(signal.SIGINT)
     try:
         with tempfile.TemporaryDirectory() as scratch:
-            listed = (
-                Path(scratch) / "links.parquet"
-            )  # its own reader of TSV takes quotation marks for quotes
+            listed = Path(scratch) / "links.parquet"  # a TSV's quotation marks would be lost
             links.to_parquet(listed)
             download(
                 str(listed),

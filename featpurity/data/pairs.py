@@ -136,26 +136,21 @@ def load_pairs(
     return without_unreadable(found) if unreadable == "skip" else found
 
 
-SCENES_PAIRS = {
-    "n": 20_000,
-    "seed": 2_000_001,
-}  # apart from the seeds of the test and of pre-training
-CAPTIONS_SEED, N_REWRITES = SCENES_PAIRS["seed"], 4
+N_SCENES, N_REWRITES = 20_000, 4
+CAPTIONS_SEED = 2_000_001  # of the pictures too; no test and no pre-training has it
 
 
-def scenes(
-    root: Path | None = None, n_pairs: int | None = None, download: bool = True
-) -> CaptionedImages:
+def scenes(root: Path, n_pairs: int | None, download: bool) -> CaptionedImages:
     """Generated pictures with raw and rewritten captions; nothing is read from disk."""
-    images = Scenes(n_pairs or SCENES_PAIRS["n"], SCENES_PAIRS["seed"])
+    images = Scenes(n_pairs or N_SCENES, CAPTIONS_SEED)
     facts = [scene_facts(row) for row in images.attributes]
     return _generated("scenes", images, facts)
 
 
-def photos(root: Path, n_pairs: int | None = None, download: bool = True) -> CaptionedImages:
+def photos(root: Path, n_pairs: int | None, download: bool) -> CaptionedImages:
     """CIFAR-10's training photos, or a seeded draw of them, with captions of their classes."""
     images, classes, labels = read_known("cifar10", root, "train", download)
-    drawn = np.random.default_rng(SCENES_PAIRS["seed"]).permutation(len(images))[:n_pairs].tolist()
+    drawn = np.random.default_rng(CAPTIONS_SEED).permutation(len(images))[:n_pairs].tolist()
     facts = [{"class": classes[labels[i]]} for i in drawn]
     return _generated("photos", subset(images, drawn), facts)
 

@@ -87,9 +87,7 @@ def shards_of(name: str) -> list[Path]:
         shards = [path.with_name(f"{before}{n:0{len(first)}d}{after}") for n in numbers]
     elif path.is_dir():
         shards = list(path.glob("*.tar")) or list((path / "test").glob("*.tar"))
-        shards = sorted(
-            shards, key=lambda shard: (len(shard.name), shard.name)
-        )  # 2.tar before 10.tar
+        shards.sort(key=lambda shard: (len(shard.name), shard.name))  # 2.tar before 10.tar
     else:
         shards = [path]
     missing = [shard for shard in shards if not shard.is_file()]

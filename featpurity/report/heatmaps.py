@@ -94,9 +94,8 @@ def angular_order(cosines: np.ndarray) -> np.ndarray:
     d = len(cosines)
     whole = np.asarray(cosines, dtype=float) + np.eye(d)
     _, vectors = eigh(whole, subset_by_index=[max(d - 2, 0), d - 1])
-    vectors *= np.sign(
-        vectors[np.abs(vectors).argmax(0), np.arange(vectors.shape[1])]
-    )  # free signs
+    largest = np.abs(vectors).argmax(0)
+    vectors *= np.sign(vectors[largest, np.arange(vectors.shape[1])])  # free signs
     second, first = vectors[:, 0], vectors[:, -1]
     angle = np.arctan2(second, first)  # cut where the first changes its sign: both blocks are whole
     return np.argsort(np.where(angle < -np.pi / 2, angle + 2 * np.pi, angle), kind="stable")

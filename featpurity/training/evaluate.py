@@ -44,6 +44,9 @@ def zero_shot(
             return None
         return moved.setdefault(id(tensor), tensor.to(device or tensor.device))
 
+    def unit(features, neurons, bias):
+        return F.normalize(F.linear(features, neurons, bias), dim=-1)
+
     image_bias, text_bias = move(clip.image_bias), move(clip.text_bias)
     datasets = {name: tuple(map(move, parts)) for name, parts in datasets.items()}
 
@@ -52,12 +55,8 @@ def zero_shot(
         embedded, found, recalls = {}, {}, {}
         for name, (images, labels, prompts) in datasets.items():
             if id(images) not in embedded:
-                embedded[id(images)] = F.normalize(
-                    F.linear(images, image_neurons, image_bias), dim=1
-                )
-            units = F.normalize(
-                F.linear(prompts, text_neurons, text_bias), dim=2
-            )  # (classes, templates, d)
+                embedded[id(images)] = unit(images, image_neurons, image_bias)
+            units = unit(prompts, text_neurons, text_bias)  # (classes, templates, d)
             right = right_predictions(embedded[id(images)], classifier_of(units), labels).cpu()
             found[f"accuracy_{name}"] = right.float().mean().item()
             recalls[f"mean_recall_{name}"] = mean_per_class_recall(right, labels.cpu()).item()

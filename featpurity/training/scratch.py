@@ -42,9 +42,7 @@ class Recipe:
     weight_decay: float = 0.1
     warmup_steps: int = 100
     seed: int = 0
-    augment: bool = (
-        False  # mirrored and shifted pictures: right for photos, wrong where the place has a name
-    )
+    augment: bool = False  # mirror and shift: right for photos, wrong where the place has a name
     bf16: bool = True  # forward passes in bfloat16; weights and the loss stay float32
 
     def model_config(self, vocab_size: int) -> dict:
