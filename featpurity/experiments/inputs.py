@@ -1,11 +1,11 @@
 """What an experiment starts from: models, data sets, and what each model makes of each data set."""
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
+import pandas as pd
 import torch
 
 from featpurity.data.datasets import LabelledImages, load_dataset, load_splits
@@ -250,10 +250,7 @@ def examples(dataset: LabelledImages, count: int = 8) -> tuple[list, list[str]]:
     count : int
         As many pictures, or all of a smaller data set.
     """
-    labels = torch.as_tensor(dataset.labels).tolist()
-    seen, places = Counter(), []
-    for place, label in enumerate(labels):
-        places.append((seen[label], place))  # the first of every class, then the second
-        seen[label] += 1
-    chosen = [place for _, place in sorted(places)[:count]]
+    labels = pd.Series(torch.as_tensor(dataset.labels).numpy())
+    turns = labels.groupby(labels).cumcount()  # the first of every class, then the second
+    chosen = turns.sort_values(kind="stable").index[:count].tolist()
     return [dataset[i][0] for i in chosen], [dataset.classes[labels[i]] for i in chosen]

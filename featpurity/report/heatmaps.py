@@ -148,7 +148,7 @@ def over_ratios(models: Mapping[tuple[str, float], Towers], caption: str) -> go.
     models : dict of (kind, ratio) to (dict of str to Tower)
     caption : str
     """
-    kinds, ratios = ({key[i]: None for key in models} for i in (0, 1))
+    kinds, ratios = (list(dict.fromkeys(part)) for part in zip(*models))
     sides = list(next(iter(models.values())))
     titles = [f"{side} tower, {kind}" for side in sides for kind in kinds]
     figure = make_subplots(

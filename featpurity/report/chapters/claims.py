@@ -42,9 +42,10 @@ def forest(claims: pd.DataFrame) -> go.Figure:
     """All effects, by unit, with their verdicts and the paper's values in the same unit."""
     measured = wording.in_points(claims.dropna(subset=["effect"]))
     row = [
-        _wrapped(f"{claim.experiment}: {claim.statement} ({claim.comparison})")
+        f"{claim.experiment}: {claim.statement} ({claim.comparison})"
         for claim in measured.itertuples()
     ]
+    row = ["<br>".join(textwrap.wrap(text, LINE, break_on_hyphens=False)) for text in row]
     measured = measured.assign(row=row, said=measured.apply(_interval, axis=1))
     # What is simulated has accuracies of another size.
     simulated = measured.experiment.eq(published.SIMULATED)
@@ -194,7 +195,3 @@ def _interval(row):
         return ""
     effect, low, high = wording.effect_with_ends(row)
     return f"{effect} ({low} to {high}) {row.unit}"
-
-
-def _wrapped(text):
-    return "<br>".join(textwrap.wrap(text, LINE, break_on_hyphens=False))

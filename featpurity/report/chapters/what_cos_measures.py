@@ -50,7 +50,7 @@ def answer(
     kind, most, span = runs.kind.iloc[-1], runs.ratio.max(), RATIOS[1] - RATIOS[0]
     of_kind, rises = runs[runs.kind == kind], {}
     for tower, part in of_kind.groupby("tower"):
-        for name in ("avg_abs_cos", "expected", "without_shared"):
+        for name in COSINES:
             change = span * intervals.slope(part.ratio, part[name])
             rises[tower, name] = wording.plus(change, 3)
     swapped = tuned[(tuned.kind == kind) & (tuned.ratio == most)].groupby("tower").z.mean()
