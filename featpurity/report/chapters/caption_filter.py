@@ -23,13 +23,7 @@ PANELS = ("accuracy", "loss", "image_avg_abs_cos", "text_avg_abs_cos")
 
 
 def answer(effects: pd.DataFrame, shares: pd.DataFrame, gains: pd.DataFrame) -> wording.Answer:
-    """The result of a run in a few sentences: at the first level, and over all levels.
-
-    Parameters
-    ----------
-    effects, shares, gains : DataFrame
-        From `featpurity.experiments.caption_filter`.
-    """
+    """The result of a run in a few sentences: at the first level, and over all levels."""
     level, mistaken = shares.spurious.iloc[0], shares.mistaken.iloc[0]
     here = shares[(shares.spurious == level) & (shares.mistaken == mistaken)]
     wrong = {row.captions: f"{row.wrong:.0%}" for row in here.itertuples()}

@@ -43,15 +43,7 @@ RATIO = "share of captions swapped"
 
 
 def answer(effects: pd.DataFrame, means: pd.DataFrame, ratios: Sequence[float]) -> wording.Answer:
-    """The result of a run in a few sentences.
-
-    Parameters
-    ----------
-    effects, means : DataFrame
-        See `featpurity.experiments.misalignment.Misaligned`.
-    ratios : sequence of float
-        Those that were run.
-    """
+    """The result of a run in a few sentences, from tables of `Misaligned` and the ratios run."""
     low, high, clauses = min(ratios), max(ratios), []
     measured = low <= published.RATIOS[0] and high >= published.RATIOS[1]
     through = "all ratios" if measured else f"ratios of {low:g} to {high:g} alone"
@@ -102,14 +94,8 @@ def changes(effects: pd.DataFrame) -> go.Figure:
 
 
 def against_ratio(means: pd.DataFrame, chance: dict[str, float]) -> go.Figure:
-    """What the claims are about, and two numbers on the spectrum, against the ratio.
-
-    Parameters
-    ----------
-    means : DataFrame
-        A row a kind, ratio and seed.
-    chance : dict of str to float
-        Average |cos| of random directions, by tower.
+    """What the claims are about, and two numbers on the spectrum, against the ratio; with each
+    tower's chance level.
     """
     panels = {key: MEASURES[key] for key in ("image_avg_abs_cos", "text_avg_abs_cos")}
     panels |= {"image_effective_rank": "effective rank, image tower"}

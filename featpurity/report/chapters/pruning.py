@@ -24,13 +24,7 @@ MOST_TOLD = 3  # models, each with its own words; of more the range is told
 
 
 def answer(effects: pd.DataFrame, areas: pd.DataFrame) -> wording.Answer:
-    """The result of a run in one sentence, from its effects; of many models their range.
-
-    Parameters
-    ----------
-    effects, areas : DataFrame
-        See `featpurity.experiments.pruning.Pruned`.
-    """
+    """The result of a run in one sentence, from tables of `Pruned`; of many models their range."""
     among = {row.model: _among_random(row) for row in areas.itertuples()}
     area, clauses = effects[effects.claim == "pruning_area"], []
     single, means = area[area.dataset != OVERALL], area[area.dataset == OVERALL]
@@ -114,15 +108,8 @@ def at_each_number(
     towers: Mapping[str, heatmaps.Towers],
     pairs: Sequence[tuple[str, str]] = (),
 ) -> go.Figure:
-    """All curves read at one number of neurons, and which neurons these are.
-
-    Parameters
-    ----------
-    accuracy : DataFrame
-    towers : dict of str to (dict of str to Tower)
-        Each model's towers, see `heatmaps.towers_of`.
-    pairs : list of (str, str)
-        Models that stand beside one another, see `featpurity.report.beside`.
+    """All curves read at one number of neurons, and which neurons these are; towers by model, as
+    `heatmaps.towers_of` has them, pairs as `featpurity.report.beside`.
     """
     caption = (
         "Accuracy on every data set with as many neurons as the slider says, kept by purity or at "

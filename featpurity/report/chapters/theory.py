@@ -17,13 +17,7 @@ PROBABILITY = "probability of a spurious feature"
 
 
 def answer(table: pd.DataFrame, recaptioned: pd.DataFrame, bases: pd.DataFrame) -> wording.Answer:
-    """The result of a run in some sentences.
-
-    Parameters
-    ----------
-    table, recaptioned, bases : DataFrame
-        See `featpurity.experiments.theory.Simulated`.
-    """
+    """The result of a run in some sentences, from tables of `Simulated`."""
     captions = recaptioned.mean(numeric_only=True)
     means = table.groupby(["texts", "probability"]).mean()
     low, high = table.probability.min(), table.probability.max()

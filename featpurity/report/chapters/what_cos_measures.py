@@ -39,13 +39,8 @@ MEASURES = {"information": "mutual information (nats)", "monosemanticity": "mono
 def answer(
     bases: pd.DataFrame, runs: pd.DataFrame, tuned: pd.DataFrame, gains: pd.DataFrame
 ) -> wording.Answer:
-    """The result of a run in a few sentences.
-
-    Parameters
-    ----------
-    bases, runs, tuned, gains : DataFrame
-        From `what_cos_measures.bases`, `spectra_of_runs` and `bases_of_runs` and from
-        `pruning_orders.own_against_rotated`.
+    """The result of a run in a few sentences: from `what_cos_measures.bases`, `spectra_of_runs` and
+    `bases_of_runs`, and from `pruning_orders.own_against_rotated`.
     """
     kind, most, span = runs.kind.iloc[-1], runs.ratio.max(), RATIOS[1] - RATIOS[0]
     of_kind, rises = runs[runs.kind == kind], {}
@@ -104,13 +99,7 @@ def own_bases(effects: pd.DataFrame) -> go.Figure:
 
 
 def bases_over_ratios(tuned: pd.DataFrame) -> go.Figure:
-    """Where the own basis of fine-tuned models lies among rotated ones, against the ratio.
-
-    Parameters
-    ----------
-    tuned : DataFrame
-        From `what_cos_measures.bases_of_runs`.
-    """
+    """Where the own basis of fine-tuned models (`bases_of_runs`) lies among rotated ones."""
     towers = {f"z_{tower}": f"z, {tower} tower" for tower in tuned.tower.unique()}
     keys = ["kind", "ratio", "seed"]
     table = tuned.pivot(index=keys, columns="tower", values="z").add_prefix("z_").reset_index()
@@ -135,14 +124,8 @@ def bases_over_ratios(tuned: pd.DataFrame) -> go.Figure:
 def against_rank(
     spectra: pd.DataFrame, runs: pd.DataFrame, chance: Mapping[str, float]
 ) -> go.Figure:
-    """Average |cos| of all models of the run, against the number of directions they use.
-
-    Parameters
-    ----------
-    spectra, runs : DataFrame
-        From `what_cos_measures.spectra` and `spectra_of_runs`.
-    chance : dict of str to float
-        Average |cos| of random directions, by tower.
+    """Average |cos| of all models of the run (`spectra`, `spectra_of_runs`), against the number of
+    directions they use; with the chance level of each tower.
     """
     tuned = runs.assign(
         who=runs.kind.map(KINDS), name=runs.ratio.map("ratio {:g}".format) + ", " + runs.tower
@@ -249,14 +232,8 @@ def gains_table(gains: pd.DataFrame) -> tables.Table:
 
 
 def orders(areas: pd.DataFrame, pairs: Sequence[tuple[str, str]] = ()) -> go.Figure:
-    """The area of every order and of its reverse, a panel a model.
-
-    Parameters
-    ----------
-    areas : DataFrame
-        Means over the data sets, from `pruning_orders.mean_areas`.
-    pairs : list of (str, str)
-        Models that stand beside one another, see `featpurity.report.beside`.
+    """The area of every order and of its reverse, from `pruning_orders.mean_areas`, a panel a
+    model; pairs stand beside one another, see `featpurity.report.beside`.
     """
     columns = beside.Columns(areas.model.unique(), pairs)
     figure = columns.figure(shared_yaxes=True, horizontal_spacing=0.04)
@@ -290,15 +267,8 @@ def orders(areas: pd.DataFrame, pairs: Sequence[tuple[str, str]] = ()) -> go.Fig
 
 
 def neurons(table: pd.DataFrame, measure: str, pairs: Sequence[tuple[str, str]] = ()) -> go.Figure:
-    """What each neuron knows against its purity, a panel a model.
-
-    Parameters
-    ----------
-    table : DataFrame
-        From `what_neurons_know.neurons_table`.
-    measure : {"information", "monosemanticity"}
-    pairs : list of (str, str)
-        As in `orders`.
+    """What each neuron knows against its purity, from `what_neurons_know.neurons_table`, a panel a
+    model; the measure is one of `MEASURES`, the pairs are as in `orders`.
     """
     own = table[table.basis == "own"]
     own = own.assign(name="neuron " + own.neuron.astype(str))
