@@ -187,7 +187,13 @@ def cars(data: VisionDataset) -> Content:
 
 
 def gtsrb(data: VisionDataset) -> Content:
-    """GTSRB's, whose classes have numbers."""
+    """GTSRB's, whose classes have numbers: those of the folders of training images."""
+    for file, label in data._samples:
+        folder = Path(file).parent.name
+        if folder.isdecimal() and int(folder) != label:  # torchvision counts those that are there
+            raise ValueError(
+                f"{Path(file).parents[1]}: expected the folders of all {len(GTSRB_SIGNS)} classes"
+            )
     signs = [str(number) for number in range(len(GTSRB_SIGNS))]
     return [file for file, _ in data._samples], [label for _, label in data._samples], signs
 

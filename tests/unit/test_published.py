@@ -93,6 +93,16 @@ def test_training_images_are_those_of_the_same_layout_or_none(layout, tmp_path, 
     assert len(load_splits(name, tmp_path, training=False)) == 1
 
 
+def test_half_extracted_training_images_of_gtsrb_get_no_other_class(tmp_path, monkeypatch):
+    record = catalog.CATALOG["gtsrb"]
+    without_download = replace(record, open=lambda *at: record.open(*at[:2], False))
+    monkeypatch.setitem(catalog.CATALOG, "gtsrb", without_download)
+    layouts.gtsrb(tmp_path, monkeypatch)
+    photo(tmp_path / "gtsrb/GTSRB/Training/00007/1.ppm")
+    with pytest.raises(ValueError, match="Training: expected the folders of all 43 classes"):
+        load_dataset("gtsrb", tmp_path, split="train")
+
+
 DOWNLOADS = {
     "food101": "datasets.Food101._download",
     "cifar10": "datasets.CIFAR10.download",
