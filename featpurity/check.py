@@ -269,23 +269,33 @@ def _check_pictures(profile):
     here = [name for name, kind in kinds.items() if kind not in {"generated", "absent"}]
     if not here:
         return []
-    from featpurity.data.datasets import load_splits  # late: brings torch
-    from featpurity.features.extract import refuse_unreadable
+    from featpurity.features.extract import refuse_unreadable  # late: brings torch
 
     remarks = []
     for name in here:
-        settings = (profile.data_root, profile.class_names, profile.unreadable)
-        wanted = dict(download=False, training=profile.trains_probes)
-        try:
-            dataset, *training = load_splits(name, *settings, **wanted)
-        except FileNotFoundError:  # a part of what torchvision downloads: the run fetches the rest
-            continue
-        remarks += _check_classes(name, dataset.labels)
-        for part in [dataset, *training]:
+        parts = _what_is_here(profile, name)
+        if parts:
+            remarks += _check_classes(name, parts[0].labels)
+        for part in parts:
             if profile.unreadable == "raise":
                 refuse_unreadable(part, workspace(profile.store_dir))
             remarks += _skipped(part)
     return remarks
+
+
+def _what_is_here(profile, name):
+    """The test images, and the training images for probes, without a download: what the run will
+    fetch, such as a part of torchvision's files, is not there yet.
+    """
+    from featpurity.data.datasets import load_splits  # late: brings torch
+
+    settings = (profile.data_root, profile.class_names, profile.unreadable, False)
+    for training in [True, False] if profile.trains_probes else [False]:
+        try:
+            return load_splits(name, *settings, training)
+        except FileNotFoundError:
+            continue
+    return []
 
 
 def _check_classes(name, labels):

@@ -159,9 +159,9 @@ def _embed(options):
         )
     known = signature(open_all).parameters.keys() - {"models", "datasets", "pairs", "n_pairs"}
     settings = {key: value for key, value in chosen.parameters().items() if key in known}
-    for first in range(0, len(models), chosen.models_per_job):
-        together = models[first : first + chosen.models_per_job]
-        probed = chosen.trains_probes and set(together) & set(chosen.models_of(profile.RETRIEVAL))
+    jobs = [[model for model in job if model in models] for job in chosen.jobs]
+    for together in filter(None, jobs):
+        probed = chosen.trains_probes and set(together) <= set(chosen.retrieving)
         settings["probe_on"] = "train" if probed else "test"
         open_all(together, chosen.datasets, **settings).embed_datasets()
         for asked, n_pairs, crops in chosen.pair_passes:

@@ -79,10 +79,11 @@ def _probes(profile, training):
     """What linear probes are trained on."""
     if RETRIEVAL not in profile.chapters:
         return []
-    parts = [f"{source.images:,} training images of {name}" for name, source in training.items()]
-    if others := [name for name in profile.datasets if name not in training]:
+    probed = [name for name in profile.datasets if not find(name, profile.data_root).several]
+    parts = [f"{training[name].images:,} training images of {name}" for name in training]
+    if others := [name for name in probed if name not in training]:
         parts.append(f"half of the images of {', '.join(others)}")
-    return [f"  linear probes   on {'; '.join(parts)}"]
+    return [f"  linear probes   on {'; '.join(parts)}"] if parts else []
 
 
 def _chapters(profile):
@@ -124,7 +125,7 @@ def _passes(profile, captioned, training):
     `captioned` holds the pairs of a file, where they are there, `training` the images of probes.
     """
     passes = len(profile.models) * sum(_images(profile).values())
-    probed = len(profile.models_of(RETRIEVAL))
+    probed = len(set(profile.models_of(RETRIEVAL)))
     passes += probed * sum(source.images for source in training.values())
     for models, n_pairs, crops in profile.pair_passes:
         pairs, pictures = _pairs_and_pictures(captioned, n_pairs)

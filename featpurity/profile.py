@@ -188,6 +188,28 @@ class Profile:
         return RETRIEVAL in self.chapters and self.probe_on == "train"
 
     @property
+    def jobs(self) -> list[list[str]]:
+        """Models that run their towers over one decoding of the pictures, `models_per_job` each.
+
+        Those of the chapter RETRIEVAL, which see pairs and training images too, share jobs with one
+        another.
+        """
+        asked = set(self.retrieving)
+        return [
+            models[i : i + self.models_per_job]
+            for models in (
+                [model for model in self.models if model in asked],
+                [model for model in self.models if model not in asked],
+            )
+            for i in range(0, len(models), self.models_per_job)
+        ]
+
+    @property
+    def retrieving(self) -> list[str]:
+        """The models of the chapter RETRIEVAL, where it is in the run."""
+        return self.models_of(RETRIEVAL) if RETRIEVAL in self.chapters else []
+
+    @property
     def crops(self) -> int | None:
         """Stored crops of each picture that the projections train on; None: the whole pictures."""
         return self.n_views if self.augmented else None

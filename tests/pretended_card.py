@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 import torch
+from checkout import ROOT
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
@@ -22,6 +23,7 @@ BY_PLACE = {
     aten._index_put_impl_.default,
     aten._unsafe_index.Tensor,
 }
+PACKAGE = str(ROOT / "featpurity")
 HAVE_DEVICES = ("models.device", "models.load", "features.extract", "training.cached")
 
 
@@ -101,11 +103,7 @@ class Card(TorchDispatchMode):
         return found
 
     def _note(self, tensor):
-        ours = [
-            line
-            for line in traceback.format_stack()
-            if "/featpurity/" in line or "<string>" in line
-        ]
+        ours = [line for line in traceback.format_stack() if PACKAGE in line or "<string>" in line]
         self.taken.append((tuple(tensor.shape), "".join(ours[-3:])))
 
 

@@ -376,19 +376,29 @@ def find(name: str, root: str | Path | None = None, split: str = "test") -> Foun
     if name not in CATALOG:
         raise unknown(name)
     record = CATALOG[name]
-    part = record.part(split)
-    places = [root / place.format(name=name, split=split) for place in record.folders]
-    for place in places:
+    for place in _places(name, root, split):
         inside = _inside_published_zip(place, split)
         if class_folders.holds_class_folders(place, inside, record.named):
             return _from_class_folders(name, list_class_folders(place, inside), record)
+    return _find_published(name, root, split)
+
+
+def _places(name, root, split):
+    """Where class folders of a data set may lie."""
+    return [root / place.format(name=name, split=split) for place in CATALOG[name].folders]
+
+
+def _find_published(name, root, split):
+    """A data set in torchvision's layout, or what is to be downloaded or put in place."""
+    record = CATALOG[name]
+    part = record.part(split)
     size = {"images": part.images, "classes": record.classes, "several": record.several}
     what = f"{part.images:,} images, {record.classes} classes"
     if part.files and all(_is_there(root / file) for file in part.files):
         return Found(name, what, kind="torchvision", where=root, **size)
     missing = None
     if record.megabytes is None:
-        first, *others = [root / file for file in part.files] or places
+        first, *others = [root / file for file in part.files] or _places(name, root, split)
         beside = f" (or into {', '.join(map(str, others))})" if others and not part.files else ""
         missing = f"its photos have to be put into {first} by hand{beside}"
     to_download = record.megabytes and record.megabytes + part.megabytes
@@ -399,13 +409,20 @@ def find_training(name: str, root: str | Path | None = None) -> Found | None:
     """Where the training images of a data set lie; None where it is not divided.
 
     They are taken where they lie as the test images do, in torchvision's layout or in class
-    folders, or are downloaded with them. Elsewhere `missing` says so: test images that are there
-    are not downloaded a second time, nor do they need a network.
+    folders, or are downloaded, with them or apart where they come so. Elsewhere `missing` says so:
+    test images that are there are not downloaded a second time, nor do they need a network.
     """
     name = meant(name)
     if not _is_divided(name):
         return None
-    test, found = find(name, root), find(name, root, "train")
+    test = find(name, root)
+    if test.listed:
+        found = find(name, root, "train")
+    else:  # class folders there, in ROOT/train say, are another data set's
+        found = _find_published(name, data_folder(root), "train")
+    apart = CATALOG[name].train.megabytes
+    if apart and test.kind == "torchvision" and found.kind == "absent":
+        return replace(found, megabytes=apart)
     if found.kind != test.kind and (test.kind, found.kind) != ("absent", "torchvision"):
         own = [place.format(name=name, split="train") for place in _OWN_FOLDERS]
         expected = own if test.listed else CATALOG[name].part("train").files

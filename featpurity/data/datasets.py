@@ -154,8 +154,10 @@ def load_splits(
     download: bool = True,
     training: bool = True,
 ) -> list[LabelledImages]:
-    """The images that `load_dataset` gives, whose parameters these are, and behind them the
-    training images, where they are wanted and `featpurity.data.catalog.find_training` finds some.
+    """Test images, and the training images that go with them where there are some.
+
+    The parameters are those of `load_dataset`; `featpurity.data.catalog.find_training` says where
+    the training images lie. The list has one item where there are none, or `training` is False.
 
     Raises
     ------
@@ -171,7 +173,10 @@ def load_splits(
     (_, of_test, _), (_, of_last, _) = read["test"], read[list(read)[-1]]
     if of_test != of_last:
         only = ", ".join(sorted({*of_test} ^ {*of_last})) or "none, but in another order"
-        raise ValueError(f"{name}: its test and training images differ in their classes: {only}")
+        raise ValueError(
+            f"{name}: its test and training images differ in their classes: {only}; "
+            "probe_on: test leaves the training images out"
+        )
     called = {"test": str(name), "train": f"{name}, training images"}
     return [
         _labelled(called[split], found[split], read[split], class_names, unreadable)

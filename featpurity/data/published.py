@@ -187,13 +187,15 @@ def cars(data: VisionDataset) -> Content:
 
 
 def gtsrb(data: VisionDataset) -> Content:
-    """GTSRB's, whose classes have numbers: those of the folders of training images."""
-    for file, label in data._samples:
-        folder = Path(file).parent.name
-        if folder.isdecimal() and int(folder) != label:  # torchvision counts those that are there
-            raise ValueError(
-                f"{Path(file).parents[1]}: expected the folders of all {len(GTSRB_SIGNS)} classes"
-            )
+    """GTSRB's, whose classes have numbers. Training images lie in a folder a class."""
+    folders = {Path(file).parent for file, _ in data._samples}
+    training = next(iter(folders)).parent
+    if training.name == "Training" and len(folders) != len(GTSRB_SIGNS):
+        # torchvision numbers those that are there, and takes a part of the archive for all of it
+        raise ValueError(
+            f"{training}: expected {len(GTSRB_SIGNS)} folders of images, got {len(folders)}; "
+            "delete it, so that it is downloaded again"
+        )
     signs = [str(number) for number in range(len(GTSRB_SIGNS))]
     return [file for file, _ in data._samples], [label for _, label in data._samples], signs
 

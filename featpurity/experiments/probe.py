@@ -77,9 +77,7 @@ def probe(inputs: Inputs, pairs: list[tuple[str, str]]) -> Probes:
         for shots in [*fewer, None]:
             row = dict(model=model, dataset=name, classes=len(inputs.data[name].classes))
             row |= dict(trained_on=TRAINED_ON[bool(training)], shots=str(shots or "all"))
-            # As Radford et al.: all training images, once some of them have chosen the strength.
-            refit = bool(training) and shots is None
-            found, more = _train_one(images, labels, split, shots, refit)
+            found, more = _train_one(images, labels, split, shots)
             rows.append(row | more)
         # of all training images
         estimates[model, name] = None if found is None else intervals.estimate_means(found)
@@ -90,28 +88,30 @@ def probe(inputs: Inputs, pairs: list[tuple[str, str]]) -> Probes:
 def split_of(n: int, n_training: int = 0) -> Split:
     """How n images are divided, behind which n_training lie that are to be trained on.
 
-    A tenth of these choose the strength and the others train; the n are the test. Of images
-    without any behind, half are for the test, a tenth choose the strength and the others train.
+    Without any behind, half of the n train and the others are the test. A tenth of those that train
+    choose the strength first.
     """
     order = torch.randperm(n_training or n, generator=torch.Generator().manual_seed(0))
-    valid = max(1, len(order) // 10)
     if n_training:
-        return Split(n + order[valid:], n + order[:valid], torch.arange(n))
-    return Split(order[n // 2 + valid :], order[n // 2 : n // 2 + valid], order[: n // 2])
+        test, training = torch.arange(n), n + order
+    else:
+        test, training = order[: n // 2], order[n // 2 :]
+    valid = max(1, len(training) // 10)
+    return Split(training[valid:], training[:valid], test)
 
 
 def _train_one(
-    images: torch.Tensor, labels: torch.Tensor, split: Split, shots: int | None, refit: bool
+    images: torch.Tensor, labels: torch.Tensor, split: Split, shots: int | None = None
 ) -> tuple[torch.Tensor | None, dict]:
     """Which test images a probe has right, float64 of shape (n_test,), and its row of the table.
 
-    Whether the images that choose the strength train too, once it is chosen, `refit` says. None
-    instead where the training images are of one class, or there are fewer than 2 to test.
+    None instead where the training images are of one class, or there are fewer than 2 to test.
     """
     train = split.train
     if shots and len(train):
         train = train[linear_probe.few_shot(labels[train], shots)]
-    last = torch.cat([train, split.valid]) if refit else train
+    # As Radford et al.: all of them train, once some have chosen the strength.
+    last = train if shots else torch.cat([train, split.valid])
     row = dict(training_images=len(last), test_images=len(split.test))
     if len(labels[train].unique()) < 2 or len(split.test) < 2:
         return None, row | dict(

@@ -27,7 +27,7 @@ class Precompute:
     ----------
     models : dict of str to ClipModel
     datasets : dict of str to LabelledImages
-        Those of training images behind the others.
+        The training images of one right behind its test images.
     pairs : CaptionedImages or None
     """
 

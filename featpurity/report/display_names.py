@@ -109,12 +109,15 @@ class Renamed:
     def renamed(
         self, models: Mapping[str, str] | None = None, datasets: Mapping[str, str] | None = None
     ) -> Self:
-        """The same with each of its tables `renamed`, and the models that a dict's keys name."""
-
+        """The same with each of its tables `renamed`, and the models that a dict's keys name: a key
+        alone, or the first part of a tuple.
+        """
         labels, shown = models or {}, {}
 
         def called(key):
-            return tuple(map(called, key)) if isinstance(key, tuple) else labels.get(key, key)
+            model, *others = key if isinstance(key, tuple) else (key,)
+            name = labels.get(model, model)
+            return (name, *others) if others else name
 
         for name, part in ((field.name, getattr(self, field.name)) for field in fields(self)):
             if isinstance(part, pd.DataFrame):

@@ -1,5 +1,7 @@
 """What chapters say: sentences from effects, verdicts beside the paper's values."""
 
+from dataclasses import dataclass
+
 import pandas as pd
 import pytest
 
@@ -119,6 +121,17 @@ def test_names_of_models_stand_in_comparisons_whole_and_once():
     assert shown.isna().tolist() == [False] * 3 + [True]
     numbers = display_names.renamed(pd.DataFrame({"comparison": [1, "seed10"]}), models)
     assert numbers.comparison.tolist() == ["LaCLIP (1)", "CLIP (seed10)"]
+
+
+def test_only_the_model_of_a_key_gets_another_name():
+    @dataclass(frozen=True)
+    class Found(display_names.Renamed):
+        values: dict
+
+    models = {"raw": "CLIP", "rewritten": "LaCLIP"}  # as kinds of captions are called
+    found = Found({("raw", "raw"): 1, ("rewritten", "raw"): 2}).renamed(models)
+    assert found.values == {("CLIP", "raw"): 1, ("LaCLIP", "raw"): 2}
+    assert Found({"raw": 3, "other": 4}).renamed(models).values == {"CLIP": 3, "other": 4}
 
 
 def test_two_data_sets_have_two_names():

@@ -195,3 +195,11 @@ def test_a_folder_s_path_alone(tmp_path):
 
 def test_every_data_set_has_a_title():
     assert list(TITLES) == list(catalog.CATALOG)
+
+
+def test_training_images_of_another_data_set_are_not_taken_for_cifar10_s(tmp_path, monkeypatch):
+    layouts.cifar10(tmp_path, monkeypatch)
+    touch(
+        tmp_path, *(f"{split}/n0144{i:04d}/1.jpg" for split in ("train", "val") for i in range(3))
+    )
+    assert catalog.find_training("cifar10", tmp_path).kind == "torchvision"

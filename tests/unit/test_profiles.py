@@ -518,6 +518,19 @@ def test_the_plan_counts_the_training_images_of_probes_and_says_what_they_are(fo
     assert "linear probes   on half of the images of cifar10, gtsrb, eurosat\n" in less
     without = "\n".join(plan(load("mine", settings | {"chapters": [COMPARISON]})))
     assert f" {2 * (tested - 10):,} pictures" in without and "linear probes" not in without
+    several = settings | {"datasets": ["voc2007"], "chapters": ["10_retrieval_and_probe"]}
+    assert "linear probes" not in "\n".join(plan(load("mine", several)))
+
+
+def test_models_that_see_training_images_share_jobs_with_one_another():
+    models = [["a", "b"], ["b", "c"], ["d", "a", "b", "e"]]
+    settings = dict(zip(["clip_models", "laclip_models", "ladder_models"], models))
+    chapters = ["04_data_quality_ladder", "10_retrieval_and_probe", "01_clip_vs_laclip"]
+    known = Profile(**settings, chapters=chapters, models_per_job=2)
+    assert known.retrieving == ["a", "b", "b", "c"]
+    assert sorted(map(sorted, known.jobs)) == [["a", "b"], ["c"], ["d", "e"]]
+    alone = Profile(**settings, chapters=chapters[:1], models_per_job=2)
+    assert alone.retrieving == [] and alone.jobs == [["d", "a"], ["b", "e"]]
 
 
 @pytest.mark.parametrize("here", [None, "cifar10/test", "cifar10/train"])

@@ -107,16 +107,17 @@ def test_probes_are_trained_apart_from_the_test_and_compared():
     made = made_up()
     split = probe.split_of(200)
     assert sorted(torch.cat(split).tolist()) == list(range(200))
-    assert [len(part) for part in split] == [80, 20, 100]
+    assert [len(part) for part in split] == [90, 10, 100]
     found = probe.probe(made, [("noisy", "clean")])
     table = found.accuracy.set_index(["model", "shots"])
-    assert list(table.training_images["clean"]) == [4, 16, 64, 80]
+    assert list(table.training_images["clean"]) == [4, 16, 64, 100]
     assert table.accuracy["clean", "all"] > 0.98 > 0.6 > table.accuracy["noisy", "all"]
     gain = table.accuracy["clean", "all"] - table.accuracy["noisy", "all"]
     effects = found.effects.set_index("dataset")
     assert effects.effect["made up"] == pytest.approx(gain) == effects.effect["mean"]
     images, _, labels = made.embedded["noisy", "made up"]
-    known = images[split.train], labels[split.train], images[split.test]
+    every = torch.cat([split.train, split.valid])
+    known = images[every], labels[every], images[split.test]
     right = linear_probe.probe(*known, table.strength["noisy", "all"]) == labels[split.test]
     assert table.accuracy["noisy", "all"] == pytest.approx(right.float().mean().item())
 

@@ -107,8 +107,7 @@ def probes(accuracy: pd.DataFrame) -> go.Figure | None:
 
 def recall_table(recall: pd.DataFrame) -> tables.Table:
     """Recall with its interval, a row a model and measure."""
-    ends = recall[["recall_low", "recall_high"]].itertuples(index=False)
-    shown = recall.assign(interval=[f"{low:.3f} to {high:.3f}" for low, high in ends])
+    shown = recall.assign(interval=tables.spans(recall, ".3f", "recall_"))
     headings = {"model": "model", "measure": "from what to what, and k", "recall": "recall"}
     return tables.show(shown, headings | {"interval": "95 % interval", "chance": "chance"})
 
