@@ -102,10 +102,10 @@ def show(
 
 def spans(table: pd.DataFrame, form: str, prefix: str = "") -> list[str]:
     """The interval of each row as "0.81 to 0.84", from the columns low and high, or from these with
-    `prefix` before them.
+    `prefix` before them; empty where there is none.
     """
     ends = zip(table[f"{prefix}low"], table[f"{prefix}high"])
-    return [f"{low:{form}} to {high:{form}}" for low, high in ends]
+    return [f"{low:{form}} to {high:{form}}" if pd.notna(low) else "" for low, high in ends]
 
 
 def verdict_words(verdict: str) -> str:

@@ -119,9 +119,9 @@ def probe_table(accuracy: pd.DataFrame) -> tables.Table | None:
     headings = {"model": "model", "dataset": "data set", "trained_on": "trained on"}
     headings |= {"shots": "of each class"}
     headings |= {"training_images": "training images", "test_images": "test images"}
-    headings |= {"strength": "strength C", "accuracy": "accuracy"}
-    headings |= {"accuracy_low": "95 % from", "accuracy_high": "to", "mean_recall": "mean recall"}
-    return tables.show(accuracy, headings, dict.fromkeys(headings, 3) | {"strength": "g"})
+    headings |= {"strength": "strength C", "accuracy": "accuracy", "interval": "95 % interval"}
+    shown = accuracy.assign(interval=tables.spans(accuracy, ".3f", "accuracy_"))
+    return tables.show(shown, headings | {"mean_recall": "mean recall"}, {"strength": "g"})
 
 
 def multi_label(precision: pd.DataFrame) -> go.Figure | None:
@@ -145,9 +145,9 @@ def multi_label_table(precision: pd.DataFrame) -> tables.Table | None:
     if precision.empty:
         return None
     headings = {"model": "model", "dataset": "data set", "images": "images", "classes": "classes"}
-    headings |= {"average_precision": "mean average precision"}
-    headings |= {"average_precision_low": "95 % from", "average_precision_high": "to"}
-    return tables.show(precision, headings | {"chance": "chance"})
+    headings |= {"average_precision": "mean average precision", "interval": "95 % interval"}
+    shown = precision.assign(interval=tables.spans(precision, ".3f", "average_precision_"))
+    return tables.show(shown, headings | {"chance": "chance"})
 
 
 def warnings(recall: pd.DataFrame, accuracy: pd.DataFrame) -> Iterator[str]:

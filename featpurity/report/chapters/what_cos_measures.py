@@ -284,11 +284,14 @@ def neurons(table: pd.DataFrame, measure: str, pairs: Sequence[tuple[str, str]] 
 
 def correlations_table(correlations: pd.DataFrame) -> tables.Table:
     """Rank correlations of purity with what neurons know, in the own and in rotated bases."""
-    rotated = tables.spans(correlations, "+.2f", "rotated_")
-    shown = correlations.assign(measure=correlations.measure.map(MEASURES), rotated=rotated)
+    shown = correlations.assign(
+        measure=correlations.measure.map(MEASURES),
+        interval=tables.spans(correlations, "+.2f"),
+        rotated=tables.spans(correlations, "+.2f", "rotated_"),
+    )
     headings = {"model": "model", "measure": "measure", "spearman": "rank correlation with purity"}
-    headings |= {"low": "95 % from", "high": "to", "p": "p", "rotated": "in rotated bases"}
-    return tables.show(shown, headings, dict.fromkeys(["spearman", "low", "high"], "+.2f"))
+    headings |= {"interval": "95 % interval", "p": "p", "rotated": "in rotated bases"}
+    return tables.show(shown, headings, {"spearman": "+.2f"})
 
 
 def known_table(compared: pd.DataFrame) -> tables.Table:
