@@ -25,17 +25,7 @@ from featpurity.files import workspace, write_text
 from featpurity.labels import labels_of
 from featpurity.models.names import ModelRecord, known, resolve
 from featpurity.models.rungs import rungs
-from featpurity.profile import (
-    FILTER,
-    LADDER,
-    MULTI_LABEL,
-    ONLINE,
-    ONLINE_STEPS,
-    PAIRED,
-    TRAINED,
-    Profile,
-    results_dirs,
-)
+from featpurity.profile import CHAPTERS, FILTER, LADDER, ONLINE, ONLINE_STEPS, Profile, results_dirs
 
 if TYPE_CHECKING:  # else late: brings torch
     from featpurity.data.pairs import CaptionedImages
@@ -109,7 +99,7 @@ def sources_of(profile: Profile) -> tuple[list[ModelRecord | Source], list[Sourc
     models = [_model(name) for name in profile.models]
     datasets = [find(name, root) for name in profile.datasets]
     pairs = []
-    if set(PAIRED) & set(profile.chapters):
+    if profile.reads_pairs:
         pairs.append(pairs_source(profile.pairs, root))
         pairs += [rewrites_source(name, root) for name in profile.rewrites]
     return models, datasets, pairs
@@ -149,7 +139,7 @@ def own_results(profile: Profile) -> None:
 
 def load_csv(profile: Profile) -> "CaptionedImages | None":
     """The profile's pairs from a CSV, None where they are generated or no chapter needs them."""
-    if profile.pairs in GENERATED_PAIRS or not set(PAIRED) & set(profile.chapters):
+    if profile.pairs in GENERATED_PAIRS or not profile.reads_pairs:
         return None
     from featpurity.data.pairs import load_pairs  # late: brings torch
 
@@ -249,13 +239,14 @@ def _check_owner(profile):
 def _check_lists_of_words(profile):
     """Own class names and prompts fit every data set, and a picture's classes the chapters."""
     reading = [name for name in profile.chapters if profile.models_of(name)]
-    one_class = [name for name in reading if name not in MULTI_LABEL]
+    one_class = [name for name in reading if not CHAPTERS[name].multi_label]
+    several = [name for name, chapter in CHAPTERS.items() if chapter.multi_label]
     for name in profile.datasets:
         found = find(name, profile.data_root)
         if found.several and one_class:
             raise ValueError(
                 f"{name}: its pictures show several classes, which {one_class[0]} does not take: "
-                f"give {' and '.join(MULTI_LABEL)} a profile of its own"
+                f"give {' and '.join(several)} a profile of its own"
             )
         if is_own_list(profile.prompts):
             prompt_set(profile.prompts, name)
@@ -325,7 +316,7 @@ def _check_pairs(profile):
         refuse_unreadable(pairs, workspace(profile.store_dir))
     n_pairs = profile.n_pairs if pairs is None else len(pairs)
     asked = f"batches of {profile.batch_size:,} pairs are cut to"
-    if ({*TRAINED} - {ONLINE}) & {*profile.chapters} and n_pairs < profile.batch_size:
+    if (profile.finetunes or FILTER in profile.chapters) and n_pairs < profile.batch_size:
         remarks.append(
             f"{asked} {n_pairs:,}, since there are no more: every step sees all pairs, and seeds "
             "differ by their swaps alone"

@@ -31,23 +31,48 @@ MEANING = "08_what_cos_measures"
 THEORY = "09_theory"
 RETRIEVAL = "10_retrieval_and_probe"
 NEURONS = "11_neurons"
-CHAPTERS = [COMPARISON, PRUNING, MISALIGNMENT, NEURONS, MEANING, LADDER, FILTER, ONLINE, THEORY]
-CHAPTERS += [RETRIEVAL, CLAIMS]
-COMPARING = [COMPARISON, PRUNING, NEURONS, MEANING, RETRIEVAL]  # read clip_models and laclip_models
-FINETUNED = [MISALIGNMENT, MEANING, NEURONS]  # read what the step that fine-tunes has trained
-TRAINED = [*FINETUNED, FILTER, ONLINE]  # train on image-caption pairs
-PAIRED = [*TRAINED, RETRIEVAL]  # read image-caption pairs
-MULTI_LABEL = [RETRIEVAL]  # take data sets whose pictures show several classes each
-# what the claims are about
-JUDGED = [COMPARISON, PRUNING, MISALIGNMENT, MEANING, FILTER, THEORY, RETRIEVAL]
-SEVERAL = {  # for intervals and slopes
-    "seeds": TRAINED,
-    "ratios": [*FINETUNED, ONLINE],
-    "spurious_features": [THEORY],
-    "simulation_seeds": [THEORY],
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """What a chapter of the book reads, does and needs."""
+
+    models: tuple[str, ...] = ()  # the settings that name the models whose embeddings it reads
+    several: tuple[str, ...] = ()  # settings of two values at least, for intervals and slopes
+    finetuned: bool = False  # reads what the step that fine-tunes has trained on pairs
+    trains: bool = False  # trains on image-caption pairs itself
+    pairs: bool = False  # reads image-caption pairs, and trains on none
+    multi_label: bool = False  # takes data sets whose pictures show several classes each
+    judged: bool = False  # claims are about it
+    towers: bool = False  # runs towers, which the others leave to the steps before
+    long: bool = False  # takes long beside the others
+
+    @property
+    def paired(self) -> bool:
+        """Whether image-caption pairs have to be there."""
+        return self.finetuned or self.trains or self.pairs
+
+
+COMPARED, FINETUNE = ("clip_models", "laclip_models"), ("finetune_model",)
+RUNS = ("seeds", "ratios")  # of fine-tuning
+# Every chapter, in the order in which a workflow with nothing else to choose by runs them.
+CHAPTERS = {
+    COMPARISON: Chapter(COMPARED, judged=True),
+    PRUNING: Chapter(COMPARED, judged=True, long=True),
+    MISALIGNMENT: Chapter(FINETUNE, RUNS, finetuned=True, judged=True),
+    NEURONS: Chapter(COMPARED + FINETUNE, RUNS, finetuned=True, towers=True),
+    MEANING: Chapter(COMPARED + FINETUNE, RUNS, finetuned=True, judged=True, towers=True),
+    LADDER: Chapter(("ladder_models",)),
+    FILTER: Chapter(
+        ("filter_model",), ("seeds",), trains=True, judged=True, towers=True, long=True
+    ),
+    ONLINE: Chapter(FINETUNE, RUNS, trains=True, towers=True, long=True),
+    THEORY: Chapter(several=("spurious_features", "simulation_seeds"), judged=True, long=True),
+    RETRIEVAL: Chapter(COMPARED, pairs=True, multi_label=True, judged=True, towers=True),
+    CLAIMS: Chapter(),
 }
 CHOICES = {
-    "chapters": CHAPTERS,
+    "chapters": list(CHAPTERS),
     "preprocess": ["native", "paper", "paper-bicubic"],
     "precision": ["fp32", "bf16", "fp16"],
     "class_names": ["words", "raw"],
@@ -180,7 +205,12 @@ class Profile:
     @property
     def finetunes(self) -> bool:
         """Whether a chapter reads projections that are fine-tuned on swapped captions."""
-        return not set(FINETUNED).isdisjoint(self.chapters)
+        return any(CHAPTERS[name].finetuned for name in self.chapters)
+
+    @property
+    def reads_pairs(self) -> bool:
+        """Whether a chapter, or a step before it, reads the image-caption pairs."""
+        return any(CHAPTERS[name].paired for name in self.chapters)
 
     @property
     def trains_probes(self) -> bool:
@@ -237,20 +267,9 @@ class Profile:
 
     def models_of(self, chapter: str) -> list[str]:
         """The models whose embeddings a chapter reads."""
-        compared = [*self.clip_models, *self.laclip_models]
-        return {
-            COMPARISON: compared,
-            PRUNING: compared,
-            MISALIGNMENT: [self.finetune_model],
-            MEANING: [*compared, self.finetune_model],
-            LADDER: self.ladder_models,
-            FILTER: [self.filter_model],
-            ONLINE: [self.finetune_model],
-            NEURONS: [*compared, self.finetune_model],
-            RETRIEVAL: compared,
-            THEORY: [],
-            CLAIMS: [],
-        }[chapter]
+        named = [getattr(self, key) for key in CHAPTERS[chapter].models]
+        lists = [models if isinstance(models, list) else [models] for models in named]
+        return [model for models in lists for model in models]
 
     def parameters(self) -> dict[str, Any]:
         """All settings as plain values, ready for YAML."""
@@ -451,8 +470,6 @@ def _check_lists(profile):
         if len(set(values)) < len(values) or not values and key not in MAY_BE_EMPTY:
             raise ValueError(f"{key} must hold at least one value and none twice, got {values}")
     clip, laclip = profile.clip_models, profile.laclip_models
-    if set(COMPARING) & set(profile.chapters) and not clip + laclip:
-        raise ValueError("clip_models and laclip_models are both empty: name one model at least")
     if clip and laclip and len(clip) != len(laclip):
         raise ValueError(
             "clip_models and laclip_models are compared pair by pair and must be of equal length "
@@ -472,12 +489,16 @@ def _check_choices(profile):
 
 def _check_chapters(profile):
     """Each chapter has what it needs."""
-    if CLAIMS in profile.chapters and not set(JUDGED) & set(profile.chapters):
-        raise ValueError(f"{CLAIMS} judges {', '.join(JUDGED)}, but chapters names none of them")
-    for key, chapters in SEVERAL.items():
-        for chapter in chapters:
-            if chapter in profile.chapters and len(getattr(profile, key)) < 2:
-                raise ValueError(f"{chapter} needs at least 2 {key}, got {getattr(profile, key)}")
+    comparing = any(set(COMPARED) <= set(CHAPTERS[name].models) for name in profile.chapters)
+    if comparing and not profile.clip_models + profile.laclip_models:
+        raise ValueError("clip_models and laclip_models are both empty: name one model at least")
+    judged = [name for name, chapter in CHAPTERS.items() if chapter.judged]
+    if CLAIMS in profile.chapters and not set(judged) & set(profile.chapters):
+        raise ValueError(f"{CLAIMS} judges {', '.join(judged)}, but chapters names none of them")
+    for name in profile.chapters:
+        for key in CHAPTERS[name].several:
+            if len(getattr(profile, key)) < 2:
+                raise ValueError(f"{name} needs at least 2 {key}, got {getattr(profile, key)}")
     if LADDER in profile.chapters and len(profile.ladder_models) < 4:
         raise ValueError(
             f"{LADDER} needs at least 4 different ladder_models, got {profile.ladder_models}"

@@ -21,15 +21,17 @@ from featpurity.models import laclip, names
 from featpurity.models.load import PREPROCESSINGS
 from featpurity.plan import plan
 from featpurity.profile import (
+    CHAPTERS,
     CHOICES,
     COMPARISON,
-    FINETUNED,
     NEURONS,
     SCENES,
     Profile,
     load,
     setting,
 )
+
+FINETUNED = [name for name, chapter in CHAPTERS.items() if chapter.finetuned]
 
 
 @pytest.fixture
