@@ -12,6 +12,7 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -149,7 +150,8 @@ def train(
         If a loss is not finite; it names the step and this process's pairs.
     """
     rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-    n, micro = len(images), _part_of_batch(images, texts, settings, world, update_freq)
+    _check_batches(images, texts, settings, world, update_freq)
+    n = len(images)
     n_steps = settings.steps_per_epoch(n)
     device = torch.device(clip.device)
     projections = Projections(clip, settings.train_logit_scale).to(device)
@@ -181,14 +183,6 @@ def train(
         projections.load_state_dict(state["projections"])
         optimiser.load_state_dict(state["optimiser"])
     data = DrawnPairs(images, texts, clip.preprocess, augment)
-    image_tower = runner(clip, clip.image_trunk, precision)
-    text_tower = runner(clip, clip.text_trunk, precision)
-
-    def features_of(pictures, captions):
-        """Trunk features of one batch as cached training reads them, float32, without a graph."""
-        tokens = clip.tokenizer(list(captions))
-        return image_tower(pictures).float(), text_tower(tokens).float()
-
     record = _Record(Path(output_dir), clip, identity, start, options) if rank == 0 else None
     if start >= settings.epochs and record:
         log.info("%s: all %d epochs were trained before; nothing is left to do", output_dir, start)
@@ -196,19 +190,10 @@ def train(
     for epoch in range(start, settings.epochs):
         plan = np.stack(plan_epoch(n, settings.batch_size, seed, epoch), axis=-1)
         mine = np.split(plan, world, axis=1)[rank]  # (n_steps, batch of this process, 3)
-        parts = iter(
-            DataLoader(
-                data,
-                batch_sampler=mine.reshape(-1, micro, 3).tolist(),
-                num_workers=workers,
-                pin_memory=device.type == "cuda",
-                generator=torch.Generator(),  # its workers' seeds are not drawn from the user's
-            )
-        )
         total = 0.0
-        for step in range(n_steps):
-            trunks = [features_of(*next(parts)) for _ in range(update_freq)]
-            loss = loss_of(*model(*map(torch.cat, zip(*trunks))))
+        batches = _trunk_batches(clip, data, mine, update_freq, precision, workers)
+        for step, trunks in enumerate(batches):
+            loss = loss_of(*model(*trunks))
             if not torch.isfinite(loss):
                 raise FloatingPointError(
                     f"epoch {epoch + 1}, step {step}: the loss is {loss.item()}; the batch of "
@@ -229,10 +214,8 @@ def train(
     return *(neurons.cpu() for neurons in projections.neurons()), pd.DataFrame(history)
 
 
-def _part_of_batch(images, texts, settings, world, update_freq):
-    """How many pairs a process takes through the towers at once; ValueError for a batch that has no
-    such parts, and for pictures without a text.
-    """
+def _check_batches(images, texts, settings, world, update_freq):
+    """ValueError for pictures without a text, and for a batch that cannot be divided."""
     if len(texts) != len(images) or not all(texts):
         raise ValueError(
             f"expected at least one text for each of the {len(images)} images, "
@@ -243,7 +226,28 @@ def _part_of_batch(images, texts, settings, world, update_freq):
             f"batch_size: expected a multiple of {world} processes x {update_freq} parts, "
             f"got {settings.batch_size}"
         )
-    return settings.batch_size // (world * update_freq)
+
+
+def _trunk_batches(clip, data, draws, update_freq, precision, workers):
+    """Trunk features of both towers for each step's draws (n_steps, batch, 3), without a graph.
+
+    They are float32, as cached training reads them; a batch goes through the towers in parts.
+    """
+    towers = [runner(clip, trunk, precision) for trunk in (clip.image_trunk, clip.text_trunk)]
+    parts = draws.reshape(len(draws) * update_freq, -1, 3)
+    loader = DataLoader(
+        data,
+        batch_sampler=parts.tolist(),
+        num_workers=workers,
+        pin_memory=torch.device(clip.device).type == "cuda",
+        generator=torch.Generator(),  # its workers' seeds are not drawn from the user's
+    )
+    features = (
+        (towers[0](pictures).float(), towers[1](clip.tokenizer(list(captions))).float())
+        for pictures, captions in loader
+    )
+    for _ in draws:
+        yield [torch.cat(part) for part in zip(*islice(features, update_freq))]
 
 
 def _same_start(start, device):
