@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from featpurity.profile import CLAIMS, COMPARISON, PRUNING, THEORY, Profile
+from featpurity.profile import CLAIMS, COMPARISON, PRUNING, THEORY, TURNED_ORDERS, Profile
 
 START = 8.0  # seconds of a notebook that only shows: a kernel, its modules, its figures
 START_GB = 1.0
@@ -100,6 +100,8 @@ def _comparison(profile, d, size):
 def _pruning(profile, d, size):
     orders, (points, share) = profile.n_random_orders, GRID
     kept = profile.kept or [round(share * d)] * points
-    curves = (orders + AREAS) * CURVE * size.images * size.classes * d
+    turned = min(orders, TURNED_ORDERS)
+    curves = (orders + turned + AREAS) * CURVE * size.images * size.classes * d
     grid = (orders + 2) * sum(silhouette_seconds(size, k) for k in kept)
+    grid += 2 * turned * silhouette_seconds(size, d)
     return curves + grid + 2 * _intervals(profile, size, d)

@@ -98,6 +98,7 @@ LOWEST = {
     "models_per_job": 1,
 }
 FEWEST_DRAWS = 100  # of the bootstrap
+TURNED_ORDERS = 16  # of the random orders, at most, that are turned round too
 MAY_BE_EMPTY = ["clip_models", "laclip_models", "ladder_models", "rewrites"]
 NAMING = {  # settings that name models, data sets and files of pairs
     *("clip_models", "laclip_models", "ladder_models", "finetune_model", "filter_model", "models"),

@@ -9,8 +9,9 @@ from staged_notebook import chapter_number
 from featpurity.models.names import BUNDLED
 from featpurity.profile import MISALIGNMENT
 from featpurity.report import display_names, wording
+from featpurity.report.chapters.claims import by_question, counts
 from featpurity.report.published import GROUPS, groups_of
-from featpurity.report.tables import counted, first_of, verdict_words
+from featpurity.report.tables import first_of, verdict_words
 
 CLAIMS_TABLE = "tables/claims.csv"
 PAIR = ("clip_models", "laclip_models")
@@ -88,8 +89,8 @@ def read_claims(run):
 
 
 def strip(run):
-    """How many effects hold, do not hold and are undecided, as lines of HTML."""
-    lines = [_counts(part, group) for group, part in _by_group(read_claims(run))]
+    """How many effects hold, do not hold and are undecided, question by question, as HTML."""
+    lines = [_counts(part, about) for about, part in by_question(read_claims(run))]
     if not lines:
         return "<p>This run judged no claims.</p>"
     signs = (
@@ -108,14 +109,11 @@ def _by_group(claims):
                 yield group, claims[groups == group]
 
 
-def _counts(claims, group):
+def _counts(claims, about):
     parts = [
-        f'<span class="count light-{_light(first)}"><b>{count}</b> {said}</span>'
-        for first, count, said in counted(claims.verdict)
+        f'<span class="count light-{_light(first)}">{said}</span>' for first, said in counts(claims)
     ]
-    effects = "1 effect" if len(claims) == 1 else f"{len(claims)} effects"
-    about = f"{effects} {group}:"
-    return f'<p class="strip"><span>{about}</span> {"".join(parts)}</p>'
+    return f'<p class="strip"><span>{about}:</span> {"".join(parts)}</p>'
 
 
 def verdicts(run, places):

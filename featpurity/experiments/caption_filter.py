@@ -314,9 +314,13 @@ def effects(level: Level, filtered: pd.DataFrame, n_bootstrap: int = 0) -> pd.Da
         results.effect(claims[row.measure], "filtered against raw", row.effect, row.low, row.high)
         for row in filtered.itertuples()
     ]
-    right = {name: torch.as_tensor(written.right) for name, written in level.sets().items()}
-    for claim, other in {"filter_correct": "recaptioned", "filter_wrong": "raw"}.items():
-        fewer = right["filtered"].float() - right[other].float()
+    right = {name: torch.as_tensor(written.right).float() for name, written in level.sets().items()}
+    share = level.keeps_new.mean()
+    right["a random choice"] = share * right["recaptioned"] + (1 - share) * right["raw"]
+    against = {"filter_correct": "recaptioned", "filter_wrong": "raw"}
+    against["filter_judges"] = "a random choice"
+    for claim, other in against.items():
+        fewer = right["filtered"] - right[other]
         ends = intervals.estimate_means(fewer, n_bootstrap).interval()
         rows.append(results.effect(claim, f"filtered against {other}", fewer.mean(), *ends))
     return pd.DataFrame(rows)

@@ -166,18 +166,18 @@ def purity_gains(
 ) -> list[dict]:
     """How much purer each tower of a pair's second model is: rows of effects.
 
-    Of towers of different sizes the average |cos| is compared less what chance gives each. Where
-    both stand on one trunk, their projections come from one another or from the same start: neuron
-    j of the one is set against neuron j of the other. Those of separate trainings are independent.
+    Of towers of different sizes the average |cos| is compared less what chance gives each. Of as
+    many neurons, neuron j of the one is set against neuron j of the other: those that come from one
+    start vary together. Of other models the number says nothing, and the error is as if the two
+    were independent.
     """
     cos, rows = neurons.set_index(["model", "tower"]), []
     for before, after in pairs:
-        for place, tower in enumerate(("image", "text")):
+        for tower in ("image", "text"):
             a, b = cos.loc[(before, tower)], cos.loc[(after, tower)]
             gain = a.avg_abs_cos - b.avg_abs_cos - (a.chance - b.chance)
-            first, second = models[before], models[after]
-            if first.d == second.d and first.trunk_keys[place] == second.trunk_keys[place]:
-                both = (neurons_by_tower(clip)[tower] for clip in (first, second))
+            if a.neurons == b.neurons:
+                both = (neurons_by_tower(models[name])[tower] for name in (before, after))
                 error = purity.difference_error(*both)
             else:
                 error = (a.error**2 + b.error**2) ** 0.5

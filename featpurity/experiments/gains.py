@@ -51,5 +51,5 @@ def by_dataset(
             ends, compared = gain.interval(-most, most), f"{after} minus {before}"
             rows.append(results.effect(claim, compared, gain.value, *ends, dataset=name))
     # Without rows the columns of numbers would be of objects, and make others beside them so.
-    numbers = dict.fromkeys(["effect", "low", "high"], float)
+    numbers = dict.fromkeys(results.EFFECT[3:], float)
     return pd.DataFrame(rows, columns=results.EFFECT).astype(numbers)

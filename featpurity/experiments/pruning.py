@@ -13,6 +13,7 @@ from featpurity.labels import OVERALL
 from featpurity.metrics import intervals, pruning, purity, silhouette, zeroshot
 from featpurity.metrics.intervals import Estimate
 from featpurity.models.clip import ClipModel, neurons_by_tower
+from featpurity.profile import TURNED_ORDERS
 from featpurity.report import results
 from featpurity.report.display_names import Renamed
 from featpurity.report.published import READ_AT, WINDOW
@@ -40,6 +41,10 @@ class Orders:
     def by_purity(self) -> dict[str, Tensor]:
         """The two orders that purity gives, by the name of their strategy."""
         return {"high_purity": self.purest_first, "low_purity": self.least_pure_first}
+
+    def turned(self) -> Tensor:
+        """The first random orders turned round: int64 tensor of shape (n_turned, d)."""
+        return self.random[:TURNED_ORDERS].flip(1)
 
 
 @dataclass(frozen=True)
@@ -102,24 +107,26 @@ def prune(
         as it is where the silhouette is not defined.
     """
     orders = {model: orders_of(clip, n_random_orders) for model, clip in inputs.models.items()}
-    accuracy, scores, areas, found = [], [], {}, {}
+    accuracy, scores, areas, found, drawn = [], [], {}, {}, {}
     for (model, name), embedded in tqdm(inputs.embedded.items(), desc="pruning"):
         its = orders[model]
-        curves, of_orders = accuracy_curves(embedded, its)
+        curves, lines = accuracy_curves(embedded, its)
         accuracy.append(_named(curves, model, name))
-        areas.setdefault(model, []).append(of_orders)
+        areas.setdefault(model, []).append(lines[: 2 + len(its.random)].mean(1))
         if silhouettes and silhouette.is_defined(embedded.labels):
             grid = kept or pruning.paper_kept(inputs.models[model].d)
             scores.append(_named(silhouette_curves(embedded, its, grid), model, name))
         pictures = inputs.data[name].images_key
         for claim, difference in differences(embedded, its, n_bootstrap, pictures).items():
             found.setdefault((claim, model), {})[name] = difference
+        for claim, draws in differences_by_chance(embedded, its, lines).items():
+            drawn.setdefault((claim, model), {})[name] = draws
     pictures = {name: dataset.images_key for name, dataset in inputs.data.items()}
     return Pruned(
         pd.concat(accuracy),
         pd.concat(scores) if scores else pd.DataFrame(columns=COLUMNS),
         areas_table(areas),
-        _effects(found, pictures),
+        _effects(found, drawn, pictures),
     )
 
 
@@ -129,22 +136,25 @@ def accuracy_curves(embedded: Embedded, orders: Orders) -> tuple[pd.DataFrame, T
     Returns
     -------
     curves : DataFrame
-    areas : float tensor of shape (2 + n_orders,)
-        Accuracy over all numbers of neurons: purest first, least pure first, random orders.
+    accuracy : float tensor of shape (2 + n_orders + n_turned, d)
+        Purest first, least pure first, random orders, and some of these turned round.
     """
     by_purity = orders.by_purity()
-    measured = pruning.accuracy_and_recall_curves(*embedded, [*by_purity.values(), *orders.random])
-    tables = []
+    every = [*by_purity.values(), *orders.random, *orders.turned()]
+    measured = pruning.accuracy_and_recall_curves(*embedded, every)
+    tables, ends = [], [len(by_purity), len(by_purity) + len(orders.random)]
     for measure, curves in zip(("accuracy", "mean_recall"), measured):
-        d, (both, random) = curves.shape[1], curves.cpu().tensor_split([len(by_purity)])
+        d, (both, random, _) = curves.shape[1], curves.cpu().tensor_split(ends)
         full = [d], random[:1, -1].numpy()
         tables.append(_curves(measure, range(1, d + 1), dict(zip(by_purity, both)), random, full))
-    return tables[0].merge(tables[1], on=["strategy", "kept"]), measured[0].mean(1).cpu()
+    return tables[0].merge(tables[1], on=["strategy", "kept"]), measured[0].cpu()
 
 
 def areas_table(areas: Mapping[str, Sequence[Tensor]]) -> pd.DataFrame:
-    """Where the orders by purity lie among random ones, see `Pruned`; by model the areas of
-    `accuracy_curves` for each data set.
+    """Where the orders by purity lie among random ones, see `Pruned`.
+
+    `areas` holds by model, for each data set, the mean accuracy over all numbers of neurons: purest
+    first, least pure first, random orders.
     """
     rows = []
     for model, of_datasets in areas.items():
@@ -178,8 +188,7 @@ def differences(
     The *area* is the mean difference of accuracy over all numbers of kept neurons, the *window*
     that over the paper's; the others are read where the paper reads its figures.
     """
-    d = embedded.images.shape[1]
-    k = round(READ_AT * d)
+    k, window = _read_at(embedded.images.shape[1])
 
     def right_with(order):
         pruned = pruning.prune(embedded.images, order, k)
@@ -198,7 +207,7 @@ def differences(
 
     by_image = {
         "pruning_area": area(),
-        "pruning_window": area(tuple(max(1, round(share * d)) for share in WINDOW)),
+        "pruning_window": area(window),
         "pruning_450_high_low": high - low,
         "pruning_450_high_random": high - random,
     }
@@ -211,6 +220,47 @@ def differences(
         scores = silhouette.estimate_silhouettes(both, embedded.labels, n_bootstrap, pictures)
         found["pruning_silhouette"] = scores[0] - scores[1]
     return found
+
+
+def differences_by_chance(embedded: Embedded, orders: Orders, lines: Tensor) -> dict[str, Tensor]:
+    """What `differences` come to where purity has no say: for random orders and these turned round.
+
+    The difference from random neurons comes to that of one random order from the mean of all.
+
+    Parameters
+    ----------
+    embedded : Embedded
+    orders : Orders
+    lines : float tensor of shape (2 + n_orders + n_turned, d)
+        See `accuracy_curves`.
+
+    Returns
+    -------
+    draws : dict of str to float tensor of shape (n_turned,) or (n_orders,)
+        By claim.
+    """
+    k, (first, last) = _read_at(lines.shape[1])
+    random, back = lines[2:].tensor_split([len(orders.random)])
+    turned = random[: len(back)] - back
+    drawn = {
+        "pruning_area": turned.mean(1),
+        "pruning_window": turned[:, first - 1 : last].mean(1),
+        "pruning_450_high_low": turned[:, k - 1],
+        "pruning_450_high_random": random[:, k - 1] - random[:, k - 1].mean(),
+    }
+    if silhouette.is_defined(embedded.labels):
+        score = silhouette.silhouette
+        forth, back = (
+            torch.tensor([score(embedded.images[:, order[:k]], embedded.labels) for order in some])
+            for some in (orders.random[: len(back)], orders.turned())
+        )
+        drawn["pruning_silhouette"] = forth - back
+    return drawn
+
+
+def _read_at(d):
+    """How many of d neurons the paper reads its figures at; the first and last of its window."""
+    return round(READ_AT * d), tuple(max(1, round(share * d)) for share in WINDOW)
 
 
 def at_chance(inputs: Inputs) -> list[tuple[str, str]]:
@@ -257,17 +307,21 @@ def _named(curves, model, dataset):
     return curves
 
 
-def _effects(found, pictures):
+def _effects(found, drawn, pictures):
     """Rows of effects for every data set and their mean, claim by claim.
 
-    `found` holds by (claim, model) an `Estimate` for each data set.
+    `found` holds by (claim, model) an `Estimate` for each data set, `drawn` what random orders come
+    to, the same ones for each.
     """
     rows = []
     for (claim, model), by_dataset in sorted(found.items(), key=lambda group: group[0]):
+        draws = drawn[claim, model]
         keys = [pictures[name] for name in by_dataset]
         mean = intervals.mean_estimate(list(by_dataset.values()), keys)
-        rows += [
-            results.effect(claim, model, estimate.value, *estimate.interval(), dataset=name)
-            for name, estimate in (by_dataset | {OVERALL: mean}).items()
-        ]
+        mean_draws = torch.stack(list(draws.values())).mean(0)
+        for name, estimate in (by_dataset | {OVERALL: mean}).items():
+            chance = (draws | {OVERALL: mean_draws})[name]
+            ends = intervals.beyond_draws(0.0, chance.std().item(), len(chance))
+            row = claim, model, estimate.value, *estimate.interval()
+            rows.append(results.effect(*row, dataset=name, chance=ends))
     return pd.DataFrame(rows)

@@ -57,7 +57,7 @@ def invariance(inputs: Inputs, n_rotations: int = 20) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def bases(models: Mapping[str, ClipModel], n_rotations: int = 20) -> pd.DataFrame:
+def bases(models: Mapping[str, ClipModel], n_rotations: int = 20, seed: int = 0) -> pd.DataFrame:
     """Average |cos| in a tower's own basis and in others, a row a model and tower.
 
     Columns own; expected, from the spectrum alone; rotated and spread, the mean and standard
@@ -66,7 +66,7 @@ def bases(models: Mapping[str, ClipModel], n_rotations: int = 20) -> pd.DataFram
     """
     rows = []
     for model, clip in models.items():
-        turns = list(spectrum.random_rotations(clip.d, n_rotations))
+        turns = list(spectrum.random_rotations(clip.d, n_rotations, seed))
         for tower, neurons in neurons_by_tower(clip).items():
             drawn = torch.tensor([purity.avg_abs_cos(turn @ neurons) for turn in turns])
             own, mean, spread = purity.avg_abs_cos(neurons), drawn.mean().item(), drawn.std().item()
@@ -80,10 +80,14 @@ def bases(models: Mapping[str, ClipModel], n_rotations: int = 20) -> pd.DataFram
 def bases_of_runs(
     clip: ClipModel, checkpoints: dict[Run, Path], n_rotations: int = 20
 ) -> pd.DataFrame:
-    """`bases` of the models that were fine-tuned from `clip`: a row a run and tower."""
+    """`bases` of the models that were fine-tuned from `clip`: a row a run and tower.
+
+    The runs of a seed share their rotations, other seeds have others: what is said over seeds is
+    said over rotations too.
+    """
     rows = []
     for run, path in tqdm(checkpoints.items(), desc="bases"):
-        table = bases({"": read_projections(path, clip)}, n_rotations)
+        table = bases({"": read_projections(path, clip)}, n_rotations, run.seed)
         rows.append(table.drop(columns="model").assign(**run._asdict()))
     return pd.concat(rows, ignore_index=True)
 

@@ -1,6 +1,5 @@
 """Do purer neurons know more? Each neuron against the labels, and against another model's eyes."""
 
-from math import nan
 from typing import Any
 
 import pandas as pd
@@ -9,7 +8,7 @@ from tqdm.auto import tqdm
 
 from featpurity.experiments.inputs import Inputs
 from featpurity.features.extract import image_trunk_features
-from featpurity.metrics import purity, rank_correlation, selectivity, spectrum
+from featpurity.metrics import intervals, purity, rank_correlation, selectivity, spectrum
 from featpurity.models.clip import neurons_by_tower
 from featpurity.report import results
 
@@ -69,9 +68,9 @@ def likeness(inputs: Inputs, model: str, **stored: Any) -> dict[str, torch.Tenso
 def correlations(neurons: pd.DataFrame) -> pd.DataFrame:
     """Rank correlation of purity with both measures in each model's own basis, 95 % intervals.
 
-    Columns rotated_low and rotated_high are the least and the largest correlation in the rotated
-    bases. A measure that is the same for all neurons has no row: the information, for one, where
-    every image is a class of its own.
+    Columns rotated, rotated_low and rotated_high are the mean correlation in the rotated bases, and
+    the 95 % interval of one rotated basis more. A measure that is the same for all neurons has no
+    row: the information, for one, where every image is a class of its own.
     """
     rows = []
     for model, part in neurons[neurons.basis == "own"].groupby("model", sort=False):
@@ -84,10 +83,12 @@ def correlations(neurons: pd.DataFrame) -> pd.DataFrame:
                     basis.purity.corr(basis[measure], method="spearman")
                     for _, basis in turned.groupby("turn")
                 ]
-                found |= dict(rotated_low=min(others, default=nan))
-                found |= dict(rotated_high=max(others, default=nan))
+                others = pd.Series(others, dtype=float)
+                low, high = intervals.beyond_draws(others.mean(), others.std(), len(others))
+                found |= dict(rotated=others.mean(), rotated_low=low, rotated_high=high)
                 rows.append(dict(model=model, measure=measure, **found))
-    columns = ["model", "measure", "spearman", "low", "high", "p", "rotated_low", "rotated_high"]
+    columns = ["model", "measure", "spearman", "low", "high", "p"]
+    columns += ["rotated", "rotated_low", "rotated_high"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -103,7 +104,14 @@ def own_and_rotated(neurons: pd.DataFrame) -> pd.DataFrame:
 def effects(found: pd.DataFrame) -> list[dict]:
     """The claim about selectivity, a row a model, from `correlations`."""
     return [
-        results.effect("purity_selectivity", row.model, row.spearman, row.low, row.high)
+        results.effect(
+            "purity_selectivity",
+            row.model,
+            row.spearman,
+            row.low,
+            row.high,
+            chance=(row.rotated_low, row.rotated_high),
+        )
         for row in found[found.measure == "information"].itertuples()
     ]
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from math import inf
+from math import inf, nan
 
 import numpy as np
 import pandas as pd
@@ -172,13 +172,13 @@ def seed_of(pictures: str) -> int:
     return zlib.crc32(pictures.encode())
 
 
-def variance_unseen(n: int) -> float:
-    """What n images cannot say of the variance of a share's mean: 1 / n^2, that of one image more.
+def variance_unseen(n: float) -> float:
+    """What n images cannot say of the variance of a share's mean: the rule of three.
 
-    Without it an interval has no width where all of a few images are right, and holds the truth far
-    too rarely where few are wrong.
+    Where all of n images are right, the 95 % interval begins at 1 - 3 / n. Without it that interval
+    has no width, and one with few wrong images holds the truth far too rarely.
     """
-    return n**-2
+    return (3 / NORMAL_95 / n) ** 2
 
 
 def estimate_means(values: Tensor, n_bootstrap: int = 0, pictures: str = "") -> Estimate:
@@ -300,7 +300,10 @@ def beyond_draws(value: float, spread: float, n_draws: int) -> tuple[float, floa
     spread : float
         Standard deviation of the draws, by n - 1.
     n_draws : int
+        Of fewer than two the ends are NaN.
     """
+    if n_draws < 2:
+        return nan, nan
     half = stats.t.ppf(0.975, n_draws - 1) * spread * (1 + 1 / n_draws) ** 0.5
     return value - half, value + half
 

@@ -128,8 +128,10 @@ def avg_abs_cos_error(neurons: Array) -> float:
 
 
 def difference_error(before: Array, after: Array) -> float:
-    """Standard error of the difference of two towers' `avg_abs_cos` where neuron j of one became
-    neuron j of the other, as in fine-tuning: the jackknife leaves both out together.
+    """Standard error of the difference of two towers' `avg_abs_cos`, neuron by neuron.
+
+    Neuron j of the one became neuron j of the other in fine-tuning, say: the jackknife leaves both
+    out together.
 
     Parameters
     ----------

@@ -11,7 +11,7 @@ section 3.1.
 import torch
 
 from featpurity.metrics.inputs import Array, as_labels, as_tensor, check_classifier, row_blocks
-from featpurity.metrics.intervals import Estimate
+from featpurity.metrics.intervals import Estimate, variance_unseen
 
 
 def right_predictions(
@@ -98,8 +98,13 @@ def recall_influence(right: Array, labels: Array) -> torch.Tensor:
 
 
 def estimate_recall(right: Array, labels: Array) -> Estimate:
-    """`mean_per_class_recall` with its interval over images, in closed form."""
-    return Estimate(mean_per_class_recall(right, labels), recall_influence(right, labels))
+    """`mean_per_class_recall` with its interval over images, in closed form.
+
+    What the images cannot say is as of so many images as weigh what the heaviest of them weighs.
+    """
+    unseen = variance_unseen(1 / recall_weights(labels).max().item())
+    value, influence = mean_per_class_recall(right, labels), recall_influence(right, labels)
+    return Estimate(value, influence, unseen=unseen)
 
 
 def recall_weights(labels: Array) -> torch.Tensor:

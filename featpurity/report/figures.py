@@ -18,6 +18,10 @@ from featpurity.report.thumbnails import SHARP, address, small
 
 MOST_ON_A_LINE = 3  # points of one row; more would hide one another
 LINE = 10  # pixels between points that have a line each
+BANDS = {  # the ends of what lies behind a row, and what it is
+    ("least", "most"): "range over the data sets",
+    ("chance_low", "chance_high"): "what chance gives",
+}
 GAP = 75  # pixels between panels one below the other: marks, a title and room
 
 
@@ -105,8 +109,9 @@ def forest(
     ----------
     table : DataFrame
         Columns effect, low, high and those named by `label` and `axis`. With columns least and most
-        a wide band shows that range behind a row, the spread over data sets, say. With a column
-        said, that is what pointing at an effect says, in place of its numbers with four digits.
+        a wide band shows that range behind a row, the spread over data sets, say; with chance_low
+        and chance_high, where the effect lies when what the claim is about has no say. With a
+        column said, that is what pointing at an effect says, in place of its four digits.
     label : str
         Column that names the rows.
     axis : str
@@ -133,9 +138,9 @@ def forest(
     colours = style.colours_of(shown[group]) if group else {"": BLUE}
     for row, (title, part) in enumerate(panels.items(), 1):
         place = {"row": row, "col": 1}
-        if "least" in part:
-            bands = part.dropna(subset=["least"]).drop_duplicates([label, "least", "most"])
-            _spread(figure, bands, label, place)
+        for ends, name in BANDS.items():
+            if set(ends) <= set(part):
+                _bands(figure, part.dropna(subset=list(ends)), label, ends, name, place)
         for name, points in part.groupby(group or (lambda _: ""), sort=False):
             _points(figure, points, label, str(name), colours[name], bool(group), place)
         if theirs is not None and (theirs[axis] == title).any():
@@ -180,18 +185,17 @@ def _points(figure, part, label, name, colour, legend, place):
     )
 
 
-def _spread(figure, part, label, place):
-    """Wide bands from the column least to the column most."""
-    for name, least, most in zip(part[label], part.least, part.most):
-        band = {"color": style.FAINT, "width": 12}
+def _bands(figure, part, label, ends, name, place):
+    """Wide bands behind rows, from one column to another."""
+    for row, least, most in part[[label, *ends]].drop_duplicates().itertuples(index=False):
         figure.add_scatter(
             x=[least, most],
-            y=[name, name],
+            y=[row, row],
             mode="lines",
-            line=band,
-            name="range over the data sets",
-            legendgroup="range",
-            offsetgroup="range",
+            line={"color": style.FAINT, "width": 12},
+            name=name,
+            legendgroup=name,
+            offsetgroup=name,
             hoverinfo="skip",
             **place,
         )

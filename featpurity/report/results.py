@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
 from importlib.resources import files
+from math import nan
 from pathlib import Path
 from typing import Any, Literal
 
@@ -103,20 +104,29 @@ def save_paper_curves(
         save_table(wide.rename_axis("sam").reset_index(), Path(folder) / named)
 
 
-EFFECT = ("claim", "comparison", "dataset", "effect", "low", "high")  # columns of effects
+EFFECT = ("claim", "comparison", "dataset", "effect", "low", "high", "chance_low", "chance_high")
+NO_CHANCE = nan, nan  # of an effect that nothing drawn at random stands beside
 
 
 def effect(
-    claim: str, comparison: str, value: float, low: float, high: float, dataset: str = OVERALL
+    claim: str,
+    comparison: str,
+    value: float,
+    low: float,
+    high: float,
+    dataset: str = OVERALL,
+    chance: tuple[float, float] = NO_CHANCE,
 ) -> dict[str, str | float]:
     """One row of a table of effects: a claim's id, what was compared on which data, the value and
-    its 95 % interval.
+    its 95 % interval, and between which values 95 % of the effects lie where what the claim is
+    about has no say.
     """
     if claim not in {known["id"] for known in load_claims()}:
         raise ValueError(
             f"no claim is called {claim!r}; they are listed in featpurity/assets/claims.yaml"
         )
-    return dict(zip(EFFECT, (claim, comparison, dataset, float(value), float(low), float(high))))
+    numbers = map(float, (value, low, high, *chance))
+    return dict(zip(EFFECT, (claim, comparison, dataset, *numbers)))
 
 
 def mean_effect(
@@ -127,7 +137,7 @@ def mean_effect(
     return effect(claim, comparison, values.mean(), *ends, dataset=dataset)
 
 
-def verdict(low: float, high: float, negligible: float = 0.0) -> str:
+def verdict(low: float, high: float, negligible: float = 0.0, by_chance: bool = False) -> str:
     """The rule for every claim: the 95 % interval of an effect that is positive when it is true.
 
     Parameters
@@ -137,17 +147,25 @@ def verdict(low: float, high: float, negligible: float = 0.0) -> str:
     negligible : float, default 0
         The claim's bound, in the effect's unit: an interval that lies within it on both sides of 0
         is of an effect too small to matter, whatever its sign.
+    by_chance : bool, default False
+        Whether effects as large come about where what the claim is about has no say.
 
     Returns
     -------
     str
-        "holds", "does not hold" or "undecided", followed by ", negligible" where that is so.
+        "holds", "does not hold" or "undecided", or "within chance" in place of the first two;
+        followed by ", negligible" where that is so. An interval without width decides nothing: its
+        values are all equal, and do not say how others would differ.
     """
     if not low <= high:
         raise ValueError(f"expected an interval with low <= high, got {low} and {high}")
     if not negligible >= 0:
         raise ValueError(f"negligible: expected a bound of 0 or more, got {negligible}")
     said = "holds" if low > 0 else "does not hold" if high < 0 else "undecided"
+    if low == high:
+        said = "undecided"
+    elif by_chance and said != "undecided":
+        said = "within chance"
     return said + (", negligible" if -negligible < low and high < negligible else "")
 
 
@@ -220,16 +238,17 @@ def judge(effects: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         Columns claim, experiment, statement, unit, negligible, published, comparison, effect, low,
-        high and verdict, in the order of the claims. A claim that nothing measured has one row with
-        the verdict "not measured".
+        high, chance_low, chance_high and verdict, in the order of the claims. A claim that nothing
+        measured has one row with the verdict "not measured".
     """
-    rows = []
+    rows, effects = [], effects.reindex(columns=list(EFFECT))
     for claim in load_claims():
         keys = ("experiment", "statement", "unit", "negligible", "published")
         about = {"claim": claim["id"], **{key: claim[key] for key in keys}}
         measured = effects[(effects.claim == claim["id"]) & (effects.dataset == OVERALL)]
-        for row in measured[["comparison", "effect", "low", "high"]].to_dict("records"):
-            said = verdict(row["low"], row["high"], claim["negligible"])
+        for row in measured.drop(columns=["claim", "dataset"]).to_dict("records"):
+            by_chance = row["chance_low"] <= row["effect"] <= row["chance_high"]
+            said = verdict(row["low"], row["high"], claim["negligible"], by_chance)
             rows.append({**about, **row, "verdict": said})
         if measured.empty:
             rows.append({**about, "verdict": "not measured"})

@@ -39,6 +39,7 @@ COLOURS = {
     "random swaps": AMBER,
     "holds": GREEN,
     "does not hold": ORANGE,
+    "within chance": BLACK,
     "undecided": GREY,
     "shape": GREEN,
     "colour": ORANGE,

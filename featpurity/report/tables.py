@@ -10,10 +10,12 @@ from PIL import Image
 from featpurity.report import thumbnails
 
 LONGEST = 12  # rows; a longer table is folded
-MARKS = {"holds": "✔", "does not hold": "✘", "undecided": "?", "not measured": "–"}
+MARKS = {"holds": "✔", "does not hold": "✘", "within chance": "≈", "undecided": "?"}
+MARKS |= {"not measured": "–"}
 SAID = {  # of one effect, and of several
     "holds": ("holds", "hold"),
     "does not hold": ("does not hold", "do not hold"),
+    "within chance": ("is within chance", "are within chance"),
     "undecided": ("is undecided", "are undecided"),
 }
 

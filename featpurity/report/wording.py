@@ -32,7 +32,8 @@ def in_points(claims: pd.DataFrame) -> pd.DataFrame:
     """Judged effects, or claims, with those of accuracy in points instead of shares of images."""
     word, factor, _ = ACCURACY
     told, shares = claims.copy(), claims.unit == SHARE
-    for name in told.columns.intersection(["effect", "low", "high", "negligible"]):
+    numbers = ["effect", "low", "high", "chance_low", "chance_high", "negligible"]
+    for name in told.columns.intersection(numbers):
         if pd.api.types.is_numeric_dtype(told[name]):
             told[name] = told[name].where(~shares, factor * told[name])
     return told.assign(unit=told.unit.where(~shares, word))

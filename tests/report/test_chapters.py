@@ -174,8 +174,8 @@ def test_claims_are_counted_and_drawn_beside_the_paper_s_values(tmp_path):
     judged = results.judge(found)
     said = claims.answer(judged)
     assert (
-        "of 2 effects of the paper's three experiments, 1 holds and 1 is undecided (1 "
-        "negligible in size)" in said
+        "of 2 effects of chapter 1, CLIP and LaCLIP, 1 holds and 1 is undecided (1 negligible)"
+        in said
     )
     figure = claims.forest(judged)
     paper = next(trace for trace in figure.data if trace.name == "the paper's")

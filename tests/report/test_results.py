@@ -17,6 +17,10 @@ def test_the_rule_of_the_verdict():
     assert results.verdict(0.1, 0.2) == "holds"
     assert results.verdict(-0.2, -0.1) == "does not hold"
     assert results.verdict(-0.1, 0.2) == results.verdict(0, 0) == "undecided"
+    assert results.verdict(1, 1) == "undecided"  # equal values do not say how others would differ
+    assert results.verdict(0.1, 0.2, by_chance=True) == "within chance"
+    assert results.verdict(-0.2, -0.1, 1, by_chance=True) == "within chance, negligible"
+    assert results.verdict(-0.1, 0.2, by_chance=True) == "undecided"
     with pytest.raises(ValueError, match="low <= high"):
         results.verdict(0.2, 0.1)
 
@@ -58,7 +62,7 @@ def test_every_claim_is_written_down_whole_and_once():
     claims = results.load_claims()
     keys = {"id", "experiment", "statement", "effect", "unit", "interval", "negligible"}
     keys |= {"negligible_because", "published", "published_effects", "figure"}
-    assert all(set(claim) == keys for claim in claims)
+    assert all(set(claim) - {"chance"} == keys for claim in claims)
     assert all(claim[key] for claim in claims for key in keys - {"published_effects"})
     assert all(claim["negligible"] > 0 for claim in claims)
     assert len({claim["id"] for claim in claims}) == len(claims)

@@ -249,23 +249,23 @@ def test_towers_of_different_widths_are_compared_less_their_chance():
         assert abs(row["effect"]) < 0.002  # both are random directions
 
 
-def test_projections_on_one_trunk_are_compared_neuron_by_neuron():
+def test_projections_from_one_start_are_compared_neuron_by_neuron():
     generator = torch.Generator().manual_seed(0)
     start = torch.randn(2, 64, 256, generator=generator)
     moved = start + 0.1 * torch.randn(2, 64, 256, generator=generator)
-    widths = {}
-    for keys in ("one", "one"), ("one", "other"):
+    widths = []
+    for order in torch.arange(64), torch.randperm(64, generator=generator):
         models = {
-            name: SimpleNamespace(
-                image_neurons=both[0], text_neurons=both[1], d=64, trunk_keys=(key, key)
-            )
-            for name, key, both in zip(("before", "after"), keys, (start, moved))
+            name: SimpleNamespace(image_neurons=both[0], text_neurons=both[1], d=64)
+            for name, both in {"before": start, "after": moved[:, order]}.items()
         }
         table = clip_vs_laclip.neurons_table(models)
         rows = clip_vs_laclip.purity_gains(models, table, [("before", "after")])
-        widths[keys] = [row["high"] - row["low"] for row in rows]
-    paired, apart = widths.values()
+        widths.append([row["high"] - row["low"] for row in rows])
+    paired, apart = widths
     assert max(paired) < min(apart) / 3
+    independent = 2 * 1.96 * table.groupby("tower").error.apply(lambda e: (e**2).sum() ** 0.5)
+    assert apart == pytest.approx(independent[["image", "text"]].tolist(), rel=0.3)
 
 
 def test_pruning_ends_at_the_full_accuracy_and_its_mean_is_over_the_data_sets():
@@ -278,6 +278,29 @@ def test_pruning_ends_at_the_full_accuracy_and_its_mean_is_over_the_data_sets():
     gap = (curve["high_purity"] - curve["low_purity"]).mean()
     by_model = area[area.dataset == "mean"].set_index("comparison").effect
     assert by_model["noisy"] == pytest.approx(gap, abs=1e-6)
+
+
+def test_what_chance_makes_of_the_differences_is_what_random_orders_turned_round_come_to():
+    made = made_up()
+    (clip, embedded) = made.models["noisy"], made.embedded["noisy", "made up"]
+    orders = pruning.orders_of(clip, 5)
+    _, lines = pruning.accuracy_curves(embedded, orders)
+    drawn = pruning.differences_by_chance(embedded, orders, lines)
+    for number, order in enumerate(orders.random):
+        turned = replace(orders, purest_first=order, least_pure_first=order.flip(0))
+        plain = pruning.differences(embedded, turned)
+        assert set(drawn) == set(plain)
+        for claim, draws in drawn.items():
+            assert draws[number].item() == pytest.approx(plain[claim].value.item(), abs=1e-6)
+
+
+def test_a_difference_that_random_orders_give_as_well_is_within_chance():
+    found = pruning.prune(made_up(), n_random_orders=6, kept=[D])
+    judged = results.judge(found.effects).query("experiment == 2")
+    inside = judged.effect.between(judged.chance_low, judged.chance_high)
+    decided = (judged.low > 0) | (judged.high < 0)
+    assert (judged.verdict.str.startswith("within chance") == (inside & decided)).all()
+    assert (judged.chance_low == -judged.chance_high).all() and judged.chance_high.gt(0).all()
 
 
 def test_changes_run_from_no_swaps_to_the_paper_s_largest_ratio():

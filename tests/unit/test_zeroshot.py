@@ -110,6 +110,15 @@ def test_intervals_of_the_mean_recall_cover_it_also_for_small_classes(each):
     assert 0.92 <= ((low <= 0.7) & (0.7 <= high)).double().mean() <= 0.98
 
 
+@pytest.mark.parametrize("classes, each, share", [(4, 1250, 0.9998), (10, 20, 0.99), (10, 5, 0.97)])
+def test_intervals_of_the_mean_recall_cover_it_where_nearly_all_are_right(classes, each, share):
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(classes).repeat_interleave(each)
+    right = (torch.rand(len(labels), 1000, generator=generator) < share).double()
+    low, high = zeroshot.estimate_recall(right, labels).interval(0, 1)
+    assert ((low <= share) & (share <= high)).double().mean() >= 0.93
+
+
 def test_arrays_are_taken_as_tensors_are_and_lists_are_refused():
     embeddings, labels, centres = world()
     arrays = embeddings.numpy(), centres.numpy(), labels.numpy()

@@ -1,7 +1,7 @@
 """What the page of claims shows: verdicts, effects and what the paper published."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -22,19 +22,39 @@ CHAPTERS = {  # that claims are about, as a line of links calls them
 }
 
 
-def answer(claims: pd.DataFrame) -> wording.Answer:
-    """How many effects hold, group by group."""
-    measured, clauses = claims[claims.verdict != "not measured"], []
-    groups = published.groups_of(measured)
+def by_question(claims: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Judged effects of each of the paper's experiments, and those of other questions together.
+
+    Each with what they are: "4 effects of chapter 1, CLIP and LaCLIP".
+    """
+    titles = {int(name[:2]): title for name, title in CHAPTERS.items()}
+    if claims.empty:
+        return
+    groups = published.groups_of(claims)
     for group in published.GROUPS:
-        part = measured[groups == group]
-        effects = "effect" if len(part) == 1 else "effects"
-        said = [f"{count} {words}" for _, count, words in tables.counted(part.verdict)]
-        small = part.verdict.str.endswith("negligible").sum()
-        tail = f" ({small} negligible in size)" if small else ""
-        if said:
-            about = f"of {len(part)} {effects} {group}"
-            clauses.append(f"{about}, {wording.listed(said)}{tail}")
+        part = claims[groups == group]
+        apart = part.experiment if group == published.GROUPS[0] else pd.Series(0, part.index)
+        for chapter, effects in part.groupby(apart, sort=False):
+            about = f"of chapter {chapter}, {titles[chapter]}" if chapter else group
+            yield f"{len(effects)} {'effect' if len(effects) == 1 else 'effects'} {about}", effects
+
+
+def counts(claims: pd.DataFrame) -> list[tuple[str, str]]:
+    """How often each verdict stands, as (its first words, what is said of so many)."""
+    firsts, said = claims.verdict.map(tables.first_of), []
+    for first, count, words in tables.counted(claims.verdict):
+        small = claims.verdict[firsts == first].str.endswith("negligible").sum()
+        said.append((first, f"{count} {words}" + (f" ({small} negligible)" if small else "")))
+    return said
+
+
+def answer(claims: pd.DataFrame) -> wording.Answer:
+    """How many effects hold, question by question."""
+    measured = claims[claims.verdict != "not measured"]
+    clauses = [
+        f"of {about}, {wording.listed([said for _, said in counts(part)])}"
+        for about, part in by_question(measured)
+    ]
     return wording.Answer("; ".join(clauses) or "no claim was measured")
 
 
@@ -63,9 +83,10 @@ def forest(claims: pd.DataFrame) -> go.Figure:
     caption = (
         "The effect of each claim with its 95 % interval, positive when the claim is true; the "
         "number before a claim is its chapter. A claim holds where its interval lies right of 0, "
-        "does not hold where it lies left of 0, and is undecided where it contains 0. A hollow "
-        "point is negligible: smaller than the claim's bound. Open diamonds are the paper's own "
-        "values, for its models and data."
+        "does not hold where it lies left of 0, and is undecided where it contains 0. Grey bands "
+        "are what chance gives, where what the claim is about has no say: an effect that lies in "
+        "one is within chance. A hollow point is negligible: smaller than the claim's bound. Open "
+        "diamonds are the paper's own values, for its models and data."
     )
     return figures.forest(
         measured,
@@ -108,14 +129,16 @@ def verdicts_table(claims: pd.DataFrame, chapters: Sequence[str]) -> tables.Tabl
 
 
 def rules_table() -> tables.Table:
-    """What each claim measures, over what its interval runs, and what is negligible."""
+    """What each claim measures, over what its interval runs, and what is chance and negligible."""
     said = wording.in_points(pd.DataFrame(results.load_claims()))
+    beside = said.chance.map(lambda what: f"; chance: {what}", na_action="ignore").fillna("")
     bound = [
         f"{row.negligible:g} ({row.unit}): {row.negligible_because}" for row in said.itertuples()
     ]
     headings = {"experiment": "chapter", "statement": "claim", "effect": "effect"}
     headings |= {"interval": "interval", "bound": "negligible below"}
-    return tables.show(said.assign(bound=bound), headings, cards=True)
+    said = said.assign(bound=bound, interval=said.interval + beside)
+    return tables.show(said, headings, cards=True)
 
 
 def of_all_runs(folder: Path) -> tables.Table:
