@@ -41,7 +41,8 @@ def read_table(path: str | Path) -> pd.DataFrame:
     A file is a table with delimiters when its suffix is `.csv` or `.tsv` or its first lines say so,
     so that a CSV called `captions.txt` gives its captions and not its lines; else each line is a
     caption. A first row of a picture file and a caption is no header: then the columns are image
-    and caption, and further ones, as LaCLIP's lists have them, are called by their numbers.
+    and caption. Further ones are called by their numbers; they are taken only where no comma of a
+    caption can have made them: between tabs, or with every field in quotation marks.
 
     Parameters
     ----------
@@ -57,7 +58,8 @@ def read_table(path: str | Path) -> pd.DataFrame:
     Raises
     ------
     ValueError
-        With file and line: for what is no UTF-8 text, a row with more fields than the header, a
+        With file and line: for what is no UTF-8 text, a row with more fields than the header (of
+        a wider list without one: with another number of fields than the first row), a
         quotation mark that is never closed or does not end its field, and a cell that has swallowed
         further rows.
     """
@@ -73,6 +75,8 @@ def read_table(path: str | Path) -> pd.DataFrame:
         header = ["image", "caption", *range(2, len(header))]
     if len(set(header)) < len(header):
         raise ValueError(f"{path}: expected columns of different names, got {header}")
+    if headless and len(header) > 2:
+        _check_wide_list(path, lines, rows, starts, delimiter)
     _check_rows(path, lines, rows, starts, header, delimiter)
     rows = [row + [""] * (len(header) - len(row)) for row in rows[not headless :]]
     table = pd.DataFrame(rows, columns=header, dtype=str)
@@ -121,6 +125,19 @@ def _read_rows(path, lines, delimiter):
             "to be closed at its end, and those inside to be doubled"
         ) from None
     return rows, starts
+
+
+def _check_wide_list(path, lines, rows, starts, delimiter):
+    """Raise ValueError where a list without a header may owe a column to an unquoted caption."""
+    for row, start, following in zip(rows, starts, starts[1:]):
+        text = "".join(lines[start - 1 : following - 1]).strip("\ufeff\r\n")
+        quoted = delimiter.join(f'"{field.replace(chr(34), chr(34) * 2)}"' for field in row)
+        if len(row) != len(rows[0]) or (delimiter != "\t" and text != quoted):
+            raise ValueError(
+                f"{path}, line {start}: expected 2 fields, got {len(row)}, and no header says what "
+                f"the others are; a caption that holds {delimiter!r} has to stand in quotation "
+                "marks, and further columns need a header"
+            )
 
 
 def _check_rows(path, lines, rows, starts, header, delimiter):

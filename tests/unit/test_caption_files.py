@@ -147,6 +147,29 @@ def test_quotation_marks_mean_nothing_in_a_bare_list_with_tabs(write):
     assert list(table["image"]) == ["0.jpg", "0.jpg", "1.jpg"]
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        "0.jpg,a cat, sitting\n1.jpg,a dog\n",
+        "0.jpg,a cat, sitting\n1.jpg,a dog, asleep\n",
+        '0.jpg,"a cat",x\n1.jpg,a dog, asleep\n',
+        "0.jpg;a cat; sitting\n",
+        "0.jpg\ta cat\tsitting\n1.jpg\ta dog\n",
+        '"0.jpg","a cat","x"\n"1.jpg","a dog"\n',
+    ],
+)
+def test_a_comma_makes_no_column_where_no_header_says_so(write, content):
+    with pytest.raises(ValueError, match="line [12]: expected 2 fields, got [23], and no header"):
+        read_table(write("x.csv", content))
+
+
+def test_further_columns_that_no_comma_made(write):
+    quoted = '"0.jpg","a ""red"" cat, sitting","x"\r\n"1.jpg","a\ndog","y"\r\n'
+    assert list(read_table(write("x.csv", quoted))["caption"]) == ['a "red" cat, sitting', "a dog"]
+    tabs = "0.jpg\ta cat, sitting\tx\n1.jpg\ta dog\ty\n"
+    assert list(read_table(write("x.tsv", tabs))["caption"]) == ["a cat, sitting", "a dog"]
+
+
 def test_a_pipe_is_refused_unread(tmp_path):
     os.mkfifo(tmp_path / "x.txt")
     with pytest.raises(ValueError, match="x.txt is not a regular file"):
