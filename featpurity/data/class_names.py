@@ -4,18 +4,23 @@ A list is the text of `classes.txt` beside class folders, or a file that the use
 line, or JSON.
 """
 
+import difflib
 import json
+import os
 import re
 import unicodedata
 from functools import cache
 from pathlib import Path, PurePath
+from typing import Any
 
 from featpurity.data.class_folders import in_order
 from featpurity.data.published import spaced
-from featpurity.files import check_encodable, located, read_text
+from featpurity.files import LISTS, check_encodable, located, meant, read_text
 
 SEPARATORS = (r"\t+", r"\s*[,;:=]\s*", r"\s+")  # between a folder's name and the class's
 NUMBER = re.compile(r"[0-9]+[.)]?")  # of a class, in a list
+SHARED = {"missile", "sunglasses"}  # of two classes each, in CLIP's own list of ImageNet's names
+FROM_1 = "; do its labels start at 1?"
 WORDNET = re.compile(r"n[0-9]{8}")  # a noun's number in WordNet, what ImageNet's folders are called
 
 
@@ -23,7 +28,7 @@ def is_own_list(value: str) -> bool:
     """Whether a setting names a file of the user's: a `.txt` or a `.json`."""
     if not isinstance(value, (str, Path)):
         raise ValueError(f"expected a name, or a file .txt or .json of a list, got {value!r:.60}")
-    return Path(value).suffix.lower() in {".json", ".txt"}
+    return Path(value).suffix.lower() in LISTS
 
 
 def folder_words(folders: list[str]) -> list[str]:
@@ -160,21 +165,54 @@ def read_class_names(path: str | Path, folders: list[str], dataset: str) -> list
     content = read_list(path)
     if isinstance(content, str):
         return names_from_lines(content, folders, path)
-    if isinstance(content, dict) and any(
-        isinstance(value, (list, dict)) for value in content.values()
-    ):
-        if dataset not in content:
+    if by_dataset(content):
+        if (of_it := of_dataset(content, dataset)) is None:
             called = PurePath(dataset.rpartition(":")[2]).name
             if near := [key for key in content if key in folders or key == called]:
                 raise ValueError(
                     f"{path}: expected names of data sets, as {dataset!r}, for its lists and "
                     f"objects, got {near[0]!r}"
                 )
+            close = difflib.get_close_matches(dataset, content)
+            if wrong := [key for key in close if not _is_dataset(key)]:
+                raise ValueError(
+                    f"{path}: {wrong[0]!r} is no data set that is here; did you mean {dataset!r}?"
+                )
             return None
-        content = content[dataset]
+        content = of_it
     if isinstance(content, dict):
         return _by_folder(content, folders, path)
     return _in_turn(content, folders, path)
+
+
+def by_dataset(content: Any) -> dict | None:
+    """The names of classes by data set, where a file tells them apart; else None."""
+    told = isinstance(content, dict) and any(
+        isinstance(value, (list, dict)) for value in content.values()
+    )
+    return content if told else None
+
+
+def _is_dataset(name):
+    """Whether a name is the catalogue's, or something lies where it leads."""
+    from featpurity.data.catalog import find  # late: it imports this module
+
+    try:
+        return ":" not in find(name).name or not find(name).missing
+    except (ValueError, FileNotFoundError):
+        return False
+
+
+def of_dataset(content: dict, dataset: str) -> Any:
+    """What an object holds for a data set, however its path is written; None for nothing."""
+    found = {place_of(key): value for key, value in content.items()}
+    return found.get(place_of(dataset))
+
+
+def place_of(dataset: str) -> str:
+    """A data set's name, of all that lead to one place the same."""
+    form, colon, path = meant(dataset).partition(":")
+    return f"{form}:{os.path.abspath(located(path))}" if colon else form
 
 
 def read_list(path: str | Path) -> str | list | dict:
@@ -214,17 +252,28 @@ def _by_folder(names, folders, where):
     missing = [folder for folder in folders if _composed(folder) not in names]
     if missing:
         raise ValueError(f"{where} names no class for {', '.join(missing[:5])}")
-    return _texts([names[_composed(folder)] for folder in folders], where)
+    return _texts([names[_composed(folder)] for folder in folders], folders, where)
 
 
 def _in_turn(names, folders, where):
     """Names in the order of `folders`, where that order is the only one they can be meant in."""
     if len(names) != len(folders):
-        raise ValueError(f"{where} names {len(names)} classes, but the data set has {len(folders)}")
-    names = _texts(names, where)
+        from_1 = len(names) == len(folders) - 1 and all(map(str.isdecimal, folders))
+        raise ValueError(
+            f"{where} names {len(names)} classes, but the data set has {len(folders)}"
+            f"{FROM_1 if from_1 else ''}"
+        )
+    names = _texts(names, folders, where)
     plain = {_letters(name): name for name in names}
     if len(plain) == len(names) and set(plain) == {_letters(folder) for folder in folders}:
         return [plain[_letters(folder)] for folder in folders]  # the folders' names again
+    known = {_letters(folder): folder for folder in folders}
+    for name, folder in zip(names, folders):
+        if (other := known.get(_letters(name), folder)) != folder:
+            raise ValueError(
+                f"{where}: calls the class {folder!r} {name!r}, which is the folder {other!r}; "
+                "write on each line the folder's name, a tab, and the class's name"
+            )
     numbered = sorted(folders, key=_by_numbers)
     if numbered != in_order(folders):
         raise ValueError(
@@ -235,11 +284,24 @@ def _in_turn(names, folders, where):
     return names
 
 
-def _texts(names, where):
+def _texts(names, folders, where):
     for name in names:
         if not isinstance(name, str) or not name.strip():
             raise ValueError(f"{where}: expected class names, got {name!r}")
-    return [name.strip() for name in names]
+    return each_once([name.strip() for name in names], folders, where)
+
+
+def each_once(names: list[str], folders: list[str], where: str | Path) -> list[str]:
+    """The names of classes; ValueError where two have one, between which nothing can tell."""
+    first = {}
+    for name, folder in zip(names, folders):
+        if name in first and name not in SHARED:
+            raise ValueError(
+                f"{where}: the classes {first[name]!r} and {folder!r} are both called {name!r}; "
+                "expected a name of its own for each"
+            )
+        first.setdefault(name, folder)
+    return names
 
 
 def _letters(name):

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from featpurity.captions.synthetic import SCENE_TEMPLATES
-from featpurity.data.class_names import is_own_list, read_list
+from featpurity.data.class_names import is_own_list, of_dataset, read_list
 from featpurity.files import meant
 
 PAPER = ["a photo of a {}"]
@@ -64,12 +64,12 @@ def _own(path, dataset):
     if isinstance(content, str):
         content = [line.strip() for line in content.splitlines() if line.strip()]
     if isinstance(content, dict):
-        if dataset not in content:
+        if (of_it := of_dataset(content, dataset)) is None:
             raise ValueError(
                 f"{path} has no templates for the data set {dataset!r}, but for "
                 f"{', '.join(content) or 'none'}"
             )
-        content = content[dataset]
+        content = of_it
     if not isinstance(content, list) or not content:
         raise ValueError(f"{path}: expected a list of templates, got {content!r:.80}")
     templates = [

@@ -18,6 +18,7 @@ from featpurity.data.class_folders import (
     passed_over,
     refuse_leading_outside,
 )
+from featpurity.data.class_names import FROM_1, NUMBER, each_once, names_from_lines
 from featpurity.data.filecache import content_digests, remembered
 from featpurity.data.images import EncodedImages, refuse_large
 from featpurity.files import digest, located, read_text, text_of
@@ -168,7 +169,9 @@ def read_captioned(shards: list[Path]) -> tuple[ImageTars, list[str], dict[str, 
 
 
 def read_classes(shards: list[Path]) -> list[str] | None:
-    """Class names beside the shards, one a line, numbered from 0; None without such a file."""
+    """Class names beside the shards, one a line, numbered from 0, or each after its number; None
+    without such a file.
+    """
     folders = [shards[0].parent, shards[0].parent.parent]
     listed = [folder / name for folder in folders for name in CLASS_NAMES]
     path = next((path for path in listed if path.is_file()), None)
@@ -180,7 +183,10 @@ def read_classes(shards: list[Path]) -> list[str] | None:
             f"{path}, line {names.index('') + 1}: expected the name of class "
             f"{names.index('')}, got a blank line"
         )
-    return names
+    numbers = [str(number) for number in range(len(names))]
+    if all(re.match(rf"{NUMBER.pattern}[\s,;:=]", name) for name in names):
+        return names_from_lines("\n".join(names), numbers, path)
+    return each_once(names, numbers, path)
 
 
 def labels_of(texts: list[str], shards: list[Path], n_classes: int | None = None) -> list[int]:
@@ -193,6 +199,7 @@ def labels_of(texts: list[str], shards: list[Path], n_classes: int | None = None
     if n_classes is not None and max(labels) >= n_classes:
         raise ValueError(
             f"{where}: class {max(labels)} has no name; there are {n_classes} class names"
+            f"{FROM_1 if max(labels) == n_classes and min(labels) else ''}"
         )
     return labels
 

@@ -80,6 +80,19 @@ def test_the_folders_names_again_in_another_order():
     assert names_from_lines("ant\nbee\nCar side\n", folders, "list") == ["bee", "ant", "Car side"]
 
 
+def test_a_name_that_is_another_folder_s():
+    with pytest.raises(ValueError, match="calls the class 'ant' 'Bee', which is the folder 'bee'"):
+        names_from_lines("Bee\nAmeise\n", ["ant", "bee"], "list")
+
+
+@pytest.mark.parametrize("lines", ["pkw\npkw\nboat\n", "a\tpkw\nb\tpkw\nc\tboat\n"])
+def test_two_classes_of_one_name(lines):
+    with pytest.raises(ValueError, match="list: the classes 'a' and 'b' are both called 'pkw'"):
+        names_from_lines(lines, ["a", "b", "c"], "list")
+    own = "sunglasses\nsunglasses\n"  # as in CLIP's list of ImageNet's classes
+    assert names_from_lines(own, ["a", "b"], "list") == ["sunglasses", "sunglasses"]
+
+
 def test_an_order_that_can_be_meant_in_two_ways():
     folders = in_order(f"class{i}" for i in range(12))
     names = [f"name{i}" for i in range(12)]

@@ -100,6 +100,19 @@ class TestLabelled:
         own = load_dataset(name, class_names=str(tmp_path / "mine.txt"))
         assert own.classes == ["a", "b", "c"]
 
+    @pytest.mark.parametrize("start", [0, 1])
+    def test_names_after_their_numbers(self, labelled, start):
+        names = [f"{start + i}\t{name}\n" for i, name in enumerate(["ant", "grey wolf", "frog"])]
+        (labelled / "classnames.txt").write_text("".join(reversed(names)))
+        assert load_dataset(f"webdataset:{labelled}").classes == ["ant", "grey wolf", "frog"]
+        (labelled / "classnames.txt").write_text("1\n2\n5\n")  # of coins
+        assert load_dataset(f"webdataset:{labelled}").classes == ["1", "2", "5"]
+
+    def test_two_classes_of_one_name(self, labelled):
+        (labelled / "classnames.txt").write_text("ant\nant\nwolf\n")
+        with pytest.raises(ValueError, match="the classes '0' and '1' are both called 'ant'"):
+            load_dataset(f"webdataset:{labelled}")
+
     def test_a_blank_line_among_the_names(self, labelled):
         (labelled / "classnames.txt").write_text("ant\n\nwolf\n\n")
         with pytest.raises(ValueError, match="line 2: expected the name of class 1, got a blank"):
