@@ -20,8 +20,7 @@ from featpurity.files import check_list
 from featpurity.labels import labels_of
 from featpurity.metrics.purity import check_neurons
 from featpurity.models.clip import ClipModel, measuring_device, neurons_by_tower
-from featpurity.models.load import load_model
-from featpurity.models.names import resolve
+from featpurity.models.load import check_weights, load_model
 
 
 class Embedded(NamedTuple):
@@ -135,14 +134,15 @@ def load(
     Raises
     ------
     ValueError, FileNotFoundError
-        For unknown names, missing files and unreadable pictures, before any tower runs; for broken
-        files of weights and neurons of norm 0, as models are read one after the other, later.
+        For unknown names, missing files, unreadable pictures and files of weights that are broken
+        or another architecture's, before any tower runs; for neurons of norm 0, as models are
+        loaded one after the other, later.
     """
     models, datasets = names("models", models), names("datasets", datasets)
     named = models if isinstance(models, dict) else labels_of(models, labels)
     sources = named if isinstance(models, dict) else {label: name for name, label in named.items()}
     for source in sources.values():
-        resolve(source)
+        check_weights(source, numbers=True)
     reading = dict(root=data_root, class_names=class_names, unreadable=unreadable)
     splits = {
         label: load_splits(name, training=training, **reading)

@@ -94,6 +94,38 @@ def load_model(
         return _cut(record, name, model.eval(), config, tokenizer, device, preprocess)
 
 
+def check_weights(source: str | Path, numbers: bool = False) -> None:
+    """Refuse a user's file whose weights are not those of its architecture, before it is loaded.
+
+    Nothing is looked at where the text tower is Hugging Face's, whose shapes lie elsewhere.
+
+    Parameters
+    ----------
+    source : str or Path
+        As `load_model` takes it; of other sources than files and folders nothing is said.
+    numbers : bool, default False
+        Whether the whole file is read. Without, its names and shapes are compared in moments, where
+        the name or a file beside the weights tells the architecture.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As `load_model`.
+    """
+    record = resolve(source)
+    if record.kind not in {"file", "folder"}:
+        return
+    beside = next((place for place in configs_of(record.file) if place.is_file()), None)
+    if beside and not record.architecture:
+        settings = read_config(beside)["model_cfg"]
+    else:
+        settings = record.architecture and open_clip.get_model_config(record.architecture)
+    if settings and "hf_model_name" in settings["text_cfg"]:
+        return
+    if settings or numbers:
+        _built(record.file, record.architecture, "meta", numbers)
+
+
 def _base(record, device, preprocess, base):
     """The model that projections stand on: the one named, or the one that their file names."""
     if base is not None:
@@ -145,7 +177,33 @@ def _from_file(
     path: Path, architecture: str | None
 ) -> tuple[torch.nn.Module, dict[str, Any], Callable]:
     """An open_clip model with a file's weights, its configuration and its tokenizer."""
-    weights = read_weights(path)
+    model, config = _built(path, architecture)
+    settings = config["model_cfg"]["text_cfg"]
+    if path.with_name(MERGES).is_file():
+        tokenizer = SimpleTokenizer(
+            str(path.with_name(MERGES)), context_length=settings["context_length"]
+        )
+    elif architecture:
+        tokenizer = open_clip.get_tokenizer(architecture)
+    elif settings.get("hf_tokenizer_name"):  # its files lie beside the weights
+        tokenizer = HFTokenizer(
+            path.parent,
+            # as open_clip takes it: a tower's own number of positions may be far larger
+            context_length=settings.get("context_length", DEFAULT_CONTEXT_LENGTH),
+            tokenizer_mode=settings.get("tokenizer_mode"),
+            **settings.get("tokenizer_kwargs", {}) | NO_CODE,
+        )
+    else:
+        options = settings.get("tokenizer_kwargs", {})
+        tokenizer = SimpleTokenizer(context_length=model.context_length, **options)
+    return model, config, tokenizer
+
+
+def _built(path, architecture, device="cpu", numbers=True):
+    """An open_clip model with a file's weights, and its configuration; on the device "meta" only
+    the names and shapes of the weights count.
+    """
+    weights = read_weights(path, numbers)
     beside = next((place for place in configs_of(path) if place.is_file()), None)
     recognised = None
     if laclip.is_laclip(weights):
@@ -167,35 +225,17 @@ def _from_file(
         )
     split.check_text_tower(str(path), config["model_cfg"].get("text_cfg", {}))
     try:
-        model = split.build(config)
+        with torch.device(device):
+            model = split.build(config)
     except Exception as error:  # of open_clip or timm: it does not name the file
         if architecture or not beside:
             raise
         raise ValueError(
             f"{beside}: no model can be made of it: {type(error).__name__}: {error}"
         ) from error
-    load_weights(
-        model, weights if hasattr(model, "positional_embedding") else _custom_text(weights), path
-    )
-    settings = config["model_cfg"]["text_cfg"]
-    if path.with_name(MERGES).is_file():
-        tokenizer = SimpleTokenizer(
-            str(path.with_name(MERGES)), context_length=settings["context_length"]
-        )
-    elif architecture:
-        tokenizer = open_clip.get_tokenizer(architecture)
-    elif settings.get("hf_tokenizer_name"):  # its files lie beside the weights
-        tokenizer = HFTokenizer(
-            path.parent,
-            # as open_clip takes it: a tower's own number of positions may be far larger
-            context_length=settings.get("context_length", DEFAULT_CONTEXT_LENGTH),
-            tokenizer_mode=settings.get("tokenizer_mode"),
-            **settings.get("tokenizer_kwargs", {}) | NO_CODE,
-        )
-    else:
-        options = settings.get("tokenizer_kwargs", {})
-        tokenizer = SimpleTokenizer(context_length=model.context_length, **options)
-    return model, config, tokenizer
+    weights = weights if hasattr(model, "positional_embedding") else _custom_text(weights)
+    load_weights(model, {name: value.to(device) for name, value in weights.items()}, path)
+    return model, config
 
 
 def _config_of(architecture, beside, recognised):

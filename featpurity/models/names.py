@@ -7,9 +7,10 @@ Nothing is downloaded, and no weights are read.
 import os
 from dataclasses import dataclass
 from functools import cache, cached_property
+from importlib.util import find_spec
 from pathlib import Path
 
-from featpurity.files import did_you_mean, located, meant, tensors_header
+from featpurity.files import did_you_mean, located, meant, tensors_header, workspace
 from featpurity.files import megabytes as size_of
 from featpurity.models import laclip
 from featpurity.models.config import CONFIG, MERGES, configs_of, read_config
@@ -176,17 +177,18 @@ def resolve(name: str | Path) -> ModelRecord:
     Raises
     ------
     ValueError
-        For an empty name, one that nothing knows (with a hint), a folder of several files of
-        weights, an architecture whose text tower has no neurons, and a published checkpoint or tag
-        under an architecture of another activation.
+        For an empty name, one that nothing knows (with a hint), an architecture that open_clip does
+        not know or whose text tower has no neurons, a folder of several files of weights, and a
+        published checkpoint or tag under an architecture of another activation.
     FileNotFoundError
-        For a folder without weights or configuration, and for `ARCHITECTURE:FILE` where no such
-        file is.
+        For a folder without weights or configuration, and for a name that ends as files of weights
+        do where no such file is.
     """
     record = _parse(meant(name))
     if record.kind == "open_clip":
         _check_known(record)
     elif record.kind == "file" and record.architecture:
+        _check_architecture(record)
         _check_activation(record)
     return record
 
@@ -235,8 +237,11 @@ def _parse(name):
         return ModelRecord(name, "file", path, laclip.architecture_of(path.stem))
     if rest and located(rest).is_file():
         return ModelRecord(name, "file", located(rest), form)
-    if Path(rest).suffix in WEIGHTS:
-        raise FileNotFoundError(f"model {name!r}: there is no file {rest}")
+    if Path(name).suffix.lower() in WEIGHTS:
+        tried = dict.fromkeys([Path(rest or name).expanduser().absolute(), workspace(rest or name)])
+        raise FileNotFoundError(
+            f"model {name!r}: there is no file {' and no '.join(map(str, tried))}"
+        )
     return ModelRecord(name, "open_clip", architecture=form, tag=rest)
 
 
@@ -276,6 +281,22 @@ def bases_of(path: Path) -> list[str] | None:
         full = os.path.normpath(path.absolute().parent / relative)
         names = [f"{form}:{full}" if form else full, *names]
     return names
+
+
+def _check_architecture(record):
+    """Raise ValueError for an architecture that open_clip does not know."""
+    package = Path(find_spec("open_clip").origin).parent  # to import it takes seconds
+    if (package / "model_configs" / f"{record.architecture}.json").is_file():
+        return
+    import open_clip  # late: knows what was registered since
+
+    if record.architecture not in open_clip.list_models():
+        hint = did_you_mean(record.architecture, open_clip.list_models())
+        hint = f" ({hint})" if hint.startswith("did") else ""
+        raise ValueError(
+            f"model {record.name!r}: an architecture unknown to open_clip: "
+            f"{record.architecture}{hint}"
+        )
 
 
 def _check_activation(record):

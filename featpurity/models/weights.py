@@ -8,6 +8,7 @@ it and keeps nothing.
 
 import pickle
 import re
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,9 @@ from featpurity.files import tensors_header
 WRAPPERS = ["state_dict", "model_state_dict", "model"]  # under which training code keeps weights
 PREFIXES = ["module.", "model."]  # of distributed training, of PyTorch Lightning
 NAMED = 3  # tensors that a message names; of more it tells the number
-COMPILED = "_orig_mod."  # of torch.compile, of the whole model or of one tower
+# Of torch.compile and of sharded training, of the whole model or of parts of it.
+INSIDE = ["_orig_mod.", "_fsdp_wrapped_module."]
+ANCHOR = "logit_scale"  # every CLIP model has it beside its towers
 # Scalars of OpenAI's archives and of losses, and a buffer of old Hugging Face towers: no model
 # that lacks them embeds otherwise.
 IDLE = [
@@ -57,7 +60,7 @@ _STAND_INS = [
 ]
 
 
-def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
+def read_weights(path: str | Path, numbers: bool = True) -> dict[str, torch.Tensor]:
     """The state dict of a checkpoint file.
 
     Parameters
@@ -65,22 +68,25 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
     path : str or Path
         A safetensors file or what `torch.save` wrote: a state dict, or a dict with one under a name
         of `WRAPPERS`.
+    numbers : bool, default True
+        Whether each number is looked at. Without, names and shapes are known in moments.
 
     Returns
     -------
     weights : dict of str to tensor
-        On the CPU, finite, without the prefixes of distributed training and of `torch.compile`.
-        Tensors may be mapped from the file, so that what else the file holds (say, an optimiser's
-        state) is not read.
+        On the CPU, finite, without the prefixes of distributed training and of `torch.compile`, and
+        without those of a model that holds the CLIP model: what lies beside it there is left out,
+        with a warning. Tensors may be mapped from the file, so that what else the file holds (say,
+        an optimiser's state) is not read.
 
     Raises
     ------
     FileNotFoundError
         When there is no such file.
     ValueError
-        When the file is no checkpoint, is cut short, holds more than tensors, tensors that claim
-        more numbers than it stores, or numbers that are not finite; the message names the file and
-        the fault.
+        When the file is no checkpoint, is cut short, holds two models (as that of a moving average
+        beside the trained one), more than tensors, tensors that claim more numbers than it stores,
+        or numbers that are not finite; the message names the file and the fault.
     """
     content = read_file(path)
     if isinstance(content, dict) and "identity" in content and "optimiser" in content:
@@ -90,7 +96,9 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
         )
     wrappers = iter(WRAPPERS * 2)  # one may hold another
     while isinstance(content, dict) and (inner := next(wrappers, None)):
-        content = content[inner] if isinstance(content.get(inner), dict) else content
+        if isinstance(content.get(inner), dict):
+            _refuse_another(content, inner, path)
+            content = content[inner]
     if not isinstance(content, dict) or not content:
         raise ValueError(
             f"{path}: expected a state dict, got {type(content).__name__} with nothing to load"
@@ -99,12 +107,13 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
         raise ValueError(
             f"{path}: expected tensors only in its state dict, not so {_some(strangers)}"
         )
-    content = _plain_names(content)
+    content = _of_the_model(_plain_names(content), path)
     if claims := [name for name, value in content.items() if _claims_more(value)]:
         raise ValueError(f"{path}: claims more numbers than it stores in {_some(claims)}")
     if short := [name for name, value in content.items() if _is_float8(value)]:
         raise ValueError(f"{path}: 8-bit numbers in {_some(short)}; expected 16 bits or more")
-    if broken := [name for name, value in content.items() if not torch.isfinite(value).all()]:
+    looked_at = content if numbers else {}
+    if broken := [name for name, value in looked_at.items() if not torch.isfinite(value).all()]:
         raise ValueError(f"{path}: NaN or infinity in {_some(broken)}")
     return content
 
@@ -130,13 +139,47 @@ def _claims_more(value):
     return value.numel() * value.element_size() > value.untyped_storage().nbytes()
 
 
+def _refuse_another(content, chosen, path):
+    """ValueError where a state dict lies beside another one of the same model."""
+    model = _called(content[chosen])
+    for name, other in content.items():
+        if name != chosen and isinstance(other, dict) and model & _called(other):
+            raise ValueError(
+                f"{path}: holds two models, under {chosen!r} and {name!r}: save the one you mean "
+                f"in a file of its own, as torch.save(torch.load(FILE)[{name!r}], OTHER_FILE)"
+            )
+
+
+def _called(content):
+    """The plain names of the tensors in a state dict; none of anything else."""
+    if not all(_is_tensor(name, value) for name, value in content.items()):
+        return set()
+    return set(_plain_names(content))
+
+
 def _plain_names(weights):
     """Weights without what wrappers of a model put before their names."""
-    weights = {name.replace(COMPILED, ""): value for name, value in weights.items()}
+    for inside in INSIDE:
+        weights = {name.replace(inside, ""): value for name, value in weights.items()}
     for prefix in PREFIXES * 2:  # one may be within another
         if all(name.startswith(prefix) for name in weights):
             weights = {name.removeprefix(prefix): value for name, value in weights.items()}
     return weights
+
+
+def _of_the_model(weights, path):
+    """The weights below the one prefix under which a CLIP model lies, without it."""
+    towers = {name.split("visual.")[0] for name in weights if "visual." in name}
+    before = [prefix for prefix in towers if f"{prefix}{ANCHOR}" in weights]
+    if len(before) != 1:
+        return weights
+    within = {name: value for name, value in weights.items() if name.startswith(before[0])}
+    if others := [name for name in weights if name not in within]:
+        warnings.warn(
+            f"{path}: the model is what lies under {before[0]!r}; left out: {_some(others)}",
+            stacklevel=3,
+        )
+    return {name.removeprefix(before[0]): value for name, value in within.items()}
 
 
 def read_file(path: str | Path, device: str | torch.device = "cpu", mapped: bool = True) -> Any:

@@ -409,7 +409,7 @@ def _written(path, content):
         ("ViT-B-32", "ViT-B-32 has "),
         ("ViT-B-32:no_such_tag", "ViT-B-32 has "),
         ("scenes_clop", "scenes_clip"),
-        ("nothing/here.pt", "unknown model"),
+        ("nothing/here.pt", "there is no file .*/nothing/here.pt"),
         ("local-dir:nothing", "open_clip_config.json"),
         ("laclip:cc99m_clip", "did you mean 'laclip:cc3m_clip'"),
     ],

@@ -89,8 +89,13 @@ def test_a_name_that_stands_for_no_file_is_told(here):
         for empty in ["", " "]:
             with pytest.raises(ValueError, match="name of a model is empty"):
                 ask(empty)
-        with pytest.raises(FileNotFoundError, match="there is no file nofile.pt$"):
+        with pytest.raises(FileNotFoundError, match=f"there is no file {here}/notebooks/nofile.pt"):
             ask("ViT-B-32:nofile.pt")
+        with pytest.raises(FileNotFoundError, match=f"nofile.PT and no {here}/ck/nofile.PT$"):
+            ask("ck/nofile.PT")
+    (here / "weights.pt").touch()
+    with pytest.raises(ValueError, match="unknown to open_clip: ViT-B32 .did you mean 'ViT-B-32'"):
+        names.resolve("ViT-B32:weights.pt")
     (here / "bare").mkdir()
     (here / "bare/open_clip_config.json").touch()
     with pytest.raises(FileNotFoundError, match="expected a file of weights"):

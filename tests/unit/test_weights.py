@@ -166,6 +166,8 @@ WRAPPED = {  # how training code leaves the weights a and b
     "model_state_dict": lambda weights: {"model_state_dict": weights, "loss": 0.1},
     "one in another": lambda weights: {"model": {"state_dict": weights, "name": "ViT"}},
     "lightning": lambda weights: {"state_dict": renamed(weights, "model.")},
+    "sharded": lambda weights: renamed(weights, "_fsdp_wrapped_module."),
+    "layers sharded": lambda weights: renamed(weights, "module._fsdp_wrapped_module._orig_mod."),
 }
 
 
@@ -180,6 +182,27 @@ def test_weights_are_found_within_what_training_code_puts_around_them(tmp_path, 
     found = read_weights(tmp_path / "good.pt")
     assert set(found) == {"a", "b"}
     assert all(torch.equal(found[name], weights[name]) for name in weights)
+
+
+@pytest.mark.parametrize("prefix", ["model.", "model.clip_model.", "base_model.model."])
+def test_a_model_within_a_model_is_taken_and_what_lies_beside_it_told(tmp_path, prefix):
+    weights = {"logit_scale": torch.ones(1), "visual.proj": torch.ones(2), "a": torch.ones(3)}
+    within = renamed(weights, prefix)
+    torch.save({"state_dict": within | {"head.weight": torch.ones(4)}}, tmp_path / "good.pt")
+    with pytest.warns(UserWarning, match=f"good.pt: .* under '{prefix}'; left out: head.weight"):
+        assert read_weights(tmp_path / "good.pt").keys() == weights.keys()
+    torch.save(within, tmp_path / "good.pt")
+    with warnings.catch_warnings(action="error"):
+        assert read_weights(tmp_path / "good.pt").keys() == weights.keys()
+
+
+@pytest.mark.parametrize("first, second", [("model", "model_ema"), ("state_dict", "model")])
+def test_two_models_in_one_file_are_refused(tmp_path, first, second):
+    weights = CONTENT["state_dict"]
+    both = {first: weights, second: renamed(weights, "module."), "rng": {"cpu": torch.ones(2)}}
+    torch.save(both, tmp_path / "two.pt")
+    with pytest.raises(ValueError, match=f"holds two models, under '{first}' and '{second}': save"):
+        read_weights(tmp_path / "two.pt")
 
 
 def test_a_parameter_called_model_is_no_wrapper(tmp_path):

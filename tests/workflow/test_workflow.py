@@ -395,7 +395,7 @@ def test_the_plan_tells_costs_and_jobs_or_what_is_missing(suite):
     "setting, message",
     [
         ("ratio=0.5", "did you mean 'ratios'"),
-        ("clip_models=[c.pt]", "unknown model 'c.pt'"),
+        ("clip_models=[c.pt]", "model 'c.pt': there is no file"),
         ("datasets=[cifar11]", "did you mean 'cifar1"),
         ("data_root=nowhere", "there is no folder nowhere"),
     ],
