@@ -15,13 +15,20 @@ from featpurity.data.catalog import (
     Source,
     find,
     find_training,
+    names,
     pairs_source,
     rewrites_source,
     without_training,
 )
-from featpurity.data.class_names import is_own_list, read_class_names
+from featpurity.data.class_names import (
+    by_dataset,
+    is_own_list,
+    place_of,
+    read_class_names,
+    read_list,
+)
 from featpurity.data.prompts import prompt_set
-from featpurity.files import workspace, write_text
+from featpurity.files import did_you_mean, workspace, write_text
 from featpurity.labels import labels_of
 from featpurity.models.names import ModelRecord, known, resolve
 from featpurity.models.rungs import rungs
@@ -32,6 +39,7 @@ if TYPE_CHECKING:  # else late: brings torch
 
 OWNER = "profile.json"  # in a folder of results: the profile whose run it holds
 SOURCES = {"benchmarks", "book", "featpurity", "notebooks", "profiles", "tests", "workflow", ".git"}
+BLOCKS = "FEATPURITY_BLOCK_MIB"  # environment: see featpurity.metrics.inputs
 CHECKED = "FEATPURITY_CHECKED"  # environment: digest of the settings that were checked already
 
 
@@ -60,6 +68,7 @@ def check(profile: Profile) -> list[str]:
 
 def check_settings(profile: Profile) -> None:
     """The part of `check` that can be asked before all files are in place."""
+    _check_blocks()
     _check_pairs_of_filter(profile)
     labels_of([*profile.models, *profile.datasets], profile.labels)  # no two alike
     _check_device(profile.device)
@@ -81,16 +90,20 @@ def check_settings(profile: Profile) -> None:
 
 
 def check_files(profile: Profile) -> list[str]:
-    """The part of `check` that reads files: lists of words, class folders, pairs; its remarks."""
+    """The part of `check` that reads files: lists of words, class folders, pairs, weights; its
+    remarks."""
     _check_lists_of_words(profile)
+    unread = _check_keys(profile)
     used = {*profile.models, *profile.datasets, profile.pairs, *profile.rewrites}
     strangers = [
         f"labels: {name} is nothing of this run" for name in profile.labels if name not in used
     ]
-    remarks = [*strangers, *_read_only_store(profile)]
+    remarks = [*strangers, *unread, *_read_only_store(profile)]
     if profile.trains_probes:
         remarks += without_training(profile.datasets, profile.data_root)
-    return [*remarks, *_check_pictures(profile), *_check_pairs(profile)]
+    remarks += [*_check_pictures(profile), *_check_pairs(profile)]
+    _check_weights(profile)
+    return remarks
 
 
 def sources_of(profile: Profile) -> tuple[list[ModelRecord | Source], list[Source], list[Source]]:
@@ -161,6 +174,16 @@ def _check_pairs_of_filter(profile):
         )
 
 
+def _check_blocks():
+    """The size of blocks, where the environment sets one, is a size."""
+    if BLOCKS in os.environ:
+        import torch  # late: takes seconds
+
+        from featpurity.metrics.inputs import row_blocks
+
+        row_blocks(1, 1, torch.empty(1))
+
+
 def _check_device(device):
     """A card that is asked for by name has to be here, or on the nodes of a cluster."""
     if device in {"auto", "cpu"} or shutil.which("sbatch"):
@@ -194,6 +217,19 @@ def _check_results_dir(profile):
             f"results_dir: {profile.results_dir} lies in {inside}/, which is the checkout's; "
             "expected a folder of its own, as results/NAME"
         )
+    if profile.file and results.is_dir() and not (results / OWNER).is_file():
+        store = workspace(profile.store_dir).resolve()
+        theirs = [
+            path.name
+            for path in sorted(results.iterdir())
+            if not path.name.startswith(".") and not store.is_relative_to(path)
+        ]
+        if theirs:
+            raise ValueError(
+                f"results_dir: {profile.results_dir} holds {', '.join(theirs[:3])}, and no "
+                f"{OWNER} that says that a run wrote it, which a run would replace; expected a new "
+                "or empty folder (results of an older version: move them)"
+            )
 
 
 def _check_store_dir(profile):
@@ -241,6 +277,8 @@ def _check_lists_of_words(profile):
     reading = [name for name in profile.chapters if profile.models_of(name)]
     one_class = [name for name in reading if not CHAPTERS[name].multi_label]
     several = [name for name, chapter in CHAPTERS.items() if chapter.multi_label]
+    for path in filter(is_own_list, [profile.prompts, profile.class_names]):
+        read_list(path)  # of generated pictures and torchvision's nothing below asks for it
     for name in profile.datasets:
         found = find(name, profile.data_root)
         if found.several and one_class:
@@ -252,6 +290,36 @@ def _check_lists_of_words(profile):
             prompt_set(profile.prompts, name)
         if is_own_list(profile.class_names) and found.listed:
             read_class_names(profile.class_names, found.listed.folders, name)
+
+
+def _check_weights(profile):
+    """Files of weights fit their architectures, of those that this disk has and others made."""
+    records = filter(None, map(known, profile.models))
+    files = [record for record in records if record.kind in {"file", "folder"}]
+    if files:
+        from featpurity.models.load import check_weights  # late: brings torch and open_clip
+
+        for record in files:
+            check_weights(record.name)
+
+
+def _check_keys(profile):
+    """Names of classes by data set are those of this run's, or else of the catalogue's; a remark on
+    the latter.
+    """
+    if not is_own_list(profile.class_names):
+        return []
+    content = read_list(profile.class_names)
+    places = set(map(place_of, profile.datasets))
+    strangers = [key for key in by_dataset(content) or [] if place_of(key) not in places]
+    for key in strangers:
+        if key not in names():
+            raise ValueError(
+                f"{profile.class_names}: {key!r} is no data set of this run, "
+                f"{did_you_mean(key, profile.datasets)}"
+            )
+    unread = ", ".join(strangers)
+    return [f"class_names: {unread} is nothing of this run"] if strangers else []
 
 
 def _check_pictures(profile):
@@ -266,7 +334,7 @@ def _check_pictures(profile):
     for name in here:
         parts = _what_is_here(profile, name)
         if parts:
-            remarks += _check_classes(name, parts[0].labels)
+            remarks += _check_classes(name, parts[0])
         for part in parts:
             if profile.unreadable == "raise":
                 refuse_unreadable(part, workspace(profile.store_dir))
@@ -289,8 +357,9 @@ def _what_is_here(profile, name):
     return []
 
 
-def _check_classes(name, labels):
+def _check_classes(name, data):
     """There are classes to compare, or, where a picture may show several, some that are shown."""
+    labels = data.labels
     if labels.ndim == 2:
         if not labels.any():
             raise ValueError(f"{name}: no picture shows any of its {labels.shape[1]} classes")
@@ -301,15 +370,20 @@ def _check_classes(name, labels):
             f"{name}: {used} class; accuracy and silhouette compare classes, so that "
             "at least 2 are needed"
         )
+    remarks = []
     if used == len(labels):
-        return [f"{name}: one picture a class, so that its silhouette is not defined"]
-    return []
+        remarks.append(f"{name}: one picture a class, so that its silhouette is not defined")
+    if labels.min() > 0:
+        remarks.append(
+            f"{name}: class 0 ({data.classes[0]}) has no picture: do the labels start at 1?"
+        )
+    return remarks
 
 
 def _check_pairs(profile):
     """The pairs of a CSV, their pictures, and the batches that can be made of them."""
     pairs = load_csv(profile)
-    remarks = _skipped(pairs) if pairs else []
+    remarks = [*_skipped(pairs), *_blank(pairs)] if pairs else []
     if pairs and profile.unreadable == "raise":
         from featpurity.features.extract import refuse_unreadable  # late: brings torch
 
@@ -325,6 +399,19 @@ def _check_pairs(profile):
     if ONLINE in profile.chapters and share < profile.batch_size:
         remarks.append(f"{ONLINE}: {asked} {share:,}, for {ONLINE_STEPS} steps an epoch")
     return remarks
+
+
+def _blank(pairs):
+    """Captions that say nothing, and what stands in their place."""
+    best, count = pairs.best_captions, lambda texts: sum(not text.strip() for text in texts)
+    rewrites = count(texts[0] for texts in pairs.rewrites if texts)
+    told = [f"{count(pairs.captions):,} blank captions"] if count(pairs.captions) else []
+    told += [f"{rewrites:,} blank lines of the first rewrites"] if rewrites else []
+    if not told:
+        return []
+    kept = f"{count(best):,} pairs have no other text and keep the empty one"
+    taken = "a pair's next text that is not blank stands for each"
+    return [f"{pairs.name}: {' and '.join(told)}; {kept if count(best) else taken}"]
 
 
 def _skipped(data):

@@ -1,21 +1,26 @@
 """Profiles: defaults, overrides, and a clear error for everything that can be seen to be wrong."""
 
+import io
+import json
 import re
 import shutil
+import tarfile
 from pathlib import Path
 
 import pytest
+import torch
 from checkout import ROOT
 from PIL import Image
 
 from featpurity import check as check_module
-from featpurity import files
+from featpurity import files, load_dataset
 from featpurity.captions import walk
 from featpurity.check import OWNER, check, own_results, sources_of
 from featpurity.cli import main
 from featpurity.data import catalog
 from featpurity.data.published import CIFAR10_CLASSES
 from featpurity.data.scenes import ATTRIBUTES
+from featpurity.experiments import inputs
 from featpurity.features import extract
 from featpurity.models import laclip, names
 from featpurity.models.load import PREPROCESSINGS
@@ -220,7 +225,7 @@ def test_a_missing_profile_or_folder_is_told(folder):
 @pytest.mark.parametrize(
     "settings, kind, message",
     [
-        ({"clip_models": ["c.pt"]}, ValueError, "unknown model 'c.pt'"),
+        ({"clip_models": ["c.pt"]}, FileNotFoundError, "there is no file .*/c.pt"),
         ({"clip_models": ["ViT-B-32:nobody"]}, ValueError, "ViT-B-32 has .*openai"),
         (
             {"clip_models": ["local-dir:profiles"]},
@@ -323,6 +328,69 @@ def test_own_lists_of_names_and_templates_are_read_before_anything_runs(folder):
         on_folder(dataset, class_names="names")
 
 
+@pytest.mark.parametrize("value", ["prompts.yaml", "a photo no. 5 of a {}"])
+def test_only_what_is_read_as_a_list_is_taken_for_one(folder, value):
+    with pytest.raises(ValueError, match="prompts: unknown .*, or a file .txt or .json"):
+        load("mine", {"prompts": value})
+    with pytest.raises(FileNotFoundError, match="there is no file .*names.json"):
+        check(load("mine", {"class_names": "names.json"}))  # generated pictures never ask for it
+
+
+def test_names_by_data_set_are_those_of_the_run(folder):
+    dataset = pictures(folder / "pictures", ant=2, bee=2)
+    settings, names = {"class_names": "names.json"}, ["Ameise", "Biene"]
+    write = lambda content: (folder / "names.json").write_text(json.dumps(content))  # noqa: E731
+    write({f"{dataset}/": names})
+    assert check(on_folder("folder:pictures", **settings)) == []
+    assert load_dataset("folder:./pictures", class_names="names.json").classes == names
+    write({dataset: names, "pets": ["a"]})
+    assert check(on_folder(dataset, **settings)) == ["class_names: pets is nothing of this run"]
+    write({dataset: names, "folder:picture": names})
+    with pytest.raises(ValueError, match="'folder:picture' is no data set of this run, did you me"):
+        check(on_folder("folder:pictures", **settings))
+    write({"folder:picture": names})
+    with pytest.raises(ValueError, match="'folder:picture' is no data set that is here; did you"):
+        load_dataset("folder:pictures", class_names="names.json")
+
+
+def test_labels_that_start_at_1_are_told(folder):
+    with tarfile.open(folder / "0.tar", "w") as archive:
+        for i in range(4):
+            picture = io.BytesIO()
+            Image.new("RGB", (4, 4), (i, 0, 0)).save(picture, "PNG")
+            label = str(1 + i % 2).encode()
+            for name, content in {"png": picture.getvalue(), "cls": label}.items():
+                member = tarfile.TarInfo(f"{i}.{name}")
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+    (folder / "classnames.txt").write_text("cat\ndog\nemu\n")
+    told = "webdataset:0.tar: class 0 (cat) has no picture: do the labels start at 1?"
+    assert check(on_folder("webdataset:0.tar")) == [told]
+    (folder / "classnames.txt").write_text("cat\ndog\n")
+    with pytest.raises(ValueError, match="class 2 has no name; .* names; do its labels start at 1"):
+        load_dataset("webdataset:0.tar")
+    (folder / "names.txt").write_text("cat\ndog\n")
+    (folder / "classnames.txt").unlink()
+    with pytest.raises(ValueError, match="names 2 classes, .* has 3; do its labels start at 1?"):
+        load_dataset("webdataset:0.tar", class_names="names.txt")
+
+
+def test_weights_of_another_architecture_are_refused_before_anything_runs(folder):
+    for name, weights in {"x": {"a": torch.ones(2)}, "y": {"b": torch.ones(2)}}.items():
+        torch.save(weights, folder / f"{name}.pt")
+    with pytest.raises(ValueError, match="x.pt does not fit the model: it lacks .*; it has a, "):
+        check(load("mine", {"clip_models": ["ViT-B-32:x.pt"]}))
+    with pytest.raises(ValueError, match="y.pt does not fit the model"):
+        inputs.load(["scenes_clip", "ViT-B-32:y.pt"], ["scenes_shape"], "scenes", store="store")
+    assert not (folder / "store").exists()  # no tower ran
+
+
+def test_a_size_of_blocks_that_is_none_is_told(folder, monkeypatch):
+    monkeypatch.setenv("FEATPURITY_BLOCK_MIB", "64M")
+    with pytest.raises(ValueError, match="FEATPURITY_BLOCK_MIB: expected a number .*'64M'"):
+        check(load("mine"))
+
+
 def test_a_folder_of_classes_is_read_before_anything_runs(folder):
     dataset = pictures(folder / "pictures", ant=0)
     with pytest.raises(ValueError, match="ant"):  # holds no picture
@@ -381,6 +449,23 @@ def test_a_card_that_is_not_here_is_told(folder, monkeypatch):
 def test_results_go_to_a_folder_of_their_own(folder, results, message):
     with pytest.raises(ValueError, match=f"results_dir: .*{message}"):
         check(load("mine", {"results_dir": results}))
+
+
+def test_a_folder_that_no_run_wrote_is_no_folder_of_results(folder, capsys):
+    mine = load("mine", {"results_dir": "thesis"})
+    (folder / "thesis").mkdir()
+    (folder / "thesis/.lock").touch()  # of a run that was killed as it began
+    check(mine)
+    (folder / "thesis/book").mkdir()
+    for ask in [check, plan]:
+        with pytest.raises(ValueError, match="results_dir: thesis holds book, and no profile.json"):
+            ask(mine)
+    assert main(["check", "mine", "results_dir=thesis"]) == 2
+    assert "results of an older version: move them" in capsys.readouterr().err
+    own_results(mine)
+    check(mine)
+    (folder / "out/store").mkdir(parents=True)  # of `featpurity embed`
+    check(load("mine", {"results_dir": "out", "store_dir": "out/store"}))
 
 
 def test_two_profiles_do_not_share_results(folder):
