@@ -508,9 +508,14 @@ def pictures_of_table(table: Path, first: str, root: str | Path | None = None) -
         The first picture's name, which decides.
     root : str or Path, optional
     """
-    beside = [table.parent / name for name in ("", "images", "Images")]
-    folders = [*beside, *([located(root)] if root else [])]
+    folders = places_of_pictures(table, root)
     return next((folder for folder in folders if (folder / first).is_file()), folders[0])
+
+
+def places_of_pictures(table: Path, root: str | Path | None = None) -> list[Path]:
+    """The folders in which a table's pictures may lie, see `pictures_of_table`."""
+    beside = [table.parent / name for name in ("", "images", "Images")]
+    return [*beside, *([located(root)] if root else [])]
 
 
 def _state_of_table(table, root):

@@ -12,7 +12,7 @@ from PIL import Image
 from featpurity.captions.files import read_captioned, read_captions
 from featpurity.captions.synthetic import make_captions, named_in_rewrites, scene_facts
 from featpurity.data import webdataset
-from featpurity.data.catalog import pictures_of_table
+from featpurity.data.catalog import pictures_of_table, places_of_pictures
 from featpurity.data.datasets import read_known
 from featpurity.data.images import ImageFiles, row_of, rows_of, subset, without_unreadable
 from featpurity.data.scenes import Scenes
@@ -49,9 +49,10 @@ class CaptionedImages:
 
     @property
     def best_captions(self) -> list[str]:
-        """A right caption for each picture: its first rewrite, where it has one, else its own."""
+        """A right caption for each picture: its first rewrite that is not blank, else its own."""
         return [
-            texts[0] if texts else caption for caption, texts in zip(self.captions, self.rewrites)
+            next(filter(str.strip, texts), caption)
+            for caption, texts in zip(self.captions, self.rewrites)
         ]
 
     @property
@@ -136,6 +137,7 @@ def load_pairs(
     return without_unreadable(found) if unreadable == "skip" else found
 
 
+NAMED = 10  # missing pictures that a message names; of more it tells the number
 N_SCENES, N_REWRITES = 20_000, 4
 CAPTIONS_SEED = 2_000_001  # of the pictures too; no test and no pre-training has it
 
@@ -204,8 +206,12 @@ def from_table(
     folder = pictures_of_table(path, names[0], root)
     missing = [name for name in dict.fromkeys(names) if not (folder / name).is_file()]
     if missing:
-        listed = "\n  ".join(missing)
-        raise FileNotFoundError(f"{path}: {len(missing)} images are not in {folder}:\n  {listed}")
+        listed = "\n  ".join([*missing[:NAMED], *(["..."] if missing[NAMED:] else [])])
+        places = places_of_pictures(path, root) if names[0] in missing else [folder]
+        raise FileNotFoundError(
+            f"{path}: {len(missing):,} images are not in {' or '.join(map(str, places))}:\n"
+            f"  {listed}"
+        )
     images = ImageFiles(folder, names)
     rewrites_of = [list(texts) for texts in zip(*rewritten)] if rewritten else [[] for _ in names]
     return CaptionedImages(path.stem, captions, rewrites_of, images)

@@ -9,7 +9,9 @@ from trees import photo
 
 from featpurity import load_pairs
 from featpurity.captions.files import read_captions, read_table
+from featpurity.check import check
 from featpurity.data.published import CIFAR10_CLASSES
+from featpurity.profile import MISALIGNMENT, Profile
 
 
 class TestPairsFromCsv:
@@ -71,6 +73,25 @@ class TestPairsFromCsv:
         with pytest.raises(ValueError, match=message):
             load_pairs(csv)
 
+    def test_a_blank_rewrite_stands_for_no_caption(self, csv, tmp_path):
+        files = [tmp_path / "chat.txt", tmp_path / "human.txt"]
+        files[0].write_text("\n \nship\n")
+        files[1].write_text("\nsmall dog\nsail\n")
+        pairs = load_pairs(csv, rewrites=files)
+        assert pairs.best_captions == [pairs.captions[0], "small dog", "ship"]
+        settings = {"pairs": str(csv), "chapters": [MISALIGNMENT], "batch_size": 3}
+        told = check(Profile(rewrites=list(map(str, files)), **settings))
+        assert told == [
+            "captions: 2 blank lines of the first rewrites; a pair's next text that is not blank "
+            "stands for each"
+        ]
+        csv.write_text("image,caption\n0.jpg,\n1.jpg,dog\n2.jpg,\n")
+        told = check(Profile(rewrites=[str(files[0])], **settings))
+        assert told == [
+            "captions: 2 blank captions and 2 blank lines of the first rewrites; 1 pairs have no "
+            "other text and keep the empty one"
+        ]
+
     def test_a_blank_caption_keeps_its_image(self, csv):
         csv.write_text("image,caption\n0.jpg,\n1.jpg\n2.jpg,boat\n")
         pairs = load_pairs(csv)
@@ -81,13 +102,13 @@ class TestPairsFromCsv:
         ]
 
     @pytest.mark.parametrize(
-        "first, more", [("0.jpg", ""), ("0.jpg", ",http://there"), ("a b.PNG", "")]
+        "first, row",
+        [("0.jpg", '{},"{}"'), ("0.jpg", '"{}","{}","http://there"'), ("a b.PNG", '{},"{}"')],
     )
-    def test_no_header_as_in_the_paper_s_lists(self, csv, first, more):
+    def test_no_header_as_in_the_paper_s_lists(self, csv, first, row):
         photo(csv.parent / f"images/{first}")
-        csv.write_text(
-            f'\ufeff{first},"a dog, on a sofa"{more}\n1.jpg\n2.jpg,boat{more}\n', encoding="utf-8"
-        )
+        rows = [(first, "a dog, on a sofa"), ("1.jpg", ""), ("2.jpg", "boat")]
+        csv.write_text("\ufeff" + "\n".join(row.format(*pair) for pair in rows), encoding="utf-8")
         pairs = load_pairs(csv)
         assert pairs.captions == ["a dog, on a sofa", "", "boat"] == read_captions(csv)
         assert pairs.images.names == [first, "1.jpg", "2.jpg"]
@@ -117,6 +138,15 @@ class TestPairsFromCsv:
         csv.write_text("image,caption\n0.jpg,a\n7.jpg,b\n8.jpg,c\n7.jpg,d\n")
         with pytest.raises(FileNotFoundError, match=r"(?s)2 images are not in .*7\.jpg.*8\.jpg"):
             load_pairs(csv)
+
+    def test_of_many_missing_images_ten_are_named_and_where_they_may_lie(self, csv, tmp_path):
+        csv.write_text("image,caption\n" + "".join(f"x{i}.jpg,a\n" for i in range(1234)))
+        with pytest.raises(FileNotFoundError) as told:
+            load_pairs(csv, root=tmp_path / "data")
+        lines = str(told.value).splitlines()
+        assert len(lines) == 12 and lines[-2:] == ["  x9.jpg", "  ..."]
+        places = " or ".join(str(tmp_path / name) for name in ["", "images", "Images", "data"])
+        assert f"1,234 images are not in {places}:" in lines[0]
 
     def test_no_such_file(self, tmp_path):
         with pytest.raises(FileNotFoundError, match="expected scenes, photos or a CSV file"):
