@@ -42,7 +42,8 @@ D, CLASSES = 8, 3
 class Data:
     """As much of a data set as the experiments ask for."""
 
-    images_key = "made up"
+    images_key = name = "made up"
+    skipped = ("broken.png",)
 
     def __init__(self, labels):
         self.labels, self.classes = labels, [str(i) for i in range(int(labels.max()) + 1)]
@@ -348,6 +349,7 @@ def test_compare_is_public_and_its_figures_are_the_chapters(monkeypatch):
     monkeypatch.setattr(inputs, "load", lambda *_, **__: made_up())
     runs = featpurity.compare(["noisy", "clean"], ["made up"], n_random_orders=2, n_bootstrap=100)
     assert set(runs.figures()) >= {"matrices", "accuracy", "pruning", "differences"}
+    assert runs.notes[0] == "made up: 1 unreadable images left out: broken.png"
     kept = runs.pruning.query("strategy == 'high_purity' and kept == 5 and model == 'clean'")
     assert kept.accuracy.between(0, 1).all() and len(kept) == 1
     with pytest.raises(ValueError, match="at least one model"):
