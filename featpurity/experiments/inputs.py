@@ -134,15 +134,15 @@ def load(
     Raises
     ------
     ValueError, FileNotFoundError
-        For unknown names, missing files, unreadable pictures and files of weights that are broken
-        or another architecture's, before any tower runs; for neurons of norm 0, as models are
-        loaded one after the other, later.
+        For unknown names, missing files, unreadable pictures and weights of another architecture,
+        before any tower runs; for broken numbers and neurons of norm 0, as models are loaded one
+        after the other, later.
     """
     models, datasets = names("models", models), names("datasets", datasets)
     named = models if isinstance(models, dict) else labels_of(models, labels)
     sources = named if isinstance(models, dict) else {label: name for name, label in named.items()}
     for source in sources.values():
-        check_weights(source, numbers=True)
+        check_weights(source)
     reading = dict(root=data_root, class_names=class_names, unreadable=unreadable)
     splits = {
         label: load_splits(name, training=training, **reading)

@@ -94,18 +94,17 @@ def load_model(
         return _cut(record, name, model.eval(), config, tokenizer, device, preprocess)
 
 
-def check_weights(source: str | Path, numbers: bool = False) -> None:
+def check_weights(source: str | Path) -> None:
     """Refuse a user's file whose weights are not those of its architecture, before it is loaded.
 
-    Nothing is looked at where the text tower is Hugging Face's, whose shapes lie elsewhere.
+    Names and shapes are compared in moments, where the name or a file beside the weights tells the
+    architecture. Nothing is looked at where the text tower is Hugging Face's, whose shapes lie
+    elsewhere.
 
     Parameters
     ----------
     source : str or Path
         As `load_model` takes it; of other sources than files and folders nothing is said.
-    numbers : bool, default False
-        Whether the whole file is read. Without, its names and shapes are compared in moments, where
-        the name or a file beside the weights tells the architecture.
 
     Raises
     ------
@@ -120,10 +119,8 @@ def check_weights(source: str | Path, numbers: bool = False) -> None:
         settings = read_config(beside)["model_cfg"]
     else:
         settings = record.architecture and open_clip.get_model_config(record.architecture)
-    if settings and "hf_model_name" in settings["text_cfg"]:
-        return
-    if settings or numbers:
-        _built(record.file, record.architecture, "meta", numbers)
+    if settings and "hf_model_name" not in settings["text_cfg"]:
+        _built(record.file, record.architecture, "meta", numbers=False)
 
 
 def _base(record, device, preprocess, base):
