@@ -91,13 +91,7 @@ def read_claims(run):
 def strip(run):
     """How many effects hold, do not hold and are undecided, question by question, as HTML."""
     lines = [_counts(part, about) for about, part in by_question(read_claims(run))]
-    if not lines:
-        return "<p>This run judged no claims.</p>"
-    signs = (
-        "<p>An effect in the table below is positive when its claim is true, whichever way the "
-        "chapter's own sentence tells it.</p>"
-    )
-    return "".join(lines) + signs
+    return "".join(lines) or "<p>This run judged no claims.</p>"
 
 
 def _by_group(claims):
