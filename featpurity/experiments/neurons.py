@@ -11,12 +11,14 @@ from tqdm.auto import tqdm
 from featpurity.data.datasets import LabelledImages
 from featpurity.data.pairs import CaptionedImages
 from featpurity.experiments.inputs import Embedded, Inputs
+from featpurity.experiments.what_neurons_know import information
 from featpurity.features.extract import embed_texts
 from featpurity.metrics import purity
 from featpurity.models.clip import ClipModel, measuring_device, neurons_by_tower
 from featpurity.report.display_names import Renamed
 
 N_CLASSES = 8  # of a neuron's profile
+ALIKE = 1e-3  # of two classes that stand out alike, as those of a pair do, the higher one is first
 N_CAPTIONS = 3
 
 
@@ -29,8 +31,8 @@ class Atlas(Renamed):
     neurons : DataFrame
         A row a model and neuron: rank (1 for the purest), mean_abs_cos with the others over both
         towers, for each tower the nearest neuron and the cosine with it (image_nearest, image_cos,
-        text_nearest, text_cos); and which class of which data set stands out most (dataset,
-        best_class) and by how much (contrast).
+        text_nearest, text_cos); the data set of which it knows most (dataset), which of that one's
+        classes stands out most, upwards or downwards (best_class), and by how much (contrast).
     profiles : DataFrame
         The class profile of each neuron: a row for each of the classes, over all data sets, that
         stand out most in it, upwards or downwards, with their contrasts; the largest first.
@@ -71,8 +73,10 @@ def atlas(
         n_shown = min(n_shown, len(images))
         strongest[model] = images.topk(n_shown, dim=0).indices.T.cpu()
         weakest[model] = images.topk(n_shown, dim=0, largest=False).indices.T.cpu()
-        profile = class_profiles(seen, inputs.data)
-        tables.append(neighbours(clip).join(best_classes(profile)).assign(model=model))
+        known = information(inputs, model).argmax(0)
+        profile = class_profiles(seen, inputs.data, known)
+        knows = pd.Series([list(seen)[place] for place in known])
+        tables.append(neighbours(clip).join(best_classes(profile, knows)).assign(model=model))
         profiles.append(profile.assign(model=model))
         if texts:
             units = embed_texts(clip, texts, device=measuring_device(clip), **options)
@@ -115,24 +119,32 @@ def class_contrast(embedded: Embedded) -> torch.Tensor:
     return (means - embedded.images.mean(0)) / spread * (counts > 0)
 
 
-def class_profiles(seen: dict[str, Embedded], data: Mapping[str, LabelledImages]) -> pd.DataFrame:
+def class_profiles(
+    seen: dict[str, Embedded], data: Mapping[str, LabelledImages], known: torch.Tensor
+) -> pd.DataFrame:
     """The `N_CLASSES` that stand out most in each neuron, up or down, over all data sets.
 
     Parameters
     ----------
     seen : dict of str to Embedded
     data : dict of str to LabelledImages
+    known : int64 tensor of shape (d,)
+        The place, in `seen`, of the data set of which each neuron knows most: the class of it that
+        stands out most is always among those of the profile.
 
     Returns
     -------
     profiles : DataFrame
         Columns neuron, dataset, class_name and contrast, a neuron's classes from the largest
-        contrast, which is always among them, to the smallest.
+        contrast to the smallest.
     """
     names = [(name, class_name) for name in seen for class_name in data[name].classes]
+    place_of = {name: place for place, name in enumerate(seen)}
+    places = torch.tensor([place_of[name] for name, _ in names])
     contrasts = torch.cat([class_contrast(one).cpu() for one in seen.values()])  # (all classes, d)
-    largeness = contrasts.abs()
-    largeness[contrasts.argmax(0), torch.arange(contrasts.shape[1])] = torch.inf
+    largeness = _standing_out(contrasts)
+    own = largeness.where(places[:, None] == known, -torch.inf).argmax(0)
+    largeness[own, torch.arange(contrasts.shape[1])] = torch.inf
     rows = []
     for neuron, chosen in enumerate(largeness.topk(min(N_CLASSES, len(names)), dim=0).indices.T):
         values = contrasts[chosen, neuron]
@@ -142,10 +154,19 @@ def class_profiles(seen: dict[str, Embedded], data: Mapping[str, LabelledImages]
     return pd.DataFrame(rows, columns=["neuron", "dataset", "class_name", "contrast"])
 
 
-def best_classes(profiles: pd.DataFrame) -> pd.DataFrame:
-    """The class that stands out most in each neuron: columns dataset, best_class and contrast."""
-    first = profiles.groupby("neuron").first()
-    return first.rename(columns={"class_name": "best_class"})
+def best_classes(profiles: pd.DataFrame, knows: pd.Series) -> pd.DataFrame:
+    """The class that names each neuron: columns dataset, best_class and contrast.
+
+    Of the data set that the neuron knows best, by `knows`, it is the one that stands out most.
+    """
+    own = profiles[profiles.dataset == profiles.neuron.map(knows)]
+    most = _standing_out(own.contrast).groupby(own.neuron).idxmax()
+    return own.loc[most].set_index("neuron").rename(columns={"class_name": "best_class"})
+
+
+def _standing_out(contrasts):
+    """How far classes stand out, up or down."""
+    return abs(contrasts) + ALIKE * contrasts
 
 
 def strongest_captions(

@@ -41,13 +41,32 @@ def neurons_table(inputs: Inputs, n_rotations: int = 5, **stored: Any) -> pd.Dat
         for number, turn in enumerate([torch.eye(clip.d), *turns]):
             neurons = [turn @ its for its in neurons_by_tower(clip).values()]
             scores = purity.purity_scores(*neurons)
-            known, alike = _measure(inputs, model, turn, views)
-            best, which = known.max(0)
+            best, which = information(inputs, model, turn).max(0)
+            alike = _alike(inputs, model, turn, views)
             about = dict(model=model, basis=BASES[number > 0], turn=number, neuron=range(clip.d))
             about |= dict(purity=-scores)
             about |= dict(information=best, knows=[list(inputs.data)[i] for i in which])
             rows.append(pd.DataFrame(about | dict(monosemanticity=alike)))
     return pd.concat(rows, ignore_index=True)
+
+
+def information(inputs: Inputs, model: str, turn: torch.Tensor | None = None) -> torch.Tensor:
+    """What each neuron knows of the labels of each data set, in nats: float tensor (data sets, d).
+
+    Parameters
+    ----------
+    inputs : Inputs
+    model : str
+    turn : float tensor of shape (d, d), optional
+        A rotation; the neurons are then those of the rotated basis.
+    """
+    known = []
+    for name in inputs.data:
+        images, _, labels = inputs.embedded[model, name]
+        values = images if turn is None else images @ turn.to(images).T
+        bins = min(selectivity.BINS, len(values))
+        known.append(selectivity.mutual_information(values, labels, bins))
+    return torch.stack(known).cpu()
 
 
 def likeness(inputs: Inputs, model: str, **stored: Any) -> dict[str, torch.Tensor]:
@@ -116,13 +135,11 @@ def effects(found: pd.DataFrame) -> list[dict]:
     ]
 
 
-def _measure(inputs, model, turn, views):
-    """(data sets, d) mutual information, and the mean monosemanticity (d,) over the pictures."""
-    activations, known = {}, []
-    for name in inputs.data:
-        images, _, labels = inputs.embedded[model, name]
-        values = activations[name] = images @ turn.to(images).T
-        bins = min(selectivity.BINS, len(values))
-        known.append(selectivity.mutual_information(values, labels, bins))
-    alike = [selectivity.monosemanticity(activations[name], view) for name, view in views.items()]
-    return torch.stack(known).cpu(), torch.stack(alike).mean(0).cpu()
+def _alike(inputs, model, turn, views):
+    """Mean monosemanticity (d,) over the pictures."""
+    embedded = {name: inputs.embedded[model, name].images for name in views}
+    alike = [
+        selectivity.monosemanticity(images @ turn.to(images).T, views[name])
+        for name, images in embedded.items()
+    ]
+    return torch.stack(alike).mean(0).cpu()

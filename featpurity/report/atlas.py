@@ -74,6 +74,12 @@ def addresses(neurons: pd.DataFrame) -> dict[tuple[str, int], str]:
     }
 
 
+def reads(neuron: Any) -> str:
+    """What a neuron, a row of the table, reads: "high for moon (shape)" or "low for ..."."""
+    side = "high" if neuron.contrast > 0 else "low"
+    return f"{side} for {neuron.best_class} ({neuron.dataset})"
+
+
 def atlas(found: Any, pictures: Thumbnails, classes: dict[str, list[str]]) -> tables.Table:
     """All neurons: a table with an address for each, from which the book's script shows them.
 
@@ -155,7 +161,7 @@ def _teller(found, sheets, named):
 def _row(row, told, places, known):
     """A neuron as a row of the table; `told` is what the teller says of it."""
     cells = [row.model, row.rank, row.neuron, f"{row.mean_abs_cos:.3f}"]
-    cells += [f"{row.best_class} ({row.dataset})", f"{row.contrast:+.2f}"]
+    cells += [reads(row), f"{row.contrast:+.2f}"]
     texts = [html.escape(str(cell)) for cell in cells]
     for neuron, cosine in told["nearest"].values():
         near = str(neuron)
@@ -195,7 +201,7 @@ def glance(found: Any, pictures: Thumbnails, pairs: Sequence[tuple[str, str]] = 
                 html.escape(str(model)),
                 str(row.rank),
                 f'<a href="#{places[model, row.neuron]}">{row.neuron}</a>',
-                html.escape(f"{row.best_class} ({row.dataset})"),
+                html.escape(reads(row)),
                 pictures.strip(
                     found.strongest[model][row.neuron].tolist(),
                     f"The pictures with the largest values of neuron {row.neuron} of {model}",

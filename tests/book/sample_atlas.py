@@ -54,7 +54,8 @@ def maps(hostile):
     points = pd.concat([pd.DataFrame(rows).assign(plane=name) for name in ("all", hostile)])
     classes = pd.DataFrame(dict(dataset="shape", image=range(PICTURES)))
     classes["class_name"] = ["star", hostile, "disk"] * 3
-    separation = pd.DataFrame(dict(plane=["all"], dataset="shape", silhouette=0.1))
+    separation = pd.DataFrame(dict(plane=["all", hostile], dataset="shape", silhouette=0.1))
+    separation["shown"] = 0.2
     return SimpleNamespace(points=points, classes=classes, separation=separation)
 
 

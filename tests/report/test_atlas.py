@@ -96,6 +96,12 @@ def test_words_of_the_data_are_text(found):
         assert HOSTILE in read.get_text()
 
 
+def test_a_class_that_stands_out_downwards_is_told_as_low(found):
+    down = found.neurons.iloc[0].replace({HOSTILE: "hourglass"})
+    assert atlas.reads(down) == "high for hourglass (shape)"
+    assert atlas.reads(down.replace({1.5: -1.35})) == "low for hourglass (shape)"
+
+
 def test_labels_that_read_alike_have_addresses_of_their_own(found):
     frame = pd.concat([table(name, [1]) for name in ("A", "b c", "B-C", "!")])
     assert list(atlas.addresses(frame).values()) == [
@@ -121,9 +127,10 @@ def test_the_map_of_neurons_opens_them_and_shows_chance(found):
     assert len(chance) == 4 and chance[0].x == (0.1, 0.1)
 
 
-def test_maps_of_pictures_name_the_places_on_the_sheet():
+def test_maps_of_pictures_name_the_places_on_the_sheet_and_say_what_they_hold(found):
+    neurons = found
     points = pd.DataFrame(
-        dict(plane=["all"] * 3 + ["few"] * 3, image=[0, 2, 5] * 2, x=[0.0, 1, 2] * 2, y=0.5)
+        dict(plane=["all"] * 3 + ["few"] * 3, image=[0, 2, 5] * 2, x=[0.0, 1, 2, 0, 2, 4], y=0.5)
     )
     classes = pd.concat(
         [
@@ -131,18 +138,25 @@ def test_maps_of_pictures_name_the_places_on_the_sheet():
             for name, kind in (("shape", "a"), ("colour", "c"))
         ]
     )
-    separation = pd.DataFrame(dict(plane="all", dataset=["colour", "shape"], silhouette=[0.1, 0.3]))
+    rows = dict(plane="all", dataset=["colour", "shape"], silhouette=[0.1, 0.3], shown=0.2)
+    separation = pd.concat([pd.DataFrame(rows), pd.DataFrame(rows | dict(plane="few", shown=0.5))])
     found = SimpleNamespace(points=points, classes=classes, separation=separation)
     sheet = Thumbnails(Pictures(), side=8).sheet([0, 2, 5])
     figure = show.maps(found, sheet, "of toys", ["shape", "colour"])
     assert figure.layout.meta["sheet"] == sheet.name
     assert figure.layout.meta["caption"].startswith("of toys: 3 pictures")
+    assert (
+        "The plane holds 20% (all) and 50% (few) of the variance" in figure.layout.meta["caption"]
+    )
+    assert "against the first, goes from 1 (all) to 2.00 (few)" in figure.layout.meta["caption"]
+    said = show.answer(neurons.neurons, {"of toys": found})
+    assert said.endswith("pictures spread on their maps: of toys from 1 (all) to 2.00 (few)")
     assert [trace.name for trace in figure.data] == ["a", "b"] * 2 + ["a", "b", "c"] * 2
     first = figure.data[0]
     assert list(first.customdata) == [0, 2] and list(first.x) == [0, 2]
     shown = [button.args[0]["visible"] for button in figure.layout.updatemenus[0].buttons]
     assert shown == [[True] * 4 + [False] * 6, [False] * 4 + [True] * 6]
-    other = separation.assign(plane="all", silhouette=[0.9, 0.2])
+    other = separation[separation.plane == "all"].assign(silhouette=[0.9, 0.2])
     both = [found, SimpleNamespace(points=points, separation=other)]
     assert embedding_maps.by_separation(both) == ["colour", "shape"]
 
@@ -188,7 +202,7 @@ def test_of_many_models_the_answer_counts_models(found):
     many = pd.concat([part.iloc[:3] for part in many])
     many["best_class"] = ["ring", "ring", "star"] * 3 + ["star", "star", "ring"]
     many["dataset"] = "shape"
-    said = show.answer(many)
+    said = show.answer(many, {})
     assert said.startswith("of 4 models, ") and "of all neurons ring (3)" in said
     assert "of the purest eighth ring (3)" in said
     assert "of the least pure eighth star (3)" in said
@@ -196,17 +210,18 @@ def test_of_many_models_the_answer_counts_models(found):
 
 def test_of_many_classes_the_commonest_have_a_mark_and_the_others_share_one():
     n = 40
-    points = pd.DataFrame(dict(plane="all", image=range(n), x=0.0, y=0.0))
+    points = pd.DataFrame(dict(plane="all", image=range(n), x=range(n), y=0.0))
+    points = pd.concat([points, points.assign(plane="few")])
     names = ["common"] * 10 + [f"class {i}" for i in range(n - 10)]
     classes = pd.DataFrame(dict(dataset="many", image=range(n), class_name=names))
     sheet = SimpleNamespace(name="sheet", places={i: i for i in range(n)})
-    separation = pd.DataFrame(dict(plane=["all"], dataset="many", silhouette=0.1))
+    separation = pd.DataFrame(dict(plane=["all", "few"], dataset="many", silhouette=0.1, shown=0.2))
     found = SimpleNamespace(points=points, classes=classes, separation=separation)
     figure = show.maps(found, sheet, "toys", ["many"])
-    assert len(figure.data) == show.MOST_CLASSES + 1 and figure.data[-1].name == "other classes"
-    assert sum(len(trace.x) for trace in figure.data) == n
-    marks = {(trace.marker.color, trace.marker.symbol) for trace in figure.data}
-    assert len(marks) == len(figure.data)
+    drawn = [trace for trace in figure.data if trace.showlegend]
+    assert len(drawn) == show.MOST_CLASSES + 1 and drawn[-1].name == "other classes"
+    assert sum(len(trace.x) for trace in drawn) == n
+    assert len({(trace.marker.color, trace.marker.symbol) for trace in drawn}) == len(drawn)
 
 
 def test_cosines_are_drawn_as_shares_with_their_means():
@@ -223,8 +238,10 @@ def test_cosines_are_drawn_as_shares_with_their_means():
 
 def test_the_answer_counts_what_neurons_read_best(found):
     one = found.neurons.assign(best_class=["ring", "star", "ring"] * 2)
-    assert "what CLIP's 3 neurons most often read is ring (2); its 1 purest" in show.answer(one)
+    assert "of CLIP's 3 neurons 2 read ring first, more than anything else" in show.answer(one, {})
     several = one.assign(dataset=["shape", "shape", "size"] * 2)
-    assert "what CLIP's 3 neurons most often read is shape (2)" in show.answer(several)
+    assert "of CLIP's 3 neurons 2 read shape first" in show.answer(several, {})
+    ordered = show.map_of_neurons(several, datasets=["size", "shape"]).data
+    assert {trace.name: trace.legendrank for trace in ordered}["size"] == 1
     for table, read in ((one, {"ring", "star"}), (several, {"shape", "size"})):
         assert {trace.name for trace in show.map_of_neurons(table).data} == read | {"chance"}

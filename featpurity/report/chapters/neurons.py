@@ -1,6 +1,6 @@
 """What the atlas of neurons shows: tables of the experiments of chapter 11 in, figures out."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,12 +10,12 @@ import torch
 from plotly.subplots import make_subplots
 
 from featpurity.report import beside, style, tables, thumbnails, wording
-from featpurity.report.atlas import addresses
+from featpurity.report.atlas import addresses, reads
 
 BINS = 60
 MOST_CLASSES = 16  # with a mark of their own on a map; the others share one
 OTHERS = "other classes"
-STANDS_OUT = {"dataset": "data set has the class that", "best_class": "class"}
+NAMED_BY = {"dataset": "data set it knows best", "best_class": "class stands out most in it"}
 KINDS = {  # what a cosine is with, and its line
     "raw": {"color": style.COLOURS["raw"], "dash": "solid"},
     "rewritten": {"color": style.COLOURS["rewritten"], "dash": "dash"},
@@ -23,24 +23,43 @@ KINDS = {  # what a cosine is with, and its line
 }
 
 
-def answer(neurons: pd.DataFrame) -> wording.Answer:
-    """What the neurons read, and whether the purest read something else, in one sentence.
+def answer(neurons: pd.DataFrame, maps: Mapping[str, Any]) -> wording.Answer:
+    """What the neurons read first, whether the purest read something else, and where the pictures
+    go, in some sentences.
 
-    The number after a data set counts the neurons in which one of its classes stands out most; of
-    one data set the classes themselves are counted.
+    Parameters
+    ----------
+    neurons : DataFrame
+        As in `map_of_neurons`. What a neuron reads first is the data set that it knows best; of one
+        data set, the class that stands out most.
+    maps : dict of str to featpurity.experiments.embedding_maps.Maps
+        By whose pictures they are.
     """
+    spreads = [f"{whose} {_spreads(found)}" for whose, found in maps.items()]
+    went = f"How widely the pictures spread on their maps: {'; '.join(spreads)}"
     clauses, named = [], _column_of_names(neurons)
     if neurons.model.nunique() > beside.MOST:
-        return _answer_of_many(neurons, named)
+        return wording.Answer(f"{_answer_of_many(neurons, named)}. {went}")
     for model, part in neurons.groupby("model", sort=False):
         eighth = max(1, len(part) // 8)
-        ordered = part.sort_values("rank")
-        ends = [_commonest(ordered[named].iloc[:eighth]), _commonest(ordered[named][-eighth:])]
+        ordered = part.sort_values("rank")[named]
+        name, count = _commonest(ordered)
+        ends = (_commonest(end) for end in (ordered.iloc[:eighth], ordered.iloc[-eighth:]))
+        (purest, of_purest), (least, of_least) = ends
         clauses.append(
-            f"what {model}'s {len(part)} neurons most often read is {_commonest(part[named])}; its "
-            f"{eighth} purest most often {ends[0]}, its {eighth} least pure {ends[1]}"
+            f"of {model}'s {len(part)} neurons {count} read {name} first, more than anything else; "
+            f"of its {eighth} purest {of_purest} read {purest}, of its {eighth} least pure "
+            f"{of_least} read {least}"
         )
-    return wording.Answer(f"{'; '.join(clauses)} (numbers of neurons)")
+    return wording.Answer(f"{'; '.join(clauses)}. {went}")
+
+
+def _spreads(found):
+    """How widely pictures spread on each map, the root of their variance, against the first."""
+    spread = found.points.groupby("plane", sort=False)[["x", "y"]].var(ddof=0).sum(axis=1) ** 0.5
+    first, *others = (spread / spread.iloc[0]).items()
+    rest = wording.listed(f"{times:.2f} ({plane})" for plane, times in others)
+    return f"from 1 ({first[0]}) to {rest}"
 
 
 def _answer_of_many(neurons, named):
@@ -55,15 +74,18 @@ def _answer_of_many(neurons, named):
     told = []
     for of_whom, part in ends.items():
         most = part.groupby("model")[named].agg(lambda names: names.value_counts().index[0])
-        told.append(f"of {of_whom} {_commonest(most)}")
-    return wording.Answer(
-        f"of {neurons.model.nunique()} models, what neurons most often read is most often, "
+        name, count = _commonest(most)
+        told.append(f"of {of_whom} {name} ({count})")
+    return (
+        f"of {neurons.model.nunique()} models, what neurons most often read first is most often, "
         f"{wording.listed(told)} (numbers of models)"
     )
 
 
-def map_of_neurons(neurons: pd.DataFrame, pairs: Sequence[tuple[str, str]] = ()) -> go.Figure:
-    """Each neuron by its mean |cos| in both towers, coloured by the data set it tells best; of one
+def map_of_neurons(
+    neurons: pd.DataFrame, pairs: Sequence[tuple[str, str]] = (), datasets: Collection[str] = ()
+) -> go.Figure:
+    """Each neuron by its mean |cos| in both towers, coloured by the data set it knows best; of one
     data set, by the class.
 
     In the book a neuron that is pressed opens below.
@@ -74,12 +96,16 @@ def map_of_neurons(neurons: pd.DataFrame, pairs: Sequence[tuple[str, str]] = ())
         Of `featpurity.experiments.neurons.Atlas`, under the names that readers see.
     pairs : list of (str, str)
         Models that stand beside one another, see `featpurity.report.beside`.
+    datasets : collection of str
+        In the order of the legend.
     """
     columns = beside.Columns(neurons.model.unique(), pairs)
     figure = columns.figure(horizontal_spacing=0.1)
     places, named = addresses(neurons), _column_of_names(neurons)
     neurons = neurons.assign(name=_with_others(neurons[named]))
     names = _others_last(neurons.name)
+    places_of = {name: place for place, name in enumerate(datasets)}
+    names = sorted(names, key=lambda name: places_of.get(name, len(datasets)))
     marks = _marks(names)
     for model, column in columns.each(figure):
         own, place = neurons[neurons.model == model], {"row": 1, "col": column}
@@ -105,8 +131,8 @@ def map_of_neurons(neurons: pd.DataFrame, pairs: Sequence[tuple[str, str]] = ())
     figure.update_xaxes(matches="x").update_yaxes(matches="y")  # one scale for all panels
     caption = (
         "A point a neuron: its mean |cos| with the other neurons in each tower, purer ones at the "
-        f"lower left. The colour and shape say which {STANDS_OUT[named]} stands out most "
-        "in it. Dotted: chance, the mean |cos| of random directions. Press a point to open its "
+        f"lower left. The marker says which {NAMED_BY[named]}. "
+        "Dotted: chance, the mean |cos| of random directions. Press a point to open its "
         "neuron below."
     )
     figure = style.finish(figure, caption, hovermode="closest")
@@ -171,13 +197,17 @@ def maps(found: Any, sheet: thumbnails.Sheet, model: str, datasets: Sequence[str
                     col=column,
                 )
     style.menu(figure, {name: set(traces) for name, traces in groups.items()}, name="Coloured by")
+    shares = _shares(found)
+    held = wording.listed(f"{share:.0%} ({name})" for name, share in shares.items())
     figure.update_xaxes(title="first component")
     figure.update_yaxes(title="second component", col=1)
     figure.update_xaxes(matches="x").update_yaxes(matches="y")  # one scale for all panels
     caption = (
         f"{model}: {found.points.image.nunique():,} pictures in the plane of the two leading "
-        f"principal components of their unit embeddings ({', '.join(titles)}), by class. Pictures "
-        "that lie together are alike to the model. Point at one to see it."
+        f"principal components of their unit embeddings, by class. The plane holds {held} of the "
+        "variance: pictures far apart on it differ, pictures close on it need not be alike. The "
+        f"pictures' spread on it, against the first, goes {_spreads(found)}. Point at a picture to "
+        "see it."
     )
     figure = style.finish(figure, caption, hovermode="closest", height=470)
     figure.layout.meta["sheet"] = sheet.name
@@ -190,11 +220,16 @@ def separation_table(found: Any, model: str) -> tables.Table:
     table = found.separation.pivot_table(
         index="dataset", columns="plane", values="silhouette", sort=False, dropna=False
     )
-    shares = found.separation.groupby("plane", sort=False).shown.first()
+    shares = _shares(found)
     shown = table.reset_index().rename_axis(columns=None)
     headings = {"dataset": f"{model}: silhouette by the classes of"}
     headings |= {name: f"{name} (plane: {share:.0%} of variance)" for name, share in shares.items()}
     return tables.show(shown, headings, dict.fromkeys(shares.index, "+.3f"))
+
+
+def _shares(found):
+    """The share of the variance that each plane holds."""
+    return found.separation.groupby("plane", sort=False).shown.first()
 
 
 def cosines(found: Any, pairs: Sequence[tuple[str, str]] = ()) -> go.Figure:
@@ -261,7 +296,7 @@ def cosines_table(found: Any) -> tables.Table:
 def _words(row):
     """What is said of a neuron when it is pointed at."""
     return (
-        f"neuron {row.neuron}, rank {row.rank}<br>{row.best_class} ({row.dataset}) "
+        f"neuron {row.neuron}, rank {row.rank}<br>{reads(row)}, "
         f"{row.contrast:+.1f} std<br>mean |cos| {row.image_mean_abs_cos:.3f} image, "
         f"{row.text_mean_abs_cos:.3f} text"
     )
@@ -300,5 +335,5 @@ def _others_last(names):
 
 
 def _commonest(names):
-    counts = names.value_counts()
-    return f"{counts.index[0]} ({counts.iloc[0]})"
+    """The commonest of some names, and how often it stands there."""
+    return next(names.value_counts().items())
