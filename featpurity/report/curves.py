@@ -1,6 +1,7 @@
 """Accuracy and silhouette against the number of kept neurons."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ from plotly.subplots import make_subplots
 from featpurity.report import beside, heatmaps, style
 from featpurity.report.published import READ_AT, WINDOW
 
+OPENS_AT = 0.3  # share of the neurons; at the paper's the choices of neurons hardly differ
 DIGITS = 6  # of a share of images; more would only make a page with many models heavier
 
 
@@ -97,6 +99,7 @@ def at_each_number(
     columns = beside.Columns(curves.model.unique(), pairs, rows=["{}", "{}, neurons kept"])
     datasets = list(curves.dataset.unique())
     lines, shares = curves[curves.strategy != "full"], _shares(steps)
+    first = min(shares, key=lambda share: abs(share - OPENS_AT))
     dots = 60 + 36 * len(datasets)  # pixels of the upper panels
     figure = columns.figure(
         row_heights=[dots, MATRIX],
@@ -109,12 +112,12 @@ def at_each_number(
         for row, traces in enumerate([above, _margin(towers[model], shares)], 1):
             for trace, x_at in traces:
                 trace.showlegend = (row, column) == (1, 1)
-                figure.add_trace(trace.update(x=x_at[READ_AT]), row=row, col=column)
+                figure.add_trace(trace.update(x=x_at[first]), row=row, col=column)
                 for share, x in x_at.items():
                     moved[share].append(x)
     places = list(range(len(figure.data)))
     steps_of = {_share_kept(share, curves): ({"x": x}, {}, places) for share, x in moved.items()}
-    style.slider(figure, steps_of, "Neurons kept", active=shares.index(READ_AT))
+    style.slider(figure, steps_of, "Neurons kept", active=shares.index(first))
     for model, column in columns.each(figure):
         order = towers[model].orders[heatmaps.BY_SIMILARITY]
         figure.add_trace(
@@ -202,13 +205,15 @@ def gaps(
 ) -> go.Figure:
     """High minus low purity against the share of neurons kept.
 
-    Thin lines are the data sets, the thick one is their mean, the dotted one the paper's.
+    In points. Thin lines are the data sets, the thick one is their mean, the dotted one the
+    paper's.
 
     Parameters
     ----------
     curves : DataFrame
         As in `pruning_curves`.
     measure, axis, caption : str
+        The measure as a share.
     published : DataFrame
         Columns dataset, measure, strategy, share_kept, value: the paper's curves, drawn dotted.
     pairs : list of (str, str)
@@ -216,7 +221,8 @@ def gaps(
     """
     columns = beside.Columns(curves.model.unique(), pairs)
     figure = columns.figure(shared_yaxes=True)
-    colours = style.colours_of(curves.model.unique())
+    datasets = curves.dataset.unique()
+    colours, dashes = style.colours_of(datasets), dict(zip(datasets, cycle(style.DASHES)))
     chosen = published[published.measure == measure]
     theirs = _high_minus_low(chosen, "share_kept", "value").mean(axis=1)
     dotted = {"color": style.BLACK, "width": 2, "dash": "dot"}
@@ -225,12 +231,11 @@ def gaps(
         wide = _high_minus_low(part, "kept", measure)
         x = wide.index / part.kept.max()
         for dataset in wide:
-            thin = {"color": style.FAINT.replace("0.2", "0.6"), "width": 1}
-            _add_gap(figure, x, wide[dataset], dataset, thin, place, False)
-        ours = {"color": colours[model], "width": 3}
-        _add_gap(figure, x, wide.mean(axis=1), f"mean, {model}", ours, place, True)
-        name = "the paper's, mean over its data sets"
-        _add_gap(figure, theirs.index, theirs, name, dotted, place, column == 1)
+            thin = {"color": colours[dataset], "dash": dashes[dataset], "width": 1.5}
+            _add_gap(figure, x, wide[dataset], dataset, thin, place)
+        ours = {"color": style.BLACK, "width": 3}
+        _add_gap(figure, x, wide.mean(axis=1), "mean", ours, place)
+        _add_gap(figure, theirs.index, theirs, "the paper's mean", dotted, place)
     columns.menu(figure)
     figure.add_hline(y=0, line={"color": style.GREY, "dash": "dash", "width": 1})
     figure.add_vrect(*WINDOW, fillcolor=style.FAINT, line_width=0, layer="below")
@@ -240,20 +245,20 @@ def gaps(
 
 
 def _high_minus_low(curves, kept, value):
-    """A column a data set, a row a number of kept neurons."""
+    """In points: a column a data set, a row a number of kept neurons."""
     wide = curves.pivot(index=kept, columns=["strategy", "dataset"], values=value)
-    return (wide["high_purity"] - wide["low_purity"]).dropna(how="all")
+    return 100 * (wide["high_purity"] - wide["low_purity"]).dropna(how="all")
 
 
-def _add_gap(figure, x, y, name, line, place, legend):
+def _add_gap(figure, x, y, name, line, place):
     figure.add_scatter(
         x=list(x),
         y=list(y.round(DIGITS)),
         name=name,
+        legendgroup=name,
         mode="lines",
         line=line,
-        showlegend=legend,
-        hovertemplate=f"{name}<br>%{{x:.0%}} kept: %{{y:+.3f}}<extra></extra>",
+        hovertemplate=f"{name}<br>%{{x:.0%}} kept: %{{y:+.1f}}<extra></extra>",
         **place,
     )
 

@@ -18,9 +18,9 @@ from featpurity.report.thumbnails import SHARP, address, small
 
 MOST_ON_A_LINE = 3  # points of one row; more would hide one another
 LINE = 10  # pixels between points that have a line each
-BANDS = {  # the ends of what lies behind a row, and what it is
-    ("least", "most"): "range over the data sets",
-    ("chance_low", "chance_high"): "what chance gives",
+BANDS = {  # the ends of what lies behind a row, what it is, and its line
+    ("least", "most"): ("range over the data sets", {"color": style.FAINT, "width": 12}),
+    ("chance_low", "chance_high"): ("what chance gives", {"color": GREY, "width": 3}),
 }
 GAP = 75  # pixels between panels one below the other: marks, a title and room
 
@@ -138,9 +138,9 @@ def forest(
     colours = style.colours_of(shown[group]) if group else {"": BLUE}
     for row, (title, part) in enumerate(panels.items(), 1):
         place = {"row": row, "col": 1}
-        for ends, name in BANDS.items():
+        for ends, look in BANDS.items():
             if set(ends) <= set(part):
-                _bands(figure, part.dropna(subset=list(ends)), label, ends, name, place)
+                _bands(figure, part.dropna(subset=list(ends)), label, group, ends, look, place)
         for name, points in part.groupby(group or (lambda _: ""), sort=False):
             _points(figure, points, label, str(name), colours[name], bool(group), place)
         if theirs is not None and (theirs[axis] == title).any():
@@ -185,17 +185,20 @@ def _points(figure, part, label, name, colour, legend, place):
     )
 
 
-def _bands(figure, part, label, ends, name, place):
-    """Wide bands behind rows, from one column to another."""
-    for row, least, most in part[[label, *ends]].drop_duplicates().itertuples(index=False):
+def _bands(figure, part, label, group, ends, look, place):
+    """Bands behind rows, from one column to another, each behind the points of its group."""
+    name, line = look
+    groups = part[group] if group else [name] * len(part)
+    rows = part[[label, *ends]].assign(of=groups).drop_duplicates()
+    for row, least, most, of in rows.itertuples(index=False):
         figure.add_scatter(
             x=[least, most],
             y=[row, row],
             mode="lines",
-            line={"color": style.FAINT, "width": 12},
+            line=line,
             name=name,
             legendgroup=name,
-            offsetgroup=name,
+            offsetgroup=str(of),
             hoverinfo="skip",
             **place,
         )

@@ -9,6 +9,7 @@ the two leading eigenvectors.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import cycle
 
 import numpy as np
 import plotly.graph_objects as go
@@ -269,6 +270,7 @@ def cosine_histogram(
     caption: str,
     bins: int = 81,
     ordered: bool = False,
+    panels: Mapping[str, str] | None = None,
 ) -> go.Figure:
     """How the cosines between different neurons are distributed, and those of random directions.
 
@@ -283,23 +285,39 @@ def cosine_histogram(
     bins : int
     ordered : bool
         Whether the names are steps of one quantity, which a sequential scale of colours shows.
+    panels : dict of str to str, optional
+        The title of the panel that each matrix has its line in, one for all by default; the legend
+        leaves off what a name ends in where that is the title.
     """
+    panels = panels or dict.fromkeys(cosines, "")
+    titles = list(dict.fromkeys(panels.values()))
     pairs = {label: np.asarray(m)[np.triu_indices(len(m), 1)] for label, m in cosines.items()}
     limit = max(float(np.quantile(np.abs(p), 0.9995)) for p in pairs.values())
     edges = np.linspace(-limit, limit, bins + 1)
     centres = (edges[1:] + edges[:-1]) / 2
-    figure, colours = go.Figure(), style.colours_of(pairs, ordered)
-    for index, (label, values) in enumerate(pairs.items()):
-        density, _ = np.histogram(values, edges, density=True)
-        dash = "solid" if ordered else style.DASHES[index % len(style.DASHES)]
-        line = {"color": colours[label], "dash": dash, "shape": "hvh"}
-        figure.add_scatter(x=centres, y=density, name=label, mode="lines", line=line)
-    for index, width in enumerate(sorted(set(widths.values()))):
-        normal = np.sqrt(width / (2 * np.pi)) * np.exp(-width * centres**2 / 2)
-        line = style.CHANCE_LINE | {"dash": ("dot", "dashdot")[index % 2]}
-        figure.add_scatter(
-            x=centres, y=normal, name=f"chance, width {width}", mode="lines", line=line
-        )
+    figure = make_subplots(
+        cols=len(titles), subplot_titles=titles, shared_yaxes=True, horizontal_spacing=0.06
+    )
+    names = {label: label.removesuffix(f", {panels[label]}") for label in pairs}
+    colours = style.colours_of(names.values(), ordered)
+    dashes = dict(zip(sorted(set(widths.values())), cycle(("dot", "dashdot"))))
+    for column, title in enumerate(titles, 1):
+        own = [label for label in pairs if panels[label] == title]
+        for index, label in enumerate(own):
+            density, _ = np.histogram(pairs[label], edges, density=True)
+            dash = "solid" if ordered else style.DASHES[index % len(style.DASHES)]
+            line = {"color": colours[names[label]], "dash": dash, "shape": "hvh"}
+            _density(figure, centres, density, names[label], line, column)
+        for width in sorted({widths[label] for label in own}):
+            normal = np.sqrt(width / (2 * np.pi)) * np.exp(-width * centres**2 / 2)
+            line = style.CHANCE_LINE | {"dash": dashes[width]}
+            _density(figure, centres, normal, f"chance, width {width}", line, column)
+    style.name_once(figure)
     figure.update_xaxes(title="cosine between two neurons")
-    figure.update_yaxes(title="density")
+    figure.update_yaxes(title="density", col=1)
     return style.finish(figure, caption)
+
+
+def _density(figure, x, y, name, line, column):
+    about = {"mode": "lines", "name": name, "legendgroup": name, "line": line}
+    figure.add_scatter(x=x, y=y, **about, row=1, col=column)

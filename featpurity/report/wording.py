@@ -6,12 +6,15 @@ from typing import Any
 
 import pandas as pd
 
+from featpurity.report import results
+
 # Units: the word, by what a number is multiplied, and its digits. Shares are told in points.
 ACCURACY = ("points of accuracy", 100, 1)
 SILHOUETTE = ("of silhouette", 1, 3)
 COSINE = ("of average |cos|", 1, 3)
 # The unit of claims about accuracy, which pages tell in points.
 SHARE = "accuracy (share of images)"
+DIFFERENCE = "difference of accuracy (points)"  # an axis
 
 
 class Answer(str):
@@ -37,6 +40,28 @@ def in_points(claims: pd.DataFrame) -> pd.DataFrame:
         if pd.api.types.is_numeric_dtype(told[name]):
             told[name] = told[name].where(~shares, factor * told[name])
     return told.assign(unit=told.unit.where(~shares, word))
+
+
+def in_words(effects: pd.DataFrame) -> pd.DataFrame:
+    """Effects of a unit each, those of accuracy in points, with a column said: what a figure says
+    of one that is pointed at, as "+12.4 (+12.1 to +12.8) points of accuracy".
+    """
+    told = in_points(effects)
+    return told.assign(said=[interval(row) for row in told.itertuples()])
+
+
+def of_claims(effects: pd.DataFrame) -> pd.DataFrame:
+    """Rows of `featpurity.report.results.effect`, `in_words`, in the units of their claims."""
+    units = {claim["id"]: claim["unit"] for claim in results.load_claims()}
+    return in_words(effects.assign(unit=effects.claim.map(units)))
+
+
+def interval(row: Any) -> str:
+    """A judged effect with its interval and unit; "" where it was not measured."""
+    if pd.isna(row.effect):
+        return ""
+    effect, low, high = effect_with_ends(row)
+    return f"{effect} ({low} to {high}) {row.unit}"
 
 
 def effect_with_ends(row: Any) -> tuple[str, str, str]:

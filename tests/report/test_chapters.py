@@ -49,7 +49,7 @@ def test_of_many_models_an_answer_says_the_mean_or_the_ends():
     said = pruning.answer(effects(*areas), pd.DataFrame(among))
     assert "4 models change by +0.0 points of accuracy" in said and "(model 3)" in said
     assert "from -10.0 (model 0 on shape) to +13.0 (model 3 on size)" in said
-    assert said.endswith("3 of 4 times both orders lie within what random orders give")
+    assert said.endswith("3 of 4 times both orders lie within the range of random orders")
 
 
 def areas_of(model, purest, least_pure):
@@ -65,14 +65,43 @@ def test_the_answer_on_pruning_names_the_ends_of_the_spread():
     )
     said = pruning.answer(found, pd.DataFrame([areas_of("CLIP", 0.7, 0.5)]))
     assert "CLIP loses accuracy (-1.5 points" in said
-    assert (
-        "by data set from -14.0 (shape) to +11.0 (background)), and purest first lies above" in said
+    assert "of 2 data sets 1 clearly gain and 1 clearly lose, from -14.0 (shape) to +11.0" in said
+    assert said.endswith(
+        "CLIP, purest first, lies above the range of random orders. "
+        "CLIP, least pure first, lies within it"
     )
-    assert said.endswith("what random orders give and least pure first within it")
-    drawn = pruning.differences(found)
-    assert [trace.x for trace in drawn.data if trace.name == "range over the data sets"] == [
-        (-0.14, 0.11)
-    ]
+    both = pd.DataFrame([areas_of("CLIP", 0.5, 0.5)])
+    assert pruning.answer(found, both).endswith(
+        "Both orders of CLIP lie within the range of random orders"
+    )
+
+
+def test_differences_are_in_points_each_mean_before_its_own_model_s_range():
+    found = effects(
+        *[
+            (claim, model, size * gap, size * gap - 0.01, size * gap + 0.01, dataset)
+            for claim in ("pruning_window", "pruning_silhouette")
+            for model, size in (("CLIP", 1), ("LaCLIP", 2))
+            for dataset, gap in (("shape", -0.1), ("size", 0.2), ("mean", 0.05))
+        ]
+    )
+    one = pruning.differences(found, "pruning_window")
+    ranges = {t.offsetgroup: t.x for t in one.data if t.name == "range over the data sets"}
+    assert {model: pytest.approx(ends) for model, ends in ranges.items()} == {
+        "CLIP": (-10, 20),
+        "LaCLIP": (-20, 40),
+    }
+    assert one.layout.xaxis.title.text == "difference of accuracy (points)"
+    points = next(trace for trace in one.data if trace.mode == "markers")
+    assert points.customdata[1][0] == "+20.0 (+19.0 to +21.0) points of accuracy"
+    assert pruning.effects_table(found).frame.said[0] == "-10.0 (-11.0 to -9.0) points of accuracy"
+    claims_of = ["pruning_window", "pruning_silhouette"]
+    both = pruning.readings({claim: pruning.differences(found, claim) for claim in claims_of})
+    shown = [button.args[0]["visible"] for button in both.layout.updatemenus[0].buttons]
+    n = len(one.data)
+    assert shown == [[True] * n + [False] * n, [False] * n + [True] * n]
+    second = both.layout.updatemenus[0].buttons[1].args[1]
+    assert second == {"xaxis.title.text": "difference of silhouette"}
 
 
 def test_the_answer_on_misalignment_undoes_the_signs_of_the_claims():

@@ -226,9 +226,24 @@ def test_a_forest_may_have_one_row():
     assert list(figure.layout.yaxis.range) == [-0.5, 0.5]
 
 
+def test_each_tower_s_cosines_stand_beside_its_own_chance():
+    names = ["CLIP, image tower", "CLIP, text tower"]
+    panels = {name: name.removeprefix("CLIP, ") for name in names}
+    widths = dict(zip(names, (64, 32)))
+    found = dict.fromkeys(names, SYMMETRIC)
+    figure = heatmaps.cosine_histogram(found, widths, "Two.", bins=4, panels=panels)
+    lines = [(trace.name, trace.xaxis, trace.showlegend) for trace in figure.data]
+    assert lines == [
+        ("CLIP", "x", True),
+        ("chance, width 64", "x", True),
+        ("CLIP", "x2", False),
+        ("chance, width 32", "x2", True),
+    ]
+
+
 def test_gaps_are_high_minus_low():
-    mean = next(trace for trace in drawn()["gaps"].data if trace.name == "mean, m")
-    assert list(mean.y) == pytest.approx([0.075, 0.15, 0.225, 0.3])
+    mean = next(trace for trace in drawn()["gaps"].data if trace.name == "mean")
+    assert list(mean.y) == pytest.approx([7.5, 15, 22.5, 30])  # points
     assert list(mean.x) == [0.25, 0.5, 0.75, 1]
 
 

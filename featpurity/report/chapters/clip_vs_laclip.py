@@ -16,8 +16,8 @@ MEASURES = {
     "silhouette": "cosine silhouette (-1 to 1)",
 }
 DIFFERENCES = {
-    "accuracy_laclip": "difference of accuracy (share of images)",
-    "silhouette_laclip": "difference of silhouette (-1 to 1)",
+    "accuracy_laclip": wording.DIFFERENCE,
+    "silhouette_laclip": "difference of silhouette",
 }
 # What the sentence says of a claim: its unit, and the words for an interval above 0, below 0, and
 # around it.
@@ -117,7 +117,7 @@ def gains(effects: pd.DataFrame) -> go.Figure | None:
         "Accuracy and silhouette of the second model of a pair minus those of the first, with 95 % "
         "paired intervals over images."
     )
-    chosen = chosen.assign(axis=chosen.claim.map(DIFFERENCES))
+    chosen = wording.of_claims(chosen).assign(axis=chosen.claim.map(DIFFERENCES))
     return figures.forest(chosen, "dataset", "axis", caption, group="comparison")
 
 
@@ -195,10 +195,12 @@ def histogram(towers: Mapping[str, heatmaps.Towers], widths: Iterable[int]) -> g
         for side, tower in both.items()
     }
     caption = (
-        "Distribution of the cosines between different neurons, beside what random directions of "
-        "the same width would give (chance)."
+        "Distribution of the cosines between different neurons of a tower, beside what random "
+        "directions of the same width would give (chance)."
     )
-    return heatmaps.cosine_histogram(cosines, dict(zip(cosines, widths)), caption)
+    sides = [side for both in towers.values() for side in both]
+    panels = {name: f"{side} tower" for name, side in zip(cosines, sides)}
+    return heatmaps.cosine_histogram(cosines, dict(zip(cosines, widths)), caption, panels=panels)
 
 
 def pictures(images: Sequence[Image.Image], titles: Sequence[str], dataset: str) -> go.Figure:

@@ -6,11 +6,12 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from featpurity.labels import OVERALL
-from featpurity.report import curves, figures, heatmaps, tables, wording
+from featpurity.report import curves, figures, heatmaps, style, tables, wording
 from featpurity.report.published import published_curves
 
 ACCURACY = "zero-shot accuracy (share of images)"
 SILHOUETTE = "cosine silhouette (-1 to 1)"
+AXES = {"pruning_silhouette": "difference of silhouette"}  # of the others in points of accuracy
 NAMES = {
     "pruning_area": "accuracy, high minus low purity, mean over all numbers of neurons",
     "pruning_window": "accuracy, high minus low purity, mean over 39 to 98 % of the neurons kept",
@@ -18,14 +19,12 @@ NAMES = {
     "pruning_450_high_random": "accuracy, high purity minus random, 88 % of the neurons kept",
     "pruning_silhouette": "silhouette, high minus low purity, 88 % of the neurons kept",
 }
-WITHIN = "both orders lie within what random orders give"
 READINGS = [claim for claim in NAMES if claim != "pruning_area"]  # of a pair of curves
 MOST_TOLD = 3  # models, each with its own words; of more the range is told
 
 
 def answer(effects: pd.DataFrame, areas: pd.DataFrame) -> wording.Answer:
     """The result of a run in one sentence, from tables of `Pruned`; of many models their range."""
-    among = {row.model: _among_random(row) for row in areas.itertuples()}
     area, clauses = effects[effects.claim == "pruning_area"], []
     single, means = area[area.dataset != OVERALL], area[area.dataset == OVERALL]
     opening = "kept to the purest neurons instead of the least pure, over all numbers of neurons,"
@@ -34,31 +33,47 @@ def answer(effects: pd.DataFrame, areas: pd.DataFrame) -> wording.Answer:
         least = f"{wording.with_interval(low, wording.ACCURACY, first=True)} ({low.comparison})"
         most = f"{wording.with_interval(high, wording.ACCURACY)} ({high.comparison})"
         ends = _ends(single.assign(dataset=single.comparison + " on " + single.dataset))
+        within = sum(set(_sides(row)) == {"within"} for row in areas.itertuples())
         return wording.Answer(
             f"{opening} {len(means)} models change by {least} to {most}; single data sets {ends}. "
-            f"{list(among.values()).count(WITHIN)} of {len(among)} times {WITHIN}"
+            f"{within} of {len(areas)} times both orders lie within the range of random orders"
         )
     for mean in means.itertuples():
         number = wording.with_interval(mean, wording.ACCURACY, first=not clauses)
         part = single[single.comparison == mean.comparison]
-        over = f"; by data set {_ends(part)}" if len(part) > 1 else ""
+        over = f"; {_over(part)}" if len(part) > 1 else ""
         does = wording.by_interval(
             mean, "gains accuracy", "loses accuracy", "neither clearly gains nor loses accuracy"
         )
-        clauses.append(f"{mean.comparison} {does} ({number}{over}), and {among[mean.comparison]}")
-    return wording.Answer(f"{opening} {'; '.join(clauses)}")
+        clauses.append(f"{mean.comparison} {does} ({number}{over})")
+    return wording.Answer(
+        f"{opening} {'; '.join(clauses)}. {'. '.join(map(_among_random, areas.itertuples()))}"
+    )
+
+
+def _sides(areas):
+    """Where purest first and least pure first lie against the range of random orders."""
+    for area in (areas.high_purity, areas.low_purity):
+        side = "above" if area > areas.random_high else "below"
+        yield "within" if areas.random_low <= area <= areas.random_high else side
 
 
 def _among_random(areas):
-    """Where the two orders lie among random ones."""
-    sides = []
-    for area in (areas.high_purity, areas.low_purity):
-        side = "above" if area > areas.random_high else "below"
-        sides.append("within" if areas.random_low <= area <= areas.random_high else side)
-    if sides == ["within", "within"]:
-        return WITHIN
+    """The same in a sentence an order."""
+    model, (purest, least) = areas.model, _sides(areas)
+    if purest == least == "within":
+        return f"Both orders of {model} lie within the range of random orders"
     return (
-        f"purest first lies {sides[0]} what random orders give and least pure first {sides[1]} it"
+        f"{model}, purest first, lies {purest} the range of random orders. "
+        f"{model}, least pure first, lies {least} it"
+    )
+
+
+def _over(single):
+    """How many data sets gain and lose, and the least and the largest effect."""
+    gain, lose = (single.low > 0).sum(), (single.high < 0).sum()
+    return (
+        f"of {len(single)} data sets {gain} clearly gain and {lose} clearly lose, {_ends(single)}"
     )
 
 
@@ -71,18 +86,43 @@ def _ends(single):
 
 def differences(effects: pd.DataFrame, claim: str = "pruning_area") -> go.Figure:
     """One claim's effect on each data set and on average, with the spread over the data sets."""
-    chosen = effects[effects.claim == claim].rename(columns={"comparison": "model"})
-    single = chosen[chosen.dataset != OVERALL]
-    ends = single.effect.min(), single.effect.max()
-    chosen = chosen.assign(axis=NAMES[claim])
-    chosen.loc[chosen.dataset == OVERALL, ["least", "most"]] = ends
+    chosen = wording.of_claims(effects[effects.claim == claim]).rename(
+        columns={"comparison": "model"}
+    )
+    chosen = chosen.assign(axis=AXES.get(claim, wording.DIFFERENCE))
+    mean = chosen.dataset == OVERALL
+    single = chosen.effect.mask(mean).groupby(chosen.model)
+    chosen["least"] = single.transform("min").where(mean)
+    chosen["most"] = single.transform("max").where(mean)
     caption = (
         f"{NAMES[claim][0].upper()}{NAMES[claim][1:]}, with 95 % intervals over images; "
-        "right of 0 the purest neurons do better. The grey band behind the mean goes from the "
-        "lowest to the highest value of any model and data set. The data sets are fixed, not "
-        "drawn: the interval of the mean says nothing about others."
+        "right of 0 the purest neurons do better. The grey band behind a model's mean goes from "
+        "its lowest to its highest data set. The data sets are fixed, not drawn: the interval of "
+        "the mean says nothing about others."
     )
     return figures.forest(chosen, "dataset", "axis", caption, group="model")
+
+
+def readings(drawn: Mapping[str, go.Figure]) -> go.Figure:
+    """`differences` of several claims as one figure; a menu chooses the claim.
+
+    Parameters
+    ----------
+    drawn : dict of str to Figure
+        By claim, the first one shown at first.
+    """
+    figure, groups, axes = go.Figure(layout=next(iter(drawn.values())).layout), {}, {}
+    for claim, one in drawn.items():
+        shown = range(len(figure.data), len(figure.data) + len(one.data))
+        groups[NAMES[claim]] = set(shown)
+        axes[NAMES[claim]] = {"xaxis.title.text": one.layout.xaxis.title.text}
+        figure.add_traces(one.data)
+    style.menu(figure, groups, axes, name="Difference")
+    figure.layout.meta["caption"] = (
+        "The other differences, with 95 % intervals over images; right of 0 the purest neurons do "
+        "better. The menu chooses which."
+    )
+    return figure
 
 
 def multiples(accuracy: pd.DataFrame) -> go.Figure:
@@ -113,7 +153,7 @@ def at_each_number(
     """
     caption = (
         "Accuracy on every data set with as many neurons as the slider says, kept by purity or at "
-        "random. At first 88 %, which is 450 of 512, where the paper reads its figures. Below, the "
+        "random. At 88 %, which is 450 of 512, the paper reads its figures. Below, the "
         "cosines of the image tower's neurons, those that point the same way together: the marks "
         "above a matrix are the neurons that stay, the purest in the lower line, the least pure in "
         "the upper one."
@@ -131,8 +171,7 @@ def gaps(accuracy: pd.DataFrame, pairs: Sequence[tuple[str, str]] = ()) -> go.Fi
         "is the paper's window, 200 to 500 of 512 neurons; the dotted line is the mean of the "
         "paper's own curves over its data sets, read from its figures."
     )
-    axis = "difference of accuracy (share of images)"
-    return curves.gaps(accuracy, "accuracy", axis, caption, published_curves(), pairs)
+    return curves.gaps(accuracy, "accuracy", wording.DIFFERENCE, caption, published_curves(), pairs)
 
 
 def silhouettes(silhouette: pd.DataFrame) -> go.Figure | None:
@@ -145,11 +184,9 @@ def silhouettes(silhouette: pd.DataFrame) -> go.Figure | None:
 
 def effects_table(effects: pd.DataFrame) -> tables.Table:
     """All differences with their intervals."""
-    shown = effects.assign(what=effects.claim.map(NAMES))
+    shown = wording.of_claims(effects).assign(what=effects.claim.map(NAMES))
     headings = {"what": "difference", "comparison": "model", "dataset": "data set"}
-    headings |= {"effect": "effect", "low": "from", "high": "to"}
-    digits = dict.fromkeys(["effect", "low", "high"], "+.3f")
-    return tables.show(shown, headings, digits)
+    return tables.show(shown, headings | {"said": "effect (95 % interval)"})
 
 
 def warnings(at_chance: Iterable[tuple[str, str]]) -> Iterator[str]:
