@@ -1,6 +1,7 @@
 """Experiment 5: what the filter keeps, what the sets of captions are like, and training on them."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -140,8 +141,9 @@ class TestRemedy:
 
     def test_the_chapter_shows_it(self, found):
         _, levels, result, _ = found
-        said = show.answer(result.effects, result.shares, result.gains)
-        assert said.startswith("with 20% of the names in raw captions spurious, ")
+        said = show.answer(result.shares, result.gains, "CLIP")
+        assert said.startswith("CLIP reads raw captions in which 20% of the names are spurious: ")
+        assert all(f"the {tower} neurons" in said for tower in ("image", "text"))
         assert "Level by level, in points: " in said and " at 20%" in said
         assert "together" in show.why_not_better(result.steps)
         figures = [
@@ -153,6 +155,26 @@ class TestRemedy:
         assert all(figure.layout.meta["caption"].endswith(".") for figure in figures)
         assert len(show.described(result.captions).frame) == 7
         assert len(show.choices(result.choices).frame) == 4
+
+    def test_it_says_what_true_captions_of_the_same_form_do(self):
+        rows = [
+            ("accuracy", 0.012, 0.011, 0.013, "raw, all right"),
+            ("image_avg_abs_cos", -0.0022, -0.0023, -0.0021, "raw, all right"),
+            ("accuracy", -0.022, -0.023, -0.021, "recaptioned"),
+            ("image_avg_abs_cos", 0.0001, -0.0001, 0.0003, "recaptioned"),
+        ]
+        steps = pd.DataFrame(rows, columns=["measure", "effect", "low", "high", "step"])
+        said = show.why_not_better(steps)
+        assert (
+            "out of the raw captions raises accuracy (+1.2 points of accuracy, 95 % interval +1.1 "
+            "to +1.3) and makes the image neurons less pure (+0.0022 of average |cos|, +0.0021 to "
+            "+0.0023)" in said
+        )
+        assert "out of the new captions raises accuracy (+2.2" in said
+        assert "neither clearly purer nor less pure (+0.0001 of average |cos|, -0.0001" in said
+        (accuracy, *_) = show.steps(steps).data
+        assert accuracy.x[0] == pytest.approx(1.2)
+        assert accuracy.customdata[0][0] == "+1.2 (+1.1 to +1.3) points of accuracy"
 
     def test_the_examples_say_what_is_wrong_in_a_caption(self, found):
         judge, levels, *_ = found

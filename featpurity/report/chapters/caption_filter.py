@@ -15,24 +15,55 @@ if TYPE_CHECKING:
     from featpurity.experiments.caption_filter import Level
 
 AXES = {
-    "accuracy": "change of zero-shot accuracy (share of images)",
+    "accuracy": wording.DIFFERENCE,
     "image_avg_abs_cos": "fall of average |cos|, image tower; purer is right",
     "text_avg_abs_cos": "fall of average |cos|, text tower; purer is right",
 }
 PANELS = ("accuracy", "loss", "image_avg_abs_cos", "text_avg_abs_cos")
+COSINE = (*wording.COSINE[:2], 4)  # changes here are small
+# What training on other captions does to each measure, above 0, below 0 and around it.
+DOES = {
+    "accuracy": (
+        wording.ACCURACY,
+        "raises accuracy",
+        "costs accuracy",
+        "neither clearly raises nor lowers accuracy",
+    ),
+    "image_avg_abs_cos": (
+        COSINE,
+        "makes the image neurons purer",
+        "makes the image neurons less pure",
+        "makes the image neurons neither clearly purer nor less pure",
+    ),
+    "text_avg_abs_cos": (
+        COSINE,
+        "makes the text neurons purer",
+        "makes the text neurons less pure",
+        "makes the text neurons neither clearly purer nor less pure",
+    ),
+}
+PURITY = ("image_avg_abs_cos", "text_avg_abs_cos")  # told as the change of |cos|
 
 
-def answer(effects: pd.DataFrame, shares: pd.DataFrame, gains: pd.DataFrame) -> wording.Answer:
-    """The result of a run in a few sentences: at the first level, and over all levels."""
+def answer(shares: pd.DataFrame, gains: pd.DataFrame, model: str) -> wording.Answer:
+    """The result of a run in a few sentences: at the first level, and over all levels.
+
+    Parameters
+    ----------
+    shares, gains : DataFrame
+        Of `featpurity.experiments.caption_filter.Filtered`.
+    model : str
+        What readers call the first model.
+    """
     level, mistaken = shares.spurious.iloc[0], shares.mistaken.iloc[0]
     here = shares[(shares.spurious == level) & (shares.mistaken == mistaken)]
     wrong = {row.captions: f"{row.wrong:.0%}" for row in here.itertuples()}
-    accuracy = effects[effects.claim == "filter_accuracy"].itertuples()
+    first = gains[gains.spurious == level].rename(columns={"measure": "claim"})
     told = (
-        f"with {level:.0%} of the names in raw captions spurious, {wrong['raw']} of these captions "
-        f"say something wrong, {wrong['recaptioned']} of the new ones, and {wrong['filtered']} of "
-        "those that the filter keeps; training again on these instead of the raw ones brings "
-        f"{wording.with_interval(next(accuracy), wording.ACCURACY, first=True)}"
+        f"{model} reads raw captions in which {level:.0%} of the names are spurious: "
+        f"{wrong['raw']} of them say something wrong, {wrong['recaptioned']} of the new ones, and "
+        f"{wrong['filtered']} of those that it keeps. Training it again on these instead of the "
+        f"raw ones {wording.clauses(first, DOES, PURITY)}"
     )
     levels = gains[gains.measure == "accuracy"].sort_values("spurious")
     if len(levels) > 1:
@@ -53,8 +84,22 @@ def why_not_better(steps: pd.DataFrame) -> wording.Answer:
     loss = f"The largest loss is at the step to “{worst.step}”"
     return wording.Answer(
         f"accuracy changes step by step as follows, in points: {', '.join(told)}; together "
-        f"{together}. {loss if worst.effect < 0 else 'No step loses any'}"
+        f"{together}. {loss if worst.effect < 0 else 'No step loses any'}. {_corrected(steps)}"
     )
+
+
+def _corrected(steps):
+    """What taking the mistakes out does, where nothing else about the captions changes."""
+    told = []
+    # The step to the captioner's captions puts the mistakes in: turned round it takes them out.
+    for which, step, sign in (("raw", "raw, all right", 1), ("new", "recaptioned", -1)):
+        rows = steps[(steps.step == step) & steps.measure.isin(["accuracy", PURITY[0]])]
+        ends = [sign * rows.low, sign * rows.high][::sign]
+        rows = rows.assign(claim=rows.measure, effect=sign * rows.effect, low=ends[0], high=ends[1])
+        told.append(
+            f"Taking the mistakes out of the {which} captions {wording.clauses(rows, DOES, PURITY)}"
+        )
+    return ". ".join(told)
 
 
 def wrong(shares: pd.DataFrame) -> go.Figure:
@@ -131,7 +176,7 @@ def gains(table: pd.DataFrame) -> go.Figure:
         "Training again on filtered instead of raw captions, with 95 % intervals over seeds; right "
         "of 0 the filtered ones make the model better or its neurons purer."
     )
-    shown = table.sort_values("spurious").assign(axis=table.measure.map(AXES))
+    shown = _told(table.sort_values("spurious"))
     shown["level"] = shown.spurious.map("{:.0%} of the names spurious".format)
     return figures.forest(shown, "level", "axis", caption)
 
@@ -142,7 +187,15 @@ def steps(table: pd.DataFrame) -> go.Figure:
         "From raw captions to the best possible ones, one change at a time: what each set brings "
         "over the one before, with 95 % intervals over seeds."
     )
-    return figures.forest(table.assign(axis=table.measure.map(AXES)), "step", "axis", caption)
+    return figures.forest(_told(table), "step", "axis", caption)
+
+
+def _told(gains):
+    """Gains with their axis, and what pointing at one says; those of accuracy in points."""
+    unit = gains.measure.map({"accuracy": wording.SHARE}).fillna("")
+    shown = wording.in_words(gains.assign(axis=gains.measure.map(AXES), unit=unit))
+    small = [f"{row.effect:+.4f} ({row.low:+.4f} to {row.high:+.4f})" for row in shown.itertuples()]
+    return shown.assign(said=shown.said.where(shown.measure == "accuracy", small))
 
 
 def described(captions: pd.DataFrame) -> tables.Table:

@@ -115,7 +115,8 @@ def gains(effects: pd.DataFrame) -> go.Figure | None:
         return None
     caption = (
         "Accuracy and silhouette of the second model of a pair minus those of the first, with 95 % "
-        "paired intervals over images."
+        "paired intervals over images; right of 0 the second is better. The rows called mean "
+        "average over the data sets."
     )
     chosen = wording.of_claims(chosen).assign(axis=chosen.claim.map(DIFFERENCES))
     return figures.forest(chosen, "dataset", "axis", caption, group="comparison")
