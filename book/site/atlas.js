@@ -110,7 +110,7 @@
       card.replaceChildren(
         element("h3", {}, `${neuron.model}, neuron ${neuron.neuron} `,
           element("a", { href: `#${neuron.address}`, "aria-label": "Address of this neuron" }, "#")),
-        element("p", {}, `Rank ${neuron.rank} of ${neuron.of} by purity, 1 for the purest; mean |cos| with the other neurons `
+        element("p", {}, `Its values are ${neuron.reads}. Rank ${neuron.rank} of ${neuron.of} by purity, 1 for the purest; mean |cos| with the other neurons `
           + `of both towers ${neuron.cos.toFixed(3)}. Pictures go through the image tower, captions through the text tower.`),
         element("div", { class: "columns" },
           pictures("Strongest pictures", neuron.strongest, sheet, classes),

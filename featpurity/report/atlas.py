@@ -142,6 +142,7 @@ def _teller(found, sheets, named):
             "rank": row.rank,
             "of": int(counts[row.model]),
             "cos": round(row.mean_abs_cos, 4),
+            "reads": reads(row),
             "nearest": {
                 tower: [getattr(row, f"{tower}_nearest"), round(getattr(row, f"{tower}_cos"), 3)]
                 for tower in ("image", "text")

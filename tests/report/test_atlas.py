@@ -75,6 +75,7 @@ def test_every_neuron_has_an_address_and_all_of_its_data(found):
     classes, neurons = json.loads(zlib.decompress(packed))
     told = neurons[0]
     assert told["model"] == "CLIP" and told["neuron"] == 1 and told["rank"] == 1
+    assert told["reads"] == f"high for {HOSTILE} (shape)"
     assert told["of"] == 3 and told["nearest"] == {"image": [2, 0.3], "text": [0, -0.1]}
     assert told["strongest"] == [2, 1] and told["weakest"] == [3, 2]
     assert [classes[number] for number, _ in told["profile"]] == [
