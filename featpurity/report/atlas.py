@@ -182,7 +182,7 @@ def _deflated(value):
 
 def glance(found: Any, pictures: Thumbnails, pairs: Sequence[tuple[str, str]] = ()) -> tables.Table:
     """The purest and the least pure neurons of each model, of many those of the first pair, with
-    their strongest pictures.
+    their strongest pictures, or the weakest ones of a neuron whose class stands out downwards.
 
     Parameters
     ----------
@@ -191,21 +191,30 @@ def glance(found: Any, pictures: Thumbnails, pairs: Sequence[tuple[str, str]] = 
     pairs : list of (str, str)
         Models that stand beside one another, see `featpurity.report.beside`.
     """
-    headings = ("model", "rank by purity", "neuron", "class that stands out", "strongest pictures")
+    headings = (
+        "model",
+        "rank by purity",
+        "neuron",
+        "class that stands out",
+        "pictures with such values",
+    )
     places, rows, shown = addresses(found.neurons), [], []
     told = beside.first(found.neurons.model.unique(), pairs)
     neurons = found.neurons[found.neurons.model.isin(told)]
     for model, part in neurons.sort_values("rank").groupby("model"):
         shown.append(_ends(part, GLANCE))
         for row in shown[-1].itertuples():
+            side, extreme = "largest", found.strongest
+            if row.contrast < 0:
+                side, extreme = "smallest", found.weakest
             cells = [
                 html.escape(str(model)),
                 str(row.rank),
                 f'<a href="#{places[model, row.neuron]}">{row.neuron}</a>',
                 html.escape(reads(row)),
                 pictures.strip(
-                    found.strongest[model][row.neuron].tolist(),
-                    f"The pictures with the largest values of neuron {row.neuron} of {model}",
+                    extreme[model][row.neuron].tolist(),
+                    f"The pictures with the {side} values of neuron {row.neuron} of {model}",
                 ),
             ]
             rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")

@@ -101,6 +101,10 @@ def test_a_class_that_stands_out_downwards_is_told_as_low(found):
     down = found.neurons.iloc[0].replace({HOSTILE: "hourglass"})
     assert atlas.reads(down) == "high for hourglass (shape)"
     assert atlas.reads(down.replace({1.5: -1.35})) == "low for hourglass (shape)"
+    found.neurons.loc[0, "contrast"] = -1.35  # CLIP's neuron 0, its second by purity
+    told = [one["alt"] for one in page(atlas.glance(found, Thumbnails(Pictures()))).select("img")]
+    assert "largest values of neuron 1 of CLIP" in told[0]
+    assert "smallest values of neuron 0 of CLIP" in told[1]
 
 
 def test_labels_that_read_alike_have_addresses_of_their_own(found):
