@@ -46,9 +46,11 @@ def test_of_many_models_an_answer_says_the_mean_or_the_ends():
         for dataset, gap in [("shape", -0.1), ("size", 0.1), ("mean", 0.0)]
     ]
     among = [areas_of(f"model {i}", 0.5, 0.4 if i else 0.3) for i in range(4)]
-    said = pruning.answer(effects(*areas), pd.DataFrame(among))
+    found = effects(*areas).assign(chance_low=-0.025, chance_high=0.025)
+    said = pruning.answer(found, pd.DataFrame(among))
     assert "4 models change by +0.0 points of accuracy" in said and "(model 3)" in said
     assert "from -10.0 (model 0 on shape) to +13.0 (model 3 on size)" in said
+    assert "3 of 4 times random orders turned round change as much. " in said
     assert said.endswith("3 of 4 times both orders lie within the range of random orders")
 
 
@@ -63,8 +65,14 @@ def test_the_answer_on_pruning_names_the_ends_of_the_spread():
         ("pruning_area", "CLIP", 0.11, 0.10, 0.12, "background"),
         ("pruning_area", "CLIP", -0.015, -0.02, -0.01, "mean"),
     )
+    found = found.assign(chance_low=-0.03, chance_high=0.03)
     said = pruning.answer(found, pd.DataFrame([areas_of("CLIP", 0.7, 0.5)]))
     assert "CLIP loses accuracy (-1.5 points" in said
+    assert "to +11.0 (background)), as random orders turned round do." in said
+    surprising = pruning.answer(
+        found.assign(chance_low=-0.01), pd.DataFrame([areas_of("CLIP", 0.7, 0.5)])
+    )
+    assert "to +11.0 (background)), more than random orders do." in surprising
     assert "of 2 data sets 1 clearly gain and 1 clearly lose, from -14.0 (shape) to +11.0" in said
     assert said.endswith(
         "CLIP, purest first, lies above the range of random orders. "

@@ -66,7 +66,7 @@ def forest(claims: pd.DataFrame) -> go.Figure:
         for claim in measured.itertuples()
     ]
     row = ["<br>".join(textwrap.wrap(text, LINE, break_on_hyphens=False)) for text in row]
-    measured = measured.assign(row=row, said=measured.apply(_interval, axis=1))
+    measured = measured.assign(row=row, said=measured.apply(wording.interval, axis=1))
     # What is simulated has accuracies of another size.
     simulated = measured.experiment.eq(published.SIMULATED)
     measured["unit"] += simulated.map({True: ", simulated", False: ""})
@@ -114,7 +114,7 @@ def verdicts_table(claims: pd.DataFrame, chapters: Sequence[str]) -> tables.Tabl
     A claim that was measured leads to what shows its answer, in one of the run's chapters.
     """
     shown = wording.in_points(claims)
-    shown = shown.assign(interval=shown.apply(_interval, axis=1))
+    shown = shown.assign(interval=shown.apply(wording.interval, axis=1))
     files = {int(name[:2]): f"{name}.ipynb" for name in chapters}
     shown["statement"] = [
         row.statement
@@ -211,10 +211,3 @@ def _by_model(measure, digits):
     titles = display_names.of_datasets(first["datasets"]).values()
     frame = pd.DataFrame(first[measure], index=list(titles)).T
     return tables.show(frame.rename_axis("model").reset_index(), digits=digits)
-
-
-def _interval(row):
-    if pd.isna(row.effect):
-        return ""
-    effect, low, high = wording.effect_with_ends(row)
-    return f"{effect} ({low} to {high}) {row.unit}"

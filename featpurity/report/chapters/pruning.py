@@ -36,19 +36,27 @@ def answer(effects: pd.DataFrame, areas: pd.DataFrame) -> wording.Answer:
         within = sum(set(_sides(row)) == {"within"} for row in areas.itertuples())
         return wording.Answer(
             f"{opening} {len(means)} models change by {least} to {most}; single data sets {ends}. "
-            f"{within} of {len(areas)} times both orders lie within the range of random orders"
+            f"{_by_chance(means).sum()} of {len(means)} times random orders turned round change as "
+            f"much. {within} of {len(areas)} times both orders lie within the range of random "
+            "orders"
         )
-    for mean in means.itertuples():
+    for mean, by_chance in zip(means.itertuples(), _by_chance(means)):
         number = wording.with_interval(mean, wording.ACCURACY, first=not clauses)
         part = single[single.comparison == mean.comparison]
         over = f"; {_over(part)}" if len(part) > 1 else ""
         does = wording.by_interval(
             mean, "gains accuracy", "loses accuracy", "neither clearly gains nor loses accuracy"
         )
-        clauses.append(f"{mean.comparison} {does} ({number}{over})")
+        beside = "as random orders turned round do" if by_chance else "more than random orders do"
+        clauses.append(f"{mean.comparison} {does} ({number}{over}), {beside}")
     return wording.Answer(
         f"{opening} {'; '.join(clauses)}. {'. '.join(map(_among_random, areas.itertuples()))}"
     )
+
+
+def _by_chance(effects):
+    """Whether random orders, each against itself turned round, give effects as large."""
+    return effects.effect.between(effects.chance_low, effects.chance_high)
 
 
 def _sides(areas):
@@ -96,9 +104,10 @@ def differences(effects: pd.DataFrame, claim: str = "pruning_area") -> go.Figure
     chosen["most"] = single.transform("max").where(mean)
     caption = (
         f"{NAMES[claim][0].upper()}{NAMES[claim][1:]}, with 95 % intervals over images; "
-        "right of 0 the purest neurons do better. The grey band behind a model's mean goes from "
-        "its lowest to its highest data set. The data sets are fixed, not drawn: the interval of "
-        "the mean says nothing about others."
+        "right of 0 the purest neurons do better. The thin grey line behind a point holds 95 % of "
+        "what random orders give, each against itself turned round. The wide band behind a model's "
+        "mean goes from its lowest to its highest data set. The data sets are fixed, not drawn: "
+        "the interval of the mean says nothing about others."
     )
     return figures.forest(chosen, "dataset", "axis", caption, group="model")
 
