@@ -1,0 +1,76 @@
+"""What a measure does as more captions are swapped, every seed compared with itself."""
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import pandas as pd
+
+from featpurity.metrics import intervals
+
+
+class Change(NamedTuple):
+    """A mean over seeds and the ends of its 95 % interval."""
+
+    effect: float
+    low: float
+    high: float
+
+
+def differences(runs: pd.DataFrame, column: str) -> pd.Series:
+    """A measure at the highest ratio minus at the lowest, by seed.
+
+    Parameters
+    ----------
+    runs : DataFrame
+        Of one kind of swap: a row a seed and ratio.
+    column : str
+    """
+    measured = _by_ratio(runs, column)
+    return measured[measured.columns[-1]] - measured[measured.columns[0]]
+
+
+def change(runs: pd.DataFrame, column: str) -> Change:
+    """The mean of the `differences`, with Student's t over the seeds."""
+    found = differences(runs, column)
+    return Change(found.mean(), *intervals.t_interval(found))
+
+
+def turns(runs: pd.DataFrame, column: str) -> str:
+    """Where a curve turns that a straight line is drawn through; "" for one that does not.
+
+    It turns where it changes one way between two neighbouring ratios and the other way between
+    others, both with 95 % intervals over the seeds beside 0. What a step may be by chance is left
+    out. Parameters as in `differences`.
+
+    Returns
+    -------
+    str
+        As "not monotone: rises to 30 %, falls after".
+    """
+    measured, steps = _by_ratio(runs, column), []
+    for start, end in pairwise(measured.columns):
+        low, high = intervals.t_interval(measured[end] - measured[start])
+        if low > 0 or high < 0:
+            steps.append((low > 0, start, end))
+    means, parts = measured.mean(), []
+    for (rising, _, end), (rises_next, start, _) in pairwise(steps):
+        if rising != rises_next:
+            between = means.loc[end:start]
+            turn = between.idxmax() if rising else between.idxmin()
+            parts.append(f"{_verb(rising)} to {100 * turn:g} %")
+    return f"not monotone: {', '.join(parts)}, {_verb(steps[-1][0])} after" if parts else ""
+
+
+def noted(effects: pd.DataFrame, of: pd.Series) -> str:
+    """A sentence on each effect whose curve turns (column turns), `of` says of what; else ""."""
+    rows = zip(of, effects.comparison, effects.turns)
+    return "".join(f" {what}, {comparison}: {turn}." for what, comparison, turn in rows if turn)
+
+
+def _by_ratio(runs, column):
+    """A row a seed, a column a ratio, in rising order."""
+    return runs.pivot(index="seed", columns="ratio", values=column)
+
+
+def _verb(rising):
+    return "rises" if rising else "falls"
