@@ -4,7 +4,7 @@ Each fine-tuned model is asked what experiment 1 asks, and every measure gets a 
 against the ratio of swapped captions, one a seed: their spread is the interval.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import nan
 from pathlib import Path
@@ -24,7 +24,7 @@ from featpurity.experiments.inputs import Embedded, embed
 from featpurity.metrics import intervals, purity, silhouette, spectrum, zeroshot
 from featpurity.models.clip import neurons_by_tower
 from featpurity.models.load import load_model
-from featpurity.report import published, results
+from featpurity.report import over_seeds, published, results
 
 # Each claim's measure, and the sign that makes its slope positive when the claim is true.
 CLAIMS = {
@@ -53,7 +53,9 @@ class Misaligned:
     means : DataFrame
         Their means over the data sets: a row a kind, ratio and seed.
     effects : DataFrame
-        A row a claim and kind of swap, see `featpurity.report.results.effect`.
+        A row a claim and kind of swap, see `featpurity.report.results.effect` and `changes`.
+    measured : DataFrame
+        The same of what was measured at the highest ratio minus at the lowest.
     neurons : dict of (kind, ratio) to Neurons
         Of the first seed.
     """
@@ -61,6 +63,7 @@ class Misaligned:
     runs: pd.DataFrame
     means: pd.DataFrame
     effects: pd.DataFrame
+    measured: pd.DataFrame
     neurons: dict[tuple[str, float], Neurons]
 
 
@@ -106,8 +109,10 @@ def measure(
         measured = _measure_model(tuned, embed(clip, data, prompts, **options))
         rows += [run._asdict() | row for row in measured]
     runs = pd.DataFrame(rows)
-    means = runs.drop(columns="dataset").groupby(["kind", "ratio", "seed"]).mean().reset_index()
-    return Misaligned(runs, means, changes(means), neurons)
+    by_run = runs.drop(columns="dataset").groupby(["kind", "ratio", "seed"], sort=False)
+    means = by_run.mean().reset_index()
+    measured = changes(means, over_seeds.differences)
+    return Misaligned(runs, means, changes(means), measured, neurons)
 
 
 def _measure_model(neurons: Neurons, embedded: Mapping[str, Embedded]) -> Iterator[dict]:
@@ -118,7 +123,9 @@ def _measure_model(neurons: Neurons, embedded: Mapping[str, Embedded]) -> Iterat
     spectra = {}
     for tower, its in towers.items():
         spectra[f"{tower}_effective_rank"] = spectrum.effective_rank(its)
-        spectra[f"{tower}_shared"] = spectrum.shared_component(its)[0]
+        spectra[f"{tower}_shared"], direction = spectrum.shared_component(its)
+        rest = spectrum.without_direction(its, direction)
+        spectra[f"{tower}_without_shared"] = purity.avg_abs_cos(rest)
     for name, seen in embedded.items():
         known = silhouette.is_defined(seen.labels)
         score = silhouette.silhouette(seen.images, seen.labels) if known else nan
@@ -126,20 +133,6 @@ def _measure_model(neurons: Neurons, embedded: Mapping[str, Embedded]) -> Iterat
         row = dict(dataset=name, **pure, accuracy=right.float().mean().item(), silhouette=score)
         recall = zeroshot.mean_per_class_recall(right, seen.labels).item()
         yield row | spectra | dict(mean_recall=recall)
-
-
-def changes(means: pd.DataFrame) -> pd.DataFrame:
-    """Changes over the paper's range of ratios along a straight line, with Student's t over seeds.
-
-    They are signed for the claims. The line goes through all ratios that were run.
-    """
-    rows = []
-    for claim, (column, sign) in CLAIMS.items():
-        for kind, part in means.groupby("kind", sort=False):
-            of_seeds = sign * changes_of_seeds(part, column)
-            if of_seeds.notna().all():
-                rows.append(results.mean_effect(claim, KINDS[kind], of_seeds))
-    return pd.DataFrame(rows)
 
 
 def changes_of_seeds(runs: pd.DataFrame, column: str) -> pd.Series:
@@ -154,6 +147,25 @@ def changes_of_seeds(runs: pd.DataFrame, column: str) -> pd.Series:
     span = published.RATIOS[1] - published.RATIOS[0]
     slopes = {seed: intervals.slope(of.ratio, of[column]) for seed, of in runs.groupby("seed")}
     return span * pd.Series(slopes)
+
+
+def changes(
+    means: pd.DataFrame, of_seeds: Callable[[pd.DataFrame, str], pd.Series] = changes_of_seeds
+) -> pd.DataFrame:
+    """Changes of the claims' measures, signed for these, with Student's t over seeds.
+
+    Over the paper's range of ratios along a straight line through all ratios that were run, or
+    whatever else `of_seeds` makes of one kind's runs and a measure. The column turns says which
+    curves are not monotone.
+    """
+    rows = []
+    for claim, (column, sign) in CLAIMS.items():
+        for kind, part in means.groupby("kind", sort=False):
+            found = sign * of_seeds(part, column)
+            if found.notna().all():
+                row = results.mean_effect(claim, KINDS[kind], found)
+                rows.append(row | dict(turns=over_seeds.turns(part, column)))
+    return pd.DataFrame(rows)
 
 
 def swap_summaries(
@@ -187,7 +199,7 @@ def swap_summaries(
             moved = permutation(summary["n"], swapped[["i", "j"]].to_numpy("int64"))
             rows.append(summary | dict(false=false_share(captioned, moved)))
     columns = ["kind", "ratio", "n", "achieved_ratio", "changed_texts", "false", "mean_similarity"]
-    return pd.DataFrame(rows)[columns].sort_values(["kind", "ratio"])
+    return pd.DataFrame(rows)[columns]
 
 
 def false_share(captioned: CaptionedImages, moved: np.ndarray) -> float:

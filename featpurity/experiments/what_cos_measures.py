@@ -23,7 +23,7 @@ from featpurity.features.extract import image_trunk_features, text_trunk_feature
 from featpurity.metrics import intervals, purity, silhouette, spectrum, zeroshot
 from featpurity.models.clip import ClipModel, neurons_by_tower
 from featpurity.models.projections import read_projections
-from featpurity.report import results
+from featpurity.report import over_seeds, results
 
 TOWERS = ("image", "text")
 
@@ -139,12 +139,14 @@ def shape(neurons: torch.Tensor, mean_feature: torch.Tensor) -> dict[str, float]
     """What the singular values of one tower say, and what its shared direction is.
 
     Average |cos|; the same expected over rotations; effective rank and participation ratio; the
-    share of the first singular direction and its |cosine| with the mean trunk feature; average
-    |cos| without the one and without the other.
+    share of the first singular direction and its |cosine| with the mean trunk feature; how evenly
+    the neurons read it, their mean |component| along it squared over the mean square; average |cos|
+    without the one, and that expected over rotations, and without the other.
     """
     share, direction = spectrum.shared_component(neurons)
     without_shared = spectrum.without_direction(neurons, direction)
     without_mean = spectrum.without_direction(neurons, mean_feature)
+    along = neurons @ direction
     return dict(
         avg_abs_cos=purity.avg_abs_cos(neurons),
         expected=purity.expected_abs_cos(neurons),
@@ -152,7 +154,9 @@ def shape(neurons: torch.Tensor, mean_feature: torch.Tensor) -> dict[str, float]
         participation_ratio=spectrum.participation_ratio(neurons),
         share=share,
         toward_mean=torch.cosine_similarity(direction, mean_feature, dim=0).abs().item(),
+        evenness=(along.abs().mean().square() / along.square().mean()).item(),
         without_shared=purity.avg_abs_cos(without_shared),
+        without_shared_expected=purity.expected_abs_cos(without_shared),
         without_mean=purity.avg_abs_cos(without_mean),
     )
 
@@ -236,7 +240,8 @@ def _changes(claim, runs, column):
     rows = []
     for (tower, kind), part in runs.groupby(["tower", "kind"], sort=False):
         changes = changes_of_seeds(part, column)
-        rows.append(results.mean_effect(f"{claim}_{tower}", KINDS[kind], changes))
+        row = results.mean_effect(f"{claim}_{tower}", KINDS[kind], changes)
+        rows.append(row | dict(turns=over_seeds.turns(part, column)))
     return rows
 
 

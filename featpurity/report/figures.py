@@ -16,7 +16,6 @@ from featpurity.report import beside, style
 from featpurity.report.style import BLUE, GREY
 from featpurity.report.thumbnails import SHARP, address, small
 
-MOST_ON_A_LINE = 3  # points of one row; more would hide one another
 LINE = 10  # pixels between points that have a line each
 BANDS = {  # the ends of what lies behind a row, what it is, and its line
     ("least", "most"): ("range over the data sets", {"color": style.FAINT, "width": 12}),
@@ -125,9 +124,9 @@ def forest(
     """
     shown = table.dropna(subset=["effect"])
     panels = dict(list(shown.groupby(axis, sort=False)))
-    most = max((part[label].value_counts().max() for part in panels.values()), default=0)
-    crowded = most > MOST_ON_A_LINE
-    least = LINE * most if crowded else 0  # pixels of a row
+    # Intervals of one row would hide one another: each group has a line of its own.
+    lines = shown.groupby([axis, label])[group].nunique().max() if group else 1
+    least = LINE * lines  # pixels of a row
     heights = [
         max(least, _row_height(part[label])) * part[label].nunique() for part in panels.values()
     ]
@@ -147,12 +146,12 @@ def forest(
             _theirs(figure, theirs[theirs[axis] == title], label, place)
         figure.add_vline(x=0, line={"color": GREY, "dash": "dash"}, **place)
         figure.update_xaxes(title=title, **place)
-        order = list(dict.fromkeys(part[label]))[::-1]
+        order = list(dict.fromkeys(part[label]))  # downwards, as the groups of a row
         figure.update_yaxes(categoryorder="array", categoryarray=order, **place)
-        figure.update_yaxes(automargin=True, range=[-0.5, len(order) - 0.5], **place)
+        figure.update_yaxes(automargin=True, range=[len(order) - 0.5, -0.5], **place)
         if _row_height(order) > 34:
             figure.update_yaxes(tickfont={"size": 10}, **place)
-    if crowded:  # a line each
+    if lines > 1:
         figure.update_layout(scattermode="group", scattergap=0.15)
         figure.update_traces(orientation="h")
     style.name_once(figure)
@@ -296,12 +295,24 @@ def _line_styles(table, group, shade, dash):
 
 
 def _mean_and_range(part, x, measure, name, line):
-    """The range of the seeds as a band, and their mean as a line."""
-    seeds = part.groupby(x)[measure].agg(["mean", "min", "max"]).reset_index()
+    """The range of the seeds as a band, and their mean as a line, where the measure is known."""
+    known = part.dropna(subset=[measure])
+    if known.empty:
+        return
+    seeds = known.groupby(x)[measure].agg(["mean", "min", "max"]).reset_index()
     about = {"name": name, "legendgroup": name}
     faint = {"fillcolor": line["color"], "opacity": 0.2, "showlegend": False}
     yield style.band(seeds[x], seeds["min"], seeds["max"], **faint, **about)
-    yield go.Scatter(x=seeds[x], y=seeds["mean"], mode="lines+markers", line=line, **about)
+    said = "%{x:.3g}: %{y:.3g} (seeds %{customdata[0]:.3g} to %{customdata[1]:.3g})"
+    yield go.Scatter(
+        x=seeds[x],
+        y=seeds["mean"],
+        mode="lines+markers",
+        line=line,
+        customdata=seeds[["min", "max"]],
+        hovertemplate=f"{name}<br>{said}<extra></extra>",
+        **about,
+    )
 
 
 def image_grid(

@@ -37,6 +37,7 @@ COLOURS = {
     "best possible": PURPLE,
     "swaps by similarity": SKY,
     "random swaps": AMBER,
+    "no caption swapped": GREY,
     "holds": GREEN,
     "does not hold": ORANGE,
     "within chance": BLACK,

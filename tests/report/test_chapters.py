@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from featpurity import profile
-from featpurity.report import display_names, results, wording
+from featpurity.report import display_names, heatmaps, results, style, wording
 from featpurity.report.chapters import claims, clip_vs_laclip, misalignment, pruning
 
 
@@ -116,19 +117,37 @@ def test_the_answer_on_misalignment_undoes_the_signs_of_the_claims():
     found = effects(
         ("misalignment_image", "random swaps", 0.1, 0.09, 0.11, "mean"),
         ("misalignment_accuracy", "random swaps", 0.08, 0.07, 0.09, "mean"),
-    )
-    shares = {0: 0.04, 0.3: 0.2, 0.8: 0.4, 0.1: 0.1}
-    rows = [dict(kind="random", ratio=ratio, image_shared=shares[ratio]) for ratio in shares]
+    ).assign(turns=["", "not monotone: falls to 30 %, rises after"])
+    measured = found.assign(effect=[0.2, 0.1], low=[0.19, 0.09], high=[0.21, 0.11])
+    shares = {0: 0.04, 0.1: 0.1, 0.3: 0.2, 0.8: 0.4}
+    rows = [
+        dict(kind="random", ratio=ratio, seed=seed, image_shared=share, image_without_shared=-share)
+        for ratio, share in shares.items()
+        for seed in (0, 1)
+    ]
     means = pd.DataFrame(rows)
-    said = misalignment.answer(found, means, [0, 0.3, 0.8])
-    assert (
-        "holds 4% of the image tower's squared weights at a ratio of 0; at 0.8 it holds 40% (random swaps)"
-        in said
+    said = misalignment.answer("tuned", found, measured, means, [0, 0.3, 0.8])
+    assert said.startswith(
+        "tuned, fine-tuned with 80% of the captions swapped instead of 0%: random swaps make the "
+        "image tower's neurons less pure (+0.200 of average |cos|, 95 % interval +0.190"
     )
-    assert said.startswith("random swaps make the image tower's neurons less pure (+0.100")
-    assert "cost accuracy (-8.0 points" in said and "through all ratios" in said
-    assert "through ratios of 0 to 0.1 alone" in misalignment.answer(found, means, [0, 0.1])
-    assert "+0.100 of average |cos|" in said and "-8.0 points of accuracy, -9.0 to -7.0" in said
+    assert "cost accuracy (-10.0 points of accuracy, -11.0 to -9.0)" in said
+    assert (
+        "through all ratios, times 0.8: random swaps +0.100 and -8.0 points (not monotone: falls "
+        "to 30 %, rises after)" in said
+    )
+    assert "squared weights goes from 4% to 40% (random swaps)" in said
+    assert said.endswith("average |cos| changes by -0.360 (random swaps)")
+    less = misalignment.answer("tuned", found, measured, means[means.ratio < 0.2], [0, 0.1])
+    assert "through ratios of 0 to 0.1 alone" in less
+    figure = misalignment.changes(found, measured)
+    assert [tuple(trace.y) for trace in figure.data] == [
+        ("random swaps,<br>measured", "random swaps,<br>line")
+    ] * 2
+    assert [tuple(trace.x) for trace in figure.data] == [(0.2, 0.1), (10.0, 8.0)]  # points
+    assert (
+        "zero-shot accuracy (points), random swaps: not monotone" in figure.layout.meta["caption"]
+    )
 
 
 def test_training_without_swaps_is_one_line_whatever_the_kind():
@@ -144,6 +163,31 @@ def test_training_without_swaps_is_one_line_whatever_the_kind():
     named = [trace.name for trace in figure.data if trace.showlegend is not False]
     swapped = [f"{kind}, ratio 0.8" for kind in misalignment.KINDS.values()]
     assert named == ["no caption swapped", *swapped, "chance"]
+    lines = {trace.name: trace.line for trace in figure.data if trace.line.dash}
+    assert lines["no caption swapped"].color == style.GREY
+    assert {line.dash for name, line in lines.items() if name != "chance"} == {"solid"}
+
+
+def test_histograms_and_epochs_are_chosen_from_a_menu():
+    towers = {
+        name: heatmaps.Tower(np.eye(3) - 0.5, np.arange(3.0), 0.1) for name in ("image", "text")
+    }
+    models = {(kind, ratio): towers for kind in misalignment.KINDS for ratio in (0.0, 0.8)}
+    figure = misalignment.histograms(models, {"image": 64, "text": 32})
+    (menu,) = figure.layout.updatemenus
+    assert [button.label for button in menu.buttons] == [
+        f"{tower} tower, {kind}" for tower in towers for kind in misalignment.KINDS.values()
+    ]
+    assert [trace.visible for trace in figure.data] == [True] * 3 + [False] * 9
+    assert "0.000 to 0.000 (text tower, random swaps)" in figure.layout.meta["caption"]
+    rows = [
+        dict(kind=kind, ratio=0.1, seed=0, epoch=epoch, image_avg_abs_cos=1.0, text_avg_abs_cos=1.0)
+        for kind in misalignment.KINDS
+        for epoch in (0, 1)
+    ]
+    figure = misalignment.over_time(pd.DataFrame(rows), {"image": 0.05, "text": 0.05})
+    shown = [trace.visible for trace in figure.data]
+    assert len(shown) == 12 and shown.count(True) == 6
 
 
 def test_names_of_models_stand_in_comparisons_whole_and_once():

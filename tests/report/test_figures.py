@@ -225,7 +225,7 @@ def test_what_has_no_name_stays_out_of_the_legend():
 def test_a_forest_may_have_one_row():
     row = dict(name=["x"], effect=[0.1], low=[0.0], high=[0.2])
     figure = figures.forest(pd.DataFrame(row).assign(axis="unit"), "name", "axis", "One row.")
-    assert list(figure.layout.yaxis.range) == [-0.5, 0.5]
+    assert list(figure.layout.yaxis.range) == [0.5, -0.5]
 
 
 def test_each_tower_s_cosines_stand_beside_its_own_chance():
@@ -280,9 +280,10 @@ def levels_by_panel(figure):
 
 def test_every_panel_of_cosines_has_a_level_by_its_own_name():
     columns = [*what_cos_measures.SHAPE, "z", "image_avg_abs_cos", "text_avg_abs_cos"]
-    columns += ["image_effective_rank", "image_shared", "accuracy", "silhouette"]
+    columns += ["image_without_shared", "image_shared", "accuracy", "silhouette", "expected"]
     about = [dict(kind="random", tower="image", ratio=ratio, seed=0) for ratio in (0.0, 0.8)]
     table = pd.DataFrame(about).assign(**dict.fromkeys(columns, 0.1), epoch=[0, 1])
+    table["rotations"] = 20
     chance = {"image": 0.05, "text": 0.06}
     for figure in (
         what_cos_measures.over_ratios(table, chance),
@@ -292,7 +293,7 @@ def test_every_panel_of_cosines_has_a_level_by_its_own_name():
         levels = levels_by_panel(figure)
         assert all(set(names) == {"chance"} for title, names in levels.items() if "|cos|" in title)
     levels = levels_by_panel(what_cos_measures.bases_over_ratios(table))
-    assert levels == {"z, image tower": ["two standard deviations"] * 2}
+    assert levels == {f"z, {tower} tower": ["95 % of rotations"] * 2 for tower in chance}
 
 
 def test_lines_of_one_step_share_a_shade_and_differ_in_dashes():
@@ -404,16 +405,54 @@ def test_many_models_stand_side_by_side_in_pairs():
     assert [trace.visible for trace in figure.data].count(True) == 2
 
 
-def test_points_of_many_models_have_lines_of_their_own():
-    rows = [
-        (name, dataset, 0.1, 0.0, 0.2, "accuracy") for name in "abcd" for dataset in ["one", "two"]
-    ]
+def test_groups_that_share_a_row_have_lines_of_their_own():
+    rows = [(name, dataset, 0.1, 0.0, 0.2, "accuracy") for name in "ab" for dataset in "xy"]
     table = pd.DataFrame(rows, columns=["model", "dataset", "effect", "low", "high", "axis"])
-    crowded = figures.forest(table, "dataset", "axis", "Effects.", group="model")
-    few = figures.forest(table[table.model < "d"], "dataset", "axis", "Effects.", group="model")
-    assert crowded.layout.scattermode == "group" and few.layout.scattermode is None
-    assert {trace.orientation for trace in crowded.data} == {"h"}
-    assert len({trace.offsetgroup for trace in crowded.data}) == 4
+    table.loc[0, ["least", "most"]] = -0.1, 0.3
+    several = figures.forest(table, "dataset", "axis", "Effects.", group="model")
+    band, *points = several.data
+    assert several.layout.scattermode == "group"
+    assert {trace.orientation for trace in points} == {"h"}
+    assert len({trace.offsetgroup for trace in points}) == 2
+    assert band.alignmentgroup != points[0].alignmentgroup  # it stays in the middle of its row
+    for alone in (table[table.model == "a"], table.assign(dataset=table.dataset + table.model)):
+        single = figures.forest(alone, "dataset", "axis", "Effects.", group="model")
+        assert single.layout.scattermode is None
+    assert figures.forest(table, "dataset", "axis", "Effects.").layout.scattermode is None
+
+
+def test_a_mean_over_seeds_is_read_with_its_names_and_rounded():
+    line = next(trace for trace in drawn()["lines"].data if trace.customdata is not None)
+    assert line.customdata.tolist() == [[0.1, 0.2], [0.3, 0.5]]
+    assert line.hovertemplate.startswith("random<br>") and "%{y:.3g}" in line.hovertemplate
+
+
+def test_a_measure_that_a_group_does_not_have_is_not_drawn():
+    table = pd.DataFrame(dict(x=[0, 1] * 2, who=["a", "a", "b", "b"], y=[1, 2, np.nan, np.nan]))
+    figure = figures.lines_with_bands(table, "x", {"y": "y"}, "who", "x", "Lines.")
+    assert {trace.name for trace in figure.data} == {"a"}
+
+
+def test_own_and_expected_share_a_panel_and_dashes_mean_nothing_else():
+    columns = [*what_cos_measures.SHAPE, "expected"]
+    about = [
+        dict(kind=kind, tower=tower, ratio=ratio, seed=0)
+        for kind in ("similarity", "random")
+        for tower in ("image", "text")
+        for ratio in (0.0, 0.8)
+    ]
+    runs = pd.DataFrame(about).assign(**dict.fromkeys(columns, 0.1))
+    figure = what_cos_measures.over_ratios(runs, {"image": 0.05, "text": 0.06})
+    first = [t for t in figure.data if t.xaxis == "x" and t.line.dash and t.name != "chance"]
+    looks = {trace.name: (trace.line.color, trace.line.dash) for trace in first}
+    sky, amber = (style.COLOURS[name] for name in ("swaps by similarity", "random swaps"))
+    assert looks == {
+        "swaps by similarity": (sky, "solid"),
+        "random swaps": (amber, "solid"),
+        "swaps by similarity, expected": (sky, "dash"),
+        "random swaps, expected": (amber, "dash"),
+    }
+    assert [axis.matches for axis in figure.select_yaxes()] == ["y"] * 4 + [None] * 4
 
 
 def test_the_menu_of_pairs_renames_the_panels_and_shows_theirs_alone():

@@ -80,6 +80,8 @@ def test_a_direction_that_all_neurons_share_is_seen_and_taken_out():
     assert found["toward_mean"] > 0.95 and found["share"] > 0.8
     assert found["avg_abs_cos"] > 0.7 > 0.4 > found["without_mean"]
     assert found["without_shared"] < 0.4 and found["participation_ratio"] < 1.5
+    assert found["without_shared"] == pytest.approx(found["without_shared_expected"], rel=0.2)
+    assert found["evenness"] > 0.9
 
 
 def test_rises_are_slopes_over_the_paper_s_range_with_an_interval_over_seeds():
@@ -110,6 +112,57 @@ def test_the_rise_of_the_own_basis_is_what_lies_beyond_rotated_ones():
     (effect,) = what_cos_measures.basis_rise_effects(pd.DataFrame(rows))
     assert effect["claim"] == "basis_rise_image" and effect["comparison"] == "random swaps"
     assert effect["effect"] == pytest.approx(0.1 - 0.005) and effect["low"] < effect["effect"]
+
+
+def tuned_runs(z):
+    """Tables of the fine-tuned models, with z of the image tower after swaps."""
+    rows = [
+        dict(kind="random", tower=tower, ratio=ratio, seed=seed, z=z if tower == "image" else 0.0)
+        for tower in ("image", "text")
+        for ratio in (0.0, 0.3, 0.8)
+        for seed in (0, 1)
+    ]
+    runs = pd.DataFrame(rows).assign(rotations=20)
+    peak = runs.ratio.map({0.0: 0.1, 0.3: 0.4, 0.8: 0.3}) + runs.seed / 1000
+    measures = dict(avg_abs_cos=runs.ratio, expected=runs.ratio / 2, without_shared=peak)
+    measures |= dict(without_shared_expected=peak, share=runs.ratio, evenness=0.64)
+    return runs.assign(**measures)
+
+
+@pytest.mark.parametrize("z", [1.5, 3.0])
+def test_the_answer_says_what_average_cos_describes_first_and_in_few_words(z):
+    tuned = tuned_runs(11.5)
+    bases = pd.DataFrame(dict(model=["CLIP", "LaCLIP"], z=[-0.5, z], rotations=20))
+    gains = pd.DataFrame(dict(dataset=["shape", "mean"], z=[9.0, -1.1], rotations=20))
+    said = show.answer(bases, tuned, tuned, gains)
+    if z < 2:
+        assert said.startswith("average |cos| of CLIP and LaCLIP is what any rotated basis gives")
+        assert "(within 1.5 standard deviations" in said
+    else:
+        assert said.startswith("average |cos| of 1 of 2 towers is not what rotated bases give")
+    assert "the image tower's lies beyond rotations (+11.5)" in said
+    assert "the text tower's lies among rotations (+0.0)" in said
+    assert "change the image tower's by +0.800. Its singular values alone give +0.400" in said
+    assert "changes by +0.200 (not monotone: rises to 30 %, falls after)" in said
+    assert (
+        said.endswith("what it gains in rotated bases (within 1.1)") and len(said.split()) < 100
+    )  # 8 are the note
+
+
+def test_both_cuts_of_the_rise_are_told_of_one_run():
+    said = show.two_cuts(tuned_runs(0))
+    assert "by +0.800 the singular values give +0.400 and the own basis +0.400 beyond" in said
+    assert "squared weights goes from 0% to 80%" in said and "changes by +0.200" in said
+
+
+def test_orders_without_labels_that_beat_purest_first_are_named():
+    areas = dict(purity=0.5, image_purity=0.4, variance=0.6, norm=0.7, random=0.45, greedy=0.9)
+    table = pd.DataFrame(dict(model="CLIP", order=list(areas), area=list(areas.values())))
+    assert str(show.better_orders(table)).endswith(
+        "CLIP: purest first has 50.0%; above it lie &quot;largest weights first&quot; (70.0%) and "
+        "&quot;largest variance over images first&quot; (60.0%). Random orders lie not above it on "
+        "average (45.0%)."
+    )
 
 
 def test_pruning_in_rotated_bases_is_pruning_of_a_rotated_model():

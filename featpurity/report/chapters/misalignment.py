@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
 from featpurity.captions.walk import KINDS
-from featpurity.report import figures, heatmaps, published, tables, wording
+from featpurity.report import figures, heatmaps, over_seeds, published, style, tables, wording
 
 if TYPE_CHECKING:
     from featpurity.data.pairs import CaptionedImages
@@ -30,7 +31,7 @@ TOLD = {
 CLAIMS = {
     "misalignment_image": (wording.COSINE, "average |cos|, image tower", 1),
     "misalignment_text": (wording.COSINE, "average |cos|, text tower", 1),
-    "misalignment_accuracy": (wording.ACCURACY, "zero-shot accuracy (share of images)", -1),
+    "misalignment_accuracy": (wording.ACCURACY, "zero-shot accuracy (points)", -1),
     "misalignment_silhouette": (wording.SILHOUETTE, "cosine silhouette (-1 to 1)", -1),
 }
 MEASURES = {
@@ -42,26 +43,54 @@ MEASURES = {
 RATIO = "share of captions swapped"
 
 
-def answer(effects: pd.DataFrame, means: pd.DataFrame, ratios: Sequence[float]) -> wording.Answer:
-    """The result of a run in a few sentences, from tables of `Misaligned` and the ratios run."""
-    low, high, clauses = min(ratios), max(ratios), []
-    measured = low <= published.RATIOS[0] and high >= published.RATIOS[1]
-    through = "all ratios" if measured else f"ratios of {low:g} to {high:g} alone"
-    for kind, part in effects.groupby("comparison", sort=False):
+def answer(
+    model: str,
+    effects: pd.DataFrame,
+    measured: pd.DataFrame,
+    means: pd.DataFrame,
+    ratios: Sequence[float],
+) -> wording.Answer:
+    """The result of a run in a few sentences: the fine-tuned model as readers know it, tables of
+    `Misaligned` and the ratios run.
+    """
+    low, high = min(ratios), max(ratios)
+    whole = low <= published.RATIOS[0] and high >= published.RATIOS[1]
+    through = "all ratios" if whole else f"ratios of {low:g} to {high:g} alone"
+    clauses = []
+    for kind, part in measured[measured.claim.isin(TOLD)].groupby("comparison", sort=False):
         parts = []
-        for row in part[part.claim.isin(TOLD)].itertuples():
+        for row in part.itertuples():
             unit, _, sign = CLAIMS[row.claim]
             number = wording.with_interval(row, unit, sign, not clauses and not parts)
             parts.append(f"{wording.by_interval(row, *TOLD[row.claim])} ({number})")
         clauses.append(f"{kind} {wording.listed(parts)}")
-    shares = means.groupby(["kind", "ratio"]).image_shared.mean()
-    ends = [f"{shares[kind, high]:.0%} ({KINDS[kind]})" for kind in dict.fromkeys(means.kind)]
+    slopes = [
+        f"{kind} {wording.listed(map(_slope, part.itertuples()))}"
+        for kind, part in effects[effects.claim.isin(TOLD)].groupby("comparison", sort=False)
+    ]
+    ends, without = [], []
+    for kind, part in means.groupby("kind", sort=False):
+        share = part[part.ratio == high].image_shared.mean()
+        ends.append(f"{share:.0%} ({KINDS[kind]})")
+        changed = over_seeds.change(part, "image_without_shared")
+        without.append(f"{wording.plus(changed.effect, 3)} ({KINDS[kind]})")
+    first = means[means.ratio == low].image_shared.mean()
     return wording.Answer(
-        f"{'; '.join(clauses)}. The numbers are changes from no swapped caption to 80 % of them, "
-        f"along a straight line through {through}. A single direction holds "
-        f"{shares.xs(low, level='ratio').mean():.0%} of the image tower's squared weights at a "
-        f"ratio of {low:g}; at {high:g} it holds {wording.listed(ends)}"
+        f"{model}, fine-tuned with {high:.0%} of the captions swapped instead of {low:.0%}: "
+        f"{'; '.join(clauses)}. The claims judge the slope of the straight line through {through}, "
+        f"times 0.8: {'; '.join(slopes)}. The share of a single direction in the image tower's "
+        f"squared weights goes from {first:.0%} to {wording.listed(ends)}. Without that one "
+        f"direction the image tower's average |cos| changes by {wording.listed(without)}"
     )
+
+
+def _slope(row):
+    """An effect of the straight line without its interval, and whether its curve turns."""
+    unit, _, sign = CLAIMS[row.claim]
+    _, factor, digits = unit
+    points = " points" if unit == wording.ACCURACY else ""
+    turns = f" ({row.turns})" if row.turns else ""
+    return f"{wording.plus(sign * factor * row.effect, digits)}{points}{turns}"
 
 
 def matrices(models: Mapping[tuple[str, float], heatmaps.Towers]) -> go.Figure:
@@ -82,35 +111,48 @@ def matrices(models: Mapping[tuple[str, float], heatmaps.Towers]) -> go.Figure:
     return heatmaps.over_ratios(named, caption)
 
 
-def changes(effects: pd.DataFrame) -> go.Figure:
-    """How much each measure changes, with its interval over seeds."""
-    axis = {claim: f"{name}, change signed for the claim" for claim, (_, name, _) in CLAIMS.items()}
+def changes(effects: pd.DataFrame, measured: pd.DataFrame) -> go.Figure:
+    """How much each measure changes, with its interval over seeds: as measured, and along the
+    straight line that the claims judge.
+    """
+    shown = pd.concat([measured.assign(way="measured"), effects.assign(way="line")])
+    shown = shown.sort_index(kind="stable")  # both ways beside one another
+    factors = shown.claim.map({claim: factor for claim, ((_, factor, _), *_) in CLAIMS.items()})
+    for name in ("effect", "low", "high"):
+        shown[name] *= factors
+    names = effects.claim.map({claim: name for claim, (_, name, _) in CLAIMS.items()})
     caption = (
-        "Change from ratio 0 to 0.8 along a straight line through all ratios, with 95 % intervals "
-        "over seeds; right of 0 more swaps mean less purity or worse results, as the paper claims."
+        "Measured: the highest ratio minus the lowest, seed by seed. Line: the slope of the "
+        "straight line through all ratios, times 0.8, which the claims judge. Both with 95 % "
+        "intervals over seeds; right of 0 more swaps mean less purity or worse results, as the "
+        f"paper claims.{over_seeds.noted(effects, names)}"
     )
-    table = effects.assign(axis=effects.claim.map(axis))
-    return figures.forest(table, "comparison", "axis", caption, group="comparison")
+    shown = shown.assign(
+        row=shown.comparison + ",<br>" + shown.way,
+        axis=shown.claim.map(lambda claim: f"{CLAIMS[claim][1]}, change signed for the claim"),
+    )
+    return figures.forest(shown, "row", "axis", caption, group="comparison")
 
 
 def against_ratio(means: pd.DataFrame, chance: dict[str, float]) -> go.Figure:
-    """What the claims are about, and two numbers on the spectrum, against the ratio; with each
-    tower's chance level.
+    """What the claims are about, and what one direction has to do with it, against the ratio; with
+    each tower's chance level.
     """
     panels = {key: MEASURES[key] for key in ("image_avg_abs_cos", "text_avg_abs_cos")}
-    panels |= {"image_effective_rank": "effective rank, image tower"}
+    panels |= {"image_without_shared": "|cos| without the shared direction, image"}
     panels |= {"image_shared": "share of one direction, image tower"}
     panels |= {"accuracy": MEASURES["accuracy"]}
     panels |= {"silhouette": "cosine silhouette"}
     caption = (
         "The fine-tuned models against the misalignment ratio: mean over seeds and their range; "
         "accuracy and silhouette are means over the data sets. Average |cos| above chance means "
-        "less pure than random directions. Where it rises with the share of squared weights along "
-        "one direction, a part of the rise is that the neurons have all taken up that direction."
+        "less pure than random directions. The shared direction is the one along which a model's "
+        "neurons have most of their squared weights: what |cos| does without it is no matter of "
+        "neurons that have all taken up that direction."
     )
-    table = means.assign(swaps=means.kind.map(KINDS))
+    table = means.assign(swaps=means.kind.map(KINDS), dash="")
     return figures.lines_with_bands(
-        table, "ratio", panels, "swaps", RATIO, caption, chance=by_measure(chance)
+        table, "ratio", panels, "swaps", RATIO, caption, dash="dash", chance=by_measure(chance)
     )
 
 
@@ -125,45 +167,86 @@ def training(history: pd.DataFrame, chance: dict[str, float]) -> go.Figure:
         "model before."
     )
     return figures.lines_with_bands(
-        ends.assign(runs=runs),
+        ends.assign(runs=runs, dash=""),
         "epoch",
         MEASURES,
         "runs",
         "epoch",
         caption,
+        dash="dash",
         chance=by_measure(chance),
     )
 
 
-def over_time(history: pd.DataFrame, kind: str, chance: dict[str, float]) -> go.Figure:
-    """Average |cos| epoch by epoch, for every ratio of one kind of swap."""
+def over_time(history: pd.DataFrame, chance: dict[str, float]) -> go.Figure:
+    """Average |cos| epoch by epoch, for every ratio; a menu chooses the kind of swap."""
     panels = {key: MEASURES[key] for key in ("image_avg_abs_cos", "text_avg_abs_cos")}
-    part = history[history.kind == kind]
-    part = part.assign(share=part.ratio.map("ratio {:g}".format))
+    table = history.assign(share=history.ratio.map("ratio {:g}".format))
     caption = (
-        f"Average |cos| over the epochs for every ratio, {KINDS[kind]}: mean over seeds and their "
-        "range. Dark is few swaps, light is many."
+        "Average |cos| over the epochs for every ratio: mean over seeds and their range. Dark is "
+        "few swaps, light is many. The menu chooses the kind of swap."
     )
-    return figures.lines_with_bands(
-        part, "epoch", panels, "share", "epoch", caption, shade="ratio", chance=by_measure(chance)
-    )
-
-
-def histogram(
-    models: Mapping[tuple[str, float], heatmaps.Towers], kind: str, tower: str, width: int
-) -> go.Figure:
-    """The distributions of one tower's cosines, ratio by ratio; models as in `matrices`."""
-    cosines = {
-        f"ratio {ratio:g}": towers[tower].cosines
-        for (its_kind, ratio), towers in models.items()
-        if its_kind == kind
+    options = dict(shade="ratio", chance=by_measure(chance))
+    drawn = {
+        KINDS[kind]: figures.lines_with_bands(
+            part, "epoch", panels, "share", "epoch", caption, **options
+        )
+        for kind, part in table.groupby("kind", sort=False)
     }
+    return _chosen(drawn, "Swaps")
+
+
+def histograms(
+    models: Mapping[tuple[str, float], heatmaps.Towers], widths: Mapping[str, int]
+) -> go.Figure:
+    """The distributions of the cosines, ratio by ratio; a menu chooses tower and kind of swap.
+
+    Parameters
+    ----------
+    models : dict of (kind, ratio) to (dict of str to Tower)
+        As in `matrices`.
+    widths : dict of str to int
+        Length of each tower's weight vectors.
+    """
+    kinds, said, drawn = dict.fromkeys(kind for kind, _ in models), [], {}
+    for tower, width in widths.items():
+        for kind in kinds:
+            cosines = {
+                f"ratio {ratio:g}": towers[tower].cosines
+                for (its, ratio), towers in models.items()
+                if its == kind
+            }
+            lengths = dict.fromkeys(cosines, width)
+            drawn[f"{tower} tower, {KINDS[kind]}"] = heatmaps.cosine_histogram(
+                cosines, lengths, "", ordered=True
+            )
+            first, *_, last = (_spread(its) for its in cosines.values())
+            said.append(f"{first:.3f} to {last:.3f} ({tower} tower, {KINDS[kind]})")
+    ratios = [ratio for _, ratio in models]
     caption = (
-        f"Cosines between the neurons of the {tower} tower after fine-tuning, {KINDS[kind]}, first "
-        "seed. Dark is few swaps, light is many."
+        "Cosines between different neurons after fine-tuning, first seed. Dark is few swaps, light "
+        "is many. The menu chooses tower and kind of swap. From a ratio of "
+        f"{min(ratios):g} to {max(ratios):g} their standard deviation goes from "
+        f"{wording.listed(said)}."
     )
-    widths = dict.fromkeys(cosines, width)
-    return heatmaps.cosine_histogram(cosines, widths, caption, ordered=True)
+    figure = _chosen(drawn, "Tower and swaps")
+    return figure.update_layout(meta={"caption": caption})
+
+
+def _spread(cosines):
+    """The standard deviation of the cosines of different neurons."""
+    return cosines[np.triu_indices(len(cosines), 1)].std()
+
+
+def _chosen(drawn, name):
+    """Figures of the same panels as one, in which a menu chooses whose lines are shown."""
+    groups, figure = {}, go.Figure(layout=next(iter(drawn.values())).layout)
+    for label, other in drawn.items():
+        before = len(figure.data)
+        figure.add_traces(other.data)
+        groups[label] = set(range(before, len(figure.data)))
+    style.menu(figure, groups, name=name)
+    return figure
 
 
 def summaries_table(summaries: pd.DataFrame) -> tables.Table:
@@ -199,5 +282,9 @@ def means_table(means: pd.DataFrame) -> tables.Table:
 
 
 def by_measure(chance: dict[str, float]) -> dict[str, float]:
-    """Average |cos| of random directions by tower, by the names of `MEASURES`."""
-    return {f"{tower}_avg_abs_cos": value for tower, value in chance.items()}
+    """Average |cos| of random directions by tower, by the names of the measures of |cos|."""
+    return {
+        f"{tower}_{measure}": value
+        for tower, value in chance.items()
+        for measure in ("avg_abs_cos", "without_shared")
+    }

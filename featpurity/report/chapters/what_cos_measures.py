@@ -1,5 +1,6 @@
 """What the chapter on the meaning of average |cos| shows: tables of its three experiments in."""
 
+import html
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
@@ -8,18 +9,18 @@ import plotly.graph_objects as go
 from featpurity.captions.walk import KINDS
 from featpurity.labels import OVERALL
 from featpurity.metrics import intervals
-from featpurity.report import beside, figures, style, tables, wording
-from featpurity.report.published import RATIOS
+from featpurity.report import beside, figures, over_seeds, style, tables, wording
+from featpurity.report.chapters.misalignment import RATIO
 
 SHAPE = {
     "avg_abs_cos": "average |cos|",
-    "expected": "average |cos| expected of the spectrum",
-    "without_shared": "average |cos| without the shared direction",
+    "without_shared": "|cos| without the shared direction",
     "share": "share of the shared direction",
-    "toward_mean": "its |cosine| with the mean trunk feature",
-    "participation_ratio": "participation ratio (directions)",
+    "toward_mean": "its |cosine| with the mean feature",
 }
-COSINES = ("avg_abs_cos", "expected", "without_shared")  # of `SHAPE`; each has a level of chance
+COSINES = ("avg_abs_cos", "without_shared")  # of `SHAPE`; each has a level of chance
+CHANGES = ("avg_abs_cos", "expected", "without_shared")  # that the answer tells
+TOWERS = ("image", "text")
 RANKS = {
     "participation_ratio": "participation ratio",
     "effective_rank": "effective rank (Roy and Vetterli)",
@@ -42,31 +43,56 @@ def answer(
     """The result of a run in a few sentences: from `what_cos_measures.bases`, `spectra_of_runs` and
     `bases_of_runs`, and from `pruning_orders.own_against_rotated`.
     """
-    kind, most, span = runs.kind.iloc[-1], runs.ratio.max(), RATIOS[1] - RATIOS[0]
-    of_kind, rises = runs[runs.kind == kind], {}
-    for tower, part in of_kind.groupby("tower"):
-        for name in COSINES:
-            change = span * intervals.slope(part.ratio, part[name])
-            rises[tower, name] = wording.plus(change, 3)
-    swapped = tuned[(tuned.kind == kind) & (tuned.ratio == most)].groupby("tower").z.mean()
-    z = gains[gains.dataset == OVERALL].z
+    kind, most = runs.kind.iloc[-1], runs.ratio.max()
+    special, names = bases[~_could_be_any(bases)], bases.model.unique()
+    if special.empty:
+        who = wording.listed(names) if len(names) <= beside.MOST else f"{len(names)} models"
+        models = (
+            f"average |cos| of {who} is what any rotated basis gives (within "
+            f"{bases.z.abs().max():.1f} standard deviations of rotations): it describes "
+            "the singular values of the weights, not these neurons"
+        )
+    else:
+        models = (
+            f"average |cos| of {len(special)} of {len(bases)} towers is not what rotated bases "
+            f"give (up to {special.z.abs().max():.1f} standard deviations of rotations): "
+            "the singular values of the weights are not all that it describes"
+        )
+    ends = tuned[(tuned.kind == kind) & (tuned.ratio == most)]
+    ends = ends.groupby("tower")[["z", "rotations"]].mean()
+    towers = [
+        f"the {tower} tower's lies {'among' if within else 'beyond'} rotations "
+        f"({wording.plus(z, 1)})"
+        for tower, z, within in zip(ends.index, ends.z, _could_be_any(ends))
+    ]
+    of_image = runs[(runs.kind == kind) & (runs.tower == "image")]
+    own, expected, rest = (_changed(of_image, name) for name in CHANGES)
+    mean = gains[gains.dataset == OVERALL]
+    pruned = "what it gains" if _could_be_any(mean).all() else "not what it gains"
     return wording.Answer(
-        "the models' average |cos| in their own bases lies between "
-        f"{_between(bases.z)} standard deviations from its mean over random rotations, which the "
-        f"singular values alone give; after {KINDS[kind]} of {most:.0%} of the captions, the image "
-        f"tower's lies {wording.plus(swapped['image'], 1)} from it and the text tower's "
-        f"{wording.plus(swapped['text'], 1)}. {KINDS[kind].capitalize()} change the image tower's "
-        f"average |cos| by {rises['image', 'avg_abs_cos']}, what its singular values give by "
-        f"{rises['image', 'expected']}, and without the direction that the neurons share by "
-        f"{rises['image', 'without_shared']}; in the text tower these are "
-        f"{rises['text', 'avg_abs_cos']}, {rises['text', 'expected']} and "
-        f"{rises['text', 'without_shared']}. What purest first gains over least pure first lies "
-        f"between {_between(z)} standard deviations from its mean over rotated bases"
+        f"{models}. After {KINDS[kind]} of {most:.0%} {wording.listed(towers)}. "
+        f"The swaps change the image tower's by {own}. Its singular values alone give {expected}. "
+        f"Without its neurons' shared direction it changes by {rest}. Purest first "
+        f"gains over least pure first {pruned} in rotated bases (within "
+        f"{mean.z.abs().max():.1f})"
     )
 
 
-def _between(z):
-    return f"{wording.plus(z.min(), 1)} and {wording.plus(z.max(), 1)}"
+def _could_be_any(table):
+    """Whether a basis lies among rotated ones, by the interval of one rotation more."""
+    return table.z.abs() <= _level(table.rotations)
+
+
+def _level(rotations):
+    """How many standard deviations from the mean of so many rotations one more may lie."""
+    return rotations.map(lambda n: intervals.beyond_draws(0, 1, n)[1])
+
+
+def _changed(runs, column):
+    """What was measured at the highest ratio minus the lowest, and whether the curve turns."""
+    turns = over_seeds.turns(runs, column)
+    change = wording.plus(over_seeds.change(runs, column).effect, 3)
+    return f"{change} ({turns})" if turns else change
 
 
 def invariance_table(invariance: pd.DataFrame) -> tables.Table:
@@ -100,25 +126,27 @@ def own_bases(effects: pd.DataFrame) -> go.Figure:
 
 def bases_over_ratios(tuned: pd.DataFrame) -> go.Figure:
     """Where the own basis of fine-tuned models (`bases_of_runs`) lies among rotated ones."""
-    towers = {f"z_{tower}": f"z, {tower} tower" for tower in tuned.tower.unique()}
-    keys = ["kind", "ratio", "seed"]
-    table = tuned.pivot(index=keys, columns="tower", values="z").add_prefix("z_").reset_index()
+    towers = {f"z, {tower} tower": tuned.z.where(tuned.tower == tower) for tower in TOWERS}
+    table = tuned.assign(who=tuned.kind.map(KINDS), dash="", **towers)
     caption = (
         "Average |cos| in a fine-tuned model's own basis minus its mean over random rotations, in "
-        "standard deviations of a rotation: mean over seeds and their range. Between the dotted "
-        "lines, two standard deviations either way, the own basis could be any; above, it is less "
-        "pure than a rotated one."
+        "standard deviations of a rotation (z): mean over seeds and their range. Between the "
+        "dotted lines, where 95 % of single rotations lie (Student's t), the own basis could be "
+        "any; above, it is less pure than a rotated one."
     )
-    return figures.lines_with_bands(
-        table.assign(who=table.kind.map(KINDS)),
+    level = _level(tuned.rotations).max()
+    figure = figures.lines_with_bands(
+        table,
         "ratio",
-        towers,
+        dict(zip(towers, towers)),
         "who",
-        "share of captions swapped",
+        RATIO,
         caption,
-        chance=dict.fromkeys(towers, (-2.0, 2.0)),
-        level="two standard deviations",
+        dash="dash",
+        chance=dict.fromkeys(towers, (-level, level)),
+        level="95 % of rotations",
     )
+    return figure.update_yaxes(matches="y")
 
 
 def against_rank(
@@ -153,14 +181,11 @@ def over_ratios(runs: pd.DataFrame, chance: Mapping[str, float]) -> go.Figure:
     """The shape of the fine-tuned towers against the ratio; with the chance level of each tower."""
     caption = (
         "The fine-tuned models against the share of captions swapped: mean over seeds and their "
-        "range. Where average |cos| lies above what the spectrum makes expect, the own basis is "
-        "less pure than rotated ones. The shared direction is each run's first right singular "
-        "vector. Dotted: chance for each tower, lower for the wider trunk."
+        "range, average |cos| on one scale. Dashed is what the spectrum makes expect: where the "
+        "own basis lies above, it is less pure than rotated ones. The shared direction is each "
+        "run's first right singular vector. Dotted: chance for each tower."
     )
-    table = runs.assign(who=runs.tower + " tower, " + runs.kind.map(KINDS))
-    axis = "share of captions swapped"
-    levels = dict.fromkeys(COSINES, list(chance.values()))
-    return figures.lines_with_bands(table, "ratio", SHAPE, "who", axis, caption, chance=levels)
+    return _shape(runs.assign(who=runs.kind.map(KINDS)), "ratio", RATIO, caption, chance)
 
 
 def over_time(watched: pd.DataFrame, chance: Mapping[str, float]) -> go.Figure:
@@ -168,47 +193,92 @@ def over_time(watched: pd.DataFrame, chance: Mapping[str, float]) -> go.Figure:
     kinds = wording.listed(dict.fromkeys(watched.kind.map(KINDS)))
     caption = (
         f"During fine-tuning on {kinds}, for the smallest and the largest ratio and one seed. "
-        "Epoch 0 is the model before. Dark is few swaps, light is many. Dotted: chance for each "
-        "tower."
+        "Epoch 0 is the model before. Dark is few swaps, light is many; dashed is what the "
+        "spectrum makes expect. Dotted: chance for each tower."
     )
-    levels = dict.fromkeys(COSINES, list(chance.values()))
-    who = watched.tower + " tower, ratio " + watched.ratio.map("{:g}".format)
-    return figures.lines_with_bands(
-        watched.assign(who=who),
-        "epoch",
-        SHAPE,
-        "who",
-        "epoch",
-        caption,
-        shade="ratio",
-        chance=levels,
+    table = watched.assign(who=watched.ratio.map("ratio {:g}".format))
+    return _shape(table, "epoch", "epoch", caption, chance, shade="ratio")
+
+
+def _shape(table, x, x_title, caption, chance, shade=None):
+    """A column of panels a tower; what is expected of the spectrum is dashed, beside the own."""
+    expected = table.drop(columns=list(SHAPE)).rename(columns={"expected": "avg_abs_cos"})
+    expected["who"] += ", expected"
+    both = pd.concat([table.assign(dash="own"), expected.assign(dash="expected")])
+    panels, levels = {}, {}
+    for measure, title in SHAPE.items():
+        for tower, level in chance.items():
+            panel = f"{measure}, {tower}"
+            panels[panel] = f"{title}, {tower}"
+            both[panel] = both[measure].where(both.tower == tower)
+            if measure in COSINES:
+                levels[panel] = level
+    options = dict(shade=shade, dash="dash", chance=levels)
+    figure = figures.lines_with_bands(both, x, panels, "who", x_title, caption, **options)
+    for row in range(1, 1 + len(COSINES)):
+        figure.update_yaxes(matches="y", row=row)
+    return figure
+
+
+def two_cuts(runs: pd.DataFrame) -> wording.Line:
+    """What the singular values and the shared direction say of one rise of the image tower, kind by
+    kind; from `spectra_of_runs`.
+    """
+    of_image = runs[runs.tower == "image"].groupby("kind", sort=False)
+    said = [f"{KINDS[kind].capitalize()}: {_cut_twice(part)}" for kind, part in of_image]
+    return wording.Line(html.escape(" ".join(["In the image tower.", *said])))
+
+
+def _cut_twice(runs):
+    own, expected, rest = (over_seeds.change(runs, name).effect for name in CHANGES)
+    means = runs.groupby("ratio").mean(numeric_only=True)
+    beyond = means.without_shared - means.without_shared_expected
+    first, last = means.iloc[0], means.iloc[-1]
+    return (
+        f"of the change of |cos| by {wording.plus(own, 3)} the singular values give "
+        f"{wording.plus(expected, 3)} and the own basis {wording.plus(own - expected, 3)} beyond "
+        f"them. The shared direction's share of the squared weights goes from {first.share:.0%} to "
+        f"{last.share:.0%}, its evenness from {first.evenness:.2f} to {last.evenness:.2f}. Without "
+        f"it |cos| changes by {wording.plus(rest, 3)}, and the own basis lies "
+        f"{wording.plus(beyond.iloc[-1], 4)} from what the other singular values make expect, as "
+        f"against {wording.plus(beyond.iloc[0], 4)} at the lowest ratio."
     )
 
 
 def rises(effects: pd.DataFrame) -> go.Figure:
     """How much |cos| changes without the shared direction."""
-    axis = "change of average |cos| without the shared direction, ratio 0 to 0.8"
+    axis = "slope times 0.8 of average |cos| without the shared direction"
     caption = (
-        "Change of average |cos| along a straight line through all ratios after each run's first "
-        "singular direction is taken out, with 95 % intervals over seeds."
+        "Slope against the ratio of the straight line through average |cos| at all ratios, times "
+        "0.8, after each run's first singular direction is taken out; with 95 % intervals over "
+        "seeds."
     )
-    return _by_tower(effects, axis, caption)
+    return _by_tower(effects, axis, caption + _turns(effects))
 
 
 def basis_rises(effects: pd.DataFrame) -> go.Figure:
     """How much more |cos| changes in the own basis than in rotated ones."""
-    axis = "change of average |cos|, own minus rotated bases, ratio 0 to 0.8"
+    axis = "slope times 0.8 of average |cos|, own minus rotated bases"
     caption = (
-        "Change of average |cos| in the fine-tuned models' own bases minus that of its mean over "
-        "random rotations, along a straight line through all ratios, with 95 % intervals over "
-        "seeds. At 0 the singular values tell all of the change."
+        "Slope against the ratio of the straight line through average |cos| in the fine-tuned "
+        "models' own bases minus its mean over random rotations, times 0.8, with 95 % intervals "
+        "over seeds. At 0 the singular values tell all of the change."
     )
-    return _by_tower(effects, axis, caption)
+    return _by_tower(effects, axis, caption + _turns(effects))
+
+
+def _turns(effects):
+    return over_seeds.noted(effects, effects.claim.map(_tower).str.capitalize())
+
+
+def _tower(claim):
+    """The tower that the name of a claim ends with."""
+    return f"{claim.split('_')[-1]} tower"
 
 
 def _by_tower(effects, axis, caption):
-    """Effects on one axis, a row a tower, which the name of each claim ends with."""
-    table = effects.assign(axis=axis, tower=effects.claim.str.split("_").str[-1] + " tower")
+    """Effects on one axis, a row a tower."""
+    table = effects.assign(axis=axis, tower=effects.claim.map(_tower))
     return figures.forest(table, "tower", "axis", caption, group="comparison")
 
 
@@ -266,6 +336,25 @@ def orders(areas: pd.DataFrame, pairs: Sequence[tuple[str, str]] = ()) -> go.Fig
     return style.finish(figure, caption, height=420)
 
 
+def better_orders(areas: pd.DataFrame) -> wording.Line:
+    """Which orders that see no labels keep better neurons than purest first, model by model; from
+    `pruning_orders.mean_areas`.
+    """
+    said = []
+    for model, part in areas.groupby("model", sort=False):
+        area = part.set_index("order").area.drop("greedy")
+        purest, random = area.pop("purity"), area.pop("random")
+        better = area[area > purest].sort_values(ascending=False)
+        others = [f'"{ORDERS[order]}" ({value:.1%})' for order, value in better.items()]
+        lies = "above" if random > purest else "not above"
+        said.append(
+            f"{model}: purest first has {purest:.1%}; above it lie "
+            f"{wording.listed(others) if others else 'no others that see no labels'}. Random "
+            f"orders lie {lies} it on average ({random:.1%})."
+        )
+    return wording.Line(html.escape(f"Mean accuracy of the orders. {' '.join(said)}"))
+
+
 def neurons(table: pd.DataFrame, measure: str, pairs: Sequence[tuple[str, str]] = ()) -> go.Figure:
     """What each neuron knows against its purity, from `what_neurons_know.neurons_table`, a panel a
     model; the measure is one of `MEASURES`, the pairs are as in `orders`.
@@ -274,12 +363,15 @@ def neurons(table: pd.DataFrame, measure: str, pairs: Sequence[tuple[str, str]] 
     own = own.assign(name="neuron " + own.neuron.astype(str))
     caption = (
         f"Each neuron's {MEASURES[measure]} against its purity, which is minus the sum of its "
-        "|cos| with the others over both towers: purer neurons stand to the right. Colour and "
-        "shape are the data set of which it knows most."
+        "|cos| with the others over both towers: purer neurons stand to the right. The marker "
+        "says which data set it knows most of."
     )
     axes = "purity (minus the score)", MEASURES[measure]
     columns = ("purity", measure, "knows", "knows", "model")
-    return figures.scatter_panels(own, *columns, axes, caption, pairs)
+    figure = figures.scatter_panels(own, *columns, axes, caption, pairs)
+    if measure == "monosemanticity":  # each model's is in the eyes of another encoder
+        figure.update_yaxes(matches=None)
+    return figure
 
 
 def correlations_table(correlations: pd.DataFrame) -> tables.Table:
