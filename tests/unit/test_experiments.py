@@ -32,7 +32,7 @@ from featpurity.experiments import (
 from featpurity.metrics import inputs as metric_inputs
 from featpurity.metrics import purity, silhouette, zeroshot
 from featpurity.models.clip import ClipModel
-from featpurity.report import display_names, results
+from featpurity.report import display_names, over_seeds, results
 from featpurity.report.chapters import clip_vs_laclip as chapter
 from featpurity.report.chapters import ladder as ladder_pages
 from featpurity.report.chapters import pruning as pruning_pages
@@ -215,6 +215,7 @@ def test_without_a_silhouette_the_accuracy_is_there(labels):
     both = misalignment.Neurons(*[made.models["noisy"].image_neurons] * 2)
     embedded = {name: seen for (model, name), seen in made.embedded.items() if model == "noisy"}
     (row,) = misalignment._measure_model(both, embedded)
+    assert 0 <= row["image_without_shared"] < 1
     runs = [row | dict(kind="random", ratio=r, seed=s) for r in (0.0, 0.8) for s in (0, 1)]
     changes = misalignment.changes(pd.DataFrame(runs).drop(columns="dataset"))
     assert set(changes.claim) == set(misalignment.CLAIMS) - {"misalignment_silhouette"}
@@ -325,6 +326,14 @@ def test_changes_run_from_no_swaps_to_the_paper_s_largest_ratio():
     assert effects.effect["misalignment_image"] == pytest.approx(0.8 * 0.205)
     assert effects.effect["misalignment_accuracy"] == pytest.approx(0.8 * 0.5)
     assert "misalignment_silhouette" not in effects.index
+    means = pd.concat(rows)
+    means.loc[means.ratio == 0.4, "accuracy"] = 0.3
+    line, measured = (
+        misalignment.changes(means, way).set_index("claim").loc["misalignment_accuracy"]
+        for way in (misalignment.changes_of_seeds, over_seeds.differences)
+    )
+    assert line.turns == measured.turns == "not monotone: falls to 40 %, rises after"
+    assert measured.effect == pytest.approx(0.4)
 
 
 def test_missing_checkpoints_say_what_to_run_first(tmp_path):
