@@ -6,6 +6,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from featpurity.metrics import intervals
+from featpurity.report import wording
 
 
 class Change(NamedTuple):
@@ -59,6 +60,12 @@ def turns(runs: pd.DataFrame, column: str) -> str:
             turn = between.idxmax() if rising else between.idxmin()
             parts.append(f"{_verb(rising)} to {100 * turn:g} %")
     return f"not monotone: {', '.join(parts)}, {_verb(steps[-1][0])} after" if parts else ""
+
+
+def told(runs: pd.DataFrame, column: str) -> str:
+    """The mean change in words, as "+0.098", and where the curve turns."""
+    found, turn = wording.plus(change(runs, column).effect, 3), turns(runs, column)
+    return f"{found} ({turn})" if turn else found
 
 
 def noted(effects: pd.DataFrame, of: pd.Series) -> str:

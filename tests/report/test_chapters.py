@@ -137,7 +137,7 @@ def test_the_answer_on_misalignment_undoes_the_signs_of_the_claims():
         "to 30 %, rises after)" in said
     )
     assert "squared weights goes from 4% to 40% (random swaps)" in said
-    assert said.endswith("average |cos| changes by -0.360 (random swaps)")
+    assert said.endswith("average |cos| changes by -0.360 with random swaps")
     less = misalignment.answer("tuned", found, measured, means[means.ratio < 0.2], [0, 0.1])
     assert "through ratios of 0 to 0.1 alone" in less
     figure = misalignment.changes(found, measured)

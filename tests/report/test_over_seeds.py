@@ -34,6 +34,12 @@ def test_a_curve_turns_where_neighbouring_changes_have_both_signs(curves, told):
     assert over_seeds.turns(runs(*curves), "cos") == told
 
 
+def test_a_change_is_told_with_its_turn():
+    assert over_seeds.told(runs([0, 1], [1, 2], ratios=(0, 1)), "cos") == "+1.000"
+    peak = runs([0, 1, 3, 2], [1, 2, 4, 3])
+    assert over_seeds.told(peak, "cos") == "+2.000 (not monotone: rises to 30 %, falls after)"
+
+
 def test_only_curves_that_turn_are_noted():
     effects = pd.DataFrame(dict(comparison=["random swaps"] * 2, turns=["", "not monotone"]))
     said = over_seeds.noted(effects, pd.Series(["Image tower", "Text tower"]))

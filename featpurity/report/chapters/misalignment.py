@@ -72,8 +72,7 @@ def answer(
     for kind, part in means.groupby("kind", sort=False):
         share = part[part.ratio == high].image_shared.mean()
         ends.append(f"{share:.0%} ({KINDS[kind]})")
-        changed = over_seeds.change(part, "image_without_shared")
-        without.append(f"{wording.plus(changed.effect, 3)} ({KINDS[kind]})")
+        without.append(f"{over_seeds.told(part, 'image_without_shared')} with {KINDS[kind]}")
     first = means[means.ratio == low].image_shared.mean()
     return wording.Answer(
         f"{model}, fine-tuned with {high:.0%} of the captions swapped instead of {low:.0%}: "

@@ -66,7 +66,7 @@ def answer(
         for tower, z, within in zip(ends.index, ends.z, _could_be_any(ends))
     ]
     of_image = runs[(runs.kind == kind) & (runs.tower == "image")]
-    own, expected, rest = (_changed(of_image, name) for name in CHANGES)
+    own, expected, rest = (over_seeds.told(of_image, name) for name in CHANGES)
     mean = gains[gains.dataset == OVERALL]
     pruned = "what it gains" if _could_be_any(mean).all() else "not what it gains"
     return wording.Answer(
@@ -86,13 +86,6 @@ def _could_be_any(table):
 def _level(rotations):
     """How many standard deviations from the mean of so many rotations one more may lie."""
     return rotations.map(lambda n: intervals.beyond_draws(0, 1, n)[1])
-
-
-def _changed(runs, column):
-    """What was measured at the highest ratio minus the lowest, and whether the curve turns."""
-    turns = over_seeds.turns(runs, column)
-    change = wording.plus(over_seeds.change(runs, column).effect, 3)
-    return f"{change} ({turns})" if turns else change
 
 
 def invariance_table(invariance: pd.DataFrame) -> tables.Table:
