@@ -414,7 +414,7 @@ def test_groups_that_share_a_row_have_lines_of_their_own():
     assert several.layout.scattermode == "group"
     assert {trace.orientation for trace in points} == {"h"}
     assert len({trace.offsetgroup for trace in points}) == 2
-    assert band.alignmentgroup != points[0].alignmentgroup  # it stays in the middle of its row
+    assert band.offsetgroup == points[0].offsetgroup == "a"  # behind the points of its group
     for alone in (table[table.model == "a"], table.assign(dataset=table.dataset + table.model)):
         single = figures.forest(alone, "dataset", "axis", "Effects.", group="model")
         assert single.layout.scattermode is None
