@@ -79,9 +79,11 @@ def _among_random(areas):
 
 def _over(single):
     """How many data sets gain and lose, and the least and the largest effect."""
-    gain, lose = (single.low > 0).sum(), (single.high < 0).sum()
+    gains, loses = single.low > 0, single.high < 0
+    beyond = ((gains | loses) & ~_by_chance(single)).sum()
     return (
-        f"of {len(single)} data sets {gain} clearly gain and {lose} clearly lose, {_ends(single)}"
+        f"of {len(single)} data sets {gains.sum()} clearly gain and {loses.sum()} clearly lose, "
+        f"{beyond} of them more than random orders turned round do, {_ends(single)}"
     )
 
 
