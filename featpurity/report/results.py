@@ -137,7 +137,9 @@ def mean_effect(
     return effect(claim, comparison, values.mean(), *ends, dataset=dataset)
 
 
-def verdict(low: float, high: float, negligible: float = 0.0, by_chance: bool = False) -> str:
+def verdict(
+    low: float, high: float, negligible: float = 0.0, by_chance: bool = False, turns: bool = False
+) -> str:
     """The rule for every claim: the 95 % interval of an effect that is positive when it is true.
 
     Parameters
@@ -149,13 +151,15 @@ def verdict(low: float, high: float, negligible: float = 0.0, by_chance: bool = 
         is of an effect too small to matter, whatever its sign.
     by_chance : bool, default False
         Whether effects as large come about where what the claim is about has no say.
+    turns : bool, default False
+        Whether the effect is the slope of a curve that turns.
 
     Returns
     -------
     str
         "holds", "does not hold" or "undecided", or "within chance" in place of the first two;
-        followed by ", negligible" where that is so. An interval without width decides nothing: its
-        values are all equal, and do not say how others would differ.
+        followed by ", not monotone" and ", negligible" where that is so. An interval without width
+        decides nothing: its values are all equal, and do not say how others would differ.
     """
     if not low <= high:
         raise ValueError(f"expected an interval with low <= high, got {low} and {high}")
@@ -166,6 +170,7 @@ def verdict(low: float, high: float, negligible: float = 0.0, by_chance: bool = 
         said = "undecided"
     elif by_chance and said != "undecided":
         said = "within chance"
+    said += ", not monotone" if turns else ""
     return said + (", negligible" if -negligible < low and high < negligible else "")
 
 
@@ -232,7 +237,8 @@ def judge(effects: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     effects : DataFrame
-        Rows of `effect`; only those over all data sets (dataset "mean") are judged.
+        Rows of `effect`; only those over all data sets (dataset "mean") are judged. Slopes may have
+        a column turns, empty where their curve is monotone.
 
     Returns
     -------
@@ -241,14 +247,15 @@ def judge(effects: pd.DataFrame) -> pd.DataFrame:
         high, chance_low, chance_high and verdict, in the order of the claims. A claim that nothing
         measured has one row with the verdict "not measured".
     """
-    rows, effects = [], effects.reindex(columns=list(EFFECT))
+    rows, effects = [], effects.reindex(columns=[*EFFECT, "turns"]).fillna({"turns": ""})
     for claim in load_claims():
         keys = ("experiment", "statement", "unit", "negligible", "published")
         about = {"claim": claim["id"], **{key: claim[key] for key in keys}}
         measured = effects[(effects.claim == claim["id"]) & (effects.dataset == OVERALL)]
         for row in measured.drop(columns=["claim", "dataset"]).to_dict("records"):
             by_chance = row["chance_low"] <= row["effect"] <= row["chance_high"]
-            said = verdict(row["low"], row["high"], claim["negligible"], by_chance)
+            turns = bool(row.pop("turns"))
+            said = verdict(row["low"], row["high"], claim["negligible"], by_chance, turns)
             rows.append({**about, **row, "verdict": said})
         if measured.empty:
             rows.append({**about, "verdict": "not measured"})

@@ -21,6 +21,7 @@ def test_the_rule_of_the_verdict():
     assert results.verdict(0.1, 0.2, by_chance=True) == "within chance"
     assert results.verdict(-0.2, -0.1, 1, by_chance=True) == "within chance, negligible"
     assert results.verdict(-0.1, 0.2, by_chance=True) == "undecided"
+    assert results.verdict(0.1, 0.2, 1, turns=True) == "holds, not monotone, negligible"
     with pytest.raises(ValueError, match="low <= high"):
         results.verdict(0.2, 0.1)
 
@@ -82,13 +83,15 @@ def test_judge_uses_only_the_mean_over_data_sets_and_lists_what_is_missing():
         [
             results.effect("accuracy_laclip", "a, b", 0.1, 0.05, 0.15),
             results.effect("accuracy_laclip", "a, b", -0.3, -0.4, -0.2, dataset="pets"),
-            results.effect("misalignment_text", "random", -1, -2, -0.5),
+            results.effect("misalignment_text", "random", -1, -2, -0.5)
+            | {"turns": "not monotone: rises to 30 %, falls after"},
             results.effect("pruning_area", "a", 0.003, 0.002, 0.004),
         ]
     )
     page = results.judge(effects)
     measured = page[page.verdict != "not measured"]
-    assert measured.verdict.tolist() == ["holds", "holds, negligible", "does not hold"]
+    said = ["holds", "holds, negligible", "does not hold, not monotone"]
+    assert measured.verdict.tolist() == said
     assert measured.claim.tolist() == ["accuracy_laclip", "pruning_area", "misalignment_text"]
     assert measured.unit.tolist()[2] == "average |cos|"
     assert len(page) == len(results.load_claims())
