@@ -247,14 +247,15 @@ def judge(effects: pd.DataFrame) -> pd.DataFrame:
         high, chance_low, chance_high and verdict, in the order of the claims. A claim that nothing
         measured has one row with the verdict "not measured".
     """
-    rows, effects = [], effects.reindex(columns=[*EFFECT, "turns"]).fillna({"turns": ""})
+    rows, effects = [], effects.reindex(columns=[*EFFECT, "turns"])
     for claim in load_claims():
         keys = ("experiment", "statement", "unit", "negligible", "published")
         about = {"claim": claim["id"], **{key: claim[key] for key in keys}}
         measured = effects[(effects.claim == claim["id"]) & (effects.dataset == OVERALL)]
         for row in measured.drop(columns=["claim", "dataset"]).to_dict("records"):
             by_chance = row["chance_low"] <= row["effect"] <= row["chance_high"]
-            turns = bool(row.pop("turns"))
+            turn = row.pop("turns")  # of other claims NaN, as an empty one that was read
+            turns = isinstance(turn, str) and turn != ""
             said = verdict(row["low"], row["high"], claim["negligible"], by_chance, turns)
             rows.append({**about, **row, "verdict": said})
         if measured.empty:
