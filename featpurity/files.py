@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # else late: what only plans a run needs neither
 WRITTEN = "FEATPURITY_WRITTEN"  # environment: a file that is told each path that is written
 ALIASES = "FEATPURITY_ALIASES"  # environment: JSON of labels and the names that they stand for
 HIDDEN = ".../"  # what a label begins with that stands for a path
-LISTS = {".json", ".txt"}  # of a user's own names and templates
+LIST_SUFFIXES = {".json", ".txt"}  # of a user's own names and templates
 NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK}
 READ_ONLY = {errno.EACCES, errno.EPERM, errno.EROFS}
 # Seconds after which a draft that nobody touches is a dead writer's: a lock may not reach the other

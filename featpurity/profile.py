@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, get_args, get_origin
 
 import yaml
 
-from featpurity.files import LISTS, did_you_mean, read_text
+from featpurity.files import LIST_SUFFIXES, did_you_mean, read_text
 
 SCENES = ["shape", "colour", "background", "texture", "size", "position"]
 COMPARISON = "01_clip_vs_laclip"
@@ -482,7 +482,7 @@ def _check_choices(profile):
     for key, known in CHOICES.items():
         values = getattr(profile, key)
         for value in values if isinstance(values, list) else [values]:
-            own = key in LISTED and Path(value).suffix.lower() in LISTS
+            own = key in LISTED and Path(value).suffix.lower() in LIST_SUFFIXES
             if value not in known and not own:
                 also = ", or a file .txt or .json" if key in LISTED else ""
                 raise ValueError(f"{key}: unknown {value!r}, {did_you_mean(value, known)}{also}")

@@ -15,7 +15,7 @@ from typing import Any
 
 from featpurity.data.class_folders import in_order
 from featpurity.data.published import spaced
-from featpurity.files import LISTS, check_encodable, located, meant, read_text
+from featpurity.files import LIST_SUFFIXES, check_encodable, located, meant, read_text
 
 SEPARATORS = (r"\t+", r"\s*[,;:=]\s*", r"\s+")  # between a folder's name and the class's
 NUMBER = re.compile(r"[0-9]+[.)]?")  # of a class, in a list
@@ -28,7 +28,7 @@ def is_own_list(value: str) -> bool:
     """Whether a setting names a file of the user's: a `.txt` or a `.json`."""
     if not isinstance(value, (str, Path)):
         raise ValueError(f"expected a name, or a file .txt or .json of a list, got {value!r:.60}")
-    return Path(value).suffix.lower() in LISTS
+    return Path(value).suffix.lower() in LIST_SUFFIXES
 
 
 def folder_words(folders: list[str]) -> list[str]:

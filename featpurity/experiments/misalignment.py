@@ -21,10 +21,10 @@ from featpurity.captions.walk import KINDS
 from featpurity.data.datasets import LabelledImages
 from featpurity.data.pairs import CaptionedImages
 from featpurity.experiments.inputs import Embedded, embed
-from featpurity.metrics import intervals, purity, silhouette, spectrum, zeroshot
+from featpurity.metrics import purity, silhouette, spectrum, zeroshot
 from featpurity.models.clip import neurons_by_tower
 from featpurity.models.load import load_model
-from featpurity.report import over_seeds, published, results
+from featpurity.report import over_seeds, results
 
 # Each claim's measure, and the sign that makes its slope positive when the claim is true.
 CLAIMS = {
@@ -135,22 +135,8 @@ def _measure_model(neurons: Neurons, embedded: Mapping[str, Embedded]) -> Iterat
         yield row | spectra | dict(mean_recall=recall)
 
 
-def changes_of_seeds(runs: pd.DataFrame, column: str) -> pd.Series:
-    """Change of a measure over the paper's range of ratios along a straight line, by seed.
-
-    Parameters
-    ----------
-    runs : DataFrame
-        Of one kind of swap: a row a seed and ratio.
-    column : str
-    """
-    span = published.RATIOS[1] - published.RATIOS[0]
-    slopes = {seed: intervals.slope(of.ratio, of[column]) for seed, of in runs.groupby("seed")}
-    return span * pd.Series(slopes)
-
-
 def changes(
-    means: pd.DataFrame, of_seeds: Callable[[pd.DataFrame, str], pd.Series] = changes_of_seeds
+    means: pd.DataFrame, of_seeds: Callable[[pd.DataFrame, str], pd.Series] = over_seeds.along_line
 ) -> pd.DataFrame:
     """Changes of the claims' measures, signed for these, with Student's t over seeds.
 

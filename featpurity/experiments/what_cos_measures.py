@@ -17,7 +17,6 @@ from featpurity.captions.walk import KINDS
 from featpurity.data.datasets import LabelledImages
 from featpurity.data.prompts import fill, prompt_set
 from featpurity.experiments.inputs import Embedded, Inputs
-from featpurity.experiments.misalignment import changes_of_seeds
 from featpurity.experiments.pruning_orders import rotated
 from featpurity.features.extract import image_trunk_features, text_trunk_features
 from featpurity.metrics import intervals, purity, silhouette, spectrum, zeroshot
@@ -239,7 +238,7 @@ def _changes(claim, runs, column):
     """Effects of a claim a tower: a measure's change with the ratio, a row a kind of swap."""
     rows = []
     for (tower, kind), part in runs.groupby(["tower", "kind"], sort=False):
-        changes = changes_of_seeds(part, column)
+        changes = over_seeds.along_line(part, column)
         row = results.mean_effect(f"{claim}_{tower}", KINDS[kind], changes)
         rows.append(row | dict(turns=over_seeds.turns(part, column)))
     return rows

@@ -6,7 +6,9 @@ from typing import NamedTuple
 import pandas as pd
 
 from featpurity.metrics import intervals
-from featpurity.report import wording
+from featpurity.report import published, wording
+
+SPAN = published.RATIOS[1] - published.RATIOS[0]  # of ratios, over which a slope is told
 
 
 class Change(NamedTuple):
@@ -28,6 +30,15 @@ def differences(runs: pd.DataFrame, column: str) -> pd.Series:
     """
     measured = _by_ratio(runs, column)
     return measured[measured.columns[-1]] - measured[measured.columns[0]]
+
+
+def along_line(runs: pd.DataFrame, column: str) -> pd.Series:
+    """A measure's change over the paper's range, on the straight line through all ratios, by seed.
+
+    Parameters as in `differences`.
+    """
+    slopes = {seed: intervals.slope(of.ratio, of[column]) for seed, of in runs.groupby("seed")}
+    return SPAN * pd.Series(slopes)
 
 
 def change(runs: pd.DataFrame, column: str) -> Change:

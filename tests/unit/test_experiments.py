@@ -330,7 +330,7 @@ def test_changes_run_from_no_swaps_to_the_paper_s_largest_ratio():
     means.loc[means.ratio == 0.4, "accuracy"] = 0.3
     line, measured = (
         misalignment.changes(means, way).set_index("claim").loc["misalignment_accuracy"]
-        for way in (misalignment.changes_of_seeds, over_seeds.differences)
+        for way in (over_seeds.along_line, over_seeds.differences)
     )
     assert line.turns == measured.turns == "not monotone: falls to 40 %, rises after"
     assert measured.effect == pytest.approx(0.4)

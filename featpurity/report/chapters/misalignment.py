@@ -77,9 +77,9 @@ def answer(
     return wording.Answer(
         f"{model}, fine-tuned with {high:.0%} of the captions swapped instead of {low:.0%}: "
         f"{'; '.join(clauses)}. The claims judge the slope of the straight line through {through}, "
-        f"times 0.8: {'; '.join(slopes)}. The share of a single direction in the image tower's "
-        f"squared weights goes from {first:.0%} to {wording.listed(ends)}. Without that one "
-        f"direction the image tower's average |cos| changes by {wording.listed(without)}"
+        f"times {over_seeds.SPAN:g}: {'; '.join(slopes)}. The share of a single direction in the "
+        f"image tower's squared weights goes from {first:.0%} to {wording.listed(ends)}. Without "
+        f"that one direction the image tower's average |cos| changes by {wording.listed(without)}"
     )
 
 
@@ -122,9 +122,9 @@ def changes(effects: pd.DataFrame, measured: pd.DataFrame) -> go.Figure:
     names = effects.claim.map({claim: name for claim, (_, name, _) in CLAIMS.items()})
     caption = (
         "Measured: the highest ratio minus the lowest, seed by seed. Line: the slope of the "
-        "straight line through all ratios, times 0.8, which the claims judge. Both with 95 % "
-        "intervals over seeds; right of 0 more swaps mean less purity or worse results, as the "
-        f"paper claims.{over_seeds.noted(effects, names)}"
+        f"straight line through all ratios, times {over_seeds.SPAN:g}, which the claims judge. "
+        "Both with 95 % intervals over seeds; right of 0 more swaps mean less purity or worse "
+        f"results, as the paper claims.{over_seeds.noted(effects, names)}"
     )
     shown = shown.assign(
         row=shown.comparison + ",<br>" + shown.way,

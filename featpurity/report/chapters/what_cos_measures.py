@@ -11,6 +11,7 @@ from featpurity.labels import OVERALL
 from featpurity.metrics import intervals
 from featpurity.report import beside, figures, over_seeds, style, tables, wording
 from featpurity.report.chapters.misalignment import RATIO
+from featpurity.report.over_seeds import SPAN
 
 SHAPE = {
     "avg_abs_cos": "average |cos|",
@@ -240,22 +241,22 @@ def _cut_twice(runs):
 
 def rises(effects: pd.DataFrame) -> go.Figure:
     """How much |cos| changes without the shared direction."""
-    axis = "slope times 0.8 of average |cos| without the shared direction"
+    axis = f"slope times {SPAN:g} of average |cos| without the shared direction"
     caption = (
         "Slope against the ratio of the straight line through average |cos| at all ratios, times "
-        "0.8, after each run's first singular direction is taken out; with 95 % intervals over "
-        "seeds."
+        f"{SPAN:g}, after each run's first singular direction is taken out; with 95 % intervals "
+        "over seeds."
     )
     return _by_tower(effects, axis, caption + _turns(effects))
 
 
 def basis_rises(effects: pd.DataFrame) -> go.Figure:
     """How much more |cos| changes in the own basis than in rotated ones."""
-    axis = "slope times 0.8 of average |cos|, own minus rotated bases"
+    axis = f"slope times {SPAN:g} of average |cos|, own minus rotated bases"
     caption = (
         "Slope against the ratio of the straight line through average |cos| in the fine-tuned "
-        "models' own bases minus its mean over random rotations, times 0.8, with 95 % intervals "
-        "over seeds. At 0 the singular values tell all of the change."
+        f"models' own bases minus its mean over random rotations, times {SPAN:g}, with 95 % "
+        "intervals over seeds. At 0 the singular values tell all of the change."
     )
     return _by_tower(effects, axis, caption + _turns(effects))
 
@@ -375,7 +376,7 @@ def correlations_table(correlations: pd.DataFrame) -> tables.Table:
         rotated=tables.spans(correlations, "+.2f", "rotated_"),
     )
     headings = {"model": "model", "measure": "measure", "spearman": "rank correlation with purity"}
-    headings |= {"interval": "95 % interval", "p": "p", "rotated": "in rotated bases"}
+    headings |= {"interval": "95 % interval", "p": "p", "rotated": "95 % of rotated bases"}
     return tables.show(shown, headings, {"spearman": "+.2f"})
 
 
