@@ -3,7 +3,8 @@
 The truth about every caption is known, since all are written from the pictures' facts: raw ones
 with some probability of a spurious partner, new ones with some probability of a mistake. A first
 model keeps of a raw and a new caption the one with the larger cosine; its projections are then
-trained again on what was kept, and on other captions of the same pictures for comparison.
+trained again on what was kept, and on other captions of the same pictures for comparison. Each
+seed draws captions of its own, so that intervals over seeds hold for other captions too.
 """
 
 from collections.abc import Callable
@@ -61,6 +62,7 @@ class Level:
 
     spurious: float
     mistaken: float
+    seed: int  # of the captions
     raw: Written
     new: Written
     keeps_new: np.ndarray  # bool (n,): where the filter keeps the new caption
@@ -82,8 +84,10 @@ class Filtered:
 
     Attributes
     ----------
+    levels : list of Level
+        The captions of the first seed.
     shares, choices : DataFrame
-        See `wrong_shares` and `choices`.
+        See `wrong_shares` and `choices`, of these.
     history : DataFrame
         See `train_again`.
     gains : DataFrame
@@ -91,11 +95,12 @@ class Filtered:
     steps : DataFrame
         `gains` of each set of `steps` over the one before, a row a measure and step.
     captions : DataFrame
-        `described` of the same sets, with the measures after training again, means over seeds.
+        `described` of the first seed's, with the measures after training again, means over seeds.
     effects : DataFrame
         A row a claim, see `featpurity.report.results.effect`.
     """
 
+    levels: list[Level]
     shares: pd.DataFrame
     choices: pd.DataFrame
     history: pd.DataFrame
@@ -137,17 +142,22 @@ def judge(
     return Judge(clip, captioned.facts, features, options)
 
 
-def filter_captions(judge: Judge, spurious: list[float], mistaken: list[float]) -> list[Level]:
-    """Captions for every two probabilities, and which of each two the first model keeps."""
-    levels = []
-    new = {share: recaptions(judge.facts, CAPTIONS_SEED, share) for share in mistaken}
+def filter_captions(
+    judge: Judge, spurious: list[float], mistaken: list[float], seed: int = 0
+) -> list[Level]:
+    """Captions for every two probabilities, and which of each two the first model keeps.
+
+    Seed 0 draws the captions that the pictures come with.
+    """
+    levels, seed = [], CAPTIONS_SEED + seed
+    new = {share: recaptions(judge.facts, seed, share) for share in mistaken}
     fit_new = {share: judge.fit(written.captions) for share, written in new.items()}
     for probability in tqdm(spurious, desc="levels of spurious captions"):
-        raw = raw_captions(judge.facts, CAPTIONS_SEED, probability)
+        raw = raw_captions(judge.facts, seed, probability)
         fit_raw = judge.fit(raw.captions)
         for share in mistaken:
             keeps_new = (fit_new[share] > fit_raw).numpy()
-            levels.append(Level(probability, share, raw, new[share], keeps_new))
+            levels.append(Level(probability, share, seed, raw, new[share], keeps_new))
     return levels
 
 
@@ -197,18 +207,17 @@ def steps(level: Level, facts: list[dict]) -> dict[str, Written]:
     First the mistakes go, then the boilerplate, then the same facts are told in a sentence, then
     other facts, then with the captioner's mistakes, and last right captions are chosen.
     """
-    right = raw_captions(facts, CAPTIONS_SEED, spurious=0)
-    sets = level.sets()
+    right = raw_captions(facts, level.seed, spurious=0)
     return {
         "raw": level.raw,
         "raw, all right": right,
         "the same without boilerplate": raw_captions(
-            facts, CAPTIONS_SEED, spurious=0, boilerplate=False
+            facts, level.seed, spurious=0, boilerplate=False
         ),
-        "the same facts in sentences": sentences(right.said, facts, CAPTIONS_SEED),
-        "recaptioned, all right": recaptions(facts, CAPTIONS_SEED, mistaken=0),
+        "the same facts in sentences": sentences(right.said, facts, level.seed),
+        "recaptioned, all right": recaptions(facts, level.seed, mistaken=0),
         "recaptioned": level.new,
-        "best possible": sets["best possible"],
+        "best possible": level.sets()["best possible"],
     }
 
 
@@ -232,20 +241,19 @@ def described(sets: dict[str, Written], facts: list[dict]) -> pd.DataFrame:
 def train_again(
     judge: Judge,
     sets: dict[tuple, Written],
-    seeds: list[int],
     evaluate: Callable,
     batch_size: int = 1024,
     **settings: Any,
 ) -> pd.DataFrame:
     """Train the first model's projections on several sets of captions of the same pictures.
 
-    Sets with the same captions are trained once.
+    Sets of a seed with the same captions are trained once.
 
     Parameters
     ----------
     judge : Judge
-    sets : dict of (spurious, captions) to Written
-    seeds : list of int
+    sets : dict of (spurious, captions, seed) to Written
+        The seed is that of the training.
     evaluate : callable
         See `featpurity.training.cached.sweep_projections`.
     batch_size, **settings
@@ -259,21 +267,20 @@ def train_again(
     """
     histories, trained = [], {}
     settings["batch_size"] = min(batch_size, len(judge.facts))
-    for (spurious, name), written in tqdm(sets.items(), desc="sets of captions"):
-        key = tuple(written.captions)
+    for (spurious, name, seed), written in tqdm(sets.items(), desc="sets of captions"):
+        key = (seed, *written.captions)
         if key not in trained:
             *_, history = sweep_projections(
                 judge.clip,
                 judge.image_features,
                 judge.text_features(written.captions),
-                [(None, seed) for seed in seeds],
+                [(None, seed)],
                 evaluate=evaluate,
                 device=judge.clip.device,
                 **settings,
             )
-            history["seed"] = history.run.map(dict(enumerate(seeds)))
             trained[key] = history.drop(columns="run")
-        histories.append(trained[key].assign(spurious=spurious, captions=name))
+        histories.append(trained[key].assign(spurious=spurious, captions=name, seed=seed))
     return pd.concat(histories, ignore_index=True)
 
 
@@ -328,7 +335,8 @@ def effects(level: Level, filtered: pd.DataFrame, n_bootstrap: int = 0) -> pd.Da
 
 def remedy(
     judge: Judge,
-    levels: list[Level],
+    spurious: list[float],
+    mistaken: list[float],
     seeds: list[int],
     evaluate: Callable,
     n_bootstrap: int = 0,
@@ -339,45 +347,48 @@ def remedy(
     Parameters
     ----------
     judge : Judge
-    levels : list of Level
-        As `filter_captions` gives them. Trained is with the first level's share of mistakes; the
-        claims are about the first level.
+    spurious, mistaken : list of float
+        Probabilities of a spurious partner in raw captions, and of the captioner's mistakes.
+        Trained is with the first share of mistakes; the claims are about the first two.
     seeds : list of int
-        At least two.
+        Of the training, each with captions of its own; at least two.
     evaluate, **settings
         See `train_again`.
     n_bootstrap : int
         Draws of the pictures behind the intervals of shares.
     """
-    first = levels[0]
-    ladder = steps(first, judge.facts)
-    sets = {(first.spurious, name): written for name, written in ladder.items()}
-    for level in levels:
-        if level.mistaken == first.mistaken:
-            of_level = level.sets()
-            sets |= {(level.spurious, name): of_level[name] for name in ("raw", "filtered")}
-    history = train_again(judge, sets, seeds, evaluate, **settings)
+    levels = filter_captions(judge, spurious, mistaken, seeds[0])
+    ladder = steps(levels[0], judge.facts)
+    sets = {}
+    for seed in seeds:
+        for level in filter_captions(judge, spurious, mistaken[:1], seed):
+            here = {"raw": level.raw, "filtered": level.sets()["filtered"]}
+            if level.spurious == spurious[0]:
+                here |= steps(level, judge.facts)
+            sets |= {(level.spurious, name, seed): written for name, written in here.items()}
+    history = train_again(judge, sets, evaluate, **settings)
     last = history[history.epoch == history.epoch.max()]
     runs = dict(list(last.groupby(["spurious", "captions"], sort=False)))
     by_level = [
-        gains(runs[spurious, "filtered"], runs[spurious, "raw"]).assign(spurious=spurious)
-        for spurious in dict.fromkeys(level.spurious for level in levels)
+        gains(runs[share, "filtered"], runs[share, "raw"]).assign(spurious=share)
+        for share in spurious
     ]
     names = list(ladder)
     by_step = [
-        gains(runs[first.spurious, now], runs[first.spurious, before]).assign(step=now)
+        gains(runs[spurious[0], now], runs[spurious[0], before]).assign(step=now)
         for before, now in zip(names, names[1:])
     ]
-    trained = last[last.spurious == first.spurious].groupby("captions")
+    trained = last[last.spurious == spurious[0]].groupby("captions")
     means = trained[[*MEASURES, "mean_recall"]].mean()
     return Filtered(
+        levels=levels,
         shares=wrong_shares(levels, n_bootstrap),
         choices=choices(levels),
         history=history,
         gains=pd.concat(by_level, ignore_index=True),
         steps=pd.concat(by_step, ignore_index=True),
         captions=described(ladder, judge.facts).merge(means.reset_index(), on="captions"),
-        effects=effects(first, by_level[0], n_bootstrap),
+        effects=effects(levels[0], by_level[0], n_bootstrap),
     )
 
 

@@ -13,6 +13,7 @@ from featpurity.experiments.caption_filter import Level
 from featpurity.features.extract import text_trunk_features
 from featpurity.report import results
 from featpurity.report.chapters import caption_filter as show
+from featpurity.training.cached import finetune_projections
 
 FACTS = [scene_facts(row) for row in sample(200, 3)]
 
@@ -24,6 +25,7 @@ def written(names, right):
 LEVEL = Level(
     spurious=0.2,
     mistaken=0.1,
+    seed=0,
     raw=written(["a", "b", "c", "d"], [True, True, False, False]),
     new=written(["A", "B", "C", "D"], [True, False, True, False]),
     keeps_new=np.array([False, True, True, True]),
@@ -52,7 +54,7 @@ class TestLevel:
         row = caption_filter.choices([LEVEL]).iloc[0]
         assert row.keeps_new == 0.75
         assert row.where_only_new_right == 1 and row.where_only_raw_right == 1
-        all_right = Level(0, 0, *[written(["a"], [True])] * 2, np.array([True]))
+        all_right = Level(0, 0, 0, *[written(["a"], [True])] * 2, np.array([True]))
         assert np.isnan(caption_filter.choices([all_right]).where_only_new_right[0])
 
 
@@ -61,6 +63,7 @@ def test_each_step_changes_one_thing():
     level = Level(
         0.2,
         0.2,
+        caption_filter.CAPTIONS_SEED,
         caption_filter.raw_captions(FACTS, caption_filter.CAPTIONS_SEED, 0.2),
         caption_filter.recaptions(FACTS, caption_filter.CAPTIONS_SEED, 0.2),
         np.zeros(len(FACTS), dtype=bool),
@@ -87,7 +90,6 @@ def found():
     """The experiment on some pictures, with a measure that counts how often it was asked."""
     clip = featpurity.load_model("scenes_clip", "cpu")
     judge = caption_filter.judge(clip, featpurity.load_pairs("scenes", n_pairs=48), batch_size=24)
-    levels = caption_filter.filter_captions(judge, [0.2, 0.0], [0.2, 0.0])
     asked = []
 
     def accuracy(image_neurons, text_neurons):
@@ -95,8 +97,11 @@ def found():
         score = (image_neurons.mean() + text_neurons.mean()).item()
         return {"accuracy": score, "mean_recall": score}
 
-    result = caption_filter.remedy(judge, levels, [0, 1], accuracy, 20, epochs=2, batch_size=24)
-    return judge, levels, result, len(asked)
+    shares = [0.2, 0.0]
+    result = caption_filter.remedy(
+        judge, shares, shares, [0, 1], accuracy, 20, epochs=2, batch_size=24
+    )
+    return judge, result.levels, result, len(asked)
 
 
 class TestRemedy:
@@ -125,6 +130,25 @@ class TestRemedy:
         sets = result.history.groupby(["spurious", "captions"]).ngroups
         assert sets == 7 + 1 + 2  # the steps, what the filter kept, and raw and filtered at 0
         assert asked == (sets - 1) * 2 * 3  # "raw" at 0 is "raw, all right"; seeds; epochs and 0
+
+    def test_each_seed_trains_on_captions_of_its_own(self, found):
+        judge, levels, result, _ = found
+        pairs = featpurity.load_pairs("scenes", n_pairs=48)
+        assert levels[0].raw.captions == pairs.captions
+        other = caption_filter.filter_captions(judge, [0.2], [0.2], seed=1)[0]
+        assert other.raw.captions != levels[0].raw.captions
+        for seed, level in enumerate((levels[0], other)):
+            _, _, plain = finetune_projections(
+                judge.clip,
+                judge.image_features,
+                judge.text_features(level.sets()["filtered"].captions),
+                seed=seed,
+                epochs=2,
+                batch_size=24,
+            )
+            rows = result.history.query("spurious == 0.2 and captions == 'filtered'")
+            trained = rows[rows.seed == seed].image_avg_abs_cos
+            assert trained.tolist() == pytest.approx(plain.image_avg_abs_cos.tolist(), abs=1e-6)
 
     def test_the_claims_and_the_steps_follow_from_the_runs(self, found):
         _, levels, result, _ = found
