@@ -336,9 +336,7 @@ def _check_pictures(profile):
         if parts:
             remarks += _check_classes(name, parts[0])
         for part in parts:
-            if profile.unreadable == "raise":
-                refuse_unreadable(part, workspace(profile.store_dir))
-            remarks += _skipped(part)
+            remarks += [*_skipped(part), *refuse_unreadable(part, workspace(profile.store_dir))]
     return remarks
 
 
@@ -384,10 +382,10 @@ def _check_pairs(profile):
     """The pairs of a CSV, their pictures, and the batches that can be made of them."""
     pairs = load_csv(profile)
     remarks = [*_skipped(pairs), *_blank(pairs)] if pairs else []
-    if pairs and profile.unreadable == "raise":
+    if pairs:
         from featpurity.features.extract import refuse_unreadable  # late: brings torch
 
-        refuse_unreadable(pairs, workspace(profile.store_dir))
+        remarks += refuse_unreadable(pairs, workspace(profile.store_dir))
     n_pairs = profile.n_pairs if pairs is None else len(pairs)
     asked = f"batches of {profile.batch_size:,} pairs are cut to"
     if (profile.finetunes or FILTER in profile.chapters) and n_pairs < profile.batch_size:

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 from tqdm.auto import tqdm
 
 from featpurity.data.filecache import content_digests
@@ -39,6 +39,7 @@ KINDS = ["JPEG", "PNG", "PPM", "BMP", "DIB", "TIFF", "WEBP", "GIF"]
 LARGEST_FILE = 2**28  # bytes of one picture inside an archive, which are read as a whole
 LARGE = 2**24  # pixels above which pictures are checked one at a time, since threads add up
 _one_large_at_a_time = threading.Lock()
+UPRIGHT = 1  # among the eight orientations of EXIF
 TIFF_BITS, TIFF_PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0
 DARK = 2**14 / 2**16  # share of white that the values of 14 bits do not reach when stored in 16
 
@@ -87,19 +88,28 @@ class EncodedImages(ABC):
 
     def unreadable(self) -> dict[str, str]:
         """Names of the pictures that do not decode, in order: {name: fault}. Each is opened."""
+        return self.opened()[0]
+
+    def opened(self) -> tuple[dict[str, str], list[str]]:
+        """Open each picture: {name: fault} of those that do not decode, and the names of those that
+        their EXIF data would turn.
+        """
         names = list(dict.fromkeys(self.names))
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-            faults = pool.map(self._fault_of, names)
+            found = pool.map(self._open_once, names)
             # The bar waits, because a small set is opened sooner than a bar is read.
-            faults = list(tqdm(faults, "opening images", len(names), delay=2))
-        return {name: why for name, why in zip(names, faults) if why}
+            found = list(zip(names, tqdm(found, "opening images", len(names), delay=2)))
+        faults = {name: why for name, (why, _) in found if why}
+        return faults, [name for name, (_, turned) in found if turned]
 
-    def _fault_of(self, name):
+    def _open_once(self, name):
+        """What is wrong with a picture, if anything, and whether its EXIF data would turn it."""
         try:
             with self._open(name) as file:
-                decode(file, checking=True)
+                exif = decode(file, checking=True).getexif()
         except Exception as error:
-            return fault(error)
+            return fault(error), False
+        return None, exif.get(ExifTags.Base.Orientation, UPRIGHT) != UPRIGHT
 
 
 class ImageFiles(EncodedImages):

@@ -9,6 +9,7 @@ import pandas as pd
 from featpurity.data.catalog import CATALOG
 from featpurity.data.datasets import left_out
 from featpurity.experiments import clip_vs_laclip, inputs, pruning
+from featpurity.features.extract import refuse_unreadable
 from featpurity.files import meant
 from featpurity.metrics import zeroshot
 from featpurity.profile import check_draws
@@ -34,8 +35,8 @@ class Compared:
     effects : DataFrame
         The differences of each model from the first, and of high from low purity, with intervals.
     notes : list of str
-        What limits a reading: pictures that are left out, an accuracy at chance, a silhouette that
-        is not defined.
+        What limits a reading: pictures that are left out or lie on a side, an accuracy at chance, a
+        silhouette that is not defined.
     """
 
     accuracy: pd.DataFrame
@@ -119,7 +120,10 @@ def compare(
     curves = pruning.prune(loaded, n_random_orders, n_bootstrap=n_bootstrap, silhouettes=False)
     called = display_names.of_datasets(datasets)
     shown, kept = found.renamed(None, called), curves.renamed(None, called)
-    notes = [*left_out(loaded.data.values()), *compared.warnings(shown.accuracy, n_bootstrap)]
+    notes = left_out(loaded.data.values())
+    for data in loaded.data.values():
+        notes += refuse_unreadable(data, options.get("store"))
+    notes += compared.warnings(shown.accuracy, n_bootstrap)
     towers = {model: heatmaps.towers_of(clip) for model, clip in loaded.models.items()}
     effects = pd.concat([shown.effects, kept.effects], ignore_index=True)
     return Compared(shown.accuracy, shown.neurons, kept.accuracy, effects, notes, towers)

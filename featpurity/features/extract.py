@@ -359,15 +359,26 @@ def _distinct(images):
     return subset(images, [first[name] for name in places]), inverse
 
 
-def refuse_unreadable(dataset: Any, store: str | Path | None) -> None:
-    """Open every image file once before any model runs; the store remembers who passed."""
+def refuse_unreadable(dataset: Any, store: str | Path | None) -> list[str]:
+    """Open every image file once before any model runs; the store remembers who passed.
+
+    Returns
+    -------
+    remarks : list of str
+        A line where pictures would be turned by their EXIF data, which is not applied.
+
+    Raises
+    ------
+    ValueError
+        Where pictures cannot be read.
+    """
     if not isinstance(dataset.images, EncodedImages):
-        return
+        return []
     store = Path(store).expanduser() if store else None
-    passed = store / "readable" / dataset.images_key if store else None
+    passed = store / "opened" / dataset.images_key if store else None
     if passed and passed.exists():
-        return
-    broken = dataset.images.unreadable()
+        return _lying(dataset, int(passed.read_text(encoding="utf-8")))
+    broken, turned = dataset.images.opened()
     if broken:
         listed = "\n".join(
             f"  {dataset.images.source / name}: {why}" for name, why in broken.items()
@@ -377,7 +388,18 @@ def refuse_unreadable(dataset: Any, store: str | Path | None) -> None:
             f"remove them, or load the data set with unreadable='skip':\n{listed}"
         )
     if passed:
-        keep(lambda: write_text(passed, ""), store)
+        keep(lambda: write_text(passed, str(len(turned))), store)
+    return _lying(dataset, len(turned))
+
+
+def _lying(dataset, count):
+    """A line on pictures that are measured as they are stored, not as viewers show them."""
+    if not count:
+        return []
+    return [
+        f"{dataset.name}: {count:,} pictures are measured as they are stored, lying or mirrored: "
+        "their EXIF orientation, which viewers apply, is not applied"
+    ]
 
 
 def _check(precision, batch_size, n):

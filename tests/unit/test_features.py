@@ -34,6 +34,7 @@ from featpurity.features.extract import (
     embed_images,
     embed_texts,
     image_trunk_features,
+    refuse_unreadable,
     text_trunk_features,
 )
 from featpurity.models import split
@@ -335,6 +336,21 @@ def test_unreadable_images_are_all_named_before_the_model_runs(tmp_path):
     with pytest.raises(ValueError, match=r"2 of 8 images cannot be read") as error:
         embed_images(clip, dataset, tmp_path / "store")
     assert "2.jpg" in str(error.value) and "5.jpg" in str(error.value) and clip.batches == []
+
+
+def test_pictures_that_viewers_would_turn_are_counted(tmp_path):
+    write_tree(tmp_path / "tree", 4)
+    dataset = load_dataset(f"folder:{tmp_path / 'tree'}")
+    assert refuse_unreadable(dataset, tmp_path / "store") == []
+    picture, exif = Image.open(tmp_path / "tree/a/2.jpg"), Image.Exif()
+    exif[274] = 6
+    picture.save(tmp_path / "tree/a/2.jpg", exif=exif)
+    (tmp_path / "tree/b/1.jpg").unlink()
+    Image.open(tmp_path / "tree/a/0.jpg").save(tmp_path / "tree/b/1.png", exif=exif)
+    dataset = load_dataset(f"folder:{tmp_path / 'tree'}")
+    told = refuse_unreadable(dataset, tmp_path / "store")
+    assert len(told) == 1 and "2 pictures are measured as they are stored, lying" in told[0]
+    assert refuse_unreadable(dataset, tmp_path / "store") == told  # remembered
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from checkout import ROOT
-from PIL import Image
+from PIL import ExifTags, Image
 
 from featpurity import check as check_module
 from featpurity import files, load_dataset
@@ -406,6 +406,11 @@ def test_a_folder_of_classes_is_read_before_anything_runs(folder):
         check(on_folder(dataset))
     told = [f"{dataset}: 1 unreadable pictures are left out"]
     assert check(on_folder(dataset, unreadable="skip")) == told
+    picture, exif = Image.open(folder / "pictures/ant/0.png"), Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    picture.save(folder / "pictures/bee/2.png", exif=exif)
+    (told,) = check(on_folder(dataset))
+    assert told.startswith(f"{dataset}: 1 pictures are measured as they are stored, lying")
 
 
 def test_a_silhouette_that_is_not_defined_is_told(folder):
