@@ -87,8 +87,22 @@ def embed_classes(
     """
     classes, templates = as_texts("classes", classes), as_texts("templates", templates)
     prompts = fill(classes, templates)  # those of a class side by side
+    _refuse_alike(clip, classes, prompts[:: len(templates)])
     units = embed_texts(clip, prompts, store, **options)
     return classifier_of(units.unflatten(0, (len(classes), len(templates))))
+
+
+def _refuse_alike(clip, classes, prompts):
+    """ValueError for two classes whose prompts, one a class, are the same to the tokenizer."""
+    first = {}
+    for name, tokens in zip(classes, clip.tokenizer(prompts).tolist()):
+        other = first.setdefault(tuple(tokens), name)
+        if other != name:
+            raise ValueError(
+                f"{clip.name}: its tokenizer cannot tell the classes {other!r:.80} and "
+                f"{name!r:.80} apart: case does not count, nor what is beyond its "
+                f"{len(tokens)} tokens; expected class names that differ otherwise"
+            )
 
 
 def classifier_of(units: torch.Tensor) -> torch.Tensor:
@@ -432,6 +446,7 @@ def class_embeddings(
     """
     classes, templates = as_texts("classes", classes), as_texts("templates", templates)
     prompts = fill(classes, templates)
+    _refuse_alike(clip, classes, prompts[:: len(templates)])
     rows = []
     for start in range(0, len(prompts), len(templates)):
         tokens = clip.tokenizer(prompts[start : start + len(templates)])

@@ -44,7 +44,7 @@ class Data:
     """As much of a data set as the experiments ask for."""
 
     images_key = name = "made up"
-    skipped = ("broken.png",)
+    skipped, images = ("broken.png",), ()
 
     def __init__(self, labels):
         self.labels, self.classes = labels, [str(i) for i in range(int(labels.max()) + 1)]

@@ -4,6 +4,7 @@ import errno
 import json
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -351,6 +352,18 @@ def test_pictures_that_viewers_would_turn_are_counted(tmp_path):
     told = refuse_unreadable(dataset, tmp_path / "store")
     assert len(told) == 1 and "2 pictures are measured as they are stored, lying" in told[0]
     assert refuse_unreadable(dataset, tmp_path / "store") == told  # remembered
+
+
+def test_classes_that_the_tokenizer_cannot_tell_apart_are_refused(tmp_path):
+    clip = inputs.load_model("scenes_clip", "cpu")
+    long = "a very long name of many words " * 5
+    for classes in (["cat", "dog", "Cat"], ["dog", f"{long} cat", f"{long} dog"]):
+        told = f"cannot tell the classes {classes[-2 if len(classes[1]) > 3 else 0]!r:.80}"
+        for embedded in (extract.embed_classes, extract.class_embeddings):
+            with pytest.raises(ValueError, match=re.escape(told)):
+                embedded(clip, classes, ["a photo of a {}"])
+    missile = ["missile", "missile"]  # two classes of ImageNet with one name
+    assert len(extract.class_embeddings(clip, missile, ["a photo of a {}"])) == 2
 
 
 @pytest.mark.parametrize(
