@@ -17,6 +17,7 @@ from featpurity.captions.synthetic import (
 )
 from featpurity.data.pairs import load_pairs
 from featpurity.data.scenes import Scenes
+from featpurity.labels import labels_of
 from featpurity.models.names import BUNDLED
 from featpurity.report import display_names, tables
 from featpurity.report.thumbnails import tag
@@ -50,13 +51,12 @@ def pictures(run):
     path = run.folder / "tables" / "01_accuracy_silhouette.csv"
     if path.is_file():
         table = pd.read_csv(path).drop_duplicates("dataset")
-        table["dataset"] = table.dataset.map(display_names.of_datasets(table.dataset))
+        table["dataset"] = table.dataset.map(display_names.of_datasets(table.dataset, run.labels))
         headings = {"dataset": "data set", "images": "test pictures", "classes": "classes"}
         parts.append(block(tables.show(table, headings)))
     else:
-        parts.append(
-            f"<p>The data sets of this run: {words(map(display_names.short, run.datasets))}.</p>"
-        )
+        called = display_names.of_datasets(run.datasets, run.labels)
+        parts.append(f"<p>The data sets of this run: {words(called.values())}.</p>")
     return "\n".join(parts)
 
 
@@ -130,7 +130,7 @@ def models(run):
     """HTML on the models: what each is for, its number of neurons, and a bundled one's card."""
     rows = pd.DataFrame(
         {
-            "model": [display_names.short(model) for model in run.models],
+            "model": list(labels_of(run.models, run.labels).values()),
             "role": ["; ".join(_roles(run, model)) for model in run.models],
         }
     )

@@ -6,6 +6,7 @@ import pandas as pd
 from book_figures import figure_html
 from staged_notebook import chapter_number
 
+from featpurity.labels import labels_of
 from featpurity.models.names import BUNDLED
 from featpurity.profile import MISALIGNMENT
 from featpurity.report import display_names, wording
@@ -41,13 +42,13 @@ def differ_in_captions(settings):
 def this_run(run):
     """A paragraph of HTML: which run the book shows, and what its numbers are evidence of."""
     bundled = all((BUNDLED / str(model)).is_dir() for model in run.models)
+    asked = display_names.of_datasets(run.datasets, run.labels).values()
     if is_generated(run):
         data = (
-            "generated pictures, one object on a background, asked in turn for its "
-            f"{words(display_names.of_datasets(run.datasets).values())}"
+            f"generated pictures, one object on a background, asked in turn for its {words(asked)}"
         )
     else:
-        data = f"the pictures of {words(display_names.of_datasets(run.datasets).values())}"
+        data = f"the pictures of {words(asked)}"
     models = words(_called(run))
     small = "small models that were trained from scratch for this project, " if bundled else ""
     evidence = (
@@ -72,8 +73,8 @@ def this_run(run):
 def _called(run):
     """The models' names with their roles: "CLIP (scenes_clip)"."""
     sides = (run.settings.get(key) or [] for key in PAIR)
-    roles = display_names.of_models(*sides)
-    for name in map(display_names.short, run.models):
+    roles = display_names.of_models(*sides, run.labels)
+    for name in labels_of(run.models, run.labels).values():
         role = roles.get(name, name)
         yield role if name in role else f"{role} ({name})"
 
@@ -85,7 +86,8 @@ def read_claims(run):
         return pd.DataFrame({"effect": [], "verdict": [], "experiment": []})
     claims = wording.in_points(pd.read_csv(path))
     sides = (run.settings.get(key) or [] for key in PAIR)
-    return display_names.renamed(claims[claims.effect.notna()], display_names.of_models(*sides))
+    roles = display_names.of_models(*sides, run.labels)
+    return display_names.renamed(claims[claims.effect.notna()], roles)
 
 
 def strip(run):

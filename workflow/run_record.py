@@ -60,6 +60,11 @@ class Run:
     def datasets(self):
         return self.settings.get("datasets") or []
 
+    @property
+    def labels(self):
+        """Labels that were chosen for models and data sets, by the names in the settings."""
+        return self.settings.get("labels") or {}
+
 
 def read(results, chapters):
     """The run whose results lie in a folder.
@@ -71,16 +76,18 @@ def read(results, chapters):
     chapters : list of str
         The chapters that were run, without `.ipynb`.
     """
-    settings, times = {}, []
+    settings, labels, times = {}, {}, []
     for path in sorted((results / "notebooks").rglob("*.ipynb")):
         record = nbformat.read(path, as_version=4).metadata.get("papermill", {})
         if path.stem in chapters:
             settings |= record.get("parameters", {})
+            labels |= settings.get("labels") or {}
         started = str(record.get("start_time") or "")[:19].replace("T", " ")
         name = path.relative_to(results / "notebooks").as_posix()
         times.append({"notebook": name, "started": started, "seconds": record.get("duration")})
     times = pd.DataFrame(times, columns=["notebook", "started", "seconds"])
     times["seconds"] = times.seconds.astype(float)
+    settings["labels"] = labels
     return Run(results.resolve().name, results, list(chapters), settings, times)
 
 

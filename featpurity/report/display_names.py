@@ -17,11 +17,6 @@ from featpurity.labels import OVERALL, labels_of
 GENERATED = "scenes_"
 
 
-def short(name: object) -> str:
-    """The label of one name alone; see `featpurity.labels.labels_of`."""
-    return _plain(labels_of([str(name)])[str(name)])
-
-
 def of_datasets(names: Iterable[str], given: Mapping[str, str] | None = None) -> dict[str, str]:
     """What readers call data sets, by what the tables call them.
 

@@ -8,6 +8,7 @@ import finished_pages
 import front_page
 import nbformat
 import npm_file
+import pandas as pd
 import picture_files
 import plotly_script
 import pytest
@@ -97,6 +98,20 @@ def test_pages_say_where_nobody_knows_that_a_pair_differs_in_captions_alone(resu
     run.settings.update(laclip_models=["scenes_laclip"])
     assert "CLIP: read the raw captions" in data_page.models(run)
     assert "Of each pair" not in front_page.this_run(run)
+
+
+def test_labels_that_were_chosen_stand_as_they_are(results):
+    run = run_record.read(results, RUN)
+    run.settings.update(clip_models=["ViT-B/32 old"], laclip_models=["b & co"], datasets=["a/b"])
+    run.settings["labels"] = {name: name for name in ("ViT-B/32 old", "b & co", "a/b")}
+    page = BeautifulSoup(front_page.this_run(run), "html.parser")
+    bold = [name.get_text() for name in page.find_all("b")]
+    assert {"ViT-B/32 old", "b & co", "a/b"} <= set(bold)
+    models = BeautifulSoup(data_page.models(run), "html.parser").get_text("|")
+    assert "ViT-B/32 old" in models and "b & co" in models
+    claims = results / "tables/claims.csv"
+    pd.read_csv(claims).assign(comparison="b & co minus ViT-B/32 old").to_csv(claims, index=False)
+    assert set(front_page.read_claims(run).comparison) == {"b & co minus ViT-B/32 old"}
 
 
 def test_the_models_table_says_what_their_cards_say_of_the_training(results):

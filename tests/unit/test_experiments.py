@@ -438,7 +438,6 @@ def test_labels_are_short_told_apart_and_never_paths():
         "cifar10": "CIFAR-10",
         "imagenet-r": "ImageNet-R",
     }
-    assert display_names.short("folder:photos") == "photos"
     assert display_names.of_models(["a"], ["b"]) == {"a": "CLIP", "b": "LaCLIP"}
     assert display_names.of_models(["a"], ["b"], {"a": "old"}) == {"old": "old", "b": "LaCLIP"}
     several = display_names.of_models(["ViT-B-32:/x/base.pt", "a"], ["ViT-B-32:openai", "b"])
