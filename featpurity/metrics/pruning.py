@@ -212,10 +212,8 @@ def prune(embeddings: Array, order: Array, k: int) -> torch.Tensor:
 
 def paper_kept(d: int) -> list[int]:
     """A grid of kept numbers for a model of d neurons: the paper's, times d / 512, and more."""
-    paper = {round(k * d / 512) for k in PAPER_KEPT}
-    return sorted(
-        {max(1, round(share * d)) for share in (0.02, 0.05, 0.1, 0.2, 0.3, 0.6, 0.9)} | paper | {d}
-    )
+    shares = [0.02, 0.05, 0.1, 0.2, 0.3, 0.6, 0.9, *(k / 512 for k in PAPER_KEPT), 1]
+    return sorted({max(1, round(share * d)) for share in shares})
 
 
 def random_orders(d: int, n_orders: int, seed: int = 0) -> torch.Tensor:

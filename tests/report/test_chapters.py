@@ -39,6 +39,21 @@ def test_of_many_models_an_answer_says_the_mean_or_the_ends():
         "on average over 3 pairs, LaCLIP, compared with CLIP, classifies neither"
     )
     assert said.endswith("pair by pair, accuracy changes by -20.0 to +40.0 points")
+    alone = clip_vs_laclip.answer(effects(*pairs), pd.DataFrame())  # they share models
+    assert "on average" not in alone and "LaCLIP (c), compared with CLIP (c), " in alone
+    either_way = [
+        ("purity_laclip_image", f"{before} minus {after}", gain, gain, gain, "mean")
+        for before, after, gain in [("a", "b", 0.1), ("b", "a", -0.1)]
+    ]
+    accuracy = [
+        ("accuracy_laclip", f"{b} minus {a}", g, g, g, "mean")
+        for a, b, g in [("a", "b", 0.2), ("b", "a", -0.2)]
+    ]
+    first, second = clip_vs_laclip.answer(effects(*accuracy, *either_way), pd.DataFrame()).split(
+        "; "
+    )
+    assert "b, compared with a, classifies better" in first and "worse" not in first
+    assert "a, compared with b, classifies worse" in second and "better" not in second
     both = clip_vs_laclip.answer(effects(*pairs[:2]), pd.DataFrame())
     assert both.startswith("LaCLIP (a), compared with CLIP (a), ") and "CLIP (b)" in both
     areas = [

@@ -126,6 +126,7 @@ def test_the_grid_has_the_papers_points_and_ends_at_d():
     assert {200, 250, 300, 350, 400, 450, 500} <= set(paper_kept(512)) and paper_kept(512)[
         -1
     ] == 512
+    assert paper_kept(1) == [1]
     assert paper_kept(128)[-1] == 128 and paper_kept(128)[0] >= 1 and 50 in paper_kept(128)
 
 

@@ -49,6 +49,7 @@ CLAUSES = {
 }
 
 
+OVER_PAIRS = r"\d+ LaCLIP models minus \d+ CLIP models"  # means over pairs that share no model
 PURER = ("purity_laclip_image", "purity_laclip_text")  # told as the change of |cos|
 
 
@@ -63,13 +64,14 @@ def answer(effects: pd.DataFrame, accuracy: pd.DataFrame) -> wording.Answer:
         return wording.Answer("; ".join(_alone(row) for row in means.itertuples()))
     means = effects[effects.dataset == OVERALL]
     accuracy = means[means.claim == "accuracy_laclip"]
-    if len(accuracy) < intervals.FEWEST_VALUES:
+    over_pairs = accuracy.comparison.str.fullmatch(OVER_PAIRS)
+    if not over_pairs.any():
         told = [
             f"{comparison.replace(' minus ', ', compared with ')}, {_clauses(means, comparison)}"
             for comparison in accuracy.comparison
         ]
         return wording.Answer("; ".join(told))
-    single, mean = accuracy.effect.iloc[:-1], accuracy.comparison.iloc[-1]
+    single, mean = accuracy.effect[~over_pairs], accuracy.comparison[over_pairs].iloc[0]
     ends = [wording.plus(100 * end, 1) for end in (single.min(), single.max())]
     return wording.Answer(
         f"on average over {len(single)} pairs, LaCLIP, compared with CLIP, "
@@ -86,8 +88,8 @@ def _alone(mean):
 def _clauses(means, comparison):
     """What a comparison, "LaCLIP minus CLIP", says of each claim, with its interval."""
     after, before = comparison.split(" minus ")
-    about = means[means.comparison.isin([comparison, f"{before} minus {after}"])]
-    about = about[about.claim.isin(CLAUSES)]
+    turned = means.claim.isin(PURER).map({True: f"{before} minus {after}", False: comparison})
+    about = means[(means.comparison == turned) & means.claim.isin(CLAUSES)]
     return wording.clauses(about, CLAUSES, PURER)
 
 
