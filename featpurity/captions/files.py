@@ -2,7 +2,9 @@
 
 import csv
 import io
+import json
 import re
+import tarfile
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +14,7 @@ from featpurity.files import read_text
 # A picture's file name; "1000.jpg#0" in lists that number an image's captions.
 PICTURE = re.compile(r"\.(jpe?g|png|webp|bmp|gif|tiff?)(#\d+)?$", re.IGNORECASE)
 DELIMITERS = (",", "\t", ";", "|")
+ALSO_CALLED = {"filepath": "image", "title": "caption"}  # in open_clip's tables for training
 
 
 def read_captions(path: str | Path) -> list[str]:
@@ -29,7 +32,7 @@ def read_captioned(path: str | Path) -> pd.DataFrame:
     """The table of `read_table`, with captions in it; ValueError when there are none."""
     table = read_table(path)
     if "caption" not in table:
-        raise ValueError(f"{path}: expected a column 'caption', got {list(table)}")
+        raise ValueError(f"{path}: expected a column 'caption', got {list(table)!s:.200}")
     if not any(caption.strip() for caption in table["caption"]):
         raise ValueError(f"{path} holds no caption")
     return table
@@ -40,8 +43,9 @@ def read_table(path: str | Path) -> pd.DataFrame:
 
     A file is a table with delimiters when its suffix is `.csv` or `.tsv` or its first lines say so,
     so that a CSV called `captions.txt` gives its captions and not its lines; else each line is a
-    caption. A first row of a picture file and a caption is no header: then the columns are image
-    and caption. Further ones are called by their numbers; they are taken only where no comma of a
+    caption. Columns filepath and title, as open_clip's training reads them, are image and caption.
+    A first row of a picture file and a caption is no header: then the columns are these too.
+    Further ones are called by their numbers; they are taken only where no comma of a
     caption can have made them: between tabs, or with every field in quotation marks.
 
     Parameters
@@ -58,11 +62,12 @@ def read_table(path: str | Path) -> pd.DataFrame:
     Raises
     ------
     ValueError
-        With file and line: for what is no UTF-8 text, a row with more fields than the header (of
-        a wider list without one: with another number of fields than the first row), a
-        quotation mark that is never closed or does not end its field, and a cell that has swallowed
-        further rows.
+        For JSON and tar archives. With file and line: for what is no UTF-8 text, a row with more
+        fields than the header (of a wider list without one: with another number of fields than the
+        first row), a quotation mark that is never closed or does not end its field, and a cell that
+        has swallowed further rows.
     """
+    _refuse_other_kinds(path)
     lines = io.StringIO(read_text(path), newline="").readlines()  # breaks at \n, \r, \r\n alone
     delimiter = _delimiter(path, lines)
     if delimiter is None:
@@ -73,6 +78,8 @@ def read_table(path: str | Path) -> pd.DataFrame:
     header = [name.strip() for name in rows[0]]
     if headless := len(header) > 1 and PICTURE.search(header[0]) is not None:
         header = ["image", "caption", *range(2, len(header))]
+    if not {*ALSO_CALLED.values()} & {*header}:
+        header = [ALSO_CALLED.get(name, name) for name in header]
     if len(set(header)) < len(header):
         raise ValueError(f"{path}: expected columns of different names, got {header}")
     if headless and len(header) > 2:
@@ -87,6 +94,29 @@ def read_table(path: str | Path) -> pd.DataFrame:
     return table
 
 
+def _refuse_other_kinds(path):
+    """ValueError for what is no list of captions, whatever it is called."""
+    path = Path(path).expanduser()
+    if not path.is_file():
+        return
+    if tarfile.is_tarfile(path):
+        raise ValueError(f"{path} is a tar archive; shards of pairs are named webdataset:PATH")
+    with open(path, "rb") as file:
+        start = file.read(1).strip(b"\xef")
+    if start not in (b"{", b"["):
+        return
+    text = read_text(path)
+    for part in (text, text.partition("\n")[0]):  # the whole, or a line of JSON Lines
+        try:
+            json.loads(part)
+        except ValueError:
+            continue
+        raise ValueError(
+            f"{path} is JSON; expected a caption a line, or a table with the columns image and "
+            "caption: pandas.read_json(...).to_csv(...) writes one"
+        )
+
+
 def _delimiter(path, lines):
     """What separates the fields of a table; None for captions line by line.
 
@@ -99,7 +129,8 @@ def _delimiter(path, lines):
         rows = [[cell.strip(' "').lower() for cell in row] for row in rows]
         named = [len(row) > 1 and PICTURE.search(row[0]) is not None for row in rows]
         names_picture = bool(named) and named[0 if goes_on else -1]
-        if names_picture or (rows and len(rows[0]) > 1 and "caption" in rows[0]):
+        captioned = bool(rows) and len(rows[0]) > 1 and {"caption", "title"} & {*rows[0]}
+        if names_picture or captioned:
             return delimiter
     return {".csv": ",", ".tsv": "\t"}.get(Path(path).suffix.lower())
 

@@ -184,8 +184,8 @@ def from_table(
     table = read_captioned(path)
     if "image" not in table:
         raise ValueError(
-            f"{path}: expected the columns image and caption, got {list(table)}; its first caption "
-            f"is {table['caption'][0][:60]!r}"
+            f"{path}: expected the columns image and caption, got {list(table)!s:.200}; its first "
+            f"caption is {table['caption'][0][:60]!r}"
         )
     captions = list(table["caption"])
     files = [below(file, root) for file in rewrites]

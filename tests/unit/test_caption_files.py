@@ -1,6 +1,7 @@
 """Caption files as they are found: tables under any name, odd text, and what is refused with its line."""
 
 import os
+import tarfile
 
 import pandas as pd
 import pytest
@@ -109,11 +110,32 @@ def test_blank_lines_of_a_csv_are_blank_captions(tmp_path, content):
         ("image,caption\n0.jpg,\n", "holds no caption"),
         ("image_name|comment\n0.jpg|a dog\n", "expected a column 'caption', got .*'comment'"),
         ("caption,caption\na,b\n", "columns of different names"),
+        ('{"images": [\n{"a": 1}]}', "is JSON; expected a caption a line"),
+        ('["a dog", "a cat"]', "is JSON"),
+        ('{"image": "0.jpg", "caption": "a dog, at sea"}\n{}\n', "is JSON"),
     ],
 )
 def test_unreadable_files(write, content, message):
     with pytest.raises(ValueError, match=f"x.txt.*{message}"):
         read_captions(write("x.txt", content))
+
+
+def test_a_tar_archive_is_told_from_text(tmp_path):
+    with tarfile.open(tmp_path / "x.tar", "w") as archive:
+        archive.addfile(tarfile.TarInfo("0.txt"))
+    with pytest.raises(ValueError, match="x.tar is a tar archive; .* webdataset:PATH"):
+        read_captions(tmp_path / "x.tar")
+
+
+def test_columns_as_the_training_of_open_clip_calls_them(write):
+    table = read_table(write("x.txt", "filepath\ttitle\na/0.jpg\ta dog, at sea\na/1.jpg\ta cat\n"))
+    assert table.to_dict("list") == {
+        "image": ["a/0.jpg", "a/1.jpg"],
+        "caption": ["a dog, at sea", "a cat"],
+    }
+    own = read_table(write("y.csv", "image,caption,title\n0.jpg,a dog,Rex\n"))
+    assert list(own) == ["image", "caption", "title"]
+    assert read_captions(write("z.txt", "[sic] a dog\n{a} cat\n")) == ["[sic] a dog", "{a} cat"]
 
 
 @pytest.mark.parametrize(
