@@ -44,10 +44,11 @@ def folder_words(folders: list[str]) -> list[str]:
         if set(folders) <= set(names):
             return [names[folder] for folder in folders]
     words = [spaced(folder) for folder in folders]
-    for word, folder in zip(words, folders):
-        if words.count(word) > 1:
+    for i, (word, folder) in enumerate(zip(words, folders)):
+        if word in words[:i]:
+            other = folders[words.index(word)]
             raise ValueError(
-                f"the class folder {folder!r} and another one both read {word!r}; rename one, or "
+                f"the class folders {other!r} and {folder!r} both read {word!r}; rename one, or "
                 "list the class names in classes.txt"
             )
     return words
@@ -113,9 +114,14 @@ def names_from_lines(text: str, folders: list[str], where: str | Path) -> list[s
                 f"{', '.join(map(str, sorted(numbers)[:5]))}, ..."
             )
     if any("\t" in line for line in lines):
+        keys = {_composed(line.partition("\t")[0]).strip(' "'): line for line in lines}
+        known = {_composed(folder): folder for folder in folders}
+        odd = [line for key, line in keys.items() if key not in known][:3]
+        left = [folder for key, folder in known.items() if key not in keys][:3]
         raise ValueError(
-            f"{where}: expected a folder's name before each tab ({', '.join(folders[:3])}, ...), "
-            f"got {lines[0]!r}"
+            f"{where}: expected a line for each folder, its name before the tab; there is none for "
+            f"{' or '.join(map(repr, left))}{' ...' * (len(left) > 2)}, and no folder for "
+            f"{' or '.join(map(repr, odd)) or 'none'}"
         )
     _refuse_typos(lines, folders, where)
     return _in_turn(lines, folders, where)

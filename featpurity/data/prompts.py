@@ -1,6 +1,6 @@
 """Prompt templates by name, or from a file: sentences with "{}" where the class name goes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from featpurity.captions.synthetic import SCENE_TEMPLATES
 from featpurity.data.class_names import is_own_list, of_dataset, read_list
@@ -9,16 +9,16 @@ from featpurity.files import meant
 PAPER = ["a photo of a {}"]
 
 
-def prompt_set(name: str, dataset: str | None = None) -> list[str]:
+def prompt_set(name: str | Sequence[str], dataset: str | None = None) -> list[str]:
     """The templates of a prompt set.
 
     Parameters
     ----------
-    name : {"paper", "laclip", "openai", "scenes"}, or a path that ends in `.txt` or `.json`
+    name : {"paper", "laclip", "openai", "scenes"}, a path that ends in `.txt` or `.json`, or a list
         The paper's one sentence; the 7 that LaCLIP takes and the 80 of CLIP for ImageNet, both from
         open_clip; the ones of the generated pictures; or a file: a text with one template a line,
-        JSON with a list of them, or JSON with an object, data set -> list. The class name goes to
-        "{}", in files also to "{c}".
+        JSON with a list of them, or JSON with an object, data set -> list; or a list of templates
+        itself. The class name goes to "{}" or "{c}".
     dataset : str, optional
         Needed for "scenes", whose templates differ by attribute: "scenes_shape", "scenes_colour",
         ..., and for a file that tells data sets apart.
@@ -39,6 +39,8 @@ def prompt_set(name: str, dataset: str | None = None) -> list[str]:
     Rewrites.
     """
     dataset = None if dataset is None else meant(dataset)
+    if not isinstance(name, str):
+        return _with_braces(as_texts("prompts", name))
     if is_own_list(name):
         return _own(name, dataset)
     if name == "scenes":
@@ -72,16 +74,7 @@ def _own(path, dataset):
         content = of_it
     if not isinstance(content, list) or not content:
         raise ValueError(f"{path}: expected a list of templates, got {content!r:.80}")
-    templates = [
-        template.replace("{c}", "{}") if isinstance(template, str) else template
-        for template in content
-    ]
-    for template in templates:
-        if not isinstance(template, str) or "{}" not in template:
-            raise ValueError(
-                f"{path}: expected sentences with '{{}}' for the class name, got {template!r}"
-            )
-    return templates
+    return _with_braces(as_texts(str(path), content), path)
 
 
 def _scenes(dataset):
@@ -99,13 +92,19 @@ def fill(classes: Iterable[str], templates: Iterable[str]) -> list[str]:
     classes, templates = as_texts("classes", classes), as_texts("templates", templates)
     if not classes:
         raise ValueError("classes: expected at least one class name, got none")
-    without = [t for t in templates if "{}" not in t]
+    templates = _with_braces(templates)
+    return [template.replace("{}", name) for name in classes for template in templates]
+
+
+def _with_braces(templates, where="templates"):
+    """Templates that mark the class name by "{}", which may be written "{c}"."""
+    templates = [template.replace("{c}", "{}") for template in templates]
+    without = [template for template in templates if "{}" not in template]
     if not templates or without:
         raise ValueError(
-            "templates: expected sentences with '{}' for the class name, "
-            f"got {without or templates}"
+            f"{where}: expected sentences with '{{}}' for the class name, got {without or 'none'}"
         )
-    return [template.replace("{}", name) for name in classes for template in templates]
+    return templates
 
 
 def as_texts(what: str, given: Iterable[str]) -> list[str]:

@@ -71,8 +71,8 @@ def test_a_class_named_twice_and_a_number_that_stands_twice(text, folders, messa
 
 
 def test_tabs_behind_what_is_no_folder():
-    with pytest.raises(ValueError, match="expected a folder's name before each tab"):
-        names_from_lines("Ant\tAmeise\nBee\tBiene\n", ["ant", "bee"], "list")
+    with pytest.raises(ValueError, match="none for 'bee' or 'cat', and no folder for 'Bee.tBiene'"):
+        names_from_lines("ant\tAmeise\nBee\tBiene\n", ["ant", "bee", "cat"], "list")
 
 
 def test_the_folders_names_again_in_another_order():
@@ -103,7 +103,7 @@ def test_an_order_that_can_be_meant_in_two_ways():
 
 
 def test_two_folders_that_read_the_same():
-    with pytest.raises(ValueError, match="both read 'a b'"):
+    with pytest.raises(ValueError, match="folders 'a_b' and 'a b' both read 'a b'"):
         folder_words(["a_b", "a b"])
 
 

@@ -72,7 +72,7 @@ class TestOwnFile:
         [
             ({"cars": ["{}"]}, "no templates for the data set 'birds', but for cars"),
             (["a photo of a bird"], "expected sentences with '{}' for the class name"),
-            ([3], "expected sentences"),
+            ([3], "expected a list of texts"),
             ([], r"expected a list of templates, got \[\]"),
             ({"birds": {"crow": ["a {}"]}}, "expected a list of templates"),
             (["a {} \ud83d"], "mine.json: .*ud83d.* is not UTF-8"),
@@ -86,7 +86,10 @@ class TestOwnFile:
 
 def test_class_names_and_templates_are_lists_of_texts():
     assert fill(np.array(["ant", "bee"]), ("a {}",)) == ["a ant", "a bee"]
-    assert fill(iter(["ant", "bee"]), iter(["a {}"])) == ["a ant", "a bee"]
+    assert fill(iter(["ant", "bee"]), iter(["a {c}"])) == ["a ant", "a bee"]
+    assert prompt_set(["a {c}", "one {}"]) == ["a {}", "one {}"]
+    with pytest.raises(ValueError, match="for the class name, got .'a cat'"):
+        prompt_set(["a {}", "a cat"])
     wrong = [("ant", ["a {}"]), (["ant"], "a {}"), (["ant", 3], ["a {}"]), (None, ["a {}"])]
     for classes, templates in wrong:
         with pytest.raises(ValueError, match="(classes|templates): expected a list of texts"):
