@@ -65,8 +65,8 @@ class Compared:
 
 def compare(
     models: dict[str, str | Path] | list[str | Path],
-    datasets: list[str | Path],
-    prompts: str = "paper",
+    datasets: dict[str, str | Path] | list[str | Path],
+    prompts: str | list[str] = "paper",
     *,
     n_random_orders: int = 32,
     n_bootstrap: int = 0,
@@ -79,9 +79,10 @@ def compare(
     models : dict of str to str or Path, or list of str or Path
         What `featpurity.load_model` takes; the keys of a dict are what the tables call them. Each
         is compared with the first.
-    datasets : list of str or Path
-        What `featpurity.load_dataset` takes, "folder:photos" say.
-    prompts : str
+    datasets : dict of str to str or Path, or list of str or Path
+        What `featpurity.load_dataset` takes, "folder:photos" say, with keys likewise. A Path is a
+        folder of class folders.
+    prompts : str or list of str
         A prompt set, see `featpurity.data.prompts`.
     n_random_orders, n_bootstrap : int
         Random choices of neurons, and draws of the images behind the intervals; without draws these
@@ -109,7 +110,8 @@ def compare(
     models, datasets = inputs.names("models", models), inputs.names("datasets", datasets)
     if not models or not datasets:
         raise ValueError("expected at least one model and one data set, got none")
-    for name in datasets:
+    labelled = isinstance(datasets, dict)
+    for name in datasets.values() if labelled else datasets:
         known = CATALOG.get(meant(name))
         if known and known.several:
             raise zeroshot.several_classes(name)
@@ -118,7 +120,8 @@ def compare(
     first, *others = loaded.models
     found = clip_vs_laclip.compare(loaded, [(first, other) for other in others], n_bootstrap)
     curves = pruning.prune(loaded, n_random_orders, n_bootstrap=n_bootstrap, silhouettes=False)
-    called = display_names.of_datasets(datasets)
+    chosen = {label: label for label in datasets} if labelled else options.get("labels")
+    called = display_names.of_datasets(datasets, chosen)
     shown, kept = found.renamed(None, called), curves.renamed(None, called)
     notes = left_out(loaded.data.values())
     for data in loaded.data.values():

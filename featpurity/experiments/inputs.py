@@ -91,8 +91,8 @@ class Inputs:
 
 def load(
     models: dict[str, str | Path] | list[str | Path],
-    datasets: list[str | Path],
-    prompts: str = "paper",
+    datasets: dict[str, str | Path] | list[str | Path],
+    prompts: str | list[str] = "paper",
     *,
     store: str | Path | None = None,
     labels: Mapping[str, str] | None = None,
@@ -109,11 +109,10 @@ def load(
 
     Parameters
     ----------
-    models : dict of str to str or Path, or list of str or Path
-        What `featpurity.load_model` takes; the keys of a dict are what the tables call them.
-    datasets : list of str or Path
-        What `featpurity.load_dataset` takes.
-    prompts : str
+    models, datasets : dict of str to str or Path, or list of str or Path
+        What `featpurity.load_model` and `featpurity.load_dataset` take; the keys of a dict are what
+        the tables call them. A Path to a data set is a folder of class folders.
+    prompts : str or list of str
         A prompt set, see `featpurity.data.prompts`.
     store : str or Path, optional
         Where trunk features are kept, so that no tower runs twice on the same picture.
@@ -139,14 +138,12 @@ def load(
         after the other, later.
     """
     models, datasets = names("models", models), names("datasets", datasets)
-    named = models if isinstance(models, dict) else labels_of(models, labels)
-    sources = named if isinstance(models, dict) else {label: name for name, label in named.items()}
+    sources, shown = by_label(models, labels), by_label(datasets, labels)
     for source in sources.values():
         check_weights(source)
     reading = dict(root=data_root, class_names=class_names, unreadable=unreadable)
     splits = {
-        label: load_splits(name, training=training, **reading)
-        for name, label in labels_of(datasets, labels).items()
+        label: load_splits(name, training=training, **reading) for label, name in shown.items()
     }
     data = {label: parts[0] for label, parts in splits.items()}
     training_data = {label: parts[1] for label, parts in splits.items() if len(parts) > 1}
@@ -162,6 +159,13 @@ def load(
     return Inputs(loaded, data, embedded, trained, training_data)
 
 
+def by_label(given: list[str] | dict[str, str], labels: Mapping | None = None) -> dict[str, str]:
+    """Names of models or of data sets, as `names` gives them, by what the tables call them."""
+    if isinstance(given, dict):
+        return given
+    return {label: name for name, label in labels_of(given, labels).items()}
+
+
 def names(what: str, given: Any) -> list[str] | dict[str, str]:
     """Names of models or of data sets as str, where some are paths.
 
@@ -173,7 +177,7 @@ def names(what: str, given: Any) -> list[str] | dict[str, str]:
     Raises
     ------
     ValueError
-        For anything else.
+        For anything else, and for a list that names one of them twice.
     """
     check_list(what, str(given) if isinstance(given, PurePath) else given)
     if not isinstance(given, Iterable):
@@ -187,7 +191,10 @@ def names(what: str, given: Any) -> list[str] | dict[str, str]:
     for name in listed:
         if not isinstance(name, str | PurePath):
             raise ValueError(f"{what}: expected a name as {taken_by} takes it, got {name!r:.80}")
-    listed = list(map(str, listed))
+    folder = "folder:" if what == "datasets" else ""
+    listed = [f"{folder}{name}" if isinstance(name, PurePath) else name for name in listed]
+    if twice := [name for name in listed if not labelled and listed.count(name) > 1]:
+        raise ValueError(f"{what}: {twice[0]} stands there twice")
     return dict(zip(keys, listed)) if labelled else listed
 
 

@@ -50,6 +50,11 @@ def embed_images(
         Unit rows.
     labels : int64 tensor of shape (n,)
     """
+    if not hasattr(dataset, "images"):
+        raise TypeError(
+            "expected a data set as load_dataset or load_pairs gives it, got a "
+            f"{type(dataset).__name__}"
+        )
     device = pick_device(device)
     features = image_trunk_features(clip, dataset, store, **options)
     return unit_embeddings(clip, clip.project_image, features, device), labels_on(device, dataset)

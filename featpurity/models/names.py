@@ -8,7 +8,7 @@ import os
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.util import find_spec
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from featpurity.files import did_you_mean, located, meant, tensors_header, workspace
 from featpurity.files import megabytes as size_of
@@ -183,7 +183,14 @@ def resolve(name: str | Path) -> ModelRecord:
     FileNotFoundError
         For a folder without weights or configuration, and for a name that ends as files of weights
         do where no such file is.
+    TypeError
+        For anything but a name.
     """
+    if not isinstance(name, str | PurePath):
+        raise TypeError(
+            f"expected the name of a model or its file, got a {type(name).__name__}; a model "
+            "in memory is ARCHITECTURE:FILE once torch.save(model.state_dict(), FILE) wrote it"
+        )
     record = _parse(meant(name))
     if record.kind == "open_clip":
         _check_known(record)

@@ -27,6 +27,12 @@ INSIDE = ["_orig_mod.", "_fsdp_wrapped_module."]
 ANCHOR = "logit_scale"  # every CLIP model has it beside its towers
 # Scalars of OpenAI's archives and of losses, and a buffer of old Hugging Face towers: no model
 # that lacks them embeds otherwise.
+# Parts of names that tell whose layout weights are in, where it is not open_clip's.
+OTHER_LAYOUTS = {
+    "lora_": "These are adapters (LoRA): merge them first, in peft with merge_and_unload()",
+    ".base_layer.": "It holds adapters (LoRA): merge them first, in peft with merge_and_unload()",
+    "vision_model.": "This is the layout of transformers; expected open_clip's names of weights",
+}
 IDLE = [
     "input_resolution",
     "context_length",
@@ -201,7 +207,8 @@ def read_file(path: str | Path, device: str | torch.device = "cpu", mapped: bool
         raise
     except pickle.UnpicklingError as error:
         raise ValueError(
-            f"{path}: refused: more than weights in it, or damaged: {reason(error)}"
+            f"{path}: refused: more than weights in it, or damaged: {reason(error)}; expected a "
+            "state dict, as torch.save(model.state_dict(), ...) writes it"
         ) from error
     except Exception as error:  # a damaged file can make its reader stumble over anything
         raise ValueError(f"{path}: cut short, damaged or no checkpoint: {reason(error)}") from error
@@ -268,7 +275,10 @@ def load_weights(model: nn.Module, weights: dict[str, torch.Tensor], path: str |
     ]:
         faults.append(f"has another shape: {_some(wrong)}")
     if faults:
-        raise ValueError(f"{path} does not fit the model: it {'; it '.join(faults)}")
+        layout = [told for part, told in OTHER_LAYOUTS.items() if part in " ".join(extra)][:1]
+        raise ValueError(
+            ". ".join([f"{path} does not fit the model: it {'; it '.join(faults)}", *layout])
+        )
     model.load_state_dict(weights)
 
 

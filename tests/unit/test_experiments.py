@@ -400,6 +400,27 @@ def test_compare_names_the_model_of_a_neuron_without_direction(folders, tmp_path
         featpurity.compare({"tuned": path}, folders)
 
 
+def test_data_sets_may_have_labels_of_ones_own(folders, monkeypatch):
+    monkeypatch.setattr(
+        ClipModel,
+        "image_trunk",
+        lambda clip, images: torch.ones(len(images), clip.image_neurons.shape[1]),
+    )
+    named = dict(zip(["scenes_shape", "b"], folders))
+    named["scenes_shape"] = Path(folders[0].removeprefix("folder:"))
+    runs = featpurity.compare(["scenes_clip"], named, ["a photo of a {c}"], n_random_orders=2)
+    assert runs.accuracy.dataset.unique().tolist() == ["scenes_shape", "b"]
+    assert (runs.accuracy.images == 4).all()
+
+
+def test_what_is_no_name_or_no_data_set_is_told_so():
+    clip = load_model("scenes_clip")
+    with pytest.raises(TypeError, match="name of a model or its file, got a ClipModel; .*state_d"):
+        load_model(clip)
+    with pytest.raises(TypeError, match="as load_dataset or load_pairs gives it, got a list"):
+        featpurity.embed_images(clip, [])
+
+
 def test_compare_refuses_pictures_of_several_classes():
     with pytest.raises(ValueError, match="voc2007: .* several classes.*mean_average_precision"):
         featpurity.compare(["scenes_clip"], ["voc2007"])
@@ -413,6 +434,7 @@ def test_compare_refuses_pictures_of_several_classes():
         ({1: "scenes_clip"}, ["scenes_shape"], "models: expected keys that are names.*got 1"),
         (["scenes_clip"], Path("photos"), "datasets must be a list, got 'photos'"),
         (5, ["scenes_shape"], "models: expected a list of names, got 5"),
+        (["scenes_clip"] * 2, ["scenes_shape"], "models: scenes_clip stands there twice"),
     ],
 )
 def test_models_and_data_sets_come_by_name(models, datasets, message):
@@ -422,7 +444,7 @@ def test_models_and_data_sets_come_by_name(models, datasets, message):
 
 def test_names_may_be_paths():
     assert inputs.names("models", {"a": Path("x/y.pt")}) == {"a": "x/y.pt"}
-    assert inputs.names("datasets", (Path("x"), "cifar10")) == ["x", "cifar10"]
+    assert inputs.names("datasets", (Path("x"), "cifar10")) == ["folder:x", "cifar10"]
 
 
 def test_labels_are_short_told_apart_and_never_paths():

@@ -490,7 +490,7 @@ def test_a_known_model_loads_and_nothing_in_it_runs(source, hub, tmp_path, monke
         )
     assert clip.name == clip.base == source
     torch.save({"state_dict": model.state_dict(), "more": Hostile(str(tmp_path / "ran"))}, file)
-    with pytest.raises(ValueError, match=f"{file}: refused: more than weights in it"):
+    with pytest.raises(ValueError, match=rf"{file}: refused: more than weights .*state_dict\("):
         load_model(source)
     assert not (tmp_path / "ran").exists()
 

@@ -380,6 +380,11 @@ def test_weights_of_another_architecture_are_refused_before_anything_runs(folder
         torch.save(weights, folder / f"{name}.pt")
     with pytest.raises(ValueError, match="x.pt does not fit the model: it lacks .*; it has a, "):
         check(load("mine", {"clip_models": ["ViT-B-32:x.pt"]}))
+    layouts = {"vision_model.a": "layout of transformers", "a.lora_A.b": "merge_and_unload"}
+    for name, told in layouts.items():
+        torch.save({name: torch.ones(2)}, folder / "z.pt")
+        with pytest.raises(ValueError, match=rf"z.pt does not fit .*lacks .*\. .*{told}"):
+            check(load("mine", {"clip_models": ["ViT-B-32:z.pt"]}))
     with pytest.raises(ValueError, match="y.pt does not fit the model"):
         inputs.load(["scenes_clip", "ViT-B-32:y.pt"], ["scenes_shape"], "scenes", store="store")
     assert not (folder / "store").exists()  # no tower ran
