@@ -13,7 +13,7 @@ from featpurity.features.extract import refuse_unreadable
 from featpurity.files import meant
 from featpurity.metrics import zeroshot
 from featpurity.profile import check_draws
-from featpurity.report import display_names, heatmaps
+from featpurity.report import display_names, heatmaps, results
 from featpurity.report.chapters import clip_vs_laclip as compared
 from featpurity.report.chapters import pruning as pruned
 
@@ -34,6 +34,8 @@ class Compared:
         low_purity, random, full), kept, accuracy, and for random accuracy_low and accuracy_high.
     effects : DataFrame
         The differences of each model from the first, and of high from low purity, with intervals.
+        Positive is what the statement says, of the later model where it speaks of better captions:
+        more accuracy, but less |cos|, off which each model's chance level is taken.
     notes : list of str
         What limits a reading: pictures that are left out or lie on a side, an accuracy at chance, a
         silhouette that is not defined.
@@ -129,4 +131,6 @@ def compare(
     notes += compared.warnings(shown.accuracy, n_bootstrap)
     towers = {model: heatmaps.towers_of(clip) for model, clip in loaded.models.items()}
     effects = pd.concat([shown.effects, kept.effects], ignore_index=True)
+    statements = {claim["id"]: claim["statement"] for claim in results.load_claims()}
+    effects.insert(1, "statement", effects.claim.map(statements))
     return Compared(shown.accuracy, shown.neurons, kept.accuracy, effects, notes, towers)

@@ -148,6 +148,11 @@ def neuron(
         Pictures with the largest, and as many with the smallest value of the neuron, at most n.
     """
     _check(clip, embeddings)
+    if len(embeddings) != len(dataset):
+        raise ValueError(
+            f"expected the embeddings of the data set's {len(dataset):,} images, got "
+            f"{len(embeddings):,}"
+        )
     towers, shown = heatmaps.towers_of(clip), min(shown, len(embeddings))
     ranks = towers["image"].ranks
     ranked = np.argsort(ranks)

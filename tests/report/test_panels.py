@@ -22,6 +22,9 @@ class Pictures:
     name, classes = "toys", ["<b>ball", "car"]
     labels = torch.tensor([0, 1] * 10)
 
+    def __len__(self):
+        return len(self.labels)
+
     def __getitem__(self, i):
         return Image.new("RGB", (400, 300)), int(self.labels[i])
 
@@ -86,6 +89,13 @@ def test_neuron_follows_the_slider_and_shows_thumbnails(toys):
         assert [picture["width"] for picture in found.find_all("img")] == ["96"] * 3
         assert {name.text for name in found.find_all("figcaption")} <= set(dataset.classes)
         assert len(row.value) < 10_000 and not found.find("b")
+
+
+def test_neuron_refuses_embeddings_of_other_pictures(toys):
+    clip, embeddings, _, dataset = toys
+    for other in (embeddings[:-1], torch.cat([embeddings, embeddings])):
+        with pytest.raises(ValueError, match=f"the data set's 20 images, got {len(other)}"):
+            panels.neuron(clip, other, dataset)
 
 
 def test_neuron_names_all_classes_of_a_picture_that_shows_several(toys):

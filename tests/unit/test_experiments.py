@@ -360,6 +360,7 @@ def test_compare_is_public_and_its_figures_are_the_chapters(monkeypatch):
     runs = featpurity.compare(["noisy", "clean"], ["made up"], n_random_orders=2, n_bootstrap=100)
     assert set(runs.figures()) >= {"matrices", "accuracy", "pruning", "differences"}
     assert runs.notes[0] == "made up: 1 unreadable images left out: broken.png"
+    assert runs.effects.statement.str.endswith(".").all()
     kept = runs.pruning.query("strategy == 'high_purity' and kept == 5 and model == 'clean'")
     assert kept.accuracy.between(0, 1).all() and len(kept) == 1
     with pytest.raises(ValueError, match="at least one model"):
