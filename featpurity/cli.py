@@ -140,7 +140,8 @@ def _page(options):
     page = Path(chosen.results_dir, "book", "_build", "html", "index.html").resolve()
     if not page.is_file():
         raise FileNotFoundError(
-            f"{page} has not been built: make book PROFILE={os.path.relpath(chosen.file)} builds it"
+            f"{page} has not been built: in a checkout of the project, make book "
+            f"PROFILE={os.path.abspath(chosen.file)} builds it"
         )
     return f"The book's first page: {page}"
 

@@ -7,6 +7,7 @@ came.
 """
 
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -255,8 +256,15 @@ def _config_of(architecture, beside, recognised):
         for tag in open_clip.list_pretrained_tags_by_model(architecture)
         if (known := open_clip.get_pretrained_cfg(architecture, tag))
     ]
-    agreed = published and all(one == published[0] for one in published)
-    return config | ({"preprocess_cfg": published[0]} if agreed else {})
+    if published and any(one != published[0] for one in published):
+        warnings.warn(
+            f"the published models of {architecture} treat pictures in different ways; this one is "
+            "taken to do as OpenAI's: another mean and std stand in a configuration beside the "
+            "weights, under preprocess_cfg",
+            stacklevel=2,
+        )
+        return config
+    return config | ({"preprocess_cfg": published[0]} if published else {})
 
 
 def _from_open_clip(record):
