@@ -656,7 +656,7 @@ def test_the_command_line_tells_errors_in_one_line(folder, capsys):
     )
     shutil.copy(folder / "profiles/mine.yaml", folder / "profiles/demo.yaml")
     assert main(["page", "n_pairs=100"]) == 2
-    assert "make book PROFILE=profiles/demo.yaml builds it" in capsys.readouterr().err
+    assert f"make book PROFILE={folder}/profiles/demo.yaml builds it" in capsys.readouterr().err
 
 
 def test_a_profile_is_found_from_any_folder_of_its_checkout(folder, capsys, monkeypatch):
@@ -678,7 +678,7 @@ def test_outside_a_checkout_a_file_says_which(folder, capsys, monkeypatch, tmp_p
         assert f"{elsewhere} lies in no checkout of featpurity" in capsys.readouterr().err
     assert main(["page", str(folder / "profiles/mine.yaml")]) == 2
     said = capsys.readouterr().err
-    assert f"{folder}/results/mine/book" in said and "PROFILE=profiles/mine.yaml builds" in said
+    assert f"{folder}/results/mine/book" in said and f"PROFILE={folder}/profiles/mine" in said
 
 
 def test_swap_writes_the_named_file(tmp_path, capsys):
