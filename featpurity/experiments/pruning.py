@@ -29,14 +29,11 @@ class Orders:
     ----------
     purest_first, least_pure_first : int64 tensor of shape (d,)
     random : int64 tensor of shape (n_orders, d)
-    mean_abs_cos : float tensor of shape (d,)
-        Of each neuron with the others, over both towers.
     """
 
     purest_first: Tensor
     least_pure_first: Tensor
     random: Tensor
-    mean_abs_cos: Tensor
 
     def by_purity(self) -> dict[str, Tensor]:
         """The two orders that purity gives, by the name of their strategy."""
@@ -78,7 +75,6 @@ def orders_of(clip: ClipModel, n_random_orders: int = 32) -> Orders:
         purity.purity_order(*neurons),
         purity.low_purity_order(*neurons),
         pruning.random_orders(clip.d, n_random_orders),
-        purity.mean_abs_cos(*neurons),
     )
 
 

@@ -44,7 +44,7 @@ def participation_ratio(neurons: Array) -> float:
         In [1, min(d, width)]: 1 where all neurons point the same way, the most where all singular
         values are equal.
     """
-    squared = _singular_values(neurons).square()
+    squared = torch.linalg.svdvals(check_neurons(neurons).double()).square()
     return (squared.sum().square() / squared.square().sum()).item()
 
 
@@ -60,7 +60,7 @@ def effective_rank(neurons: Array) -> float:
     float
         In [1, min(d, width)] (Roy & Vetterli 2007).
     """
-    shares = _singular_values(neurons)
+    shares = torch.linalg.svdvals(check_neurons(neurons).double())
     shares = shares / shares.sum()
     return torch.special.entr(shares).sum().exp().item()
 
@@ -80,7 +80,7 @@ def shared_component(neurons: Array) -> tuple[float, torch.Tensor]:
         The first right singular vector, of unit length; its sign is such that its largest entry is
         positive.
     """
-    _, values, directions = torch.linalg.svd(_checked(neurons), full_matrices=False)
+    _, values, directions = torch.linalg.svd(check_neurons(neurons).double(), full_matrices=False)
     share = (values[0].square() / values.square().sum()).item()
     first = directions[0]
     return share, (first * first[first.abs().argmax()].sign()).float()
@@ -109,11 +109,3 @@ def without_direction(neurons: Array, direction: Array) -> torch.Tensor:
         )
     direction = direction / direction.norm()
     return neurons - (neurons @ direction)[:, None] * direction
-
-
-def _singular_values(neurons):
-    return torch.linalg.svdvals(_checked(neurons))
-
-
-def _checked(neurons):
-    return check_neurons(neurons).double()

@@ -1,7 +1,6 @@
 """What a measure does as more captions are swapped, every seed compared with itself."""
 
 from itertools import pairwise
-from typing import NamedTuple
 
 import pandas as pd
 
@@ -9,14 +8,6 @@ from featpurity.metrics import intervals
 from featpurity.report import published, wording
 
 SPAN = published.RATIOS[1] - published.RATIOS[0]  # of ratios, over which a slope is told
-
-
-class Change(NamedTuple):
-    """A mean over seeds and the ends of its 95 % interval."""
-
-    effect: float
-    low: float
-    high: float
 
 
 def differences(runs: pd.DataFrame, column: str) -> pd.Series:
@@ -39,12 +30,6 @@ def along_line(runs: pd.DataFrame, column: str) -> pd.Series:
     """
     slopes = {seed: intervals.slope(of.ratio, of[column]) for seed, of in runs.groupby("seed")}
     return SPAN * pd.Series(slopes)
-
-
-def change(runs: pd.DataFrame, column: str) -> Change:
-    """The mean of the `differences`, with Student's t over the seeds."""
-    found = differences(runs, column)
-    return Change(found.mean(), *intervals.t_interval(found))
 
 
 def turns(runs: pd.DataFrame, column: str) -> str:
@@ -75,7 +60,7 @@ def turns(runs: pd.DataFrame, column: str) -> str:
 
 def told(runs: pd.DataFrame, column: str) -> str:
     """The mean change in words, as "+0.098", and where the curve turns."""
-    found, turn = wording.plus(change(runs, column).effect, 3), turns(runs, column)
+    found, turn = wording.plus(differences(runs, column).mean(), 3), turns(runs, column)
     return f"{found} ({turn})" if turn else found
 
 

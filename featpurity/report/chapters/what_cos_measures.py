@@ -224,7 +224,7 @@ def two_cuts(runs: pd.DataFrame) -> wording.Line:
 
 
 def _cut_twice(runs):
-    own, expected, rest = (over_seeds.change(runs, name).effect for name in CHANGES)
+    own, expected, rest = (over_seeds.differences(runs, name).mean() for name in CHANGES)
     means = runs.groupby("ratio").mean(numeric_only=True)
     beyond = means.without_shared - means.without_shared_expected
     first, last = means.iloc[0], means.iloc[-1]
