@@ -10,7 +10,7 @@ from featpurity.data.catalog import CATALOG
 from featpurity.data.datasets import left_out
 from featpurity.experiments import clip_vs_laclip, inputs, pruning
 from featpurity.features.extract import refuse_unreadable
-from featpurity.files import meant
+from featpurity.files import meant, save_table
 from featpurity.metrics import zeroshot
 from featpurity.profile import check_draws
 from featpurity.report import display_names, heatmaps, results
@@ -59,6 +59,16 @@ class Compared:
         if len(self.towers) > 1:
             found["differences"] = compared.gains(self.effects)
         return found
+
+    @property
+    def answer(self) -> str:
+        """The result in one sentence, over all data sets, as chapter 1 tells it."""
+        return compared.answer(self.effects, self.accuracy)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the tables into a folder, each as a CSV file of its name."""
+        for name in ("accuracy", "neurons", "pruning", "effects"):
+            save_table(getattr(self, name), Path(folder).expanduser() / f"{name}.csv")
 
     def __repr__(self):
         models, sets = list(self.towers), list(self.accuracy.dataset.unique())

@@ -354,13 +354,17 @@ def test_examples_show_every_class_before_any_twice():
     assert len(inputs.examples(Pictures(), count=8)[0]) == 5
 
 
-def test_compare_is_public_and_its_figures_are_the_chapters(monkeypatch):
+def test_compare_is_public_and_its_figures_are_the_chapters(monkeypatch, tmp_path):
     assert featpurity.compare is compare.compare
     monkeypatch.setattr(inputs, "load", lambda *_, **__: made_up())
     runs = featpurity.compare(["noisy", "clean"], ["made up"], n_random_orders=2, n_bootstrap=100)
     assert set(runs.figures()) >= {"matrices", "accuracy", "pruning", "differences"}
     assert runs.notes[0] == "made up: 1 unreadable images left out: broken.png"
     assert runs.effects.statement.str.endswith(".").all()
+    assert runs.answer.startswith("clean, compared with noisy, classifies ")
+    runs.save(tmp_path / "new")
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "new/neurons.csv"), runs.neurons)
+    assert len(list((tmp_path / "new").glob("*.csv"))) == 4
     kept = runs.pruning.query("strategy == 'high_purity' and kept == 5 and model == 'clean'")
     assert kept.accuracy.between(0, 1).all() and len(kept) == 1
     with pytest.raises(ValueError, match="at least one model"):
