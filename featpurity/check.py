@@ -101,7 +101,8 @@ def check_files(profile: Profile) -> list[str]:
     remarks = [*strangers, *unread, *_read_only_store(profile)]
     if profile.trains_probes:
         remarks += without_training(profile.datasets, profile.data_root)
-    remarks += [*_check_pictures(profile), *_check_pairs(profile)]
+    of_pictures, tested = _check_pictures(profile)
+    remarks += [*of_pictures, *_check_pairs(profile, tested)]
     _check_weights(profile)
     return remarks
 
@@ -323,21 +324,24 @@ def _check_keys(profile):
 
 
 def _check_pictures(profile):
-    """Data sets on this disk: listed, and each picture opened once (the store remembers)."""
+    """Data sets on this disk: listed, and each picture opened once (the store remembers); remarks,
+    and the test images by the names of the data sets.
+    """
     kinds = {name: find(name, profile.data_root).kind for name in profile.datasets}
     here = [name for name, kind in kinds.items() if kind not in {"generated", "absent"}]
     if not here:
-        return []
+        return [], {}
     from featpurity.features.extract import refuse_unreadable  # late: brings torch
 
-    remarks = []
+    remarks, tested = [], {}
     for name in here:
         parts = _what_is_here(profile, name)
         if parts:
-            remarks += _check_classes(name, parts[0])
+            tested[name] = parts[0]
+            remarks += [*_check_classes(name, parts[0]), *_in_two_classes(parts[0])]
         for part in parts:
             remarks += [*_skipped(part), *refuse_unreadable(part, workspace(profile.store_dir))]
-    return remarks
+    return remarks, tested
 
 
 def _what_is_here(profile, name):
@@ -378,7 +382,21 @@ def _check_classes(name, data):
     return remarks
 
 
-def _check_pairs(profile):
+def _in_two_classes(data):
+    """A remark on files that stand in more than one class, of which one has to be wrong."""
+    classes = {}
+    for content, label in zip(_contents(data), data.labels.tolist()):
+        classes.setdefault(content, set()).add(str(label))
+    n = sum(len(of_it) > 1 for of_it in classes.values())
+    return [f"{data.name}: {n:,} pictures stand in more than one class"] if n else []
+
+
+def _contents(data):
+    """Digests of the files of pictures; none of those in archives and in memory."""
+    return getattr(data.images, "contents", [])
+
+
+def _check_pairs(profile, tested):
     """The pairs of a CSV, their pictures, and the batches that can be made of them."""
     pairs = load_csv(profile)
     remarks = [*_skipped(pairs), *_blank(pairs)] if pairs else []
@@ -386,6 +404,12 @@ def _check_pairs(profile):
         from featpurity.features.extract import refuse_unreadable  # late: brings torch
 
         remarks += refuse_unreadable(pairs, workspace(profile.store_dir))
+        trained = set(_contents(pairs))
+        for name, data in tested.items():
+            if n := len(trained & {*_contents(data)}):
+                remarks.append(
+                    f"{name}: {n:,} of its pictures are among the pairs {pairs.name} too"
+                )
     n_pairs = profile.n_pairs if pairs is None else len(pairs)
     asked = f"batches of {profile.batch_size:,} pairs are cut to"
     if (profile.finetunes or FILTER in profile.chapters) and n_pairs < profile.batch_size:

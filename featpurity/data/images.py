@@ -83,7 +83,8 @@ class EncodedImages(ABC):
         """The pictures at these rows."""
         part = copy.copy(self)
         part.names = [self.names[row] for row in rows]
-        part.__dict__.pop("key", None)  # that of all
+        for of_all in ("contents", "key"):
+            part.__dict__.pop(of_all, None)
         return part
 
     def unreadable(self) -> dict[str, str]:
@@ -122,9 +123,14 @@ class ImageFiles(EncodedImages):
         return open(path, "rb")
 
     @cached_property
-    def key(self) -> str:
+    def contents(self) -> list[str]:
+        """Digest of each picture's file."""
         digests = content_digests(self.source, self.names)
-        return digest([(name, digests[name]) for name in self.names])
+        return [digests[name] for name in self.names]
+
+    @cached_property
+    def key(self) -> str:
+        return digest(list(zip(self.names, self.contents)))
 
 
 class ImageZip(EncodedImages):

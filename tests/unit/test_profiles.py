@@ -304,13 +304,29 @@ def pictures(folder, **classes):
     for name, n in classes.items():
         (folder / name).mkdir(parents=True, exist_ok=True)
         for i in range(n):
-            Image.new("RGB", (4, 4), (i, 0, 0)).save(folder / name / f"{i}.png")
+            Image.new("RGB", (4, 4), (i, sum(name.encode()) % 256, 0)).save(
+                folder / name / f"{i}.png"
+            )
     return f"folder:{folder}"
 
 
 def on_folder(dataset, **settings):
     settings = {"chapters": ["01_clip_vs_laclip"], "prompts": "paper"} | settings
     return load("mine", {"datasets": [dataset]} | settings)
+
+
+def test_pictures_that_stand_twice_are_counted(folder):
+    dataset = pictures(folder / "pictures", ant=3, bee=3)
+    shutil.copy(folder / "pictures/ant/0.png", folder / "pictures/bee/same.png")
+    (folder / "pairs.csv").write_text(
+        "image,caption\n" + "".join(f"pictures/ant/{i}.png,an ant\n" for i in (0, 1, 1))
+    )
+    chapters = ["01_clip_vs_laclip", "03_misalignment"]
+    told = check(on_folder(dataset, pairs="pairs.csv", chapters=chapters, batch_size=2))
+    assert told == [
+        f"{dataset}: 1 pictures stand in more than one class",
+        f"{dataset}: 2 of its pictures are among the pairs pairs too",
+    ]
 
 
 def test_own_lists_of_names_and_templates_are_read_before_anything_runs(folder):
