@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 import torch
 
+from featpurity.data.catalog import FOLDER
 from featpurity.data.datasets import LabelledImages, load_dataset, load_splits
 from featpurity.data.prompts import prompt_set
 from featpurity.features.extract import (
@@ -191,7 +192,7 @@ def names(what: str, given: Any) -> list[str] | dict[str, str]:
     for name in listed:
         if not isinstance(name, str | PurePath):
             raise ValueError(f"{what}: expected a name as {taken_by} takes it, got {name!r:.80}")
-    folder = "folder:" if what == "datasets" else ""
+    folder = FOLDER if what == "datasets" else ""
     listed = [f"{folder}{name}" if isinstance(name, PurePath) else name for name in listed]
     if twice := [name for name in listed if not labelled and listed.count(name) > 1]:
         raise ValueError(f"{what}: {twice[0]} stands there twice")

@@ -315,6 +315,16 @@ def on_folder(dataset, **settings):
     return load("mine", {"datasets": [dataset]} | settings)
 
 
+def test_classes_in_groups_are_told(folder):
+    dataset = pictures(folder / "pictures", ant=2, bee=2)
+    for name in ("wasp", "ant"):
+        pictures(folder / "groups/insects", **{name: 2})
+        pictures(folder / "groups/others", **{f"{name}2": 2})
+    assert check(on_folder(dataset)) == []
+    (told,) = check(on_folder(f"folder:{folder / 'groups'}"))
+    assert "insects/ant, insects/wasp, others/ant2, ... are read as parts of the classes" in told
+
+
 def test_pictures_that_stand_twice_are_counted(folder):
     dataset = pictures(folder / "pictures", ant=3, bee=3)
     shutil.copy(folder / "pictures/ant/0.png", folder / "pictures/bee/same.png")
