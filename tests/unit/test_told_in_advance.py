@@ -98,7 +98,9 @@ def place(tmp_path, monkeypatch):
 def pictures(folder, n):
     folder.mkdir(parents=True)
     for i in range(n):
-        Image.new("RGB", (4, 4), (i, 0, 0)).save(folder / f"{i}.png")
+        Image.new("RGB", (4, 4), (i, len(folder.name), sum(folder.name.encode()) % 256)).save(
+            folder / f"{i}.png"
+        )
 
 
 def profile(place, text):
