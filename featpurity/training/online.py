@@ -24,6 +24,7 @@ from open_clip import ClipLoss
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.tensorboard import SummaryWriter
+from tqdm.auto import tqdm
 
 from featpurity.features.crops import Crop
 from featpurity.features.extract import runner
@@ -192,7 +193,8 @@ def train(
         mine = np.split(plan, world, axis=1)[rank]  # (n_steps, batch of this process, 3)
         total = 0.0
         batches = _trunk_batches(clip, data, mine, update_freq, precision, workers)
-        for step, trunks in enumerate(batches):
+        shown = dict(desc=f"epoch {epoch + 1}", total=n_steps, unit="step", leave=False)
+        for step, trunks in enumerate(tqdm(batches, disable=not record, **shown)):
             loss = loss_of(*model(*trunks))
             if not torch.isfinite(loss):
                 raise FloatingPointError(
