@@ -39,7 +39,7 @@ KINDS = ["JPEG", "PNG", "PPM", "BMP", "DIB", "TIFF", "WEBP", "GIF"]
 LARGEST_FILE = 2**28  # bytes of one picture inside an archive, which are read as a whole
 LARGE = 2**24  # pixels above which pictures are checked one at a time, since threads add up
 _one_large_at_a_time = threading.Lock()
-UPRIGHT = 1  # among the eight orientations of EXIF
+TURNED = range(2, 9)  # orientations of EXIF that viewers apply; 1 is upright, others are none
 TIFF_BITS, TIFF_PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0
 DARK = 2**14 / 2**16  # share of white that the values of 14 bits do not reach when stored in 16
 
@@ -107,10 +107,13 @@ class EncodedImages(ABC):
         """What is wrong with a picture, if anything, and whether its EXIF data would turn it."""
         try:
             with self._open(name) as file:
-                exif = decode(file, checking=True).getexif()
+                picture = decode(file, checking=True)
         except Exception as error:
             return fault(error), False
-        return None, exif.get(ExifTags.Base.Orientation, UPRIGHT) != UPRIGHT
+        try:
+            return None, picture.getexif().get(ExifTags.Base.Orientation) in TURNED
+        except Exception:  # broken EXIF data turn nothing, and the picture is read all the same
+            return None, False
 
 
 class ImageFiles(EncodedImages):

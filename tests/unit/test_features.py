@@ -25,7 +25,7 @@ from tiny_clip import TinyClip, to_pixels, to_pixels_calls
 from featpurity import profile
 from featpurity.cli import main
 from featpurity.data.datasets import LabelledImages, load_dataset
-from featpurity.data.images import ImageArrays
+from featpurity.data.images import ImageArrays, ImageFiles
 from featpurity.data.pairs import load_pairs
 from featpurity.experiments import inputs, retrieval
 from featpurity.features import extract, store
@@ -352,6 +352,15 @@ def test_pictures_that_viewers_would_turn_are_counted(tmp_path):
     told = refuse_unreadable(dataset, tmp_path / "store")
     assert len(told) == 1 and "2 pictures are measured as they are stored, lying" in told[0]
     assert refuse_unreadable(dataset, tmp_path / "store") == told  # remembered
+
+
+@pytest.mark.parametrize("orientation, turned", [(0, 0), (1, 0), (8, 1), (9, 0), (None, 0)])
+def test_exif_data_that_turn_nothing_are_not_counted(tmp_path, orientation, turned):
+    exif = Image.Exif()
+    exif[274] = orientation or 0
+    content = b"Exif\0\0no TIFF header" if orientation is None else exif
+    Image.new("RGB", (4, 4)).save(tmp_path / "0.jpg", exif=content)
+    assert ImageFiles(tmp_path, ["0.jpg"]).opened() == ({}, ["0.jpg"] * turned)
 
 
 def test_classes_that_the_tokenizer_cannot_tell_apart_are_refused(tmp_path):
