@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from featpurity.data.catalog import (
-    FOLDER,
     GENERATED_PAIRS,
     SCENES,
     Source,
@@ -332,7 +331,8 @@ def _check_pictures(profile):
     here = [name for name, kind in kinds.items() if kind not in {"generated", "absent"}]
     if not here:
         return [], {}
-    from featpurity.features.extract import refuse_unreadable  # late: brings torch
+    from featpurity.data.datasets import groups_of_classes  # late: brings torch
+    from featpurity.features.extract import refuse_unreadable
 
     remarks, tested = [], {}
     for name in here:
@@ -340,7 +340,7 @@ def _check_pictures(profile):
         if parts:
             tested[name] = parts[0]
             remarks += [*_check_classes(name, parts[0]), *_in_two_classes(parts[0])]
-            remarks += _groups_of_classes(parts[0])
+            remarks += groups_of_classes(parts[0])
         for part in parts:
             remarks += [*_skipped(part), *refuse_unreadable(part, workspace(profile.store_dir))]
     return remarks, tested
@@ -382,19 +382,6 @@ def _check_classes(name, data):
             f"{name}: class 0 ({data.classes[0]}) has no picture: do the labels start at 1?"
         )
     return remarks
-
-
-def _groups_of_classes(data):
-    """A remark where all pictures of a user's folder lie in folders inside the class folders, as
-    classes in groups do.
-    """
-    names = getattr(data.images, "names", []) if data.name.startswith(FOLDER) else []
-    parts = [name.split("/") for name in names]
-    inner = sorted({"/".join(folders[:2]) for folders in parts if len(folders) > 2})
-    if not parts or min(map(len, parts)) < 3 or len(inner) <= len({first for first, *_ in parts}):
-        return []
-    told = f"{', '.join(inner[:3])}, ... are read as parts of the classes that they lie in"
-    return [f"{data.name}: {told}; one folder a class would lie side by side"]
 
 
 def _in_two_classes(data):

@@ -6,6 +6,7 @@ Training images serve linear probes, see `load_splits`.
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ import torch
 from PIL import Image
 
 from featpurity.data import catalog, webdataset
-from featpurity.data.catalog import CATALOG, find
+from featpurity.data.catalog import CATALOG, FOLDER, find
 from featpurity.data.class_folders import CLASS_NAMES, counted, is_zip
 from featpurity.data.class_names import (
     folder_words,
@@ -215,6 +216,23 @@ def left_out(datasets: Iterable) -> list[str]:
         if others := getattr(dataset, "left_out", None):
             lines.append(f"{dataset.name}: left out, since they are not read: {counted(others)}")
     return lines
+
+
+def groups_of_classes(dataset: LabelledImages) -> list[str]:
+    """A line where class folders of a user's hold no picture but in folders, as groups of classes
+    do; `ImageFolder` takes each for one class too.
+    """
+    if not dataset.name.startswith(FOLDER):
+        return []
+    folders = {}
+    for name, label in zip(dataset.images.names, dataset.labels.tolist()):
+        folders.setdefault(label, set()).add(posixpath.dirname(name))
+    shared = {posixpath.commonpath(own): own for own in folders.values()}
+    groups = [folder for folder, own in shared.items() if folder not in own]
+    if not groups:
+        return []
+    listed = ", ".join(groups[:5]) + ", ..." * (len(groups) > 5)
+    return [f"{dataset.name}: folders of folders with pictures, each taken for one class: {listed}"]
 
 
 def read_known(

@@ -315,14 +315,20 @@ def on_folder(dataset, **settings):
     return load("mine", {"datasets": [dataset]} | settings)
 
 
-def test_classes_in_groups_are_told(folder):
-    dataset = pictures(folder / "pictures", ant=2, bee=2)
-    for name in ("wasp", "ant"):
-        pictures(folder / "groups/insects", **{name: 2})
-        pictures(folder / "groups/others", **{f"{name}2": 2})
-    assert check(on_folder(dataset)) == []
-    (told,) = check(on_folder(f"folder:{folder / 'groups'}"))
-    assert "insects/ant, insects/wasp, others/ant2, ... are read as parts of the classes" in told
+@pytest.mark.parametrize("packed", [False, True])
+def test_folders_of_class_folders_are_told(folder, packed):
+    def told(root):
+        if packed:
+            shutil.make_archive(root, "zip", folder, root)
+        return check(on_folder(f"folder:{root}.zip/{root}" if packed else f"folder:{root}"))
+
+    pictures(folder / "photos", ant=2, bee=2)
+    pictures(folder / "photos/bee", larvae=1)  # beside pictures
+    pictures(folder / "photos/cow", photos=2)  # one folder is no group
+    assert told("photos") == []
+    pictures(folder / "photos/insects", wasp=2, fly=2)
+    (line,) = told("photos")
+    assert line.endswith("each taken for one class: " + "photos/" * packed + "insects")
 
 
 def test_pictures_that_stand_twice_are_counted(folder):
