@@ -99,9 +99,9 @@ class EncodedImages(ABC):
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
             found = pool.map(self._open_once, names)
             # The bar waits, because a small set is opened sooner than a bar is read.
-            found = list(zip(names, tqdm(found, "opening images", len(names), delay=2)))
-        faults = {name: why for name, (why, _) in found if why}
-        return faults, [name for name, (_, turned) in found if turned]
+            found = list(tqdm(found, "opening images", len(names), delay=2))
+        faults = {name: why for name, (why, _) in zip(names, found) if why}
+        return faults, [name for name, (_, turned) in zip(names, found) if turned]
 
     def _open_once(self, name):
         """What is wrong with a picture, if anything, and whether its EXIF data would turn it."""
