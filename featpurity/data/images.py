@@ -83,17 +83,18 @@ class EncodedImages(ABC):
         """The pictures at these rows."""
         part = copy.copy(self)
         part.names = [self.names[row] for row in rows]
-        for of_all in ("contents", "key"):
+        for of_all in ("contents", "key", "opened"):
             part.__dict__.pop(of_all, None)
         return part
 
     def unreadable(self) -> dict[str, str]:
         """Names of the pictures that do not decode, in order: {name: fault}. Each is opened."""
-        return self.opened()[0]
+        return self.opened[0]
 
+    @cached_property
     def opened(self) -> tuple[dict[str, str], list[str]]:
-        """Open each picture: {name: fault} of those that do not decode, and the names of those that
-        their EXIF data would turn.
+        """Each picture, opened once: {name: fault} of those that do not decode, and the names of
+        those that their EXIF data would turn.
         """
         names = list(dict.fromkeys(self.names))
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:

@@ -7,9 +7,8 @@ from typing import Any
 import pandas as pd
 
 from featpurity.data.catalog import CATALOG
-from featpurity.data.datasets import left_out
 from featpurity.experiments import clip_vs_laclip, inputs, pruning
-from featpurity.features.extract import refuse_unreadable
+from featpurity.features.extract import picture_remarks
 from featpurity.files import meant, save_table
 from featpurity.metrics import zeroshot
 from featpurity.profile import check_draws
@@ -135,9 +134,7 @@ def compare(
     chosen = {label: label for label in datasets} if labelled else options.get("labels")
     called = display_names.of_datasets(datasets, chosen)
     shown, kept = found.renamed(None, called), curves.renamed(None, called)
-    notes = left_out(loaded.data.values())
-    for data in loaded.data.values():
-        notes += refuse_unreadable(data, options.get("store"))
+    notes = picture_remarks(loaded.data.values(), options.get("store"))
     notes += compared.warnings(shown.accuracy, n_bootstrap)
     towers = {model: heatmaps.towers_of(clip) for model, clip in loaded.models.items()}
     effects = pd.concat([shown.effects, kept.effects], ignore_index=True)

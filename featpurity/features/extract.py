@@ -5,7 +5,7 @@ them. Several processes may work on one store: under torchrun each takes its sha
 and otherwise the last to finish a shard leaves its equal result.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch.utils.data import ConcatDataset, DataLoader, Dataset
 from tqdm.auto import tqdm
 
+from featpurity.data.datasets import groups_of_classes, left_out
 from featpurity.data.images import EncodedImages, subset
 from featpurity.data.prompts import as_texts, fill
 from featpurity.features.store import Shards, keep
@@ -397,7 +398,7 @@ def refuse_unreadable(dataset: Any, store: str | Path | None) -> list[str]:
     passed = store / "opened" / dataset.images_key if store else None
     if passed and passed.exists():
         return _lying(dataset, int(passed.read_text(encoding="utf-8")))
-    broken, turned = dataset.images.opened()
+    broken, turned = dataset.images.opened
     if broken:
         listed = "\n".join(
             f"  {dataset.images.source / name}: {why}" for name, why in broken.items()
@@ -409,6 +410,21 @@ def refuse_unreadable(dataset: Any, store: str | Path | None) -> list[str]:
     if passed:
         keep(lambda: write_text(passed, str(len(turned))), store)
     return _lying(dataset, len(turned))
+
+
+def picture_remarks(datasets: Iterable, store: str | Path | None) -> list[str]:
+    """What to know of the pictures of data sets, or pairs: those that are left out, that lie on a
+    side, folders that may be no classes; see `refuse_unreadable`.
+    """
+    return [
+        line
+        for dataset in datasets
+        for line in (
+            *left_out([dataset]),
+            *groups_of_classes(dataset),
+            *refuse_unreadable(dataset, store),
+        )
+    ]
 
 
 def _lying(dataset, count):

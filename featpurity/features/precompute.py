@@ -10,10 +10,14 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from featpurity.data.datasets import LabelledImages, left_out, load_splits
+from featpurity.data.datasets import LabelledImages, load_splits
 from featpurity.data.pairs import load_pairs
 from featpurity.features.crops import pair_features
-from featpurity.features.extract import each_image_trunk_features, refuse_unreadable
+from featpurity.features.extract import (
+    each_image_trunk_features,
+    picture_remarks,
+    refuse_unreadable,
+)
 from featpurity.files import check_list, locked, workspace
 from featpurity.models.clip import ClipModel
 from featpurity.models.load import load_model
@@ -49,9 +53,10 @@ class Precompute:
         ]
         return pd.DataFrame(rows)
 
-    def left_out(self) -> list[str]:
-        """A line for each data set of which unreadable pictures were skipped."""
-        return left_out([*self.datasets.values(), *filter(None, [self.pairs])])
+    def picture_remarks(self) -> list[str]:
+        """See `featpurity.features.extract.picture_remarks`."""
+        datasets = [*self.datasets.values(), *filter(None, [self.pairs])]
+        return picture_remarks(datasets, self.stored["store"])
 
     def embed_datasets(self) -> pd.DataFrame:
         """Image trunk features of every data set: each picture is decoded once for all models."""

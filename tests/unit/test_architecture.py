@@ -122,6 +122,11 @@ class TestNotebook:
             isinstance(value, dict) for key, value in declared.items() if key != "labels"
         )
 
+    def test_chapters_say_what_to_know_of_their_pictures(self, path):
+        code = "\n".join(fingerprint.code_cells(path))
+        reads = re.search(r"\b(load_data|inputs\.load|load_pairs)\(", code)
+        assert "picture_remarks(" in code or not reads or path.parent.name == "steps"
+
     def test_cells_are_short_and_need_no_card_and_no_installer(self, path):
         settings = fingerprint.code_cells(path, "parameters")[0]
         for source in fingerprint.code_cells(path):

@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -35,6 +36,7 @@ from featpurity.features.extract import (
     embed_images,
     embed_texts,
     image_trunk_features,
+    picture_remarks,
     refuse_unreadable,
     text_trunk_features,
 )
@@ -352,6 +354,10 @@ def test_pictures_that_viewers_would_turn_are_counted(tmp_path):
     told = refuse_unreadable(dataset, tmp_path / "store")
     assert len(told) == 1 and "2 pictures are measured as they are stored, lying" in told[0]
     assert refuse_unreadable(dataset, tmp_path / "store") == told  # remembered
+    assert refuse_unreadable(dataset, None) == told
+    shutil.rmtree(tmp_path / "tree")  # each is opened once
+    told += picture_remarks([replace(dataset, skipped=("3.jpg",))], None)
+    assert [line.split()[1] for line in told] == ["2", "1", "2"]  # turned; left out, turned
 
 
 @pytest.mark.parametrize("orientation, turned", [(0, 0), (1, 0), (8, 1), (9, 0), (None, 0)])
@@ -360,7 +366,7 @@ def test_exif_data_that_turn_nothing_are_not_counted(tmp_path, orientation, turn
     exif[274] = orientation or 0
     content = b"Exif\0\0no TIFF header" if orientation is None else exif
     Image.new("RGB", (4, 4)).save(tmp_path / "0.jpg", exif=content)
-    assert ImageFiles(tmp_path, ["0.jpg"]).opened() == ({}, ["0.jpg"] * turned)
+    assert ImageFiles(tmp_path, ["0.jpg"]).opened == ({}, ["0.jpg"] * turned)
 
 
 def test_classes_that_the_tokenizer_cannot_tell_apart_are_refused(tmp_path):

@@ -109,9 +109,14 @@ class TestCommand:
         self, data, tmp_path, caplog, recwarn
     ):
         out = ["--output-dir", str(tmp_path / "out"), "--batch-size", "16"]
+        path, exif = tmp_path / "0.png", Image.Exif()
+        exif[274] = 6
+        Image.open(path).save(path, exif=exif)
         with caplog.at_level("INFO"):
             said = finetune(*data, *out)
-        assert [line.split()[:2] for line in caplog.messages] == [["epoch", n] for n in "123"]
+        lying, *epochs = caplog.messages
+        assert "1 pictures are measured as they are stored" in lying
+        assert [line.split()[:2] for line in epochs] == [["epoch", n] for n in "123"]
         assert said.startswith("3 epochs trained") and "out/last.safetensors" in said
         kept = json.loads((tmp_path / "out/options.json").read_text())
         assert kept["lr"] == 1e-2 and kept["batch_size"] == 16 and kept["processes"] == 1
@@ -119,7 +124,7 @@ class TestCommand:
         caplog.clear()
         with caplog.at_level("INFO"):
             finetune(*data, *out)
-        (line,) = caplog.messages
+        *_, line = caplog.messages
         assert line.endswith("out: all 3 epochs were trained before; nothing is left to do")
 
     def test_other_captions_in_the_same_folder_are_another_training(self, data, tmp_path):
