@@ -394,7 +394,7 @@ def _in_two_classes(data):
 
 
 def _contents(data):
-    """Digests of the files of pictures; none of those in archives and in memory."""
+    """What tells files of pictures apart; nothing of those in tar archives and in memory."""
     return getattr(data.images, "contents", [])
 
 

@@ -162,12 +162,17 @@ class ImageZip(EncodedImages):
         self.__init__(**state)
 
     @cached_property
-    def key(self) -> str:
+    def contents(self) -> list[tuple[int, int]]:
+        """Checksum and size of each picture's member."""
         with zipfile.ZipFile(self.source) as archive:
             facts = {
                 member.filename: (member.CRC, member.file_size) for member in archive.infolist()
             }
-        return digest([(name, facts[name]) for name in self.names])
+        return [facts[name] for name in self.names]
+
+    @cached_property
+    def key(self) -> str:
+        return digest(list(zip(self.names, self.contents)))
 
 
 class ImageArrays:

@@ -343,6 +343,9 @@ def test_pictures_that_stand_twice_are_counted(folder):
         f"{dataset}: 1 pictures stand in more than one class",
         f"{dataset}: 2 of its pictures are among the pairs pairs too",
     ]
+    shutil.make_archive("packed", "zip", folder / "pictures")
+    (told,) = check(on_folder("folder:packed.zip"))
+    assert told == "folder:packed.zip: 1 pictures stand in more than one class"
 
 
 def test_own_lists_of_names_and_templates_are_read_before_anything_runs(folder):
