@@ -1,6 +1,7 @@
 """Prompt templates by name, or from a file: sentences with "{}" where the class name goes."""
 
 from collections.abc import Iterable, Sequence
+from pathlib import PurePath
 
 from featpurity.captions.synthetic import SCENE_TEMPLATES
 from featpurity.data.class_names import is_own_list, of_dataset, read_list
@@ -39,7 +40,7 @@ def prompt_set(name: str | Sequence[str], dataset: str | None = None) -> list[st
     Rewrites.
     """
     dataset = None if dataset is None else meant(dataset)
-    if not isinstance(name, str):
+    if not isinstance(name, str | PurePath):
         return _with_braces(as_texts("prompts", name))
     if is_own_list(name):
         return _own(name, dataset)
