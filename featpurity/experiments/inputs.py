@@ -1,6 +1,6 @@
 """What an experiment starts from: models, data sets, and what each model makes of each data set."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple
@@ -191,7 +191,10 @@ def names(what: str, given: Any) -> list[str] | dict[str, str]:
     taken_by = {"models": "load_model", "datasets": "load_dataset"}[what]
     for name in listed:
         if not isinstance(name, str | PurePath):
-            raise ValueError(f"{what}: expected a name as {taken_by} takes it, got {name!r:.80}")
+            raise ValueError(
+                f"{what}: expected a name as {taken_by} takes it, got {name!r:.80}; of what is "
+                "loaded already, give the name or the file that it was loaded from"
+            )
     folder = FOLDER if what == "datasets" else ""
     listed = [f"{folder}{name}" if isinstance(name, PurePath) else name for name in listed]
     if twice := [name for name in listed if not labelled and listed.count(name) > 1]:
@@ -200,7 +203,7 @@ def names(what: str, given: Any) -> list[str] | dict[str, str]:
 
 
 def load_data(
-    datasets: Sequence[str | Path],
+    datasets: dict[str, str | Path] | list[str | Path],
     data_root: str | Path | None = None,
     class_names: str = "words",
     unreadable: str = "raise",
@@ -209,7 +212,7 @@ def load_data(
     """Data sets by label: dict of str to LabelledImages; see `featpurity.load_dataset`."""
     return {
         label: load_dataset(name, data_root, class_names, unreadable)
-        for name, label in labels_of(names("datasets", datasets), labels).items()
+        for label, name in by_label(names("datasets", datasets), labels).items()
     }
 
 

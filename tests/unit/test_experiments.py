@@ -416,6 +416,7 @@ def test_data_sets_may_have_labels_of_ones_own(folders, monkeypatch):
     runs = featpurity.compare(["scenes_clip"], named, ["a photo of a {c}"], n_random_orders=2)
     assert runs.accuracy.dataset.unique().tolist() == ["scenes_shape", "b"]
     assert (runs.accuracy.images == 4).all()
+    assert len(inputs.load_data(named)["scenes_shape"]) == 4
 
 
 def test_what_is_no_name_or_no_data_set_is_told_so():
@@ -434,7 +435,7 @@ def test_compare_refuses_pictures_of_several_classes():
 @pytest.mark.parametrize(
     "models, datasets, message",
     [
-        ([5], ["scenes_shape"], "models: expected a name as load_model takes it, got 5"),
+        ([5], ["scenes_shape"], "models: expected a name as load_model takes it, got 5; .* give"),
         (["scenes_clip"], [("a", 1)], "datasets: expected a name as load_dataset takes it, got"),
         ({1: "scenes_clip"}, ["scenes_shape"], "models: expected keys that are names.*got 1"),
         (["scenes_clip"], Path("photos"), "datasets must be a list, got 'photos'"),
