@@ -9,7 +9,7 @@ import pandas as pd
 from featpurity.data.catalog import CATALOG
 from featpurity.experiments import clip_vs_laclip, inputs, pruning
 from featpurity.features.extract import picture_remarks
-from featpurity.files import meant, save_table
+from featpurity.files import did_you_mean, meant, save_table
 from featpurity.metrics import zeroshot
 from featpurity.profile import check_draws
 from featpurity.report import display_names, heatmaps, results
@@ -99,7 +99,7 @@ def compare(
         Random choices of neurons, and draws of the images behind the intervals; without draws these
         follow from the images' influences, in closed form.
     **options
-        ``store, data_root, class_names, unreadable, preprocess, precision, device`` of
+        ``store, labels, data_root, class_names, unreadable, preprocess, precision, device`` of
         `featpurity.experiments.inputs.load`.
 
     Returns
@@ -126,6 +126,10 @@ def compare(
         known = CATALOG.get(meant(name))
         if known and known.several:
             raise zeroshot.several_classes(name)
+    listed = [name for given in (models, datasets) if isinstance(given, list) for name in given]
+    for name in options.get("labels") or []:  # the keys of a dict are labels already
+        if name not in listed:
+            raise ValueError(f"labels: {name!r} is not listed, {did_you_mean(name, listed)}")
     check_draws(n_random_orders=n_random_orders, n_bootstrap=n_bootstrap)
     loaded = inputs.load(models, datasets, prompts, trunks=False, **options)
     first, *others = loaded.models

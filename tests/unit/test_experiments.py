@@ -419,6 +419,14 @@ def test_data_sets_may_have_labels_of_ones_own(folders, monkeypatch):
     assert len(inputs.load_data(named)["scenes_shape"]) == 4
 
 
+def test_a_label_for_nothing_that_is_compared_is_refused():
+    labels = {"folder:pcs": "mine"}
+    with pytest.raises(ValueError, match="'folder:pcs' is not listed, did you mean 'folder:pics'"):
+        featpurity.compare(["scenes_clip"], ["folder:pics"], labels=labels)
+    with pytest.raises(ValueError, match="'scenes_clip' is not listed, known: folder:pics"):
+        featpurity.compare({"a": "scenes_clip"}, ["folder:pics"], labels={"scenes_clip": "b"})
+
+
 def test_what_is_no_name_or_no_data_set_is_told_so():
     clip = load_model("scenes_clip")
     with pytest.raises(TypeError, match="name of a model or its file, got a ClipModel; .*state_d"):
