@@ -8,6 +8,7 @@ panel. A neuron is known by its index, its place by purity counts from 1, the pu
 import functools
 import html
 import io
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -65,15 +66,20 @@ def misalignment(
     means : DataFrame, optional
         Columns kind, ratio and accuracy, told beside the matrix.
     """
+    if not models:
+        raise ValueError("expected models by kind of swap and ratio, got none")
+    kinds, ratios = ({run[i]: None for run in models} for i in (0, 1))
+    if absent := [run for run in itertools.product(kinds, ratios) if run not in models]:
+        raise ValueError(f"expected a model for each kind of swap and ratio, got none for {absent}")
     towers = {
         (*run, side): tower
         for run, clip in models.items()
         for side, tower in heatmaps.towers_of(clip).items()
     }
     orders = {key: tower.orders[heatmaps.BY_SIMILARITY] for key, tower in towers.items()}
-    kind = _menu({kind: None for kind, _ in models}, "swaps")
+    kind = _menu(kinds, "swaps")
     side = _menu(["image", "text"], "tower")
-    ratio = widgets.SelectionSlider(options=sorted({r for _, r in models}), description="ratio")
+    ratio = widgets.SelectionSlider(options=sorted(ratios), description="ratio")
     figure, said = _matrix_figure(), widgets.HTML()
 
     def update():

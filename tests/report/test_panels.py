@@ -139,6 +139,10 @@ def test_misalignment_follows_the_ratio(toys):
         text_neurons=torch.rand(6, 7, generator=generator),
     )
     models = {("random", 0.0): toys[0], ("random", 0.8): other}
+    with pytest.raises(ValueError, match="got none"):
+        panels.misalignment({})
+    with pytest.raises(ValueError, match=r"got none for \[\('similarity', 0.8\)\]"):
+        panels.misalignment(models | {("similarity", 0.0): other})
     kind, tower, ratio, said, figure, _ = panels.misalignment(models).children
     before = said.value
     ratio.value = 0.8
