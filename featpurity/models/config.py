@@ -2,10 +2,16 @@
 
 import json
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 CONFIG, MERGES = "open_clip_config.json", "bpe.txt.gz"
+ADAPTERS = "It holds adapters (LoRA): merge them first, in peft with merge_and_unload()"
+TRANSFORMERS = "This is the layout of transformers: convert the weights to open_clip's names"
+# What tells them, in the names of weights or of the files in a folder; the first one found counts.
+FOREIGN = {"lora_": ADAPTERS, ".base_layer.": ADAPTERS, "adapter_config.json": ADAPTERS}
+FOREIGN |= dict.fromkeys(["vision_model.", "text_model.", "config.json"], TRANSFORMERS)
 # What a configuration may tell a tokenizer: others reach Hugging Face's loader, which can be told
 # to run code that comes with a model.
 TOKENIZER_OPTIONS = {"clean", "strip_sep_token", "language", "additional_special_tokens"}
@@ -15,6 +21,14 @@ TOKENIZER_OPTIONS |= {"use_fast", "legacy", "do_lower_case", "add_prefix_space",
 def configs_of(path: Path) -> list[Path]:
     """Where the configuration of a file of weights may lie: the first that is there counts."""
     return [path.with_suffix(".json"), path.with_name(CONFIG)]
+
+
+def foreign(names: Iterable[str]) -> str:
+    """A sentence, with the point before it, on weights or a folder that are not open_clip's by
+    these names; "" where nothing tells whose they are.
+    """
+    names = " ".join(names)
+    return next((f". {told}" for mark, told in FOREIGN.items() if mark in names), "")
 
 
 def read_config(path: Path) -> dict[str, Any]:

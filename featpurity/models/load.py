@@ -21,7 +21,7 @@ from open_clip.transform import PreprocessCfg, image_transform_v2, merge_preproc
 from featpurity.files import check_choice, digest
 from featpurity.models import laclip, split
 from featpurity.models.clip import ClipModel
-from featpurity.models.config import CONFIG, MERGES, check_model, configs_of, read_config
+from featpurity.models.config import CONFIG, MERGES, check_model, configs_of, foreign, read_config
 from featpurity.models.device import pick_device
 from featpurity.models.names import ModelRecord, bases_of, resolve
 from featpurity.models.projections import read_projections
@@ -219,7 +219,7 @@ def _built(path, architecture, device="cpu", numbers=True):
         named = f" to open_clip: {architecture}" if architecture else ""
         raise ValueError(
             f"{path}: its architecture is unknown{named}; say ARCHITECTURE:{path} or put its "
-            f"{CONFIG} beside it"
+            f"{CONFIG} beside it{foreign(weights)}"
         )
     split.check_text_tower(str(path), config["model_cfg"].get("text_cfg", {}))
     try:

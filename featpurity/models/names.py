@@ -13,7 +13,7 @@ from pathlib import Path, PurePath
 from featpurity.files import did_you_mean, located, meant, tensors_header, workspace
 from featpurity.files import megabytes as size_of
 from featpurity.models import laclip
-from featpurity.models.config import CONFIG, MERGES, configs_of, read_config
+from featpurity.models.config import CONFIG, MERGES, configs_of, foreign, read_config
 
 BUNDLED = Path(__file__).parent.parent / "assets" / "models"
 WEIGHTS = {".safetensors", ".pt", ".pth", ".bin"}  # none of open_clip's tags ends like that
@@ -259,7 +259,8 @@ def _weights_in(folder):
             f"{folder}: there is no such folder; put a model there, {CONFIG} and its weights"
         )
     if not (folder / CONFIG).is_file():
-        raise FileNotFoundError(f"{folder}: expected a model, but it holds no {CONFIG}")
+        whose = foreign(path.name for path in folder.glob("*config.json"))
+        raise FileNotFoundError(f"{folder}: expected a model, but it holds no {CONFIG}{whose}")
     found = sorted(path for path in folder.iterdir() if path.suffix.lower() in WEIGHTS)
     for stem in ["open_clip_model", "open_clip_pytorch_model"]:  # what open_clip itself writes
         found = [path for path in found if path.stem == stem] or found

@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from featpurity.files import tensors_header
+from featpurity.models.config import foreign
 
 WRAPPERS = ["state_dict", "model_state_dict", "model"]  # under which training code keeps weights
 PREFIXES = ["module.", "model."]  # of distributed training, of PyTorch Lightning
@@ -27,12 +28,6 @@ INSIDE = ["_orig_mod.", "_fsdp_wrapped_module."]
 ANCHOR = "logit_scale"  # every CLIP model has it beside its towers
 # Scalars of OpenAI's archives and of losses, and a buffer of old Hugging Face towers: no model
 # that lacks them embeds otherwise.
-# Parts of names that tell whose layout weights are in, where it is not open_clip's.
-OTHER_LAYOUTS = {
-    "lora_": "These are adapters (LoRA): merge them first, in peft with merge_and_unload()",
-    ".base_layer.": "It holds adapters (LoRA): merge them first, in peft with merge_and_unload()",
-    "vision_model.": "This is the layout of transformers; expected open_clip's names of weights",
-}
 IDLE = [
     "input_resolution",
     "context_length",
@@ -275,9 +270,8 @@ def load_weights(model: nn.Module, weights: dict[str, torch.Tensor], path: str |
     ]:
         faults.append(f"has another shape: {_some(wrong)}")
     if faults:
-        layout = [told for part, told in OTHER_LAYOUTS.items() if part in " ".join(extra)][:1]
         raise ValueError(
-            ". ".join([f"{path} does not fit the model: it {'; it '.join(faults)}", *layout])
+            f"{path} does not fit the model: it {'; it '.join(faults)}{foreign(extra)}"
         )
     model.load_state_dict(weights)
 

@@ -23,7 +23,7 @@ from featpurity.data.scenes import ATTRIBUTES
 from featpurity.experiments import inputs
 from featpurity.features import extract
 from featpurity.models import laclip, names
-from featpurity.models.load import PREPROCESSINGS
+from featpurity.models.load import PREPROCESSINGS, load_model
 from featpurity.plan import plan
 from featpurity.profile import (
     CHAPTERS,
@@ -420,9 +420,22 @@ def test_weights_of_another_architecture_are_refused_before_anything_runs(folder
         torch.save({name: torch.ones(2)}, folder / "z.pt")
         with pytest.raises(ValueError, match=rf"z.pt does not fit .*lacks .*\. .*{told}"):
             check(load("mine", {"clip_models": ["ViT-B-32:z.pt"]}))
+        with pytest.raises(ValueError, match=rf"z.pt: its architecture is unknown.*{told}"):
+            load_model("z.pt")
     with pytest.raises(ValueError, match="y.pt does not fit the model"):
         inputs.load(["scenes_clip", "ViT-B-32:y.pt"], ["scenes_shape"], "scenes", store="store")
     assert not (folder / "store").exists()  # no tower ran
+
+
+@pytest.mark.parametrize(
+    "file, told", [("adapter_config.json", "adapters"), ("config.json", "layout of transformers")]
+)
+def test_folders_of_other_libraries_are_told_as_such(folder, file, told):
+    (folder / "hub").mkdir()
+    (folder / "hub" / "config.json").touch()
+    (folder / "hub" / file).touch()
+    with pytest.raises(FileNotFoundError, match=f"holds no open_clip_config.json. .*{told}"):
+        load_model("hub")
 
 
 def test_a_size_of_blocks_that_is_none_is_told(folder, monkeypatch):
