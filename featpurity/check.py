@@ -6,6 +6,7 @@ What a profile can know of itself (types, ranges, choices) `featpurity.profile` 
 import json
 import os
 import shutil
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -103,8 +104,7 @@ def check_files(profile: Profile) -> list[str]:
         remarks += without_training(profile.datasets, profile.data_root)
     of_pictures, tested = _check_pictures(profile)
     remarks += [*of_pictures, *_check_pairs(profile, tested)]
-    _check_weights(profile)
-    return remarks
+    return remarks + _check_weights(profile)
 
 
 def sources_of(profile: Profile) -> tuple[list[ModelRecord | Source], list[Source], list[Source]]:
@@ -294,14 +294,20 @@ def _check_lists_of_words(profile):
 
 
 def _check_weights(profile):
-    """Files of weights fit their architectures, of those that this disk has and others made."""
+    """Files of weights fit their architectures, of those that this disk has and others made; what
+    loading them warns of, as remarks.
+    """
     records = filter(None, map(known, profile.models))
     files = [record for record in records if record.kind in {"file", "folder"}]
-    if files:
-        from featpurity.models.load import check_weights  # late: brings torch and open_clip
+    if not files:
+        return []
+    from featpurity.models.load import check_weights  # late: brings torch and open_clip
 
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", UserWarning)
         for record in files:
             check_weights(record.name)
+    return [str(warning.message) for warning in told]
 
 
 def _check_keys(profile):

@@ -210,7 +210,7 @@ def _built(path, architecture, device="cpu", numbers=True):
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
     if architecture:
-        config = _config_of(architecture, beside, recognised)
+        config = _config_of(path, architecture, beside, recognised)
     elif beside:
         config = read_config(beside)
     else:
@@ -236,7 +236,7 @@ def _built(path, architecture, device="cpu", numbers=True):
     return model, config
 
 
-def _config_of(architecture, beside, recognised):
+def _config_of(path, architecture, beside, recognised):
     """The configuration of an architecture; how pictures are treated is said beside the weights, by
     the weights, or by all published ones of that architecture where these agree.
     """
@@ -248,7 +248,8 @@ def _config_of(architecture, beside, recognised):
                 f"{beside} and {architecture} differ in {key}; leave the architecture out, or take "
                 "the one that the weights were trained as"
             )
-        return config | {"preprocess_cfg": own.get("preprocess_cfg", {})}
+        if "preprocess_cfg" in own:
+            return config | {"preprocess_cfg": own["preprocess_cfg"]}
     if recognised:
         return config | {"preprocess_cfg": recognised["preprocess_cfg"]}
     published = [
@@ -258,9 +259,9 @@ def _config_of(architecture, beside, recognised):
     ]
     if published and any(one != published[0] for one in published):
         warnings.warn(
-            f"the published models of {architecture} treat pictures in different ways; this one is "
-            "taken to do as OpenAI's: another mean and std stand in a configuration beside the "
-            "weights, under preprocess_cfg",
+            f"{path}: the published models of {architecture} treat pictures in different ways; "
+            f"OpenAI's way is taken, unless {CONFIG} beside the file says another under "
+            "preprocess_cfg",
             stacklevel=2,
         )
         return config

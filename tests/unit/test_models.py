@@ -393,10 +393,18 @@ def test_a_state_dict_loads_by_architecture_or_by_the_configuration_beside_it(tm
 
 
 def test_pictures_are_treated_as_all_published_weights_of_an_architecture_agree():
-    squashed = load._config_of("PE-Core-T-16-384", None, None)["preprocess_cfg"]
+    squashed = load._config_of("a.pt", "PE-Core-T-16-384", None, None)["preprocess_cfg"]
     assert squashed["mean"] == (0.5, 0.5, 0.5) and squashed["resize_mode"] == "squash"
-    with pytest.warns(UserWarning, match="models of ViT-L-14 treat pictures in different ways"):
-        assert "preprocess_cfg" not in load._config_of("ViT-L-14", None, None)
+    with pytest.warns(UserWarning, match="a.pt: the published models of ViT-L-14 treat"):
+        assert "preprocess_cfg" not in load._config_of("a.pt", "ViT-L-14", None, None)
+
+
+def test_a_configuration_that_tells_nothing_of_pictures_leaves_them_to_the_published_ones(tmp_path):
+    (tmp_path / "a.json").write_text(
+        json.dumps(load.open_clip.get_model_config("PE-Core-T-16-384"))
+    )
+    beside = load._config_of("a.pt", "PE-Core-T-16-384", tmp_path / "a.json", None)
+    assert beside == load._config_of("a.pt", "PE-Core-T-16-384", None, None)
 
 
 def _written(path, content):

@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import tarfile
+import warnings
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from featpurity.data.scenes import ATTRIBUTES
 from featpurity.experiments import inputs
 from featpurity.features import extract
 from featpurity.models import laclip, names
+from featpurity.models import load as model_loading
 from featpurity.models.load import PREPROCESSINGS, load_model
 from featpurity.plan import plan
 from featpurity.profile import (
@@ -436,6 +438,13 @@ def test_folders_of_other_libraries_are_told_as_such(folder, file, told):
     (folder / "hub" / file).touch()
     with pytest.raises(FileNotFoundError, match=f"holds no open_clip_config.json. .*{told}"):
         load_model("hub")
+
+
+def test_what_loading_would_warn_of_is_a_remark(folder, monkeypatch, recwarn):
+    said = lambda name: warnings.warn(f"{name}: so", stacklevel=1)  # noqa: E731
+    monkeypatch.setattr(model_loading, "check_weights", said)
+    told = check(on_folder(pictures(folder / "p", ant=2, bee=2)))
+    assert told == ["a.pt: so", "b.pt: so"] and not recwarn
 
 
 def test_a_size_of_blocks_that_is_none_is_told(folder, monkeypatch):
