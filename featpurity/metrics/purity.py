@@ -215,7 +215,8 @@ def chance_level(width: int) -> float:
     """Mean |cos| of two independent random directions in `width` dimensions.
 
     Exactly Gamma(width / 2) / (sqrt(pi) Gamma((width + 1) / 2)); about sqrt(2 / (pi width)) for a
-    wide trunk: 0.035 for 512, 0.029 for 768. An average |cos| is compared with `chance_average`.
+    wide trunk: 0.035 for 512, 0.029 for 768. An average |cos| counts the zero diagonal too and is
+    compared with `chance_average`, the column chance of the tables.
     """
     if width < 1:
         raise ValueError(f"width: expected at least 1, got {width}")
