@@ -23,6 +23,7 @@ from featpurity.report import beside, style
 BY_SIMILARITY = "by signed similarity"
 MOST_CELLS = 256  # of a matrix's side, averaged over blocks: plotly writes each cell as text
 FEW_CELLS = 128  # where a figure has many matrices, or small ones
+BINS = 81  # of a histogram
 
 
 @dataclass(frozen=True)
@@ -35,13 +36,18 @@ class Tower:
         With a zero diagonal.
     scores : float array of shape (d,)
         Mean |cos| of each neuron with the others over both towers: the lower, the purer.
-    chance : float
-        The average |cos| of as many random directions.
+    width : int
+        Length of the weight vectors behind the cosines.
     """
 
     cosines: np.ndarray
     scores: np.ndarray
-    chance: float
+    width: int
+
+    @property
+    def chance(self) -> float:
+        """The average |cos| of as many random directions."""
+        return purity.chance_average(len(self.cosines), self.width)
 
     def title(self, name: str) -> str:
         """What stands above the matrix: a name and the average |cos| beside chance."""
@@ -71,9 +77,7 @@ def towers_of(clip: ClipModel) -> dict[str, Tower]:
     both = neurons_by_tower(clip)
     scores = purity.mean_abs_cos(*both.values()).numpy()
     return {
-        tower: Tower(
-            purity.cosine_matrix(neurons).numpy(), scores, purity.chance_average(*neurons.shape)
-        )
+        tower: Tower(purity.cosine_matrix(neurons).numpy(), scores, neurons.shape[1])
         for tower, neurons in both.items()
     }
 
@@ -265,10 +269,8 @@ def square(figure: go.Figure, row: int | None = None) -> None:
 
 
 def cosine_histogram(
-    cosines: Mapping[str, np.ndarray],
-    widths: Mapping[str, int],
+    towers: Mapping[str, Tower],
     caption: str,
-    bins: int = 81,
     ordered: bool = False,
     panels: Mapping[str, str] | None = None,
 ) -> go.Figure:
@@ -276,30 +278,28 @@ def cosine_histogram(
 
     Parameters
     ----------
-    cosines : dict of str to float array of shape (d, d)
-        Cosine matrices; each pair counts once.
-    widths : dict of str to int
-        Length of the weight vectors behind each matrix: random directions have cosines of standard
-        deviation 1 / sqrt(width).
+    towers : dict of str to Tower
+        Each pair of neurons counts once. Random directions have cosines of standard deviation
+        1 / sqrt(width).
     caption : str
-    bins : int
     ordered : bool
         Whether the names are steps of one quantity, which a sequential scale of colours shows.
     panels : dict of str to str, optional
-        The title of the panel that each matrix has its line in, one for all by default; the legend
+        The title of the panel that each tower has its line in, one for all by default; the legend
         leaves off what a name ends in where that is the title.
     """
-    panels = panels or dict.fromkeys(cosines, "")
+    panels = panels or dict.fromkeys(towers, "")
     titles = list(dict.fromkeys(panels.values()))
-    pairs = {label: np.asarray(m)[np.triu_indices(len(m), 1)] for label, m in cosines.items()}
+    pairs = {label: between_neurons(tower.cosines) for label, tower in towers.items()}
     limit = max(float(np.quantile(np.abs(p), 0.9995)) for p in pairs.values())
-    edges = np.linspace(-limit, limit, bins + 1)
+    edges = np.linspace(-limit, limit, BINS + 1)
     centres = (edges[1:] + edges[:-1]) / 2
     figure = make_subplots(
         cols=len(titles), subplot_titles=titles, shared_yaxes=True, horizontal_spacing=0.06
     )
     names = {label: label.removesuffix(f", {panels[label]}") for label in pairs}
     colours = style.colours_of(names.values(), ordered)
+    widths = {label: tower.width for label, tower in towers.items()}
     dashes = dict(zip(sorted(set(widths.values())), cycle(("dot", "dashdot"))))
     for column, title in enumerate(titles, 1):
         own = [label for label in pairs if panels[label] == title]
@@ -316,6 +316,11 @@ def cosine_histogram(
     figure.update_xaxes(title="cosine between two neurons")
     figure.update_yaxes(title="density", col=1)
     return style.finish(figure, caption)
+
+
+def between_neurons(cosines: np.ndarray) -> np.ndarray:
+    """The cosines of different neurons, from a matrix (d, d): each pair once."""
+    return cosines[np.triu_indices(len(cosines), 1)]
 
 
 def _density(figure, x, y, name, line, column):

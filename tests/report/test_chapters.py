@@ -8,7 +8,7 @@ import pytest
 
 from featpurity import profile
 from featpurity.report import display_names, heatmaps, results, style, wording
-from featpurity.report.chapters import claims, clip_vs_laclip, misalignment, pruning
+from featpurity.report.chapters import claims, clip_vs_laclip, misalignment, pruning, theory
 
 
 def effects(*rows):
@@ -186,10 +186,11 @@ def test_training_without_swaps_is_one_line_whatever_the_kind():
 
 def test_histograms_and_epochs_are_chosen_from_a_menu():
     towers = {
-        name: heatmaps.Tower(np.eye(3) - 0.5, np.arange(3.0), 0.1) for name in ("image", "text")
+        name: heatmaps.Tower(np.eye(3) - 0.5, np.arange(3.0), width)
+        for name, width in {"image": 64, "text": 32}.items()
     }
     models = {(kind, ratio): towers for kind in misalignment.KINDS for ratio in (0.0, 0.8)}
-    figure = misalignment.histograms(models, {"image": 64, "text": 32})
+    figure = misalignment.histograms(models)
     (menu,) = figure.layout.updatemenus
     assert [button.label for button in menu.buttons] == [
         f"{tower} tower, {kind}" for tower in towers for kind in misalignment.KINDS.values()
@@ -204,6 +205,15 @@ def test_histograms_and_epochs_are_chosen_from_a_menu():
     figure = misalignment.over_time(pd.DataFrame(rows), {"image": 0.05, "text": 0.05})
     shown = [trace.visible for trace in figure.data]
     assert len(shown) == 12 and shown.count(True) == 6
+
+
+def test_the_shares_of_each_sample_sum_to_one():
+    raw = np.array([[0.0, 0.01], [0.99, 1.0]])
+    cosines = {("raw", 0.3): raw, ("filtered", 0.3): np.full((2, 2), 0.55), ("raw", 0.5): 2 * raw}
+    figure = theory.neurons_and_features(cosines, near=0.35)
+    first, second = (np.array(trace.y, dtype=float) for trace in figure.data)
+    assert np.nansum(first) == np.nansum(second) == 1 and np.isnan(first[27]) and second[27] == 1
+    assert figure.data[0].x[0] == pytest.approx(0.01) and figure.layout.yaxis.type == "log"
 
 
 def test_names_of_models_stand_in_comparisons_whole_and_once():

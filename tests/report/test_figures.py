@@ -40,7 +40,7 @@ def pruned():
 def towers(sign):
     """Both towers of a model of three neurons."""
     scores = np.array([0.3, 0.1, 0.2])
-    return {name: heatmaps.Tower(sign * SYMMETRIC, scores, 0.1) for name in ("image", "text")}
+    return {name: heatmaps.Tower(sign * SYMMETRIC, scores, 64) for name in ("image", "text")}
 
 
 def drawn():
@@ -85,9 +85,7 @@ def drawn():
         "gaps": curves.gaps(
             pruned(), "accuracy", "difference of accuracy", "Gaps.", published_curves()
         ),
-        "histogram": heatmaps.cosine_histogram(
-            {"one": SYMMETRIC}, {"one": 64}, "Histogram.", bins=4
-        ),
+        "histogram": heatmaps.cosine_histogram({"one": towers(1)["image"]}, "Histogram."),
         "bars": figures.bars_with_intervals(
             table, {"accuracy": "accuracy", "silhouette": "silhouette"}, "Bars."
         ),
@@ -169,7 +167,7 @@ def test_neurons_that_point_the_same_way_stand_together():
 
 
 def test_large_matrices_are_averaged_over_blocks():
-    tower = heatmaps.Tower(np.arange(16.0).reshape(4, 4), np.arange(4.0), 0.1)
+    tower = heatmaps.Tower(np.arange(16.0).reshape(4, 4), np.arange(4.0), 64)
     assert np.allclose(heatmaps.cells(tower, np.arange(4), 2), [[2.5, 4.5], [10.5, 12.5]])
     assert heatmaps.cell_names(tower, np.arange(4), 2) == ["neurons 0, 1", "neurons 2, 3"]
 
@@ -231,9 +229,8 @@ def test_a_forest_may_have_one_row():
 def test_each_tower_s_cosines_stand_beside_its_own_chance():
     names = ["CLIP, image tower", "CLIP, text tower"]
     panels = {name: name.removeprefix("CLIP, ") for name in names}
-    widths = dict(zip(names, (64, 32)))
-    found = dict.fromkeys(names, SYMMETRIC)
-    figure = heatmaps.cosine_histogram(found, widths, "Two.", bins=4, panels=panels)
+    both = (heatmaps.Tower(SYMMETRIC, np.arange(3.0), width) for width in (64, 32))
+    figure = heatmaps.cosine_histogram(dict(zip(names, both)), "Two.", panels=panels)
     lines = [(trace.name, trace.xaxis, trace.showlegend) for trace in figure.data]
     assert lines == [
         ("CLIP", "x", True),

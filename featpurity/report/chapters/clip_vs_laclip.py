@@ -1,6 +1,6 @@
 """What the chapter on CLIP and LaCLIP shows: tables of the experiment of that name in."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -190,10 +190,10 @@ def neurons_table(neurons: pd.DataFrame) -> tables.Table:
     return tables.show(neurons, headings, digits)
 
 
-def histogram(towers: Mapping[str, heatmaps.Towers], widths: Iterable[int]) -> go.Figure:
-    """The distributions of the cosines; widths in the towers' order."""
-    cosines = {
-        f"{name}, {side} tower": tower.cosines
+def histogram(towers: Mapping[str, heatmaps.Towers]) -> go.Figure:
+    """The distributions of the cosines."""
+    found = {
+        f"{name}, {side} tower": tower
         for name, both in towers.items()
         for side, tower in both.items()
     }
@@ -202,8 +202,8 @@ def histogram(towers: Mapping[str, heatmaps.Towers], widths: Iterable[int]) -> g
         "directions of the same width would give (chance)."
     )
     sides = [side for both in towers.values() for side in both]
-    panels = {name: f"{side} tower" for name, side in zip(cosines, sides)}
-    return heatmaps.cosine_histogram(cosines, dict(zip(cosines, widths)), caption, panels=panels)
+    panels = {name: f"{side} tower" for name, side in zip(found, sides)}
+    return heatmaps.cosine_histogram(found, caption, panels=panels)
 
 
 def pictures(images: Sequence[Image.Image], titles: Sequence[str], dataset: str) -> go.Figure:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -195,31 +194,27 @@ def over_time(history: pd.DataFrame, chance: dict[str, float]) -> go.Figure:
     return _chosen(drawn, "Swaps")
 
 
-def histograms(
-    models: Mapping[tuple[str, float], heatmaps.Towers], widths: Mapping[str, int]
-) -> go.Figure:
+def histograms(models: Mapping[tuple[str, float], heatmaps.Towers]) -> go.Figure:
     """The distributions of the cosines, ratio by ratio; a menu chooses tower and kind of swap.
 
     Parameters
     ----------
     models : dict of (kind, ratio) to (dict of str to Tower)
         As in `matrices`.
-    widths : dict of str to int
-        Length of each tower's weight vectors.
     """
     kinds, said, drawn = dict.fromkeys(kind for kind, _ in models), [], {}
-    for tower, width in widths.items():
+    for tower in next(iter(models.values())):
         for kind in kinds:
-            cosines = {
-                f"ratio {ratio:g}": towers[tower].cosines
+            chosen = {
+                f"ratio {ratio:g}": towers[tower]
                 for (its, ratio), towers in models.items()
                 if its == kind
             }
-            lengths = dict.fromkeys(cosines, width)
             drawn[f"{tower} tower, {KINDS[kind]}"] = heatmaps.cosine_histogram(
-                cosines, lengths, "", ordered=True
+                chosen, "", ordered=True
             )
-            first, *_, last = (_spread(its) for its in cosines.values())
+            spreads = [heatmaps.between_neurons(its.cosines).std() for its in chosen.values()]
+            first, *_, last = spreads
             said.append(f"{first:.3f} to {last:.3f} ({tower} tower, {KINDS[kind]})")
     ratios = [ratio for _, ratio in models]
     caption = (
@@ -230,11 +225,6 @@ def histograms(
     )
     figure = _chosen(drawn, "Tower and swaps")
     return figure.update_layout(meta={"caption": caption})
-
-
-def _spread(cosines):
-    """The standard deviation of the cosines of different neurons."""
-    return cosines[np.triu_indices(len(cosines), 1)].std()
 
 
 def _chosen(drawn, name):

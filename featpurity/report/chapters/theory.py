@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from featpurity.report import figures, histograms, results, tables, wording
+from featpurity.report import figures, results, style, tables, wording
 from featpurity.report.published import published_theory
 
 MEASURES = {
@@ -14,6 +14,7 @@ MEASURES = {
     "magnitude": "their magnitude (|cos|)",
 }
 PROBABILITY = "probability of a spurious feature"
+BINS = 50  # of a histogram
 
 
 def answer(table: pd.DataFrame, recaptioned: pd.DataFrame, bases: pd.DataFrame) -> wording.Answer:
@@ -116,11 +117,25 @@ def neurons_and_features(cosines: dict[tuple[str, float], np.ndarray], near: flo
     """|cos| of all neurons and features at the probability that is nearest to `near`."""
     shown = min((probability for _, probability in cosines), key=lambda value: abs(value - near))
     samples = {name: cosines[name, shown] for name in ("raw", "filtered")}
+    every = list(samples.values())
+    edges = np.linspace(np.min(every), np.max(every), BINS + 1)
     caption = (
         f"|cos| of every neuron of the image encoder and every feature, all seeds, at probability "
         f"{shown:g}; the paper's figure 4 shows the same (its file is called ..._noise_0.3)."
     )
-    return histograms.shares(samples, "|cos| of a neuron and a feature", caption)
+    figure, colours = go.Figure(), style.colours_of(samples)
+    for (name, values), dash in zip(samples.items(), style.DASHES):
+        share = np.histogram(values, edges)[0] / np.size(values)
+        figure.add_scatter(
+            x=(edges[1:] + edges[:-1]) / 2,
+            y=np.where(share > 0, share, np.nan),  # a logarithm of 0 has no place
+            name=name,
+            mode="lines",
+            line={"color": colours[name], "dash": dash, "shape": "hvh"},
+        )
+    figure.update_xaxes(title="|cos| of a neuron and a feature")
+    figure.update_yaxes(title="share of the values", type="log")
+    return style.finish(figure, caption)
 
 
 def bases(table: pd.DataFrame) -> tables.Table:
