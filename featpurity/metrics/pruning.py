@@ -11,7 +11,6 @@ Sparse.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 
@@ -83,11 +82,7 @@ def pruning_curves(
     accuracy : float tensor of shape (n_orders, d)
         On the device of the embeddings; a row is the `pruning_curve` of its order.
     """
-    given = _Arguments.checked(embeddings, class_embeddings, labels, orders)
-    right_images = given.embeddings.new_zeros(given.orders.shape, dtype=torch.int64)
-    for number, ks, _, right in _right_predictions(given):
-        right_images[number, ks] += right.sum(1)
-    return right_images.float() / len(given.labels)
+    return accuracy_and_recall_curves(embeddings, class_embeddings, labels, orders)[0]
 
 
 def accuracy_and_recall_curves(
@@ -102,14 +97,15 @@ def accuracy_and_recall_curves(
     accuracy, recall : float tensors of shape (n_orders, d)
         In [0, 1]; for the recall see `featpurity.metrics.zeroshot.mean_per_class_recall`.
     """
-    given = _Arguments.checked(embeddings, class_embeddings, labels, orders)
-    weights = recall_weights(given.labels)
-    right_images = given.embeddings.new_zeros(given.orders.shape, dtype=torch.int64)
-    recall = torch.zeros_like(right_images, dtype=torch.float64)
-    for number, ks, images, right in _right_predictions(given):
+    given = _checked(embeddings, class_embeddings, labels, orders)
+    *_, labels, orders = given
+    weights = recall_weights(labels)
+    right_images = torch.zeros_like(orders)
+    recall = torch.zeros_like(orders, dtype=torch.float64)
+    for number, ks, images, right in _right_predictions(*given):
         right_images[number, ks] += right.sum(1)
         recall[number, ks] += right.double() @ weights[images]
-    return right_images.float() / len(given.labels), recall.float()
+    return right_images.float() / len(labels), recall.float()
 
 
 def area_by_image(
@@ -136,13 +132,14 @@ def area_by_image(
     -------
     shares : float tensor of shape (n,)
     """
-    given = _Arguments.checked(embeddings, class_embeddings, labels, [order])
-    d = given.orders.shape[1]
+    given = _checked(embeddings, class_embeddings, labels, [order])
+    *_, labels, orders = given
+    d = orders.shape[1]
     first, last = window or (1, d)
     if not 1 <= first <= last <= d:
         raise ValueError(f"window: expected 1 <= first <= last <= {d}, got {window}")
-    right_ks = torch.zeros_like(given.labels)
-    for _, ks, images, right in _right_predictions(given):
+    right_ks = torch.zeros_like(labels)
+    for _, ks, images, right in _right_predictions(*given):
         inside = slice(max(0, first - 1 - ks.start), max(0, last - ks.start))
         right_ks[images] += right[inside].sum(0)
     return right_ks.float() / (last - first + 1)
@@ -224,34 +221,25 @@ def random_orders(d: int, n_orders: int, seed: int = 0) -> torch.Tensor:
     return torch.stack([torch.randperm(d, generator=generator) for _ in range(n_orders)])
 
 
-class _Arguments(NamedTuple):
-    """Checked arguments: on one device, orders as (n_orders, d)."""
-
-    embeddings: torch.Tensor
-    class_embeddings: torch.Tensor
-    labels: torch.Tensor
-    orders: torch.Tensor
-
-    @classmethod
-    def checked(cls, embeddings, class_embeddings, labels, orders):
-        what = check_classifier(embeddings, class_embeddings, labels)
-        d = what[0].shape[1]
-        orders = [check_order(order, d).to(what[0].device) for order in orders]
-        if not orders:
-            raise ValueError("orders: expected at least one order of the neurons, got none")
-        return cls(*what, torch.stack(orders))
+def _checked(embeddings, class_embeddings, labels, orders):
+    """The arguments on one device, orders as (n_orders, d)."""
+    embeddings, *others = check_classifier(embeddings, class_embeddings, labels)
+    orders = [check_order(order, embeddings.shape[1]).to(embeddings.device) for order in orders]
+    if not orders:
+        raise ValueError("orders: expected at least one order of the neurons, got none")
+    return embeddings, *others, torch.stack(orders)
 
 
-def _right_predictions(given):
+def _right_predictions(embeddings, class_embeddings, labels, orders):
     """Yield blocks of right predictions for all images, orders and numbers of neurons.
 
     As (number of the order, slice of k - 1, slice of images, bool tensor (ks, images)).
     """
-    classes = given.class_embeddings.T.contiguous()  # (d, n_classes)
-    for images in row_blocks(len(given.labels), classes.shape[1], classes):
-        coordinates = given.embeddings[images].T.contiguous()  # (d, m)
-        for number, order in enumerate(given.orders):
-            for ks, right in _in_order(coordinates, classes, given.labels[images], order):
+    classes = class_embeddings.T.contiguous()  # (d, n_classes)
+    for images in row_blocks(len(labels), classes.shape[1], classes):
+        coordinates = embeddings[images].T.contiguous()  # (d, m)
+        for number, order in enumerate(orders):
+            for ks, right in _in_order(coordinates, classes, labels[images], order):
                 yield number, ks, images, right
 
 
