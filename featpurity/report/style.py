@@ -194,6 +194,21 @@ def menu(
         figure.update_layout(updatemenus=[{"buttons": buttons, "name": name, **place}])
 
 
+def one_of(
+    drawn: Mapping[str, go.Figure], name: str, layouts: Mapping[str, dict[str, Any]] | None = None
+) -> go.Figure:
+    """Figures of the same panels as one, in which a menu chooses whose traces are shown; name and
+    layouts as in `menu`.
+    """
+    figure, groups = go.Figure(layout=next(iter(drawn.values())).layout), {}
+    for label, other in drawn.items():
+        before = len(figure.data)
+        figure.add_traces(other.data)
+        groups[label] = set(range(before, len(figure.data)))
+    menu(figure, groups, layouts, name)
+    return figure
+
+
 def views(
     figure: go.Figure,
     groups: Mapping[str, set[int]],

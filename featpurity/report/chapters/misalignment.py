@@ -191,7 +191,7 @@ def over_time(history: pd.DataFrame, chance: dict[str, float]) -> go.Figure:
         )
         for kind, part in table.groupby("kind", sort=False)
     }
-    return _chosen(drawn, "Swaps")
+    return style.one_of(drawn, "Swaps")
 
 
 def histograms(models: Mapping[tuple[str, float], heatmaps.Towers]) -> go.Figure:
@@ -223,19 +223,8 @@ def histograms(models: Mapping[tuple[str, float], heatmaps.Towers]) -> go.Figure
         f"{min(ratios):g} to {max(ratios):g} their standard deviation goes from "
         f"{wording.listed(said)}."
     )
-    figure = _chosen(drawn, "Tower and swaps")
+    figure = style.one_of(drawn, "Tower and swaps")
     return figure.update_layout(meta={"caption": caption})
-
-
-def _chosen(drawn, name):
-    """Figures of the same panels as one, in which a menu chooses whose lines are shown."""
-    groups, figure = {}, go.Figure(layout=next(iter(drawn.values())).layout)
-    for label, other in drawn.items():
-        before = len(figure.data)
-        figure.add_traces(other.data)
-        groups[label] = set(range(before, len(figure.data)))
-    style.menu(figure, groups, name=name)
-    return figure
 
 
 def summaries_table(summaries: pd.DataFrame) -> tables.Table:

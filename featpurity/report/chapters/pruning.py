@@ -122,13 +122,9 @@ def readings(drawn: Mapping[str, go.Figure]) -> go.Figure:
     drawn : dict of str to Figure
         By claim, the first one shown at first.
     """
-    figure, groups, axes = go.Figure(layout=next(iter(drawn.values())).layout), {}, {}
-    for claim, one in drawn.items():
-        shown = range(len(figure.data), len(figure.data) + len(one.data))
-        groups[NAMES[claim]] = set(shown)
-        axes[NAMES[claim]] = {"xaxis.title.text": one.layout.xaxis.title.text}
-        figure.add_traces(one.data)
-    style.menu(figure, groups, axes, name="Difference")
+    named = {NAMES[claim]: one for claim, one in drawn.items()}
+    axes = {name: {"xaxis.title.text": one.layout.xaxis.title.text} for name, one in named.items()}
+    figure = style.one_of(named, "Difference", axes)
     figure.layout.meta["caption"] = (
         "The other differences, with 95 % intervals over images; right of 0 the purest neurons do "
         "better. The menu chooses which."
