@@ -116,13 +116,6 @@ def verdict_words(verdict: str) -> str:
     return f"{MARKS[first]} {verdict}" if first else str(verdict)
 
 
-def counted(verdicts: pd.Series) -> list[tuple[str, int, str]]:
-    """How often each verdict stands: (its first words, how often, what is said of so many)."""
-    firsts = list(verdicts.map(first_of))
-    counts = {first: firsts.count(first) for first in SAID if first in firsts}
-    return [(first, count, SAID[first][int(count > 1)]) for first, count in counts.items()]
-
-
 def first_of(verdict: str) -> str | None:
     """What a verdict says first, of what has a mark: "holds" of "holds, negligible"."""
     return next((known for known in MARKS if str(verdict).startswith(known)), None)

@@ -42,9 +42,11 @@ def by_question(claims: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 def counts(claims: pd.DataFrame) -> list[tuple[str, str]]:
     """How often each verdict stands, as (its first words, what is said of so many)."""
     firsts, said = claims.verdict.map(tables.first_of), []
-    for first, count, words in tables.counted(claims.verdict):
-        small = claims.verdict[firsts == first].str.endswith("negligible").sum()
-        said.append((first, f"{count} {words}" + (f" ({small} negligible)" if small else "")))
+    for first, (one, several) in tables.SAID.items():
+        if count := len(own := claims.verdict[firsts == first]):
+            small = own.str.endswith("negligible").sum()
+            told = f"{count} {several if count > 1 else one}"
+            said.append((first, told + (f" ({small} negligible)" if small else "")))
     return said
 
 
