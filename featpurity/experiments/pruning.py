@@ -103,15 +103,14 @@ def prune(
         as it is where the silhouette is not defined.
     """
     orders = {model: orders_of(clip, n_random_orders) for model, clip in inputs.models.items()}
-    accuracy, scores, areas, found, drawn = [], [], {}, {}, {}
+    accuracy, scores, areas, found, drawn = {}, {}, {}, {}, {}
     for (model, name), embedded in tqdm(inputs.embedded.items(), desc="pruning"):
         its = orders[model]
-        curves, lines = accuracy_curves(embedded, its)
-        accuracy.append(_named(curves, model, name))
+        accuracy[model, name], lines = accuracy_curves(embedded, its)
         areas.setdefault(model, []).append(lines[: 2 + len(its.random)].mean(1))
         if silhouettes and silhouette.is_defined(embedded.labels):
             grid = kept or pruning.paper_kept(inputs.models[model].d)
-            scores.append(_named(silhouette_curves(embedded, its, grid), model, name))
+            scores[model, name] = silhouette_curves(embedded, its, grid)
         pictures = inputs.data[name].images_key
         for claim, difference in differences(embedded, its, n_bootstrap, pictures).items():
             found.setdefault((claim, model), {})[name] = difference
@@ -119,8 +118,8 @@ def prune(
             drawn.setdefault((claim, model), {})[name] = draws
     pictures = {name: dataset.images_key for name, dataset in inputs.data.items()}
     return Pruned(
-        pd.concat(accuracy),
-        pd.concat(scores) if scores else pd.DataFrame(columns=COLUMNS),
+        _named(accuracy),
+        _named(scores) if scores else pd.DataFrame(columns=COLUMNS),
         areas_table(areas),
         _effects(found, drawn, pictures),
     )
@@ -297,10 +296,9 @@ def _curves(measure, kept, by_purity, random, full):
     return pd.concat([pd.DataFrame(dict(zip(columns, line))) for line in lines])
 
 
-def _named(curves, model, dataset):
-    curves.insert(0, "model", model)
-    curves.insert(1, "dataset", dataset)
-    return curves
+def _named(curves):
+    """Curves by (model, data set) as one table."""
+    return pd.concat(curves, names=["model", "dataset"]).reset_index(["model", "dataset"])
 
 
 def _effects(found, drawn, pictures):
