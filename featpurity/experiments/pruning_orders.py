@@ -58,13 +58,7 @@ def own_against_rotated(gains: pd.DataFrame) -> pd.DataFrame:
 def effects(compared: pd.DataFrame) -> list[dict]:
     """The claim about pruning in the own basis, from `own_against_rotated`."""
     return [
-        results.effect(
-            "own_basis_pruning",
-            row.model,
-            row.own - row.rotated,
-            *intervals.beyond_draws(row.own - row.rotated, row.spread, row.rotations),
-            dataset=row.dataset,
-        )
+        results.against_rotations(row, "own_basis_pruning", row.own - row.rotated, row.dataset)
         for row in compared.itertuples()
     ]
 

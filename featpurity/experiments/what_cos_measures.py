@@ -19,7 +19,7 @@ from featpurity.data.prompts import fill, prompt_set
 from featpurity.experiments.inputs import Embedded, Inputs
 from featpurity.experiments.pruning_orders import rotated
 from featpurity.features.extract import image_trunk_features, text_trunk_features
-from featpurity.metrics import intervals, purity, silhouette, spectrum, zeroshot
+from featpurity.metrics import purity, silhouette, spectrum, zeroshot
 from featpurity.models.clip import ClipModel, neurons_by_tower
 from featpurity.models.projections import read_projections
 from featpurity.report import over_seeds, results
@@ -94,12 +94,7 @@ def bases_of_runs(
 def basis_effects(table: pd.DataFrame) -> list[dict]:
     """The claims about the own basis, from `bases`."""
     return [
-        results.effect(
-            f"own_basis_{row.tower}",
-            row.model,
-            row.rotated - row.own,
-            *intervals.beyond_draws(row.rotated - row.own, row.spread, row.rotations),
-        )
+        results.against_rotations(row, f"own_basis_{row.tower}", row.rotated - row.own)
         for row in table.itertuples()
     ]
 

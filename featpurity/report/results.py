@@ -129,6 +129,14 @@ def effect(
     return dict(zip(EFFECT, (claim, comparison, dataset, *numbers)))
 
 
+def against_rotations(row: Any, claim: str, value: float, dataset: str = OVERALL) -> dict:
+    """`effect` of a model's own basis against rotated ones; its row has their number, rotations,
+    and their standard deviation, spread.
+    """
+    ends = intervals.beyond_draws(value, row.spread, row.rotations)
+    return effect(claim, row.model, value, *ends, dataset=dataset)
+
+
 def mean_effect(
     claim: str, comparison: str, values: pd.Series, dataset: str = OVERALL
 ) -> dict[str, str | float]:
