@@ -11,7 +11,7 @@ from featpurity.check import (
     training_of,
 )
 from featpurity.costs import Size, costs
-from featpurity.data.catalog import SCENES, find
+from featpurity.data.catalog import SCENES
 from featpurity.models.names import known
 from featpurity.profile import COMPARISON, ONLINE, RETRIEVAL, Profile
 
@@ -28,6 +28,7 @@ def plan(profile: Profile) -> list[str]:
         For what cannot run, as in `featpurity.check.check`; what is only missing is listed.
     """
     models, datasets, pairs = sources_of(profile)
+    named = dict(zip(profile.datasets, datasets))
     check_settings(profile)
     missing, training = missing_of(models, datasets, pairs), training_of(profile)
     remarks = [] if missing else check_files(profile)
@@ -47,12 +48,12 @@ def plan(profile: Profile) -> list[str]:
         "",
         "To compute (what is stored already is not computed again)",
         f"  trunk features  {len(models)} models x {len(datasets)} data sets, "
-        f"{_passes(profile, captioned, training)}",
+        f"{_passes(profile, named, captioned, training)}",
         f"                  kept in {profile.store_dir}/",
         *_training(profile, captioned),
-        *_probes(profile, training),
+        *_probes(profile, named, training),
         f"  chapters        {', '.join(profile.chapters)}",
-        *_chapters(profile),
+        *_chapters(profile, datasets),
         f"  results         {profile.results_dir}/",
         "",
         _to_download(models, [*datasets, *training.values(), *pairs]),
@@ -75,26 +76,25 @@ def _training(profile, captioned):
     ]
 
 
-def _probes(profile, training):
+def _probes(profile, datasets, training):
     """What linear probes are trained on."""
     if RETRIEVAL not in profile.chapters:
         return []
-    probed = [name for name in profile.datasets if not find(name, profile.data_root).several]
+    probed = [name for name, dataset in datasets.items() if not dataset.several]
     parts = [f"{training[name].images:,} training images of {name}" for name in training]
     if others := [name for name in probed if name not in training]:
         parts.append(f"half of the images of {', '.join(others)}")
     return [f"  linear probes   on {'; '.join(parts)}"] if parts else []
 
 
-def _chapters(profile):
+def _chapters(profile, datasets):
     """Time and memory of the chapters of which they are known; which the others are."""
     compared = list(filter(None, map(known, profile.models_of(COMPARISON))))
     neurons = [model.d or NEURONS for model in compared]
     weights = [(model.here.stat().st_size / 1e9) if model.here else VIT_B for model in compared]
-    found = [find(name, profile.data_root) for name in profile.datasets]
     sizes = [
         Size(dataset.images, dataset.classes)
-        for dataset in found
+        for dataset in datasets
         if dataset.images and dataset.classes
     ]
     told, lines = costs(profile, neurons, weights, sizes), []
@@ -119,12 +119,12 @@ def _to_download(models, data):
     return f"To download: {bound} {megabytes:,.0f} MB{' and files of unknown size' * unknown}"
 
 
-def _passes(profile, captioned, training):
+def _passes(profile, datasets, captioned, training):
     """How many pictures go through an image tower, and the size of the features that they leave.
 
     `captioned` holds the pairs of a file, where they are there, `training` the images of probes.
     """
-    passes = len(profile.models) * sum(_images(profile).values())
+    passes = len(profile.models) * sum(_images(datasets).values())
     probed = len(set(profile.models_of(RETRIEVAL)))
     passes += probed * sum(source.images for source in training.values())
     for models, n_pairs, crops in profile.pair_passes:
@@ -146,10 +146,12 @@ def _pairs_and_pictures(captioned, most):
     return pairs, len(set((captioned.image_names or range(pairs))[:pairs]))
 
 
-def _images(profile):
+def _images(datasets):
     """Images of each data set; the generated ones ask about the same pictures."""
-    named = {"scenes" if name in SCENES else name: name for name in profile.datasets}
-    return {key: find(name, profile.data_root).images or 0 for key, name in named.items()}
+    return {
+        "scenes" if name in SCENES else name: dataset.images or 0
+        for name, dataset in datasets.items()
+    }
 
 
 def _to_do(source):
