@@ -308,11 +308,6 @@ def beyond_draws(value: float, spread: float, n_draws: int) -> tuple[float, floa
     return value - half, value + half
 
 
-def slope(ratios: Sequence[float], values: Sequence[float]) -> float:
-    """Least-squares slope of a quantity against the ratio, for one seed."""
-    return stats.linregress(ratios, values).slope
-
-
 def at_chance(accuracy: float, recall_low: float, n_images: int, n_classes: int) -> bool:
     """Whether predictions are no better than guessing one of n_classes.
 

@@ -7,8 +7,6 @@ section 3.2 and appendix A.3: L2-regularised logistic regression by L-BFGS, the 
 images apart.
 """
 
-from collections.abc import Sequence
-
 import torch
 from sklearn.linear_model import LogisticRegression
 
@@ -76,13 +74,9 @@ def probe(
 
 
 def best_strength(
-    features: Array,
-    labels: Array,
-    valid_features: Array,
-    valid_labels: Array,
-    strengths: Sequence[float] = STRENGTHS,
+    features: Array, labels: Array, valid_features: Array, valid_labels: Array
 ) -> float:
-    """The strength with which a probe is right most often on images apart.
+    """Of `STRENGTHS` the first with which a probe is right most often on images apart.
 
     Parameters
     ----------
@@ -90,12 +84,10 @@ def best_strength(
         Of the training images, see `probe`.
     valid_features, valid_labels
         Of the images apart: neither training nor test images.
-    strengths : sequence of float
-        Of equally good ones the first is taken.
     """
     valid_features, valid_labels = check_embeddings(valid_features, valid_labels)
     right = [
         (probe(features, labels, valid_features, strength) == valid_labels.cpu()).sum().item()
-        for strength in strengths
+        for strength in STRENGTHS
     ]
-    return strengths[right.index(max(right))]
+    return STRENGTHS[right.index(max(right))]

@@ -42,7 +42,6 @@ def rank_correlation(
     y: Sequence[float],
     groups: Sequence | None = None,
     n_permutations: int = 9999,
-    seed: int = 0,
 ) -> dict[str, float]:
     """Rank correlation of two measures of some models, within groups of them.
 
@@ -53,7 +52,6 @@ def rank_correlation(
         Only models of one group are ranked against one another. All are one group by default.
     n_permutations : int
         Random orders, drawn anew within each group, behind the p-value.
-    seed : int
 
     Returns
     -------
@@ -100,7 +98,7 @@ def rank_correlation(
     length = math.sqrt(np.prod([ranked @ ranked for ranked in ranks]))
     spearman = float(ranks[0] @ ranks[1] / length)
     low, high = _interval(spearman, sizes)
-    shuffled = _shuffled(ranks[1], groups, n_permutations, seed)
+    shuffled = _shuffled(ranks[1], groups, n_permutations)
     shuffled = shuffled @ ranks[0] / length  # (n_permutations,)
     as_large = np.count_nonzero(np.abs(shuffled) >= abs(spearman) - 1e-12)
     return dict(
@@ -152,9 +150,9 @@ def _interval(spearman, sizes):
     return min(low, spearman), max(high, spearman)
 
 
-def _shuffled(ranks, groups, n_permutations, seed):
+def _shuffled(ranks, groups, n_permutations):
     """Ranks in random orders within their groups: float array (n_permutations, n)."""
-    generator, drawn = np.random.default_rng(seed), np.tile(ranks, (n_permutations, 1))
+    generator, drawn = np.random.default_rng(0), np.tile(ranks, (n_permutations, 1))
     for group in np.unique(groups):
         drawn[:, groups == group] = generator.permuted(drawn[:, groups == group], axis=1)
     return drawn

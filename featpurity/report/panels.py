@@ -123,7 +123,7 @@ def pruning(
         "low_purity": purity.low_purity_order(*neurons),
         "random": pruned.random_orders(clip.d, 1, seed)[0],
     }
-    strategy, kept = _menu(orders, "strategy"), _slider("kept", clip.d, 1, clip.d)
+    strategy, kept = _menu(orders, "strategy"), _slider("kept", clip.d, clip.d)
     said = widgets.HTML()
 
     def update():
@@ -162,7 +162,7 @@ def neuron(
     towers, shown = heatmaps.towers_of(clip), min(shown, len(embeddings))
     ranks = towers["image"].ranks
     ranked = np.argsort(ranks)
-    rank = _slider("purity rank", 1, 1, clip.d)
+    rank = _slider("purity rank", 1, clip.d)
     number = widgets.BoundedIntText(int(ranked[0]), min=0, max=clip.d - 1, description="neuron")
     number.observe(lambda change: setattr(rank, "value", int(ranks[change.new])), "value")
     colours = dict(zip(towers, (style.SKY, style.AMBER)))
@@ -329,10 +329,8 @@ def _menu(options, description):
     return widgets.Dropdown(options=list(options), description=description)
 
 
-def _slider(description, value, low, high):
-    return widgets.IntSlider(
-        value=value, min=low, max=high, description=description, continuous_update=False
-    )
+def _slider(description, value, most):
+    return widgets.IntSlider(value, 1, most, description=description, continuous_update=False)
 
 
 def _field(description, value):

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from checkout import ROOT
+from scipy.stats import linregress
 
-from featpurity.metrics.intervals import slope
 from featpurity.metrics.pruning import PAPER_KEPT
 from featpurity.report import published, results, wording
 
@@ -140,12 +140,12 @@ def published_effects():
 
     third = numbers["experiment_3"]
     span = published.RATIOS[1] - published.RATIOS[0]
-    line = slope(third["ratio"], third["average_abs_cos"]["value"]) * span
+    line = linregress(third["ratio"], third["average_abs_cos"]["value"]).slope * span
     found["misalignment_text", "figure (random swaps)"] = line
     for measure, unit in {"accuracy": 100, "silhouette": 1}.items():
         mean = np.mean(list(third[measure].values()), axis=0) / unit
         found[f"misalignment_{measure}", "table 4 (random swaps)"] = (
-            -slope(third["ratio"], mean) * span
+            -linregress(third["ratio"], mean).slope * span
         )
 
     theory = published.published_theory().set_index(["measure", "texts", "probability"])

@@ -114,7 +114,6 @@ def test_t_interval_is_the_textbook_one():
     assert intervals.t_interval([2.0, 2.0]) == (2.0, 2.0)
     with pytest.raises(ValueError, match="at least 2"):
         intervals.t_interval([1.0])
-    assert intervals.slope([0, 0.5, 1], [1, 2, 3]) == pytest.approx(2)
 
 
 def test_tables_in_the_papers_layout(tmp_path):
