@@ -8,10 +8,11 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from featpurity.report import beside, heatmaps, style
-from featpurity.report.published import READ_AT, WINDOW
+from featpurity.report import beside, heatmaps, style, wording
+from featpurity.report.published import READ_AT, WINDOW, published_curves
 
 OPENS_AT = 0.3  # share of the neurons; at the paper's the choices of neurons hardly differ
+ACCURACY = "accuracy (share of images)"  # an axis
 DIGITS = 6  # of a share of images; more would only make a page with many models heavier
 
 
@@ -40,8 +41,8 @@ def pruning_curves(curves: pd.DataFrame, measure: str, axis: str, caption: str) 
     return style.finish(figure, caption, hovermode="x unified")
 
 
-def small_multiples(curves: pd.DataFrame, measure: str, axis: str, caption: str) -> go.Figure:
-    """All data sets of a model side by side, with a menu of the models.
+def small_multiples(curves: pd.DataFrame, caption: str) -> go.Figure:
+    """The accuracy on all data sets of a model side by side, with a menu of the models.
 
     The panels share both scales; parameters as in `pruning_curves`.
     """
@@ -58,27 +59,25 @@ def small_multiples(curves: pd.DataFrame, measure: str, axis: str, caption: str)
     )
     groups = {}
     for (model, dataset), part in curves.groupby(["model", "dataset"], sort=False):
-        for line in _lines(part, measure):
+        for line in _lines(part, "accuracy"):
             line.legendgroup, line.showlegend = line.name, dataset == datasets[0]
             groups.setdefault(model, set()).add(len(figure.data))
             figure.add_trace(line, **places[datasets.index(dataset)])
     style.menu(figure, groups, name="Model")
     figure.update_xaxes(title="neurons kept", row=rows)
-    figure.update_yaxes(title=axis, row=(rows + 1) // 2, col=1)
+    figure.update_yaxes(title=ACCURACY, row=(rows + 1) // 2, col=1)
     style.finish(figure, caption, height=170 + 190 * rows)
     return figure.update_layout(margin_t=110)
 
 
 def at_each_number(
     curves: pd.DataFrame,
-    measure: str,
-    axis: str,
     caption: str,
     towers: Mapping[str, heatmaps.Tower],
     pairs: Sequence[tuple[str, str]] = (),
     steps: int = 32,
 ) -> go.Figure:
-    """What all curves say at one number of kept neurons, and which neurons these are.
+    """What all curves of accuracy say at one number of kept neurons, and which neurons these are.
 
     A slider goes over the numbers. Above, a panel a model, a row a data set; below, the cosines of
     a tower's neurons, whose margin marks those that are kept.
@@ -87,7 +86,7 @@ def at_each_number(
     ----------
     curves : DataFrame
         As in `pruning_curves`.
-    measure, axis, caption : str
+    caption : str
     towers : dict of str to Tower
         One of each model.
     pairs : list of (str, str)
@@ -108,7 +107,7 @@ def at_each_number(
     )
     moved = {share: [] for share in shares}  # x of each trace that the slider moves
     for model, column in columns.each(figure):
-        above = _dots(lines[lines.model == model], datasets, measure, shares)
+        above = _dots(lines[lines.model == model], datasets, shares)
         for row, traces in enumerate([above, _margin(towers[model], shares)], 1):
             for trace, x_at in traces:
                 trace.showlegend = (row, column) == (1, 1)
@@ -128,9 +127,9 @@ def at_each_number(
     limit = heatmaps.colour_limit([tower.cosines for tower in towers.values()])
     bar = {"len": 0.5, "y": 0, "yanchor": "bottom"}  # beside the matrices
     figure.update_layout(coloraxis=heatmaps.colour_scale(limit), coloraxis_colorbar=bar)
-    low, high = lines[measure].min(), lines[measure].max()
+    low, high = lines.accuracy.min(), lines.accuracy.max()
     room = 0.04 * (high - low)
-    figure.update_xaxes(title=axis, range=[low - room, high + room], row=1)
+    figure.update_xaxes(title=ACCURACY, range=[low - room, high + room], row=1)
     whole = [len(datasets) - 0.5, -0.5]
     figure.update_yaxes(range=whole, automargin=True, showticklabels=False, row=1)
     figure.update_yaxes(showticklabels=True, row=1, col=1)
@@ -147,11 +146,11 @@ def _shares(steps):
     return sorted([*even[abs(even - READ_AT) > 0.5 / steps], READ_AT])
 
 
-def _dots(part, datasets, measure, shares):
+def _dots(part, datasets, shares):
     """One model's value on each data set: a trace a strategy, and its x at each share."""
     for strategy, symbol in _SYMBOLS.items():
         wide = part[part.strategy == strategy].pivot(
-            index="kept", columns="dataset", values=measure
+            index="kept", columns="dataset", values="accuracy"
         )[datasets]
         d = part.kept.max()
         nearest = {share: abs(wide.index - _count(share, d)).argmin() for share in shares}
@@ -195,15 +194,8 @@ def _share_kept(share, curves):
     return f"{share:.0%} ({' or '.join(map(str, counts))})"
 
 
-def gaps(
-    curves: pd.DataFrame,
-    measure: str,
-    axis: str,
-    caption: str,
-    published: pd.DataFrame,
-    pairs: Sequence[tuple[str, str]] = (),
-) -> go.Figure:
-    """High minus low purity against the share of neurons kept.
+def gaps(curves: pd.DataFrame, caption: str, pairs: Sequence[tuple[str, str]] = ()) -> go.Figure:
+    """Accuracy of high minus low purity against the share of neurons kept.
 
     In points. Thin lines are the data sets, the thick one is their mean, the dotted one the
     paper's.
@@ -212,10 +204,7 @@ def gaps(
     ----------
     curves : DataFrame
         As in `pruning_curves`.
-    measure, axis, caption : str
-        The measure as a share.
-    published : DataFrame
-        Columns dataset, measure, strategy, share_kept, value: the paper's curves, drawn dotted.
+    caption : str
     pairs : list of (str, str)
         As in `at_each_number`.
     """
@@ -223,12 +212,13 @@ def gaps(
     figure = columns.figure(shared_yaxes=True)
     datasets = curves.dataset.unique()
     colours, dashes = style.colours_of(datasets), dict(zip(datasets, cycle(style.DASHES)))
-    chosen = published[published.measure == measure]
-    theirs = _high_minus_low(chosen, "share_kept", "value").mean(axis=1)
+    theirs = published_curves()
+    theirs = theirs[theirs.measure == "accuracy"]
+    theirs = _high_minus_low(theirs, "share_kept", "value").mean(axis=1)
     dotted = {"color": style.BLACK, "width": 2, "dash": "dot"}
     for model, column in columns.each(figure):
         part, place = curves[curves.model == model], {"row": 1, "col": column}
-        wide = _high_minus_low(part, "kept", measure)
+        wide = _high_minus_low(part, "kept", "accuracy")
         x = wide.index / part.kept.max()
         for dataset in wide:
             thin = {"color": colours[dataset], "dash": dashes[dataset], "width": 1.5}
@@ -240,7 +230,7 @@ def gaps(
     figure.add_hline(y=0, line={"color": style.GREY, "dash": "dash", "width": 1})
     figure.add_vrect(*WINDOW, fillcolor=style.FAINT, line_width=0, layer="below")
     figure.update_xaxes(title="share of neurons kept", tickformat=".0%")
-    figure.update_yaxes(title=axis, col=1)
+    figure.update_yaxes(title=wording.DIFFERENCE, col=1)
     return style.finish(figure, caption, height=420)
 
 

@@ -7,7 +7,6 @@ import plotly.graph_objects as go
 
 from featpurity.labels import OVERALL
 from featpurity.report import curves, figures, heatmaps, style, tables, wording
-from featpurity.report.published import published_curves
 
 ACCURACY = "zero-shot accuracy (share of images)"
 SILHOUETTE = "cosine silhouette (-1 to 1)"
@@ -138,7 +137,7 @@ def multiples(accuracy: pd.DataFrame) -> go.Figure:
         "Zero-shot accuracy when only some neurons are kept: the purest first, the least pure "
         "first, or in random order (mean and 95 % of the draws). The menu chooses the model."
     )
-    return curves.small_multiples(accuracy, "accuracy", "accuracy (share of images)", caption)
+    return curves.small_multiples(accuracy, caption)
 
 
 def one_curve(accuracy: pd.DataFrame) -> go.Figure:
@@ -166,8 +165,7 @@ def at_each_number(
         "the upper one."
     )
     image_towers = {model: both["image"] for model, both in towers.items()}
-    axis = "accuracy (share of images)"
-    return curves.at_each_number(accuracy, "accuracy", axis, caption, image_towers, pairs)
+    return curves.at_each_number(accuracy, caption, image_towers, pairs)
 
 
 def gaps(accuracy: pd.DataFrame, pairs: Sequence[tuple[str, str]] = ()) -> go.Figure:
@@ -178,7 +176,7 @@ def gaps(accuracy: pd.DataFrame, pairs: Sequence[tuple[str, str]] = ()) -> go.Fi
         "is the paper's window, 200 to 500 of 512 neurons; the dotted line is the mean of the "
         "paper's own curves over its data sets, read from its figures."
     )
-    return curves.gaps(accuracy, "accuracy", wording.DIFFERENCE, caption, published_curves(), pairs)
+    return curves.gaps(accuracy, caption, pairs)
 
 
 def silhouettes(silhouette: pd.DataFrame) -> go.Figure | None:
