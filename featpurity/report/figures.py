@@ -25,21 +25,20 @@ GAP = 75  # pixels between panels one below the other: marks, a title and room
 
 
 def bars_with_intervals(
-    table: pd.DataFrame, measures: Mapping[str, str], caption: str, x_title: str = "data set"
+    views: Mapping[str, tuple[pd.DataFrame, str]], caption: str, x_title: str = "data set"
 ) -> go.Figure:
-    """Bars by data set and model with 95 % intervals; a menu chooses the measure.
+    """Bars by data set and model with 95 % intervals; a menu chooses what is shown.
 
     Parameters
     ----------
-    table : DataFrame
-        Columns model, dataset and, for each measure m, m, m_low and m_high.
-    measures : dict of str to str
-        Column and what the axis says, e.g. {"accuracy": "zero-shot accuracy (share of images)"}.
+    views : dict of str to (DataFrame, str)
+        By what the axis says, e.g. "zero-shot accuracy (share of images)": a table with columns
+        model, dataset, m, m_low and m_high, and the name m of the measure.
     caption, x_title : str
     """
-    figure, groups = go.Figure(), {title: set() for title in measures.values()}
-    colours = style.colours_of(table.model)
-    for measure, title in measures.items():
+    figure, groups = go.Figure(), {title: set() for title in views}
+    colours = style.colours_of(name for table, _ in views.values() for name in table.model)
+    for title, (table, measure) in views.items():
         for model, part in table.groupby("model", sort=False):
             groups[title].add(len(figure.data))
             zero = part[measure] == 0

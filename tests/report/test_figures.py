@@ -12,7 +12,6 @@ from PIL import Image
 from featpurity.report import beside, curves, figures, heatmaps, style
 from featpurity.report.chapters import misalignment, what_cos_measures
 from featpurity.report.chapters.what_cos_measures import ORDERS
-from featpurity.report.published import published_curves
 
 SYMMETRIC = np.array([[0, 0.5, -0.2], [0.5, 0, 0.1], [-0.2, 0.1, 0]])
 
@@ -78,16 +77,12 @@ def drawn():
         "ratios": heatmaps.over_ratios(
             {("random", 0.0): towers(1), ("random", 0.5): towers(-1)}, "Over ratios."
         ),
-        "multiples": curves.small_multiples(pruned(), "accuracy", "accuracy", "Multiples."),
-        "numbers": curves.at_each_number(
-            pruned(), "accuracy", "accuracy", "Numbers.", {"m": towers(1)["image"]}, steps=4
-        ),
-        "gaps": curves.gaps(
-            pruned(), "accuracy", "difference of accuracy", "Gaps.", published_curves()
-        ),
+        "multiples": curves.small_multiples(pruned(), "Multiples."),
+        "numbers": curves.at_each_number(pruned(), "Numbers.", {"m": towers(1)["image"]}, steps=4),
+        "gaps": curves.gaps(pruned(), "Gaps."),
         "histogram": heatmaps.cosine_histogram({"one": towers(1)["image"]}, "Histogram."),
         "bars": figures.bars_with_intervals(
-            table, {"accuracy": "accuracy", "silhouette": "silhouette"}, "Bars."
+            {measure: (table, measure) for measure in ("accuracy", "silhouette")}, "Bars."
         ),
         "counts": figures.counts(
             pd.DataFrame(dict(why=["a", "b"], n=[3, 1])), "why", "n", "links", "Counts."
@@ -205,7 +200,7 @@ def test_names_that_look_like_something_else_stay_names(name):
     named = [
         figures.forest(rows, "name", "axis", "Forest."),
         figures.counts(rows, "name", "n", "links", "Counts."),
-        curves.at_each_number(sets, "accuracy", "accuracy", "Numbers.", {"m": tower}, steps=4),
+        curves.at_each_number(sets, "Numbers.", {"m": tower}, steps=4),
         what_cos_measures.orders(areas),
     ]
     assert [figure.layout.yaxis.type for figure in named] == ["category"] * 4
@@ -337,7 +332,7 @@ def test_a_forest_has_a_panel_for_each_quantity_and_the_paper_s_value_beside_our
 def test_a_bar_of_no_height_has_its_0_written():
     table = pd.DataFrame(dict(model="m", dataset=["a", "b"], wrong=[0.0, 0.1]))
     table = table.assign(wrong_low=table.wrong, wrong_high=table.wrong + 0.01)
-    (bars,) = figures.bars_with_intervals(table, {"wrong": "share"}, "Bars.").data
+    (bars,) = figures.bars_with_intervals({"share": (table, "wrong")}, "Bars.").data
     assert list(bars.textposition) == ["outside", "none"] and bars.texttemplate[0] == "0"
 
 
@@ -461,13 +456,12 @@ def test_the_menu_of_pairs_renames_the_panels_and_shows_theirs_alone():
     ]
     table = pd.DataFrame(rows, columns=["model", "dataset", "strategy", "kept", "accuracy"])
     image_towers = {name: towers(1)["image"] for name in "abcd"}
-    published = published_curves()
     pairs = [("a", "c"), ("b", "d")]
     points = pd.DataFrame(dict(model=list("abcd"), name="neuron", x=1.0, y=2.0, kind=[*"uvuv"]))
     points = points, "x", "y", "kind", "name", "model", ("x", "y"), "Points."
     for figure in (
-        curves.at_each_number(table, "accuracy", "accuracy", "Read.", image_towers, pairs),
-        curves.gaps(table, "accuracy", "difference", "Gaps.", published, pairs),
+        curves.at_each_number(table, "Read.", image_towers, pairs),
+        curves.gaps(table, "Gaps.", pairs),
         figures.scatter_panels(*points, pairs),
     ):
         shown, renamed = figure.layout.updatemenus[0].buttons[1].args

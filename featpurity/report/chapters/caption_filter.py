@@ -104,22 +104,17 @@ def _corrected(steps):
 
 def wrong(shares: pd.DataFrame) -> go.Figure:
     """Share of wrong captions at every level; a menu chooses the captioner's share of mistakes."""
-    wide, measures = None, {}
-    for mistaken, part in shares.groupby("mistaken", sort=False):
-        column = f"wrong_{mistaken:g}"
-        measures[column] = f"wrong captions (share), {mistaken:.0%} of the facts mistaken"
-        named = {"wrong": column, "wrong_low": f"{column}_low", "wrong_high": f"{column}_high"}
-        part = part.drop(columns="mistaken").rename(columns=named)
-        wide = part if wide is None else wide.merge(part, on=["spurious", "captions"])
-    wide = wide.sort_values("spurious", kind="stable")
-    wide = wide.assign(model=wide.captions, dataset=wide.spurious.map("{:.0%}".format))
+    shown = shares.sort_values("spurious", kind="stable")
+    shown = shown.assign(model=shown.captions, dataset=shown.spurious.map("{:.0%}".format))
+    views = {
+        f"wrong captions (share), {mistaken:.0%} of the facts mistaken": (part, "wrong")
+        for mistaken, part in shown.groupby("mistaken", sort=False)
+    }
     caption = (
         "Share of captions that name something wrongly, with 95 % intervals over pictures: before, "
         "after, and if the right one of the two, where one is, had always been kept."
     )
-    return figures.bars_with_intervals(
-        wide, measures, caption, "names in raw captions that are spurious"
-    )
+    return figures.bars_with_intervals(views, caption, "names in raw captions that are spurious")
 
 
 def examples(captioned: "CaptionedImages", level: "Level", count: int) -> tables.Table:

@@ -130,7 +130,8 @@ def bars(accuracy: pd.DataFrame) -> go.Figure:
         "Zero-shot accuracy and silhouette of each model on each data set; whiskers are 95 % "
         "intervals over images. The menu chooses the measure."
     )
-    return figures.bars_with_intervals(accuracy, MEASURES, caption)
+    views = {title: (accuracy, measure) for measure, title in MEASURES.items()}
+    return figures.bars_with_intervals(views, caption)
 
 
 def accuracy_table(accuracy: pd.DataFrame) -> tables.Table:

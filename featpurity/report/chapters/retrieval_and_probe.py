@@ -59,8 +59,8 @@ def recalls(recall: pd.DataFrame) -> go.Figure:
         "intervals over images."
     )
     shown = recall.rename(columns={"measure": "dataset"})
-    title = {"recall": "recall (share of queries)"}
-    return figures.bars_with_intervals(shown, title, caption, "from what to what, and k")
+    views = {"recall (share of queries)": (shown, "recall")}
+    return figures.bars_with_intervals(views, caption, "from what to what, and k")
 
 
 def gains(effects: pd.DataFrame) -> go.Figure | None:
@@ -88,21 +88,18 @@ def probes(accuracy: pd.DataFrame) -> go.Figure | None:
     """
     if accuracy.empty:
         return None
-    measures, wide = {}, None
+    every, views = accuracy.loc[accuracy.shots == "all", ["model", "dataset"]], {}
     fewer = sorted({*accuracy.shots} - {"all"}, key=int, reverse=True)
-    for shots in ["all", *fewer]:  # every data set has all
-        part = accuracy[accuracy.shots == shots]
-        columns = [name for name in part if name.startswith("accuracy")]
-        called = {name: name.replace("accuracy", f"accuracy_{shots}") for name in columns}
-        part = part.rename(columns=called)[["model", "dataset", *called.values()]]
-        wide = part if wide is None else wide.merge(part, "left", on=["model", "dataset"])
+    for shots in ["all", *fewer]:
         known = "all training images" if shots == "all" else f"{shots} of each class"
-        measures[f"accuracy_{shots}"] = f"accuracy (share of images), {known}"
+        # A data set of fewer images keeps its place, without a bar.
+        part = every.merge(accuracy[accuracy.shots == shots], "left")
+        views[f"accuracy (share of images), {known}"] = part, "accuracy"
     caption = (
         "Accuracy of a linear probe on each model's image embeddings; whiskers are 95 % intervals "
         "over test images. The menu chooses the number of training images."
     )
-    return figures.bars_with_intervals(wide, measures, caption)
+    return figures.bars_with_intervals(views, caption)
 
 
 def recall_table(recall: pd.DataFrame) -> tables.Table:
@@ -135,9 +132,8 @@ def multi_label(precision: pd.DataFrame) -> go.Figure | None:
         "order of their cosines with its name, mean over classes. Whiskers are 95 % intervals over "
         "images."
     )
-    return figures.bars_with_intervals(
-        precision, {"average_precision": "mean average precision"}, caption
-    )
+    views = {"mean average precision": (precision, "average_precision")}
+    return figures.bars_with_intervals(views, caption)
 
 
 def multi_label_table(precision: pd.DataFrame) -> tables.Table | None:
