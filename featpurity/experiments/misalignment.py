@@ -117,7 +117,7 @@ def measure(
 
 def _measure_model(neurons: Neurons, embedded: Mapping[str, Embedded]) -> Iterator[dict]:
     """Purity, accuracy, silhouette and spectrum of one model: a row a data set."""
-    towers = dict(zip(("image", "text"), neurons))
+    towers = neurons_by_tower(neurons)
     pure = {f"{tower}_avg_abs_cos": purity.avg_abs_cos(its) for tower, its in towers.items()}
     pure |= {f"{tower}_max_abs_cos": purity.max_abs_cos(its) for tower, its in towers.items()}
     spectra = {}

@@ -53,7 +53,7 @@ def of_models(
     given = given or {}
     found = labels_of([*clip_models, *laclip_models], given)
     one_pair, roles = len(clip_models) == len(laclip_models) == 1, {}
-    for role, names in (("CLIP", clip_models), ("LaCLIP", laclip_models if laclip_models else ())):
+    for role, names in (("CLIP", clip_models), ("LaCLIP", laclip_models)):
         for name in names:
             own = found[name] if not laclip_models else f"{role} ({_plain(found[name])})"
             roles.setdefault(found[name], given.get(name) or (role if one_pair else own))

@@ -14,6 +14,7 @@ import plotly.graph_objects as go
 import plotly.io
 from plotly.colors import sample_colorscale
 
+from featpurity.profile import SCENES
 from featpurity.report import display
 
 display.offline()
@@ -49,9 +50,8 @@ COLOURS = {
     "size": PURPLE,
     "position": AMBER,
 }
-SYMBOLS_OF = dict(  # as their colours, those of what data sets of generated pictures ask for
-    zip(("shape", "colour", "background", "texture", "size", "position"), SYMBOLS)
-)
+# As their colours, those of what data sets of generated pictures ask for.
+SYMBOLS_OF = dict(zip(SCENES, SYMBOLS))
 OWN_COLOURS = {  # of classes that are named by their colour
     "red": "#D62728",
     "green": "#2CA02C",
