@@ -67,8 +67,11 @@ def read_table(path: str | Path) -> pd.DataFrame:
         first row), a quotation mark that is never closed or does not end its field, and a cell that
         has swallowed further rows.
     """
-    _refuse_other_kinds(path)
-    lines = io.StringIO(read_text(path), newline="").readlines()  # breaks at \n, \r, \r\n alone
+    if (file := Path(path).expanduser()).is_file() and tarfile.is_tarfile(file):
+        raise ValueError(f"{path} is a tar archive; shards of pairs are named webdataset:PATH")
+    text = read_text(path)
+    _refuse_json(path, text.lstrip("\ufeff \t\r\n"))
+    lines = io.StringIO(text, newline="").readlines()  # breaks at \n, \r, \r\n alone
     delimiter = _delimiter(path, lines)
     if delimiter is None:
         return pd.DataFrame({"caption": [line.rstrip("\r\n") for line in lines]}, dtype=str)
@@ -78,8 +81,8 @@ def read_table(path: str | Path) -> pd.DataFrame:
     header = [name.strip() for name in rows[0]]
     if headless := len(header) > 1 and PICTURE.search(header[0]) is not None:
         header = ["image", "caption", *range(2, len(header))]
-    if not {*ALSO_CALLED.values()} & {*header}:
-        header = [ALSO_CALLED.get(name, name) for name in header]
+    other = {name: ours for name, ours in ALSO_CALLED.items() if ours not in header}
+    header = [other.get(name, name) for name in header]
     if len(set(header)) < len(header):
         raise ValueError(f"{path}: expected columns of different names, got {header}")
     if headless and len(header) > 2:
@@ -94,18 +97,10 @@ def read_table(path: str | Path) -> pd.DataFrame:
     return table
 
 
-def _refuse_other_kinds(path):
-    """ValueError for what is no list of captions, whatever it is called."""
-    path = Path(path).expanduser()
-    if not path.is_file():
+def _refuse_json(path, text):
+    """ValueError for what is JSON, whatever it is called."""
+    if not text.startswith(("{", "[")):
         return
-    if tarfile.is_tarfile(path):
-        raise ValueError(f"{path} is a tar archive; shards of pairs are named webdataset:PATH")
-    with open(path, "rb") as file:
-        start = file.read(1).strip(b"\xef")
-    if start not in (b"{", b"["):
-        return
-    text = read_text(path)
     for part in (text, text.partition("\n")[0]):  # the whole, or a line of JSON Lines
         try:
             json.loads(part)

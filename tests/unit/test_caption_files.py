@@ -112,6 +112,8 @@ def test_blank_lines_of_a_csv_are_blank_captions(tmp_path, content):
         ("caption,caption\na,b\n", "columns of different names"),
         ('{"images": [\n{"a": 1}]}', "is JSON; expected a caption a line"),
         ('["a dog", "a cat"]', "is JSON"),
+        ('\ufeff["a dog"]', "is JSON"),
+        ('\n {"a dog": 1}', "is JSON"),
         ('{"image": "0.jpg", "caption": "a dog, at sea"}\n{}\n', "is JSON"),
     ],
 )
@@ -133,6 +135,10 @@ def test_columns_as_the_training_of_open_clip_calls_them(write):
         "image": ["a/0.jpg", "a/1.jpg"],
         "caption": ["a dog, at sea", "a cat"],
     }
+    assert list(read_table(write("w.csv", "filepath,caption\n0.jpg,a dog\n"))) == [
+        "image",
+        "caption",
+    ]
     own = read_table(write("y.csv", "image,caption,title\n0.jpg,a dog,Rex\n"))
     assert list(own) == ["image", "caption", "title"]
     assert read_captions(write("z.txt", "[sic] a dog\n{a} cat\n")) == ["[sic] a dog", "{a} cat"]
