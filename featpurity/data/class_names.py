@@ -17,7 +17,8 @@ from featpurity.data.class_folders import in_order
 from featpurity.data.published import spaced
 from featpurity.files import LIST_SUFFIXES, check_encodable, located, meant, read_text
 
-SEPARATORS = (r"\t+", r"\s*[,;:=]\s*", r"\s+")  # between a folder's name and the class's
+TAB = r"\t+"
+SEPARATORS = (TAB, r"\s*[,;:=]\s*", r"\s+")  # between a folder's name and the class's
 NUMBER = re.compile(r"[0-9]+[.)]?")  # of a class, in a list
 SHARED = {"missile", "sunglasses"}  # of two classes each, in CLIP's own list of ImageNet's names
 FROM_1 = "; do its labels start at 1?"
@@ -113,32 +114,33 @@ def names_from_lines(text: str, folders: list[str], where: str | Path) -> list[s
                 f"{where}: expected the numbers from 0 or 1 on, each once, before the names, got "
                 f"{', '.join(map(str, sorted(numbers)[:5]))}, ..."
             )
-    if any("\t" in line for line in lines):
-        keys = {_composed(line.partition("\t")[0]).strip(' "'): line for line in lines}
-        known = {_composed(folder): folder for folder in folders}
-        odd = [line for key, line in keys.items() if key not in known][:3]
-        left = [folder for key, folder in known.items() if key not in keys][:3]
-        raise ValueError(
-            f"{where}: expected a line for each folder, its name before the tab; there is none for "
-            f"{' or '.join(map(repr, left))}{' ...' * (len(left) > 2)}, and no folder for "
-            f"{' or '.join(map(repr, odd)) or 'none'}"
-        )
     _refuse_typos(lines, folders, where)
     return _in_turn(lines, folders, where)
 
 
 def _refuse_typos(lines, folders, where):
-    """Where some lines begin with a folder's name and a separator, all have to."""
-    known = {_letters(folder) for folder in folders}
+    """Where some lines have a tab, or a folder's name and a separator, each folder has such a line
+    and each line is such a one.
+    """
+    known, written = set(map(_letters, folders)), {_composed(folder): folder for folder in folders}
     for separator in SEPARATORS[:-1]:
         fields = [re.split(separator, line, maxsplit=1) for line in lines]
-        begins = [len(parts) > 1 and _letters(parts[0]) in known for parts in fields]
-        if any(begins):
-            wrong = next((line for line, right in zip(lines, begins) if not right), lines[0])
+        keys = [_composed(parts[0]).strip('"') if len(parts) > 1 else None for parts in fields]
+        begin = [key is not None and (separator == TAB or _letters(key) in known) for key in keys]
+        if any(begin):
+            left = [folder for key, folder in written.items() if key not in keys]
+            odd = [line for line, key in zip(lines, keys) if key not in written]
+            told = {"no line is for the folder": left, "no folder's name begins the line": odd}
+            faults = [f"{what} {_first(those)}" for what, those in told.items() if those]
             raise ValueError(
-                f"{where}: expected on each line a folder's name as it is written, and the class's "
-                f"({', '.join(folders[:3])}, ...), got {wrong!r}"
+                f"{where}: expected on each line a folder's name as it is written, and the "
+                f"class's; {', '.join(faults)}"
             )
+
+
+def _first(texts):
+    """A few texts, quoted."""
+    return " or ".join(map(repr, texts[:3])) + " ..." * (len(texts) > 3)
 
 
 def _composed(name):

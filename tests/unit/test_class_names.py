@@ -60,8 +60,18 @@ def test_numbers_that_do_not_count_the_classes_are_part_of_the_names():
     "text, folders, message",
     [
         ("cat\tCat\ncat\tLion\ndog\tDog\n", ["cat", "dog"], "a second name for one folder"),
-        ("cat,tabby\ndgo,puppy\n", ["cat", "dog"], "a folder's name as it is.*got 'dgo,puppy'"),
-        ("Cat,tabby\ndog,puppy\n", ["cat", "dog"], "a folder's name as it is.*got 'Cat,tabby'"),
+        (
+            "cat,tabby\ndgo,puppy\n",
+            ["cat", "dog"],
+            "a folder's name as it is.*'dog', no .*begins the line 'dgo,puppy'",
+        ),
+        (
+            "Cat,tabby\ndog,puppy\n",
+            ["cat", "dog"],
+            "a folder's name as it is.*'cat', no .*begins the line 'Cat,tabby'",
+        ),
+        ("cat, Cat\ndog, Dog\n", ["cat", "dog", "truck"], "and the class's; .* folder 'truck'$"),
+        ("cat\tCat\ndog\n", ["cat", "dog"], "folder 'dog', no .*begins the line 'dog'"),
         ("0 cat\n1 dog\n1 bird\n", ["a", "b", "c"], "numbers from 0 or 1 on, each once.*0, 1, 1"),
     ],
 )
@@ -71,7 +81,7 @@ def test_a_class_named_twice_and_a_number_that_stands_twice(text, folders, messa
 
 
 def test_tabs_behind_what_is_no_folder():
-    with pytest.raises(ValueError, match="none for 'bee' or 'cat', and no folder for 'Bee.tBiene'"):
+    with pytest.raises(ValueError, match=r"folder 'bee' or 'cat', no .* the line 'Bee..tBiene'"):
         names_from_lines("ant\tAmeise\nBee\tBiene\n", ["ant", "bee", "cat"], "list")
 
 
