@@ -15,6 +15,7 @@ from featpurity.features.extract import (
     each_image_trunk_features,
     embed_classes,
     labels_on,
+    prompts_for,
     unit_embeddings,
 )
 from featpurity.files import check_list
@@ -236,6 +237,8 @@ def _embed_splits(clip, splits, prompts, store, precision):
     Training by name.
     """
     templates = {name: prompt_set(prompts, test.name) for name, (test, *_) in splits.items()}
+    for name, (test, *_) in splits.items():
+        prompts_for(clip, test.classes, templates[name])  # refuses before any tower runs
     options, device = dict(store=store, precision=precision), measuring_device(clip)
     parts = [(name, part) for name, parts in splits.items() for part in parts]
     features = each_image_trunk_features([clip], [part for _, part in parts], **options)

@@ -92,23 +92,31 @@ def embed_classes(
     rows.
     """
     classes, templates = as_texts("classes", classes), as_texts("templates", templates)
-    prompts = fill(classes, templates)  # those of a class side by side
-    _refuse_alike(clip, classes, prompts[:: len(templates)])
-    units = embed_texts(clip, prompts, store, **options)
+    units = embed_texts(clip, prompts_for(clip, classes, templates), store, **options)
     return classifier_of(units.unflatten(0, (len(classes), len(templates))))
 
 
-def _refuse_alike(clip, classes, prompts):
-    """ValueError for two classes whose prompts, one a class, are the same to the tokenizer."""
-    first = {}
-    for name, tokens in zip(classes, clip.tokenizer(prompts).tolist()):
-        other = first.setdefault(tuple(tokens), name)
-        if other != name:
+def prompts_for(clip: ClipModel, classes: Sequence[str], templates: Sequence[str]) -> list[str]:
+    """The prompts of `featpurity.data.prompts.fill`, where the model can tell the classes apart.
+
+    Raises
+    ------
+    ValueError
+        For two classes whose prompts are all the same to the model's tokenizer, whose classes
+        would be one: of names that differ in case alone, or beyond its context.
+    """
+    classes, templates = as_texts("classes", classes), as_texts("templates", templates)
+    prompts = fill(classes, templates)  # those of a class side by side
+    of_class, first = {name: fill([name], templates) for name in classes}, {}
+    for name, tokens in zip(of_class, clip.tokenizer([own[0] for own in of_class.values()])):
+        other = first.setdefault(tuple(tokens.tolist()), name)
+        if other != name and torch.equal(*(clip.tokenizer(of_class[it]) for it in (other, name))):
             raise ValueError(
                 f"{clip.name}: its tokenizer cannot tell the classes {other!r:.80} and "
                 f"{name!r:.80} apart: case does not count, nor what is beyond its "
                 f"{len(tokens)} tokens; expected class names that differ otherwise"
             )
+    return prompts
 
 
 def classifier_of(units: torch.Tensor) -> torch.Tensor:
@@ -458,7 +466,7 @@ def class_embeddings(
     classes : list of str
         Class names, as they should read in a sentence.
     templates : list of str
-        Prompt templates, each with one "{}" for the class name.
+        Prompt templates, each with "{}" or "{c}" for the class name.
 
     Returns
     -------
@@ -466,8 +474,7 @@ def class_embeddings(
         Unit rows, on the model's device.
     """
     classes, templates = as_texts("classes", classes), as_texts("templates", templates)
-    prompts = fill(classes, templates)
-    _refuse_alike(clip, classes, prompts[:: len(templates)])
+    prompts = prompts_for(clip, classes, templates)
     rows = []
     for start in range(0, len(prompts), len(templates)):
         tokens = clip.tokenizer(prompts[start : start + len(templates)])

@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from featpurity.data.images import decode, fault, rgb
+from featpurity.data.prompts import fill
 from featpurity.files import check_list
 from featpurity.metrics import pruning as pruned
 from featpurity.metrics import purity, silhouette, zeroshot
@@ -297,9 +298,7 @@ def _decoded(name, uploaded):
 
 def _embed(clip, template, classes):
     """Unit embeddings of class names in a prompt: (n_classes, d)."""
-    if "{}" not in template:
-        raise ValueError(f'prompt: expected "{{}}" for the class name, got {template!r}')
-    tokens = clip.tokenizer([template.replace("{}", name) for name in classes])
+    tokens = clip.tokenizer(fill(classes, [template]))
     return F.normalize(clip.encode_text(tokens).float(), dim=1).cpu()
 
 

@@ -8,8 +8,13 @@ import torch
 import torch.nn.functional as F
 
 from featpurity.data.datasets import LabelledImages
-from featpurity.data.prompts import fill, prompt_set
-from featpurity.features.extract import classifier_of, image_trunk_features, text_trunk_features
+from featpurity.data.prompts import prompt_set
+from featpurity.features.extract import (
+    classifier_of,
+    image_trunk_features,
+    prompts_for,
+    text_trunk_features,
+)
 from featpurity.metrics.zeroshot import mean_per_class_recall, right_predictions
 from featpurity.models.clip import ClipModel
 
@@ -96,7 +101,9 @@ def zero_shot_on(
     images, parts = {}, {}
     for dataset in datasets:
         templates = prompt_set(prompts, dataset=dataset.name)
-        texts = text_trunk_features(clip, fill(dataset.classes, templates), store, **options)
+        texts = text_trunk_features(
+            clip, prompts_for(clip, dataset.classes, templates), store, **options
+        )
         texts = texts.unflatten(0, (-1, len(templates)))  # (classes, templates, width)
         if dataset.images_key not in images:
             images[dataset.images_key] = image_trunk_features(

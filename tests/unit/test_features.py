@@ -377,6 +377,8 @@ def test_classes_that_the_tokenizer_cannot_tell_apart_are_refused(tmp_path):
         for embedded in (extract.embed_classes, extract.class_embeddings):
             with pytest.raises(ValueError, match=re.escape(told)):
                 embedded(clip, classes, ["a photo of a {}"])
+    start = f"{long} {{}}"  # cut before the class
+    assert len(extract.class_embeddings(clip, ["cat", "dog"], [start, "a {c}"])) == 2
     missile = ["missile", "missile"]  # two classes of ImageNet with one name
     assert len(extract.class_embeddings(clip, missile, ["a photo of a {}"])) == 2
 
