@@ -19,6 +19,7 @@ NAMES = {
     "pruning_silhouette": "silhouette, high minus low purity, 88 % of the neurons kept",
 }
 READINGS = [claim for claim in NAMES if claim != "pruning_area"]  # of a pair of curves
+CHANCE = "random orders against their reverses"
 MOST_TOLD = 3  # models, each with its own words; of more the range is told
 
 
@@ -26,7 +27,7 @@ def answer(effects: pd.DataFrame, areas: pd.DataFrame) -> wording.Answer:
     """The result of a run in one sentence, from tables of `Pruned`; of many models their range."""
     area, clauses = effects[effects.claim == "pruning_area"], []
     single, means = area[area.dataset != OVERALL], area[area.dataset == OVERALL]
-    opening = "kept to the purest neurons instead of the least pure, over all numbers of neurons,"
+    opening = "kept purest first instead of least pure first, over all numbers of neurons,"
     if len(means) > MOST_TOLD:
         low, high = means.sort_values("effect").iloc[[0, -1]].itertuples()
         least = f"{wording.with_interval(low, wording.ACCURACY, first=True)} ({low.comparison})"
@@ -35,26 +36,26 @@ def answer(effects: pd.DataFrame, areas: pd.DataFrame) -> wording.Answer:
         within = sum(set(_sides(row)) == {"within"} for row in areas.itertuples())
         return wording.Answer(
             f"{opening} {len(means)} models change by {least} to {most}; single data sets {ends}. "
-            f"{_by_chance(means).sum()} of {len(means)} times random orders turned round change as "
-            f"much. {within} of {len(areas)} times both orders lie within the range of random "
-            "orders"
+            f"{_by_chance(means).sum()} of {len(means)} times random orders, each against its "
+            f"reverse, change as much. {within} of {len(areas)} times both orders lie within the "
+            "range of random orders"
         )
     for mean, by_chance in zip(means.itertuples(), _by_chance(means)):
         number = wording.with_interval(mean, wording.ACCURACY, first=not clauses)
         part = single[single.comparison == mean.comparison]
-        over = f"; {_over(part)}" if len(part) > 1 else ""
         does = wording.by_interval(
             mean, "gains accuracy", "loses accuracy", "neither clearly gains nor loses accuracy"
         )
-        beside = "as random orders turned round do" if by_chance else "more than random orders do"
-        clauses.append(f"{mean.comparison} {does} ({number}{over}), {beside}")
+        beside = f"{'no more' if by_chance else 'more'} than {CHANCE}"
+        over = _over(part) if len(part) > 1 else ""
+        clauses.append(f"{mean.comparison} {does} ({number}), {beside}{over}")
     return wording.Answer(
-        f"{opening} {'; '.join(clauses)}. {'. '.join(map(_among_random, areas.itertuples()))}"
+        f"{opening} {'. '.join(clauses)}. {'. '.join(map(_among_random, areas.itertuples()))}"
     )
 
 
 def _by_chance(effects):
-    """Whether random orders, each against itself turned round, give effects as large."""
+    """Whether random orders, each against its reverse, give effects as large."""
     return effects.effect.between(effects.chance_low, effects.chance_high)
 
 
@@ -77,12 +78,12 @@ def _among_random(areas):
 
 
 def _over(single):
-    """How many data sets gain and lose, and the least and the largest effect."""
+    """A sentence more: how many data sets gain and lose, and the least and the largest effect."""
     gains, loses = single.low > 0, single.high < 0
     beyond = ((gains | loses) & ~_by_chance(single)).sum()
     return (
-        f"of {len(single)} data sets {gains.sum()} clearly gain and {loses.sum()} clearly lose, "
-        f"{beyond} of them more than random orders turned round do, {_ends(single)}"
+        f". Of its {len(single)} data sets {gains.sum()} clearly gain and {loses.sum()} clearly "
+        f"lose, {_ends(single)}, {beyond} of them more than {CHANCE}"
     )
 
 
@@ -106,7 +107,7 @@ def differences(effects: pd.DataFrame, claim: str = "pruning_area") -> go.Figure
     caption = (
         f"{NAMES[claim][0].upper()}{NAMES[claim][1:]}, with 95 % intervals over images; "
         "right of 0 the purest neurons do better. The thin grey line behind a point holds 95 % of "
-        "what random orders give, each against itself turned round. The wide band behind a model's "
+        "what random orders give, each against its reverse. The wide band behind a model's "
         "mean goes from its lowest to its highest data set. The data sets are fixed, not drawn: "
         "the interval of the mean says nothing about others."
     )
