@@ -158,7 +158,7 @@ def cards(page):
 
 
 def answer_on_cards(page, folder):
-    """A chapter's card says, below the question, the answer that opens the chapter."""
+    """A chapter's card says, below the question, the result that opens the chapter."""
     answers = SoupStrainer("p", class_="answer")
     for card, address in cards(page):
         chapter = (folder / address).read_text("utf-8")
@@ -175,11 +175,13 @@ def stand_apart(page, name, absent):
     for link in page.select("a.left-prev[href], a.right-next[href]"):
         if name in absent or link["href"].rpartition("/")[2] in absent:
             link.decompose()
-    for card, address in cards(page):
+    for card, address in list(cards(page)):
         if address.rpartition("/")[2] in absent:
             card["class"] = [*card["class"], "not-in-this-run"]
             note = page.new_tag("p", string="Not in this run.", attrs={"class": "sd-card-text"})
             card.find(class_="sd-card-body").append(note)
+            place = card.find_parent(class_="sd-col")
+            place.parent.append(place)  # behind those that were run
 
 
 def mend(page):

@@ -18,10 +18,25 @@ DIFFERENCE = "difference of accuracy (points)"  # an axis
 
 
 class Answer(str):
-    """A run's result in a sentence; a notebook shows it as text that nothing in it can mark up."""
+    """A run's result; a notebook shows it as text that nothing in it can mark up.
+
+    Parameters
+    ----------
+    result : str
+        In a sentence or two, for those who read nothing else: all that the first page says.
+    *more : str
+        Sentences that only the chapter says, below it.
+    """
+
+    def __new__(cls, result, *more):
+        said = super().__new__(cls, ". ".join([result, *more]))
+        said.result, said.more = result, ". ".join(more)
+        return said
 
     def _repr_html_(self):
-        return f'<p class="answer"><strong>In this run:</strong> {html.escape(self)}.</p>'
+        result = f'<p class="answer"><strong>In this run:</strong> {html.escape(self.result)}.</p>'
+        more = f'<p class="answer more">{html.escape(self.more)}.</p>' if self.more else ""
+        return result + more
 
 
 class Line(str):

@@ -161,7 +161,7 @@ def result(mime, text):
     return new_output("execute_result", data={mime: text, "text/plain": "x"})
 
 
-ANSWER = wording.Answer(f"{HOSTILE} is purer by 12 %")
+ANSWER = wording.Answer(f"{HOSTILE} is purer by 12 %", "Only the chapter says this")
 FRAME = pd.DataFrame(
     {
         "dataset": ["shape", "Colour", "size", "texture"],

@@ -356,7 +356,7 @@ def test_a_chapter_that_was_not_run_stands_apart(sample, visit):
 def test_a_card_of_a_chapter_says_its_answer(sample, visit):
     page = visit(sample, "book/introduction.html").page
     said = page.locator(".sd-card p.answer").all_inner_texts()
-    told = f"In this run: {sample_book.ANSWER}.".replace(" %", "\u00a0%")
+    told = f"In this run: {sample_book.ANSWER.result}.".replace(" %", "\u00a0%")
     assert said == [told] * len(sample_book.RUN)
     assert not page.locator(".sd-card.not-in-this-run p.answer").count()
 

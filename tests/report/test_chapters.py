@@ -66,7 +66,7 @@ def test_of_many_models_an_answer_says_the_mean_or_the_ends():
     said = pruning.answer(found, pd.DataFrame(among))
     assert "4 models change by +0.0 points of accuracy" in said and "(model 3)" in said
     assert "from -10.0 (model 0 on shape) to +13.0 (model 3 on size)" in said
-    assert "3 of 4 times random orders, each against its reverse, change as much. " in said
+    assert "; 3 of 4 times random orders against their reverses change as much. " in said
     assert said.endswith("3 of 4 times both orders lie within the range of random orders")
 
 
@@ -84,13 +84,13 @@ def test_the_answer_on_pruning_names_the_ends_of_the_spread():
     found = found.assign(chance_low=-0.03, chance_high=0.03)
     said = pruning.answer(found, pd.DataFrame([areas_of("CLIP", 0.7, 0.5)]))
     assert "CLIP loses accuracy (-1.5 points" in said
-    assert "-2.0 to -1.0), no more than random orders against their reverses. Of its 2" in said
+    assert said.result.endswith("-2.0 to -1.0), no more than random orders against their reverses")
     surprising = pruning.answer(
         found.assign(chance_low=-0.01), pd.DataFrame([areas_of("CLIP", 0.7, 0.5)])
     )
     assert "-2.0 to -1.0), more than random orders against their reverses. " in surprising
-    assert "Of its 2 data sets 1 clearly gain and 1 clearly lose, from -14.0 (shape) to" in said
-    assert "(background), 2 of them more than random orders against their reverses" in said
+    assert "CLIP, data set by data set: 1 of 2 clearly gain and 1 clearly lose, from -14.0" in said
+    assert "(background), 2 of them by more than random orders against their reverses" in said
     assert said.endswith(
         "CLIP, purest first, lies above the range of random orders. "
         "CLIP, least pure first, lies within it"
@@ -270,7 +270,10 @@ def test_the_paper_s_value_stands_beside_the_kind_of_swap_that_it_is_of():
 
 
 def test_an_answer_is_text_and_never_markup():
-    assert "<img" not in wording.Answer('<img src=x onerror="alert(1)">')._repr_html_()
+    markup = '<img src=x onerror="alert(1)">'
+    answer = wording.Answer(markup, markup, "end")
+    assert answer == f"{markup}. {markup}. end" and "<img" not in answer._repr_html_()
+    assert 'class="answer more">&lt;img' in answer._repr_html_()
 
 
 def test_claims_are_counted_and_drawn_beside_the_paper_s_values(tmp_path):

@@ -59,20 +59,20 @@ def answer(shares: pd.DataFrame, gains: pd.DataFrame, model: str) -> wording.Ans
     here = shares[(shares.spurious == level) & (shares.mistaken == mistaken)]
     wrong = {row.captions: f"{row.wrong:.0%}" for row in here.itertuples()}
     first = gains[gains.spurious == level].rename(columns={"measure": "claim"})
-    told = (
+    told = [
         f"{model} reads raw captions in which {level:.0%} of the names are spurious: "
         f"{wrong['raw']} of them say something wrong, {wrong['recaptioned']} of the new ones, and "
         f"{wrong['filtered']} of those that it keeps. Training it again on these instead of the "
         f"raw ones {wording.clauses(first, DOES, PURITY)}"
-    )
+    ]
     levels = gains[gains.measure == "accuracy"].sort_values("spurious")
     if len(levels) > 1:
         by_level = [
             f"{wording.plus(100 * row.effect, 1)} at {row.spurious:.0%}"
             for row in levels.itertuples()
         ]
-        told += f". Level by level, in points: {wording.listed(by_level)}"
-    return wording.Answer(told)
+        told.append(f"Level by level, in points of accuracy: {wording.listed(by_level)}")
+    return wording.Answer(*told)
 
 
 def why_not_better(steps: pd.DataFrame) -> wording.Answer:

@@ -75,10 +75,13 @@ def answer(
     first = means[means.ratio == low].image_shared.mean()
     return wording.Answer(
         f"{model}, fine-tuned with {high:.0%} of the captions swapped instead of {low:.0%}: "
-        f"{'; '.join(clauses)}. The claims judge the slope of the straight line through {through}, "
-        f"times {over_seeds.SPAN:g}: {'; '.join(slopes)}. The share of a single direction in the "
-        f"image tower's squared weights goes from {first:.0%} to {wording.listed(ends)}. Without "
-        f"that one direction the image tower's average |cos| changes by {wording.listed(without)}"
+        f"{'; '.join(clauses)}",
+        f"The claims judge the slope of the straight line through {through}, times "
+        f"{over_seeds.SPAN:g}: {'; '.join(slopes)}",
+        "The share of a single direction in the image tower's squared weights goes from "
+        f"{first:.0%} to {wording.listed(ends)}",
+        "Without that one direction the image tower's average |cos| changes by "
+        f"{wording.listed(without)}",
     )
 
 

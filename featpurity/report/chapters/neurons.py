@@ -39,7 +39,7 @@ def answer(neurons: pd.DataFrame, maps: Mapping[str, Any]) -> wording.Answer:
     went = f"How widely the pictures spread on their maps: {'; '.join(spreads)}"
     clauses, named = [], _column_of_names(neurons)
     if neurons.model.nunique() > beside.MOST:
-        return wording.Answer(f"{_answer_of_many(neurons, named)}. {went}")
+        return wording.Answer(_answer_of_many(neurons, named), went)
     for model, part in neurons.groupby("model", sort=False):
         eighth = max(1, len(part) // 8)
         ordered = part.sort_values("rank")[named]
@@ -51,7 +51,7 @@ def answer(neurons: pd.DataFrame, maps: Mapping[str, Any]) -> wording.Answer:
             f"of its {eighth} purest {of_purest} read {purest}, of its {eighth} least pure "
             f"{of_least} read {least}"
         )
-    return wording.Answer(f"{'; '.join(clauses)}. {went}")
+    return wording.Answer("; ".join(clauses), went)
 
 
 def _spreads(found):

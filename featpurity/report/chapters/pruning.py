@@ -25,7 +25,8 @@ MOST_TOLD = 3  # models, each with its own words; of more the range is told
 
 def answer(effects: pd.DataFrame, areas: pd.DataFrame) -> wording.Answer:
     """The result of a run in one sentence, from tables of `Pruned`; of many models their range."""
-    area, clauses = effects[effects.claim == "pruning_area"], []
+    area = effects[effects.claim == "pruning_area"]
+    clauses, spreads = [], []
     single, means = area[area.dataset != OVERALL], area[area.dataset == OVERALL]
     opening = "kept purest first instead of least pure first, over all numbers of neurons,"
     if len(means) > MOST_TOLD:
@@ -35,10 +36,10 @@ def answer(effects: pd.DataFrame, areas: pd.DataFrame) -> wording.Answer:
         ends = _ends(single.assign(dataset=single.comparison + " on " + single.dataset))
         within = sum(set(_sides(row)) == {"within"} for row in areas.itertuples())
         return wording.Answer(
-            f"{opening} {len(means)} models change by {least} to {most}; single data sets {ends}. "
-            f"{_by_chance(means).sum()} of {len(means)} times random orders, each against its "
-            f"reverse, change as much. {within} of {len(areas)} times both orders lie within the "
-            "range of random orders"
+            f"{opening} {len(means)} models change by {least} to {most}; "
+            f"{_by_chance(means).sum()} of {len(means)} times {CHANCE} change as much",
+            f"Single data sets change {ends}",
+            f"{within} of {len(areas)} times both orders lie within the range of random orders",
         )
     for mean, by_chance in zip(means.itertuples(), _by_chance(means)):
         number = wording.with_interval(mean, wording.ACCURACY, first=not clauses)
@@ -47,10 +48,10 @@ def answer(effects: pd.DataFrame, areas: pd.DataFrame) -> wording.Answer:
             mean, "gains accuracy", "loses accuracy", "neither clearly gains nor loses accuracy"
         )
         beside = f"{'no more' if by_chance else 'more'} than {CHANCE}"
-        over = _over(part) if len(part) > 1 else ""
-        clauses.append(f"{mean.comparison} {does} ({number}), {beside}{over}")
+        clauses.append(f"{mean.comparison} {does} ({number}), {beside}")
+        spreads += [_over(mean.comparison, part)] * (len(part) > 1)
     return wording.Answer(
-        f"{opening} {'. '.join(clauses)}. {'. '.join(map(_among_random, areas.itertuples()))}"
+        f"{opening} {'; '.join(clauses)}", *spreads, *map(_among_random, areas.itertuples())
     )
 
 
@@ -77,13 +78,13 @@ def _among_random(areas):
     )
 
 
-def _over(single):
-    """A sentence more: how many data sets gain and lose, and the least and the largest effect."""
+def _over(model, single):
+    """On how many data sets a model gains and loses, and the least and the largest effect."""
     gains, loses = single.low > 0, single.high < 0
     beyond = ((gains | loses) & ~_by_chance(single)).sum()
     return (
-        f". Of its {len(single)} data sets {gains.sum()} clearly gain and {loses.sum()} clearly "
-        f"lose, {_ends(single)}, {beyond} of them more than {CHANCE}"
+        f"{model}, data set by data set: {gains.sum()} of {len(single)} clearly gain and "
+        f"{loses.sum()} clearly lose, {_ends(single)}, {beyond} of them by more than {CHANCE}"
     )
 
 

@@ -71,11 +71,12 @@ def answer(
     mean = gains[gains.dataset == OVERALL]
     pruned = "what it gains" if _could_be_any(mean).all() else "not what it gains"
     return wording.Answer(
-        f"{models}. After {KINDS[kind]} of {most:.0%} {wording.listed(towers)}. "
-        f"The swaps change the image tower's by {own}. Its singular values alone give {expected}. "
-        f"Without its neurons' shared direction it changes by {rest}. Purest first "
-        f"gains over least pure first {pruned} in rotated bases (within "
-        f"{mean.z.abs().max():.1f})"
+        models,
+        f"After {KINDS[kind]} of {most:.0%} {wording.listed(towers)}",
+        f"The swaps change the image tower's by {own}. Its singular values alone give {expected}",
+        f"Without its neurons' shared direction it changes by {rest}",
+        f"Purest first gains over least pure first {pruned} in rotated bases (within "
+        f"{mean.z.abs().max():.1f})",
     )
 
 
