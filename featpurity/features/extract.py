@@ -22,6 +22,7 @@ from featpurity.files import check_choice, digest, write_text
 from featpurity.models.clip import ClipModel
 from featpurity.models.device import pick_device
 
+COUNTED = 1000  # pairs whose captions are counted, since tokenizers take a second for ten thousand
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -432,6 +433,21 @@ def picture_remarks(datasets: Iterable, store: str | Path | None) -> list[str]:
             *groups_of_classes(dataset),
             *refuse_unreadable(dataset, store),
         )
+    ]
+
+
+def cut_captions(clip: ClipModel, pairs: Any) -> list[str]:
+    """A line where captions, or their rewrites, of the first pairs fill a model's context."""
+    firsts = zip(pairs.captions[:COUNTED], pairs.rewrites[:COUNTED])
+    texts = [text for caption, rewrites in firsts for text in (caption, *rewrites)]
+    # One word more changes the tokens of a text, unless its place lies beyond the context.
+    tokens, longer = clip.tokenizer(texts), clip.tokenizer([f"{text} more" for text in texts])
+    count = (tokens == longer).all(dim=1).sum().item()
+    if not count:
+        return []
+    return [
+        f"{pairs.name}: {count:,} of the first {len(texts):,} captions fill the context of "
+        f"{clip.name}, {tokens.shape[1]} tokens; it does not read what lies beyond"
     ]
 
 

@@ -14,6 +14,7 @@ from featpurity.data.datasets import LabelledImages, load_splits
 from featpurity.data.pairs import load_pairs
 from featpurity.features.crops import pair_features
 from featpurity.features.extract import (
+    cut_captions,
     each_image_trunk_features,
     picture_remarks,
     refuse_unreadable,
@@ -53,10 +54,13 @@ class Precompute:
         ]
         return pd.DataFrame(rows)
 
-    def picture_remarks(self) -> list[str]:
-        """See `featpurity.features.extract.picture_remarks`."""
+    def remarks(self) -> list[str]:
+        """What `picture_remarks` and `cut_captions` of `featpurity.features.extract` say."""
         datasets = [*self.datasets.values(), *filter(None, [self.pairs])]
-        return picture_remarks(datasets, self.stored["store"])
+        remarks = picture_remarks(datasets, self.stored["store"])
+        for clip in self.models.values() if self.pairs else []:
+            remarks += cut_captions(clip, self.pairs)
+        return remarks
 
     def embed_datasets(self) -> pd.DataFrame:
         """Image trunk features of every data set: each picture is decoded once for all models."""

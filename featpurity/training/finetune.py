@@ -116,7 +116,7 @@ def run(options: argparse.Namespace) -> str:
 
     from featpurity.data.datasets import load_dataset
     from featpurity.data.pairs import load_pairs
-    from featpurity.features.extract import picture_remarks
+    from featpurity.features.extract import cut_captions, picture_remarks
     from featpurity.models.device import pick_device
     from featpurity.models.load import load_model
     from featpurity.training.evaluate import zero_shot_on
@@ -138,7 +138,7 @@ def run(options: argparse.Namespace) -> str:
     warnings.filterwarnings("ignore", "torch.distributed.nn", FutureWarning)  # open_clip's loss
     clip = load_model(options.model, device, options.preprocess)
     if rank == 0:
-        for line in picture_remarks([pairs], out / "store"):
+        for line in picture_remarks([pairs], out / "store") + cut_captions(clip, pairs):
             logging.info(line)
     towers = dict(workers=options.workers, precision=precision)
     evaluate = zero_shot_on(clip, [seen], "laclip", out / "store", **towers) if seen else None

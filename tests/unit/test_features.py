@@ -27,7 +27,7 @@ from featpurity import profile
 from featpurity.cli import main
 from featpurity.data.datasets import LabelledImages, load_dataset
 from featpurity.data.images import ImageArrays, ImageFiles
-from featpurity.data.pairs import load_pairs
+from featpurity.data.pairs import CaptionedImages, load_pairs
 from featpurity.experiments import inputs, retrieval
 from featpurity.features import extract, store
 from featpurity.features.extract import (
@@ -367,6 +367,15 @@ def test_exif_data_that_turn_nothing_are_not_counted(tmp_path, orientation, turn
     content = b"Exif\0\0no TIFF header" if orientation is None else exif
     Image.new("RGB", (4, 4)).save(tmp_path / "0.jpg", exif=content)
     assert ImageFiles(tmp_path, ["0.jpg"]).opened == ({}, ["0.jpg"] * turned)
+
+
+def test_captions_that_fill_the_context_are_counted():
+    clip = inputs.load_model("scenes_clip", "cpu")
+    texts, rewrites = ["a red square", "word " * 30, ""], [["blue " * 20], [], ["a " * 21]]
+    pairs = CaptionedImages("few", texts, rewrites, None)
+    (told,) = extract.cut_captions(clip, pairs)
+    assert told.startswith("few: 1 of the first 5 captions fill the context of scenes_clip, 24 ")
+    assert not extract.cut_captions(clip, replace(pairs, captions=["a"] * 3, rewrites=[[]] * 3))
 
 
 def test_classes_that_the_tokenizer_cannot_tell_apart_are_refused(tmp_path):
