@@ -2,9 +2,11 @@
 
 import argparse
 import errno
+import functools
 import json
 import os
 import re
+import signal
 import stat
 import subprocess
 import sys
@@ -153,7 +155,19 @@ def run(profile, options):
         for partition, state in slurm.closed_partitions().items():
             print(f"No node of partition {partition} takes jobs: {state}", file=sys.stderr)
     command = command_for(profile, options)
-    running = subprocess.Popen(command, stderr=subprocess.PIPE if on_cluster else None, text=True)
+    for ending in (signal.SIGTERM, signal.SIGHUP):  # of a batch system, of a terminal that closes
+        if signal.getsignal(ending) is not signal.SIG_IGN:
+            signal.signal(ending, signal.default_int_handler)
+    # A group of its own hears one signal once, whatever process the signal was for; a shell's
+    # background jobs would inherit that they ignore it.
+    heeded = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    running = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE if on_cluster else None,
+        text=True,
+        process_group=0,
+        preexec_fn=heeded,
+    )
     ended = []
     try:
         for line in running.stderr or []:
@@ -161,6 +175,7 @@ def run(profile, options):
             ended += filter(None, [slurm.why_ended(line)])
         status = running.wait()
     except KeyboardInterrupt:
+        os.killpg(running.pid, signal.SIGINT)
         running.wait()
         print(STOPPED, file=sys.stderr)
         return INTERRUPTED

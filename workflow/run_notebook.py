@@ -142,6 +142,8 @@ def main():
     parameters = yaml.safe_load(parameters)
     try:
         run(notebook, output, log, parameters, parameters.pop("aliases", None))
+    except KeyboardInterrupt:
+        sys.exit(130)  # no traceback: who stopped it knows why
     except papermill.PapermillExecutionError as error:
         why = f"{error.ename}: {' '.join(error.evalue.split())}"
         with open(log, "a", encoding="utf-8") as lines:
