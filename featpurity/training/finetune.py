@@ -159,7 +159,7 @@ def run(options: argparse.Namespace) -> str:
     )
     if world > 1:
         torch.distributed.destroy_process_group()
-    return f"{len(history)} epochs trained: {out}/last.safetensors and best.safetensors"
+    return f"{history.epoch.max()} epochs trained: {out}/last.safetensors and best.safetensors"
 
 
 def _check_names(options: argparse.Namespace) -> None:

@@ -33,7 +33,7 @@ from featpurity.models.clip import ClipModel
 from featpurity.models.projections import save_projections
 from featpurity.training.checkpoint import read_state, start_of, write_state
 from featpurity.training.settings import Settings, plan_epoch
-from featpurity.training.watch import look, measured
+from featpurity.training.watch import look
 
 log = logging.getLogger("featpurity")
 
@@ -140,7 +140,7 @@ def train(
     Returns
     -------
     image_neurons, text_neurons : float tensors of shape (d, width), on the CPU
-    history : DataFrame, one row an epoch
+    history : DataFrame, one row an epoch; epoch 0 is before training
 
     Raises
     ------
@@ -165,7 +165,9 @@ def train(
     optimiser = settings.optimiser(trained, projections.log_scale)
     loss_of = ClipLoss(gather_with_grad=True, rank=rank, world_size=world)  # exact for any world
     rates = settings.learning_rates(n_steps)
-    watched = measured(*projections.neurons(), evaluate)
+    scale = projections.log_scale.exp().item()
+    before = {"epoch": 0, "loss": math.nan, "learning_rate": math.nan}
+    before |= look(*projections.neurons(), scale, evaluate)
     identity = {
         **asdict(settings),
         "seed": seed,
@@ -174,10 +176,11 @@ def train(
         "model": [clip.image_key, clip.text_key],
         "images": getattr(images, "key", None),
         "captions": digest(texts),
-        **start_of(clip, watched),
+        **start_of(clip, before),
     }
     state = read_state(resume, identity, device, overwrite) if resume else None
-    start, history = (state["history"][-1]["epoch"], state["history"]) if state else (0, [])
+    history = state["history"] if state else [before]
+    start = history[-1]["epoch"]
     if world > 1:
         _same_start(start, device)
     if state:
@@ -185,7 +188,9 @@ def train(
         optimiser.load_state_dict(state["optimiser"])
     data = DrawnPairs(images, texts, clip.preprocess, augment)
     record = _Record(Path(output_dir), clip, identity, start, options) if rank == 0 else None
-    if start >= settings.epochs and record:
+    if record and not start:
+        record.tell(before)
+    if record and start >= settings.epochs:
         log.info("%s: all %d epochs were trained before; nothing is left to do", output_dir, start)
 
     for epoch in range(start, settings.epochs):
@@ -271,17 +276,23 @@ class _Record:
         if options is not None:
             write_text(folder / "options.json", json.dumps(options, indent=1) + "\n")
         self.folder, self.clip, self.identity = folder, clip, identity
-        self.board = SummaryWriter(folder, purge_step=start + 1)  # hides what is trained again
+        again = start + 1 if start else 0  # from there what is trained again hides what was
+        self.board = SummaryWriter(folder, purge_step=again)
+
+    def tell(self, last):
+        known = {name: value for name, value in last.items() if math.isfinite(value)}
+        log.info("%s", "  ".join(f"{name} {value:.5g}" for name, value in known.items()))
+        for name, value in known.items():
+            self.board.add_scalar(name, value, last["epoch"])
 
     def epoch(self, history, projections, optimiser):
         last, table = history[-1], pd.DataFrame(history)
-        log.info("%s", "  ".join(f"{name} {value:.5g}" for name, value in last.items()))
-        for name, value in last.items():
-            self.board.add_scalar(name, value, last["epoch"])
+        self.tell(last)
         accuracies = [name for name in last if name.startswith("accuracy")]
         quality = table[accuracies].mean(axis=1) if accuracies else -table["loss"]
         save_table(table, self.folder / "history.csv")
-        for name in ["last", "best"] if quality.idxmax() == len(table) - 1 else ["last"]:
+        best = quality[1:].idxmax() == len(table) - 1  # of what was trained
+        for name in ["last", "best"] if best else ["last"]:
             path = self.folder / f"{name}.safetensors"
             trained = projections.log_scale.requires_grad
             scale = projections.log_scale.exp().item() if trained else None

@@ -23,17 +23,10 @@ def look(
     evaluate : callable, optional
         ``evaluate(image_neurons, text_neurons) -> dict`` of numbers.
     """
+    found = evaluate(image_neurons, text_neurons) if evaluate else {}
     return {
         "logit_scale": logit_scale,
         "image_avg_abs_cos": avg_abs_cos(image_neurons),
         "text_avg_abs_cos": avg_abs_cos(text_neurons),
-        **measured(image_neurons, text_neurons, evaluate),
+        **{name: float(value) for name, value in found.items()},  # a state on disk may hold them
     }
-
-
-def measured(
-    image_neurons: torch.Tensor, text_neurons: torch.Tensor, evaluate: Callable | None
-) -> dict[str, float]:
-    """What `evaluate` measures, if any, as plain numbers that a state on disk may hold."""
-    found = evaluate(image_neurons, text_neurons) if evaluate else {}
-    return {name: float(value) for name, value in found.items()}
