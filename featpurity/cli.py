@@ -152,6 +152,9 @@ def _embed(options):
 
     chosen = _load(options)
     check(chosen)
+    store = Path(chosen.store_dir).resolve()
+    if store.is_dir() and not os.access(store, os.W_OK):
+        raise ValueError(f"store_dir: {store} may not be written, which is what embed is for")
     models = options.models or chosen.models
     if strangers := sorted(set(models) - set(chosen.models)):
         raise ValueError(
@@ -169,7 +172,7 @@ def _embed(options):
             if wanted := [model for model in together if model in asked]:
                 pairs = open_all(wanted, [], chosen.pairs, n_pairs=n_pairs, **settings)
                 pairs.embed_pairs(crops)
-    return f"stored in {Path(chosen.store_dir).resolve()}"
+    return f"stored in {store}"
 
 
 def _merge(options):

@@ -16,7 +16,7 @@ from pathlib import Path
 import slurm
 
 from featpurity.check import CHECKED, check, missing_of, sources_of
-from featpurity.files import READ_ONLY, digest, lock, workspace, write_text
+from featpurity.files import digest, lock, workspace, write_text
 from featpurity.plan import plan
 from featpurity.profile import load
 
@@ -59,9 +59,7 @@ def main(arguments=None):
     try:
         refuse_others_records(workspace(".snakemake"))
         return print_jobs(profile, more) if options.plan else run_alone(profile, more)
-    except OSError as error:
-        if error.errno not in READ_ONLY:
-            raise
+    except OSError as error:  # a folder of another user, a full disk
         print(error, file=sys.stderr)
         return 2
 
@@ -109,7 +107,9 @@ def run_alone(profile, options):
         if not lock(held, wait=False):  # it ends with its owner, which Snakemake's own does not
             print(f"Another run is at work in {profile.results_dir}: let it end.", file=sys.stderr)
             return BUSY
-        return run(profile, options)
+        for failed in failures(profile):
+            failed.unlink()
+        return run(profile, options, held)
 
 
 def command_for(profile, options, folder=None):
@@ -147,8 +147,11 @@ def to_run(said):
         yield f"  {job}: {next(known, reason)}"
 
 
-def run(profile, options):
-    """Snakemake's run, and what it came to in one line."""
+def run(profile, options, held):
+    """Snakemake's run, and what it came to in one line.
+
+    The lock on the file `held` ends with the last of both processes.
+    """
     on_cluster = slurm.is_asked_for(options)
     if on_cluster:
         options = [*options, *slurm.status_options()]
@@ -167,6 +170,7 @@ def run(profile, options):
         text=True,
         process_group=0,
         preexec_fn=heeded,
+        pass_fds=[held.fileno()],
     )
     ended = []
     try:
@@ -184,14 +188,15 @@ def run(profile, options):
         print(f"The book's first page: {page}")
     if status:
         log = f"The run failed: its logs lie in {profile.results_dir}/logs"
-        print(*(dict.fromkeys([*ended, *failures(profile)]) or [log]), sep="\n", file=sys.stderr)
+        ended += [path.read_text(encoding="utf-8").strip() for path in failures(profile)]
+        ended = dict.fromkeys(filter(None, ended))  # on a full disk a line of nothing
+        print(*(ended or [log]), sep="\n", file=sys.stderr)
     return status
 
 
 def failures(profile):
-    """A line for each notebook that failed."""
-    logs = workspace(profile.results_dir) / "logs"
-    return [path.read_text(encoding="utf-8").strip() for path in sorted(logs.glob("*.failed"))]
+    """The files, each with a line, of the notebooks that failed."""
+    return sorted((workspace(profile.results_dir) / "logs").glob("*.failed"))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from featpurity.files import READ_ONLY, digest, raw, sweep, write_tensors
 
 ROWS = 2048  # rows a shard: seconds of work that a killed run loses
+LISTED = os.R_OK | os.X_OK  # what a folder has to allow whoever reads it
 PATIENCE = 1800  # seconds without a new shard: the process that owes it is taken for dead
 
 
@@ -42,6 +43,9 @@ class Shards:
         self.folder = folder / self.key[:32] if folder else None
         self.ranges = [(start, min(start + ROWS, n)) for start in range(0, n, ROWS)]
         self.parts, self.pending, self.damaged = {}, {}, {}
+        if self.folder and os.path.exists(self.folder) and not os.access(self.folder, LISTED):
+            warnings.warn(f"{self.folder} may not be read: what it holds is computed", stacklevel=2)
+            self.folder = None
         if self.folder:
             sweep(self.folder)
             self.read()
@@ -90,7 +94,7 @@ class Shards:
         """Read the shards that are on disk and sound."""
         for part in self.missing:
             path = self._path(part)
-            if path.exists() and self.damaged.get(part) != _version(path):
+            if os.path.exists(path) and self.damaged.get(part) != _version(path):
                 try:
                     self.parts[part] = self._checked(path, part)
                 except (SafetensorError, OSError, ValueError) as error:

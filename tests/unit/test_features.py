@@ -18,6 +18,7 @@ import open_clip
 import pytest
 import torch
 import torch.nn.functional as F
+import trees
 from checkout import ROOT, run_notebook
 from PIL import Image
 from safetensors.torch import load_file, save_file
@@ -165,6 +166,22 @@ def test_a_damaged_shard_is_noticed_and_only_it_is_computed_again(tmp_path, dama
     assert again.batches == [2]  # the last two of 50 rows
     image_trunk_features(again, dataset, tmp_path)
     assert again.batches == [2]
+
+
+def test_a_store_that_only_its_owner_reads_is_no_obstacle(tmp_path, monkeypatch):
+    for name in ("a/0.jpg", "b/1.jpg"):
+        trees.photo(tmp_path / "tree" / name)
+    clip, dataset = load_model("photos_clip"), load_dataset(f"folder:{tmp_path}/tree")
+    expected = image_trunk_features(clip, dataset, tmp_path / "store")
+
+    def refuse(path, *_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(store.os, "access", lambda *_: False)
+    monkeypatch.setattr(Path, "read_text", refuse)
+    with pytest.warns(UserWarning, match="may not be read: what it holds is computed"):
+        features = image_trunk_features(clip, dataset, tmp_path / "store")
+    torch.testing.assert_close(features, expected)
 
 
 def test_a_killed_extraction_goes_on_from_its_last_finished_shard(tmp_path):

@@ -316,10 +316,11 @@ def test_names_may_hold_braces(suite):
 
 
 def test_a_failed_notebook_leaves_its_traceback_and_no_result(suite):
-    shutil.rmtree(suite / "results")
+    shutil.rmtree(suite / "results/demo/notebooks")
+    (suite / "results/demo/logs/gone.failed").write_text("an earlier run's failure\n")
     (suite / "fail").write_text("01_clip_vs_laclip")
     status, said, notebooks = run(suite, command=BOOK)
-    assert status != 0 and "told to fail" in said
+    assert status != 0 and "told to fail" in said and "an earlier run's" not in said
     assert (
         "02_neuron_pruning" in notebooks and "07_claims" not in notebooks
     )  # keep-going, but not past it
@@ -426,6 +427,20 @@ def test_a_second_run_of_one_folder_of_results_is_refused(suite):
         status, said, notebooks = run(suite, command=BOOK)
     assert status == 75 and not notebooks
     assert said == "Another run is at work in results/demo: let it end.\n"
+
+
+def test_a_run_whose_make_was_killed_is_at_work_until_it_ends(suite):
+    (suite / "wait").write_text("07_claims")
+    os.mkfifo(suite / "for ever")
+    (suite / "results/demo/tables/07_claims.csv").unlink()
+    process = start(suite, command=BOOK)
+    assert any("07_claims: cell" in line for line in process.stdout)
+    process.kill()
+    process.wait()
+    assert run(suite, command=BOOK)[0] == 75
+    (suite / "for ever").write_text("let it go on")
+    process.communicate(timeout=300)  # ends with the last process that holds the pipe
+    assert run(suite, command=BOOK)[0] == 0
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
