@@ -184,7 +184,7 @@ def mistakes(said: dict[str, str], true: dict[str, str]) -> dict[str, str]:
 
 def make_captions(
     all_facts: list[dict[str, str]], seed: int, n: int = 4
-) -> tuple[list[str], list[list[str]]]:
+) -> tuple[list[str], list[list[str]], list[dict[str, str]]]:
     """Both kinds of captions for many pictures.
 
     Those of picture i depend on (seed, i) and its facts alone.
@@ -194,18 +194,11 @@ def make_captions(
     captions : list of str
         One raw caption a picture.
     rewrites : list of lists of n str
+    named : list of dicts
+        The facts that the first rewrite of each picture names.
     """
-    captions, rewrites = [], []
-    for i, facts in enumerate(all_facts):
-        raw, sentences, _ = _both_kinds(facts, Random(f"{seed} {i}"), n)
-        captions.append(raw)
-        rewrites.append(sentences)
-    return captions, rewrites
-
-
-def named_in_rewrites(all_facts: list[dict[str, str]], seed: int) -> list[dict[str, str]]:
-    """The facts that the first rewrite of each picture names, as `make_captions` writes it."""
-    return [_both_kinds(facts, Random(f"{seed} {i}"), 1)[2] for i, facts in enumerate(all_facts)]
+    made = [_both_kinds(facts, Random(f"{seed} {i}"), n) for i, facts in enumerate(all_facts)]
+    return tuple([parts[i] for parts in made] for i in range(3))
 
 
 def raw_captions(

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import unicodedata
+from collections import Counter
 from functools import cache
 from pathlib import Path, PurePath
 from typing import Any
@@ -45,9 +46,9 @@ def folder_words(folders: list[str]) -> list[str]:
         if set(folders) <= set(names):
             return [names[folder] for folder in folders]
     words = [spaced(folder) for folder in folders]
-    for i, (word, folder) in enumerate(zip(words, folders)):
-        if word in words[:i]:
-            other = folders[words.index(word)]
+    first = {}
+    for word, folder in zip(words, folders):
+        if (other := first.setdefault(word, folder)) != folder:
             raise ValueError(
                 f"the class folders {other!r} and {folder!r} both read {word!r}; rename one, or "
                 "list the class names in classes.txt"
@@ -249,8 +250,7 @@ def read_list(path: str | Path) -> str | list | dict:
 
 def _each_once(pairs):
     """An object of JSON, no key of which stands twice: its first value would be lost."""
-    keys = [key for key, _ in pairs]
-    if twice := [key for key in keys if keys.count(key) > 1]:
+    if twice := [key for key, n in Counter(key for key, _ in pairs).items() if n > 1]:
         raise ValueError(f"the key {twice[0]!r} stands there twice")
     return dict(pairs)
 

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from featpurity.data import catalog, webdataset
-from featpurity.data.catalog import CATALOG, FOLDER, find
+from featpurity.data.catalog import CATALOG, FOLDER, Found, find
 from featpurity.data.class_folders import CLASS_NAMES, counted, is_zip
 from featpurity.data.class_names import (
     folder_words,
@@ -29,6 +29,7 @@ from featpurity.data.images import (
     ImageArrays,
     ImageFiles,
     ImageZip,
+    Pictures,
     row_of,
     rows_of,
     subset,
@@ -38,7 +39,7 @@ from featpurity.files import check_choice
 
 
 @dataclass(frozen=True, eq=False)
-class LabelledImages:
+class LabelledImages(Pictures):
     """Images with one class each; `dataset[i]` is (PIL RGB picture, int).
 
     Attributes
@@ -63,9 +64,6 @@ class LabelledImages:
     skipped: tuple[str, ...] = ()
     left_out: dict[str, int] = field(default_factory=dict)
 
-    def __len__(self) -> int:
-        return len(self.images)
-
     def __getitem__(self, i: int) -> tuple[Image.Image, int | torch.Tensor]:
         i = row_of(i)
         label = self.labels[i]
@@ -73,11 +71,6 @@ class LabelledImages:
 
     def __repr__(self) -> str:
         return f"LabelledImages({self.name!r}, {len(self)} images, {len(self.classes)} classes)"
-
-    @property
-    def images_key(self) -> str:
-        """Changes when a picture does; data sets that share it share their stored features."""
-        return self.images.key
 
     def subset(self, indices: Any) -> LabelledImages:
         """The images at `indices`, with the classes as they are.
@@ -144,7 +137,7 @@ def load_dataset(
     _check_options(class_names, unreadable)
     check_choice("split", split, ["test", "train"])
     found = find(str(name), root, split)
-    return _labelled(str(name), found, _read(found, split, download), class_names, unreadable)
+    return _labelled(str(name), found, read(found, split, download), class_names, unreadable)
 
 
 def load_splits(
@@ -170,8 +163,8 @@ def load_splits(
     apart = catalog.find_training(str(name), root) if training else None
     if apart and not apart.missing:
         found["train"] = apart
-    read = {split: _read(where, split, download) for split, where in found.items()}
-    (_, of_test, _), (_, of_last, _) = read["test"], read[list(read)[-1]]
+    parts = {split: read(where, split, download) for split, where in found.items()}
+    (_, of_test, _), (_, of_last, _) = parts["test"], parts[list(parts)[-1]]
     if of_test != of_last:
         only = ", ".join(sorted({*of_test} ^ {*of_last})) or "none, but in another order"
         raise ValueError(
@@ -180,7 +173,7 @@ def load_splits(
         )
     called = {"test": str(name), "train": f"{name}, training images"}
     return [
-        _labelled(called[split], found[split], read[split], class_names, unreadable)
+        _labelled(called[split], found[split], parts[split], class_names, unreadable)
         for split in found
     ]
 
@@ -191,9 +184,9 @@ def _check_options(class_names, unreadable):
     check_choice("unreadable", unreadable, ["raise", "skip"])
 
 
-def _labelled(name, found, read, class_names, unreadable):
-    """What `_read` gave as labelled images, their classes called as asked for."""
-    images, raw, labels = read
+def _labelled(name, found, parts, class_names, unreadable):
+    """What `read` gave as labelled images, their classes called as asked for."""
+    images, raw, labels = parts
     dataset = LabelledImages(
         name,
         _display_names(found, raw, class_names),
@@ -235,17 +228,8 @@ def groups_of_classes(dataset: LabelledImages) -> list[str]:
     return [f"{dataset.name}: folders of folders with pictures, each taken for one class: {listed}"]
 
 
-def read_known(
-    name: str, root: str | Path | None, split: str = "test", download: bool = True
-) -> tuple[Sequence, list[str], list]:
-    """Pictures, raw class names and labels of what `find` finds; it is downloaded where it is
-    missing and `download` allows.
-    """
-    return _read(find(name, root, split), split, download)
-
-
-def _read(found, split, download):
-    """Pictures, raw class names and labels from where `find` found them."""
+def read(found: Found, split: str, download: bool) -> tuple[Sequence, list[str], list]:
+    """Pictures, raw class names and labels from where `find` found them, or downloaded."""
     if found.kind == "generated":
         return _scenes(found.name)
     if found.kind == "webdataset":

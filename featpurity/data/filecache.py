@@ -11,7 +11,7 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +33,8 @@ def content_digests(folder: str | Path, names: Iterable[str]) -> dict[str, str]:
     known = _recall(folder)
     facts = {name: _facts(os.path.join(folder, name)) for name in names}
     fresh = [name for name in names if facts[name] and known.get(name, [])[:-1] != facts[name]]
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        found = pool.map(_digest_of, (os.path.join(folder, name) for name in fresh))
-        # The bar waits, because a small set is read sooner than a bar is.
-        found = list(tqdm(found, "reading files for their digests", len(fresh), delay=2))
-    digests = dict(zip(fresh, found))
+    paths = [os.path.join(folder, name) for name in fresh]
+    digests = dict(zip(fresh, in_threads(_digest_of, paths, "reading files for their digests")))
     settled = _settled()
     lasting = {
         name: [*facts[name], content]
@@ -77,6 +74,13 @@ def remembered(kind: str, path: Path, make: Callable[[Path], Any]) -> Any:
         with contextlib.suppress(OSError):
             write_text(_place(kind, str(path)), json.dumps({"facts": facts, "made": made}))
     return made
+
+
+def in_threads(work: Callable, items: list, title: str) -> list:
+    """What `work` makes of each item; the bar waits: few are done sooner than it is read."""
+    with ThreadPool(min(8, os.cpu_count() or 1)) as pool:
+        found = pool.imap(work, items, chunksize=16)  # an executor holds 2 kB an item
+        return list(tqdm(found, title, len(items), delay=2))
 
 
 def _recall(folder):

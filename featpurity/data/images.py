@@ -20,7 +20,6 @@ import threading
 import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -28,9 +27,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
-from tqdm.auto import tqdm
 
-from featpurity.data.filecache import content_digests
+from featpurity.data.filecache import content_digests, in_threads
 from featpurity.files import digest
 
 # Kinds that are decoded, whatever a file is called: no PostScript, for which Pillow starts
@@ -74,10 +72,10 @@ class EncodedImages(ABC):
     def _open(self, name):
         """The picture's bytes as a binary file."""
 
-    @property
-    @abstractmethod
+    @cached_property
     def key(self) -> str:
         """Digest of the names and of what the pictures hold."""
+        return digest(list(zip(self.names, self.contents)))
 
     def subset(self, rows: list[int]) -> EncodedImages:
         """The pictures at these rows."""
@@ -97,10 +95,7 @@ class EncodedImages(ABC):
         those that their EXIF data would turn.
         """
         names = list(dict.fromkeys(self.names))
-        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-            found = pool.map(self._open_once, names)
-            # The bar waits, because a small set is opened sooner than a bar is read.
-            found = list(tqdm(found, "opening images", len(names), delay=2))
+        found = in_threads(self._open_once, names, "opening images")
         faults = {name: why for name, (why, _) in zip(names, found) if why}
         return faults, [name for name, (_, turned) in zip(names, found) if turned]
 
@@ -131,10 +126,6 @@ class ImageFiles(EncodedImages):
         """Digest of each picture's file."""
         digests = content_digests(self.source, self.names)
         return [digests[name] for name in self.names]
-
-    @cached_property
-    def key(self) -> str:
-        return digest(list(zip(self.names, self.contents)))
 
 
 class ImageZip(EncodedImages):
@@ -169,10 +160,6 @@ class ImageZip(EncodedImages):
                 member.filename: (member.CRC, member.file_size) for member in archive.infolist()
             }
         return [facts[name] for name in self.names]
-
-    @cached_property
-    def key(self) -> str:
-        return digest(list(zip(self.names, self.contents)))
 
 
 class ImageArrays:
@@ -209,6 +196,18 @@ class ChosenImages:
     def key(self) -> str:
         """Digest of the whole sequence's key and the rows."""
         return digest((self.images.key, self.rows))
+
+
+class Pictures:
+    """What data sets and sets of pairs have in common: `images`, a sequence of pictures."""
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def images_key(self) -> str:
+        """Changes when a picture does; those that share it share their stored features."""
+        return self.images.key
 
 
 def subset(images: Sequence, rows: list[int]) -> Sequence:

@@ -10,17 +10,17 @@ import numpy as np
 from PIL import Image
 
 from featpurity.captions.files import read_captioned, read_captions
-from featpurity.captions.synthetic import make_captions, named_in_rewrites, scene_facts
+from featpurity.captions.synthetic import make_captions, scene_facts
 from featpurity.data import webdataset
-from featpurity.data.catalog import pictures_of_table, places_of_pictures
-from featpurity.data.datasets import read_known
-from featpurity.data.images import ImageFiles, row_of, rows_of, subset, without_unreadable
+from featpurity.data.catalog import find, pictures_of_table, places_of_pictures
+from featpurity.data.datasets import read
+from featpurity.data.images import ImageFiles, Pictures, row_of, rows_of, subset, without_unreadable
 from featpurity.data.scenes import Scenes
 from featpurity.files import below, check_choice, check_list, data_folder, meant
 
 
 @dataclass(frozen=True, eq=False)
-class CaptionedImages:
+class CaptionedImages(Pictures):
     """Images with a caption each; `pairs[i]` is (PIL RGB picture, str).
 
     `rewrites[i]` holds other captions of picture i, and may be empty. Of generated captions only
@@ -36,9 +36,6 @@ class CaptionedImages:
     facts: list[dict] | None = None
     named: list[dict] | None = None
     left_out: dict[str, int] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return len(self.images)
 
     def __getitem__(self, i: int) -> tuple[Image.Image, str]:
         i = row_of(i)
@@ -60,11 +57,6 @@ class CaptionedImages:
         """The file of each pair's picture; None where every picture is another."""
         names = getattr(self.images, "names", None)
         return names and [os.path.normpath(name) for name in names]
-
-    @property
-    def images_key(self) -> str:
-        """Changes when a picture does; see `LabelledImages`."""
-        return self.images.key
 
     def subset(self, indices: Iterable[int]) -> "CaptionedImages":
         """The pairs at `indices`; see `LabelledImages`."""
@@ -122,14 +114,12 @@ def load_pairs(
     if n_pairs is not None and (not isinstance(n_pairs, Integral) or n_pairs < 1):
         raise ValueError(f"n_pairs: expected a whole number of 1 or more, got {n_pairs}")
     loaders = {"scenes": scenes, "photos": photos}
-    if rewrites and str(name) in loaders:
-        raise ValueError(
-            f"rewrites go with a CSV of pairs, but the captions of {name!r} are generated"
-        )
+    if rewrites and (str(name) in loaders or str(name).startswith(webdataset.PREFIX)):
+        raise ValueError(f"rewrites go with a CSV of pairs, got {name}")
     if str(name) in loaders:
         found = loaders[str(name)](data_folder(root), n_pairs, download)
     elif str(name).startswith(webdataset.PREFIX):
-        found = from_shards(str(name), rewrites)
+        found = from_shards(str(name))
     else:
         found = from_table(name, data_folder(root), rewrites)
     if n_pairs is not None and n_pairs < len(found):
@@ -151,22 +141,19 @@ def scenes(root: Path, n_pairs: int | None, download: bool) -> CaptionedImages:
 
 def photos(root: Path, n_pairs: int | None, download: bool) -> CaptionedImages:
     """CIFAR-10's training photos, or a seeded draw of them, with captions of their classes."""
-    images, classes, labels = read_known("cifar10", root, "train", download)
+    images, classes, labels = read(find("cifar10", root, "train"), "train", download)
     drawn = np.random.default_rng(CAPTIONS_SEED).permutation(len(images))[:n_pairs].tolist()
     facts = [{"class": classes[labels[i]]} for i in drawn]
     return _generated("photos", subset(images, drawn), facts)
 
 
 def _generated(name, images, facts):
-    captions, rewrites = make_captions(facts, CAPTIONS_SEED, N_REWRITES)
-    named = named_in_rewrites(facts, CAPTIONS_SEED)
+    captions, rewrites, named = make_captions(facts, CAPTIONS_SEED, N_REWRITES)
     return CaptionedImages(name, captions, rewrites, images, facts=facts, named=named)
 
 
-def from_shards(name: str, rewrites: Sequence[str | Path] = ()) -> CaptionedImages:
+def from_shards(name: str) -> CaptionedImages:
     """Pairs from webdataset's shards, which hold a `.txt` for each picture: a pair a line."""
-    if rewrites:
-        raise ValueError(f"rewrites go with a CSV of pairs, got {name}")
     images, captions, left_out = webdataset.read_captioned(webdataset.shards_of(name))
     name = PurePath(name.removeprefix(webdataset.PREFIX)).name  # no path: it names a file, too
     return CaptionedImages(name, captions, [[] for _ in captions], images, left_out=left_out)

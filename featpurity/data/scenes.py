@@ -224,6 +224,5 @@ class Scenes:
         return len(self.attributes)
 
     def __getitem__(self, i: int) -> Image.Image:
-        if not 0 <= i < len(self):
-            raise IndexError(f"picture {i} of {len(self)}")
+        i = range(len(self))[i]
         return render(self.attributes[i], self.size, np.random.default_rng([self.seed, i, 2]))

@@ -138,7 +138,7 @@ def read_samples(shards: list[Path], text: str) -> tuple[ImageTars, list[str], d
                 raise ValueError(f"{shard}: the sample {sample} has no file .{text}")
             name = f"{shard.name}/{sample}.{stored[0]}"
             names.append(name)
-            places[name] = tuple(files[pictures[0]])
+            places[name] = tuple(files[stored[0]])
             texts.append(files[text])
     if not names:
         raise ValueError(f"{shards[0]}: no samples with a picture ({', '.join(SUFFIXES)})")

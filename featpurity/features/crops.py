@@ -37,7 +37,7 @@ class Crop:
     def __call__(self, image, draw):
         # The global generator goes on as if nothing had been drawn.
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(draw)
+            torch.default_generator.manual_seed(draw)  # the card's stays as it is
             return self.transform(image)
 
 

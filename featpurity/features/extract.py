@@ -219,23 +219,25 @@ def each_image_trunk_features(
     for key, i in firsts.items():
         if any(of_clip.missing for of_clip in shards[key]):
             refuse_unreadable(datasets[i], store)
-    preprocessings = {repr(clip.preprocess): clip.preprocess for clip in clips}
-    used = [list(preprocessings).index(repr(clip.preprocess)) for clip in clips]
+    forms = list(dict.fromkeys(clip.preprocess for clip in clips))  # one object for equal ones
+    used = [forms.index(clip.preprocess) for clip in clips]
     towers = [runner(clip, clip.image_trunk, precision, compiled) for clip in clips]
     batches = {key: _batches(own, batch_size) for key, own in shards.items()}
     pinned = any(clip.device.type == "cuda" for clip in clips)
     pictures = [distinct[i][0] for i in firsts.values()]
-    ranges, forms = list(batches.values()), list(preprocessings.values())
-    loaded = iter(decoder(pictures, ranges, forms, workers, pinned))
+    loaded = iter(decoder(pictures, list(batches.values()), forms, workers, pinned))
     names = ", ".join(clip.name for clip in clips)
     for i, (dataset, key) in enumerate(zip(datasets, keys)):
-        own = shards[key]
         if i == firsts[key]:
             title = progress and f"{dataset.name} | {names}"
-            _fill(list(zip(towers, own, used)), batches[key], loaded, title)
-        if key not in keys[i + 1 :]:
-            del shards[key]  # freed once they are given
-        yield [of_clip.features()[distinct[i][1]] for of_clip in own]
+            _fill(list(zip(towers, shards[key], used)), batches[key], loaded, title)
+        last = key not in keys[i + 1 :]  # they are freed once they are given
+        yield _given(shards.pop(key) if last else shards[key], distinct[i][1])
+
+
+def _given(shards, rows):
+    """The features of every model at some rows."""
+    return [of_clip.features()[rows] for of_clip in shards]
 
 
 def image_shards(
@@ -379,12 +381,12 @@ def _fill(towers, batches, loaded, title):
 
 
 def _distinct(images):
-    """The images without those named before, and for every image its place among them."""
+    """The images without those named before, and each one's place among them: all, as they are."""
     names = getattr(images, "names", range(len(images)))
     places = {name: place for place, name in enumerate(dict.fromkeys(names))}
-    inverse = torch.tensor([places[name] for name in names])
     if len(places) == len(images):
-        return images, inverse
+        return images, slice(None)  # which copies nothing
+    inverse = torch.tensor([places[name] for name in names])
     first = {name: row for row, name in reversed(list(enumerate(names)))}
     return subset(images, [first[name] for name in places]), inverse
 

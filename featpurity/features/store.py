@@ -14,6 +14,7 @@ from featpurity.files import READ_ONLY, digest, raw, sweep, write_tensors
 ROWS = 2048  # rows a shard: seconds of work that a killed run loses
 LISTED = os.R_OK | os.X_OK  # what a folder has to allow whoever reads it
 PATIENCE = 1800  # seconds without a new shard: the process that owes it is taken for dead
+PAUSE = 0.5  # seconds between looks for it
 
 
 class Shards:
@@ -104,31 +105,24 @@ class Shards:
                         f"{path} {fault} and will be computed again: {error}", stacklevel=2
                     )
 
-    def wait_for_others(self, every: float = 0.5, patience: float | None = None) -> None:
+    def wait_for_others(self) -> None:
         """Under torchrun: until the other processes have written the shards that fell to them.
-
-        Parameters
-        ----------
-        every : float
-            Seconds between looks.
-        patience : float, optional
-            Seconds without a new shard before giving up; PATIENCE unless said.
 
         Raises
         ------
         TimeoutError
             When no new shard came for that long: another process has died or hangs.
         """
-        patience, heard = PATIENCE if patience is None else patience, time.monotonic()
+        heard = time.monotonic()
         while missing := self.missing:
-            if time.monotonic() - heard > patience:
+            if time.monotonic() - heard > PATIENCE:
                 rows = ", ".join(f"{start} .. {stop - 1}" for start, stop in missing[:3])
                 raise TimeoutError(
-                    f"{self.folder}: waited {patience:g} s for {len(missing)} shards of other "
+                    f"{self.folder}: waited {PATIENCE:g} s for {len(missing)} shards of other "
                     f"processes (rows {rows}{', ...' * (len(missing) > 3)}), and none came; did "
                     "one of them die? Start again: what is there is kept"
                 )
-            time.sleep(every)
+            time.sleep(PAUSE)
             self.read()
             heard = time.monotonic() if len(self.missing) < len(missing) else heard
 

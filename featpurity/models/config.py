@@ -18,9 +18,10 @@ TOKENIZER_OPTIONS = {"clean", "strip_sep_token", "language", "additional_special
 TOKENIZER_OPTIONS |= {"use_fast", "legacy", "do_lower_case", "add_prefix_space", "padding_side"}
 
 
-def configs_of(path: Path) -> list[Path]:
-    """Where the configuration of a file of weights may lie: the first that is there counts."""
-    return [path.with_suffix(".json"), path.with_name(CONFIG)]
+def config_of(path: Path) -> Path | None:
+    """The configuration beside a file of weights; None where there is none."""
+    places = path.with_suffix(".json"), path.with_name(CONFIG)
+    return next(filter(Path.is_file, places), None)
 
 
 def foreign(names: Iterable[str]) -> str:

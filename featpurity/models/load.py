@@ -9,6 +9,7 @@ came.
 import json
 import warnings
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from open_clip.transform import PreprocessCfg, image_transform_v2, merge_preproc
 from featpurity.files import check_choice, digest
 from featpurity.models import laclip, split
 from featpurity.models.clip import ClipModel
-from featpurity.models.config import CONFIG, MERGES, check_model, configs_of, foreign, read_config
+from featpurity.models.config import CONFIG, MERGES, check_model, config_of, foreign, read_config
 from featpurity.models.device import pick_device
 from featpurity.models.names import ModelRecord, bases_of, resolve
 from featpurity.models.projections import read_projections
@@ -115,7 +116,7 @@ def check_weights(source: str | Path) -> None:
     record = resolve(source)
     if record.kind not in {"file", "folder"}:
         return
-    beside = next((place for place in configs_of(record.file) if place.is_file()), None)
+    beside = config_of(record.file)
     if beside and not record.architecture:
         settings = read_config(beside)["model_cfg"]
     else:
@@ -156,7 +157,7 @@ def _cut(record: ModelRecord, name, model, config, tokenizer, device, preprocess
         base=record.name,
         device=device,
         logit_scale=model.logit_scale.exp().item(),
-        preprocess=image_transform_v2(PreprocessCfg(**settings), is_train=False),
+        preprocess=_preprocessing(json.dumps(settings)),
         preprocess_name=preprocess,
         tokenizer=tokenizer,
         image_neurons=image.neurons.to(**move),
@@ -169,6 +170,12 @@ def _cut(record: ModelRecord, name, model, config, tokenizer, device, preprocess
         # Channels last, as the batches of `features.extract.runner`.
         trunks=model.requires_grad_(False).to(device, memory_format=torch.channels_last),
     )
+
+
+@cache
+def _preprocessing(settings):
+    """The preprocessing of settings in JSON, one object: models that share it decode once."""
+    return image_transform_v2(PreprocessCfg(**json.loads(settings)), is_train=False)
 
 
 def _from_file(
@@ -202,7 +209,7 @@ def _built(path, architecture, device="cpu", numbers=True):
     the names and shapes of the weights count.
     """
     weights = read_weights(path, numbers)
-    beside = next((place for place in configs_of(path) if place.is_file()), None)
+    beside = config_of(path)
     recognised = None
     if laclip.is_laclip(weights):
         try:

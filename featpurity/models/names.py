@@ -13,7 +13,7 @@ from pathlib import Path, PurePath
 from featpurity.files import did_you_mean, located, meant, tensors_header, workspace
 from featpurity.files import megabytes as size_of
 from featpurity.models import laclip
-from featpurity.models.config import CONFIG, MERGES, configs_of, foreign, read_config
+from featpurity.models.config import CONFIG, MERGES, config_of, foreign, read_config
 
 BUNDLED = Path(__file__).parent.parent / "assets" / "models"
 WEIGHTS = {".safetensors", ".pt", ".pth", ".bin"}  # none of open_clip's tags ends like that
@@ -96,8 +96,9 @@ class ModelRecord:
         """
         if self.kind == "laclip" or self.file is None or not self.file.is_file():
             return []
-        beside = [*configs_of(self.file), self.file.with_name(MERGES)]
-        return [self.file, *filter(Path.is_file, beside), *(self.base.files if self.base else [])]
+        merges = [path] if (path := self.file.with_name(MERGES)).is_file() else []
+        config = filter(None, [config_of(self.file)])
+        return [self.file, *config, *merges, *(self.base.files if self.base else [])]
 
     @cached_property
     def base(self) -> "ModelRecord | None":
@@ -157,8 +158,7 @@ class ModelRecord:
             import open_clip  # late: takes seconds, and few profiles need it
 
             return (open_clip.get_model_config(self.architecture) or {}).get("embed_dim")
-        beside = configs_of(self.file) if self.file else []
-        found = next(filter(Path.is_file, beside), None)
+        found = self.file and config_of(self.file)
         return read_config(found)["model_cfg"]["embed_dim"] if found else None
 
     @property

@@ -59,9 +59,9 @@ def _joined(word, pair):
     return tuple(joined)
 
 
-def write_merges(path: str | Path, texts: Iterable[str], n_merges: int = 2000) -> None:
+def write_merges(path: str | Path, texts: Iterable[str]) -> None:
     """Learn merges; write them as the gzipped file that `SimpleTokenizer(bpe_path=...)` reads."""
-    lines = ["#version: 0.2", *(" ".join(pair) for pair in learn_merges(texts, n_merges))]
+    lines = ["#version: 0.2", *(" ".join(pair) for pair in learn_merges(texts))]
     with writing(path) as file, gzip.GzipFile("", "wb", fileobj=file, mtime=0) as zipped:
         # No time and no name inside: equal captions, equal file.
         zipped.write("\n".join(lines).encode())

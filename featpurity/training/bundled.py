@@ -23,9 +23,10 @@ from PIL import Image
 from tqdm import tqdm
 
 from featpurity.captions.synthetic import make_captions, scene_facts
-from featpurity.data.datasets import read_known
+from featpurity.data.catalog import find
+from featpurity.data.datasets import read
 from featpurity.data.scenes import Scenes
-from featpurity.files import data_folder, write_tensors, write_text
+from featpurity.files import write_tensors, write_text
 from featpurity.models.config import CONFIG, MERGES
 from featpurity.models.names import BUNDLED
 from featpurity.training.bpe import write_merges
@@ -54,13 +55,12 @@ def load_training(
         images = Scenes(N_SCENES, seed=0, size=size)
         facts = [scene_facts(row) for row in images.attributes]
     else:
-        images, classes, labels = read_known("cifar10", data_folder(data_root), "train", True)
+        found = find("cifar10", data_root, "train")
+        images, classes, labels = read(found, "train", download=True)
         facts = [{"class": classes[label]} for label in labels]
     pictures = np.empty((len(images), size, size, 3), dtype=np.uint8)
     for i in tqdm(range(len(images)), desc=f"pictures of {profile}", mininterval=5):
-        pictures[i] = np.asarray(
-            images[i].convert("RGB").resize((size, size), Image.Resampling.BICUBIC)
-        )
+        pictures[i] = np.asarray(images[i].resize((size, size), Image.Resampling.BICUBIC))
     return pictures, facts
 
 
@@ -132,7 +132,7 @@ def _is_made(folder, recipe):
 
 
 def _make_pair(profile, folders, recipe, pictures, facts, data_root, work, device):
-    captions, rewrites = make_captions(facts, recipe.seed, N_REWRITES)
+    captions, rewrites, _ = make_captions(facts, recipe.seed, N_REWRITES)
     columns = [captions, *map(list, zip(*rewrites))]
     checkpoints = []
     for kind, target in folders.items():

@@ -143,6 +143,7 @@ def run(options: argparse.Namespace) -> str:
     towers = dict(workers=options.workers, precision=precision)
     evaluate = zero_shot_on(clip, [seen], "laclip", out / "store", **towers) if seen else None
     own = out / "last.pt"
+    asked = {name: value for name, value in vars(options).items() if not callable(value)}
     *_, history = train(
         clip,
         pairs.images,
@@ -154,7 +155,7 @@ def run(options: argparse.Namespace) -> str:
         augment=not options.no_augmentation,
         evaluate=evaluate,
         resume=options.resume or (own if own.is_file() else None),
-        options=_kept_options(options) | {"processes": world},
+        options=asked | {"processes": world},
         **towers,
     )
     if world > 1:
@@ -183,11 +184,6 @@ def _check_names(options: argparse.Namespace) -> None:
         )
 
 
-def _kept_options(options: argparse.Namespace) -> dict:
-    """The options as plain values, without what the command line adds."""
-    return {name: value for name, value in vars(options).items() if not callable(value)}
-
-
 def caption_choices(
     pairs: CaptionedImages, captions_file: str | None = None, rewritten_files: Sequence[str] = ()
 ) -> list[list[str]]:
@@ -197,7 +193,7 @@ def caption_choices(
     choices = [[caption, *rewrites] for caption, rewrites in zip(pairs.captions, pairs.rewrites)]
     if captions_file:
         choices = [[] for _ in choices]
-    for file in [captions_file, *rewritten_files] if captions_file else rewritten_files:
+    for file in filter(None, [captions_file, *rewritten_files]):
         lines = read_captions(file)
         if len(lines) != len(choices):
             raise ValueError(

@@ -92,7 +92,6 @@ def train(
     tokens: np.ndarray,
     vocab_size: int,
     checkpoint: str | Path | None = None,
-    stop_after: int | None = None,
     device: str = "cpu",
 ) -> tuple[open_clip.CLIP, list[dict]]:
     """Train one model; a killed training goes on after its last whole epoch and ends up the same.
@@ -107,8 +106,6 @@ def train(
         Of the tokenizer.
     checkpoint : path, optional
         Where to keep the state after each epoch, and to look for one.
-    stop_after : int, optional
-        Epochs to stop after; the schedule stays the recipe's.
     device : str, default "cpu"
         Where to train; the first weights, the order and the captions are the same everywhere.
 
@@ -145,7 +142,7 @@ def train(
             history = state["history"]
     steps, warmup = recipe.epochs * n_steps, min(recipe.warmup_steps, recipe.epochs * n_steps)
     shares = warm_up_and_cosine(steps, warmup, 1 / max(1, warmup), 1.0, 0.0)  # of the full rates
-    for epoch in range(len(history), stop_after or recipe.epochs):
+    for epoch in range(len(history), recipe.epochs):
         # Two streams, so that both models of a pair meet the pictures in one order.
         rng, captions_rng = (
             np.random.default_rng([recipe.seed, epoch, stream]) for stream in (0, 1)

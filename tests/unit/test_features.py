@@ -563,7 +563,11 @@ def test_a_process_that_died_is_not_waited_for_for_ever(tmp_path, monkeypatch):
     assert len(shards(tmp_path)) == 2  # its own are kept
 
 
-def test_a_damaged_shard_of_another_process_is_told_once_and_read_once_it_is_mended(tmp_path):
+def test_a_damaged_shard_of_another_process_is_told_once_and_read_once_it_is_mended(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(store, "PATIENCE", 0.2)
+    monkeypatch.setattr(store, "PAUSE", 0.01)
     image_trunk_features(TinyClip(), pictures(), tmp_path)
     path = shards(tmp_path)[1]
     whole = path.read_bytes()
@@ -574,11 +578,11 @@ def test_a_damaged_shard_of_another_process_is_told_once_and_read_once_it_is_men
             tmp_path, ("image", "image0", "native", pictures().images_key, "fp32"), 50
         )
         with pytest.raises(TimeoutError):
-            waiting.wait_for_others(every=0.01, patience=0.2)
+            waiting.wait_for_others()
     assert len(told) == 1 and "damaged" in str(told[0].message)
     path.with_suffix(".new").write_bytes(whole)
     path.with_suffix(".new").replace(path)
-    waiting.wait_for_others(every=0.01, patience=0.2)
+    waiting.wait_for_others()
     assert not waiting.missing
 
 

@@ -52,7 +52,7 @@ class TestPairsFromCsv:
         with pytest.raises(FileNotFoundError, match="rewrites: there is no file none.txt"):
             load_pairs(csv, rewrites=["none.txt"])
         with pytest.raises(
-            ValueError, match="rewrites go with a CSV of pairs, but the captions of 'scenes'"
+            ValueError, match="rewrites go with a CSV of pairs, got scenes"
         ):
             load_pairs("scenes", rewrites=files)
 

@@ -20,6 +20,7 @@ from featpurity.data.scenes import Scenes
 from featpurity.profile import load
 from featpurity.training import bundled, model_card
 from featpurity.training.bpe import learn_merges, write_merges
+from featpurity.training.checkpoint import write_state
 from featpurity.training.pretrain import add_arguments, run
 from featpurity.training.scratch import Recipe, augmented, normalise, train
 
@@ -41,13 +42,18 @@ TINY = Recipe(
 def world(tmp_path_factory):
     """Pictures, tokens and the tokenizer of a world of 64 scenes."""
     scenes = Scenes(64, seed=0, size=32)
-    captions, rewrites = make_captions([scene_facts(row) for row in scenes.attributes], 0, n=2)
+    captions, rewrites, _ = make_captions([scene_facts(row) for row in scenes.attributes], 0, n=2)
     columns = [captions, *map(list, zip(*rewrites))]
     folder = tmp_path_factory.mktemp("bpe")
     write_merges(folder / "bpe.txt.gz", (text for column in columns for text in column))
     tokenizer = SimpleTokenizer(str(folder / "bpe.txt.gz"), context_length=24)
     tokens = np.stack([tokenizer(column).numpy() for column in columns], axis=1)
     return np.stack([np.asarray(scene) for scene in scenes]), tokens, tokenizer
+
+
+def written_then_killed(*arguments, **state):
+    write_state(*arguments, **state)
+    raise KeyboardInterrupt
 
 
 def same_weights(a, b):
@@ -64,10 +70,13 @@ def test_loss_falls_and_projections_are_as_wide_as_many(world):
     ) and model.text_projection.shape == (32, 16)
 
 
-def test_a_killed_training_goes_on_and_ends_up_the_same(world, tmp_path):
+def test_a_killed_training_goes_on_and_ends_up_the_same(world, tmp_path, monkeypatch):
     pictures, tokens, tokenizer = world
     whole, losses = train(TINY, pictures, tokens, tokenizer.vocab_size)
-    train(TINY, pictures, tokens, tokenizer.vocab_size, tmp_path / "state.pt", stop_after=1)
+    with monkeypatch.context() as killed:
+        killed.setattr("featpurity.training.scratch.write_state", written_then_killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(TINY, pictures, tokens, tokenizer.vocab_size, tmp_path / "state.pt")
     resumed, resumed_losses = train(
         TINY, pictures, tokens, tokenizer.vocab_size, tmp_path / "state.pt"
     )

@@ -11,7 +11,6 @@ from featpurity.captions.synthetic import (
     SHAPE_NAMED,
     SPURIOUS,
     make_captions,
-    named_in_rewrites,
     raw_captions,
     recaptions,
     scene_facts,
@@ -39,7 +38,7 @@ def said_about(caption):
 
 @pytest.mark.parametrize("attribute", ["shape", "size", "position"])
 def test_raw_captions_err_as_often_as_stated(attribute):
-    captions, _ = make_captions(FACTS, seed=1, n=1)
+    captions, *_ = make_captions(FACTS, seed=1, n=1)
     wrong = right = 0
     for facts, caption in zip(FACTS, captions):
         for name in named(caption, ATTRIBUTES[attribute]):
@@ -50,7 +49,7 @@ def test_raw_captions_err_as_often_as_stated(attribute):
 
 
 def test_raw_captions_of_photos_err_as_often_as_stated():
-    captions, _ = make_captions([{"class": "cat"}] * 4000, seed=0)
+    captions, *_ = make_captions([{"class": "cat"}] * 4000, seed=0)
     share = {
         name: sum(name in caption.split() for caption in captions) / 4000 for name in PHOTO_CLASSES
     }
@@ -69,7 +68,7 @@ def test_every_name_has_one_partner_other_than_itself():
 
 
 def test_rewritten_captions_name_no_wrong_attribute_and_vary():
-    _, rewrites = make_captions(FACTS[:1000], seed=2, n=4)
+    _, rewrites, _ = make_captions(FACTS[:1000], seed=2, n=4)
     mentions = dict.fromkeys(ATTRIBUTES, 0)
     for facts, captions in zip(FACTS, rewrites):
         for caption in captions:
@@ -181,8 +180,7 @@ def test_prompts_have_one_gap():
 
 
 def test_what_the_first_rewrite_names_is_known():
-    _, rewrites = make_captions(FACTS[:300], seed=5)
-    named = named_in_rewrites(FACTS[:300], seed=5)
+    _, rewrites, named = make_captions(FACTS[:300], seed=5)
     for facts, said, (first, *_) in zip(FACTS, named, rewrites):
         assert all(name == facts[attribute] and name in first for attribute, name in said.items())
     unsaid = [
