@@ -147,11 +147,8 @@ def to_run(said):
         yield f"  {job}: {next(known, reason)}"
 
 
-def run(profile, options, held):
-    """Snakemake's run, and what it came to in one line.
-
-    The lock on the file `held` ends with the last of both processes.
-    """
+def run(profile, options, *held):
+    """Snakemake's run, and what it came to in one line; locks on files `held` last as long as it."""
     on_cluster = slurm.is_asked_for(options)
     if on_cluster:
         options = [*options, *slurm.status_options()]
@@ -170,7 +167,7 @@ def run(profile, options, held):
         text=True,
         process_group=0,
         preexec_fn=heeded,
-        pass_fds=[held.fileno()],
+        pass_fds=[file.fileno() for file in held],
     )
     ended = []
     try:

@@ -45,8 +45,8 @@ def _attribute(tag, name, value):
     if (tag, name) == ("a", "href"):
         page = PAGE.fullmatch(value)
         value = f"{page['page']}.html{page['part'] or ''}" if page else value
-        return None if value.lower().startswith("data:") else value
-    return value
+        return None if value.strip().lower().startswith("data:") else value
+    return None if name == "data-figure" else value  # it names a script
 
 
 def clean(html):

@@ -78,7 +78,8 @@ def split_at_zip(path: str | Path) -> tuple[Path, str]:
     """A path as (folder or zip archive, path inside the archive): `a/b.zip/train` is both."""
     path = Path(path)
     archive = next((at for at in (path, *path.parents) if is_zip(at) and at.is_file()), None)
-    return (archive, path.relative_to(archive).as_posix().strip(".")) if archive else (path, "")
+    inside = path.relative_to(archive).as_posix() if archive else "."
+    return archive or path, "" if inside == "." else inside
 
 
 def list_class_folders(source: str | Path, inside: str = "") -> ClassFolders:

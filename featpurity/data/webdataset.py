@@ -28,6 +28,7 @@ PICTURES = (*SUFFIXES, *OTHER_SUFFIXES)
 TEXTS = ("cls", "txt")  # the files of a sample that are read with the list
 LINKED = "linked"  # in place of a picture's (offset, size): a link is never followed
 LONGEST_TEXT = 2**16  # bytes
+LISTS = "samples-1"  # the cache of `list_shard`; another number where it makes another list
 CLASS_NAMES = ["classnames.txt", "classes.txt"]  # beside the shards, or one folder above
 
 
@@ -121,7 +122,7 @@ def read_samples(shards: list[Path], text: str) -> tuple[ImageTars, list[str], d
     """
     names, places, texts, left_out = [], {}, [], Counter()
     for shard in shards:
-        for sample, files in remembered("samples", shard, list_shard).items():
+        for sample, files in remembered(LISTS, shard, list_shard).items():
             pictures = [name for name in files if f".{name.lower()}" in SUFFIXES]
             stored = [name for name in pictures if files[name] != LINKED]
             if len(stored) > 1:
@@ -193,8 +194,10 @@ def labels_of(texts: list[str], shards: list[Path], n_classes: int | None = None
     """Class numbers from the texts of the `.cls` files; each in 0 .. n_classes - 1."""
     where, labels = shards[0].parent, []
     for text in texts:
-        if not re.fullmatch(r"\s*[0-9]{1,9}\s*", text):
-            raise ValueError(f"{where}: expected a class number in .cls, got {text!r:.60}")
+        if not re.fullmatch(r"\s*[0-9]{1,6}\s*", text):
+            raise ValueError(
+                f"{where}: expected a class number of up to 6 digits in .cls, got {text!r:.60}"
+            )
         labels.append(int(text))
     if n_classes is not None and max(labels) >= n_classes:
         raise ValueError(

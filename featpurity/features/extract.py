@@ -53,10 +53,10 @@ def embed_images(
         Unit rows.
     labels : int64 tensor of shape (n,)
     """
-    if not hasattr(dataset, "images"):
+    if not hasattr(dataset, "labels"):
         raise TypeError(
-            "expected a data set as load_dataset or load_pairs gives it, got a "
-            f"{type(dataset).__name__}"
+            f"expected a data set as load_dataset gives it, got a {type(dataset).__name__}; "
+            "image_trunk_features takes pictures without labels too"
         )
     device = pick_device(device)
     features = image_trunk_features(clip, dataset, store, **options)

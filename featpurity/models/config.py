@@ -18,6 +18,12 @@ TOKENIZER_OPTIONS = {"clean", "strip_sep_token", "language", "additional_special
 TOKENIZER_OPTIONS |= {"use_fast", "legacy", "do_lower_case", "add_prefix_space", "padding_side"}
 
 
+TREATMENTS = {  # of pictures, as open_clip knows them
+    "interpolation": ("bicubic", "bilinear", "random"),
+    "resize_mode": ("shortest", "longest", "squash"),
+}
+
+
 def config_of(path: Path) -> Path | None:
     """The configuration beside a file of weights; None where there is none."""
     places = path.with_suffix(".json"), path.with_name(CONFIG)
@@ -94,4 +100,15 @@ def _check_preprocessing(path, settings):
         ):
             raise ValueError(
                 f"{path}: {key} of preprocess_cfg: expected a list of numbers, got {numbers!r:.80}"
+            )
+        if len(numbers) != 3 or (key == "std" and min(numbers) <= 0):
+            raise ValueError(
+                f"{path}: {key} of preprocess_cfg: expected a number for each of red, green and "
+                f"blue{', above 0' if key == 'std' else ''}, got {numbers!r:.80}"
+            )
+    for key, known in TREATMENTS.items():
+        if settings.get(key, known[0]) not in known:
+            raise ValueError(
+                f"{path}: {key} of preprocess_cfg: expected one of {', '.join(known)}, got "
+                f"{settings[key]!r:.80}"
             )

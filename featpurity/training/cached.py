@@ -147,7 +147,7 @@ def sweep_projections(
     if checkpoint is not None:
         identity = {
             **asdict(settings),
-            "seeds": [seed for _, seed in runs],
+            "seeds": [int(seed) for _, seed in runs],
             "image features": digest(image_features),
             "text features": digest(text_features),
             "permutations": digest(*texts_of),

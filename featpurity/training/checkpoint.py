@@ -7,20 +7,23 @@ can say what differs.
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from featpurity.files import digest, writing
 from featpurity.models.clip import ClipModel
 from featpurity.models.weights import read_file
 
+EVALUATION = "evaluation"  # what a training watches, before it starts
+
 
 def start_of(clip: ClipModel, watched: dict[str, float]) -> dict:
-    """What a training starts from, and what it watches: in three digits, as machines differ."""
+    """What a training starts from, and what it watches."""
     return {
         "starting weights": digest(
             clip.image_neurons, clip.text_neurons, clip.image_bias, clip.text_bias, clip.logit_scale
         ),
-        "evaluation": {name: f"{float(value):.3g}" for name, value in watched.items()},
+        EVALUATION: {name: float(value) for name, value in watched.items()},
     }
 
 
@@ -57,8 +60,17 @@ def _read(path, identity, device):
             f"{path} is no state of an unfinished training; the weights of a checkpoint are a "
             "model to start from"
         )
-    if other := ", ".join(name for name in identity if saved.get(name) != identity[name]):
+    if other := ", ".join(name for name in identity if _differs(name, saved.get(name), identity)):
         raise ValueError(
             f"{path} is of another training, which differs in: {other}; move it away to train anew"
         )
     return state
+
+
+def _differs(name, was, identity):
+    """Whether a fact does; of an evaluation by more than what machines make of a few pictures."""
+    now = identity[name]
+    if name != EVALUATION or not isinstance(was, dict) or was.keys() != now.keys():
+        return was != now
+    both = ([float(watched[key]) for key in now] for watched in (was, now))
+    return not np.allclose(*both, rtol=0.01, atol=0.005, equal_nan=True)

@@ -47,7 +47,9 @@ def zero_shot(
     def move(tensor):  # a tensor that several data sets share stays one
         if tensor is None:
             return None
-        return moved.setdefault(id(tensor), tensor.to(device or tensor.device))
+        if id(tensor) not in moved:
+            moved[id(tensor)] = tensor.to(device or tensor.device)
+        return moved[id(tensor)]
 
     def unit(features, neurons, bias):
         return F.normalize(F.linear(features, neurons, bias), dim=-1)

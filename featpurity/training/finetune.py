@@ -206,6 +206,8 @@ def caption_choices(
 def _settings(options, world):
     from featpurity.training.settings import Settings
 
+    if options.update_freq < 1:
+        raise ValueError(f"--update-freq: expected 1 or more, got {options.update_freq}")
     return Settings(
         options.epochs,
         options.batch_size * options.update_freq * world,

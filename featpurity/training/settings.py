@@ -28,6 +28,10 @@ class Settings:
     train_logit_scale: bool = False
 
     def __post_init__(self):
+        for name, value in vars(self).items():  # a state on disk may not hold NumPy's numbers
+            if isinstance(value, np.generic):
+                object.__setattr__(self, name, value.item())
+        object.__setattr__(self, "betas", tuple(map(float, self.betas)))
         positive = ("epochs", "batch_size", "learning_rate")
         others = ("warmup_epochs", "weight_decay", "first_learning_rate", "last_learning_rate")
         wrong = [name for name in positive if not 0 < getattr(self, name) < math.inf]

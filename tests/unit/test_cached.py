@@ -1,5 +1,7 @@
 """Cached fine-tuning: its gradients, every run of a sweep against the run alone and against plain PyTorch."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
@@ -170,6 +172,17 @@ def test_a_killed_sweep_goes_on_with_the_same_numbers(tmp_path):
     assert whole[2].equals(resumed[2])
     with pytest.raises(ValueError, match="differs in: seeds, permutations; move it away"):
         sweep_projections(clip, images, texts, runs[:2], checkpoint=path, **OPTIONS)
+
+
+def test_a_sweep_goes_on_where_numpy_s_numbers_or_another_machine_s_pictures_come(tmp_path):
+    clip, (images, texts), seen = make_clip(), make_features(), iter([0.7064, 0.5, 0.5, 0.5])
+    options = OPTIONS | dict(checkpoint=tmp_path / "sweep.pt", learning_rate=np.float64(1e-2))
+    looked = dict(evaluate=lambda *_: {"accuracy": next(seen)})
+    finetune_projections(clip, images, texts, seed=np.int64(1), **looked, **options)
+    for now, fits in ((0.7066, True), (0.74, False)):  # of epoch 0: one picture of 5,000, many
+        seen = iter([now])
+        with nullcontext() if fits else pytest.raises(ValueError, match="in: evaluation"):
+            finetune_projections(clip, images, texts, seed=np.int64(1), **looked, **options)
 
 
 def _other(what, images, texts):

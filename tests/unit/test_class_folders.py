@@ -184,6 +184,7 @@ class TestZips:
     def test_a_path_that_goes_on_inside(self, tmp_path):
         path = zipped(tmp_path / "p.zip", ["a/b/1.jpg"])
         assert split_at_zip(path / "a/b") == (path, "a/b")
+        assert split_at_zip(path / ".a/v1.") == (path, ".a/v1.")
         assert split_at_zip(path) == (path, "") and split_at_zip(tmp_path) == (tmp_path, "")
 
 

@@ -431,7 +431,7 @@ def test_what_is_no_name_or_no_data_set_is_told_so():
     clip = load_model("scenes_clip")
     with pytest.raises(TypeError, match="name of a model or its file, got a ClipModel; .*state_d"):
         load_model(clip)
-    with pytest.raises(TypeError, match="as load_dataset or load_pairs gives it, got a list"):
+    with pytest.raises(TypeError, match="as load_dataset gives it, got a list"):
         featpurity.embed_images(clip, [])
 
 

@@ -250,6 +250,27 @@ def test_models_that_share_a_preprocessing_share_the_decoding(tmp_path):
     assert len(to_pixels_calls) == 50 and sum(fresh.batches) == 50 and sum(clips[0].batches) == 100
 
 
+def test_preprocessings_that_print_alike_are_not_taken_for_one():
+    class Filled:
+        def __init__(self, shade):
+            self.shade = shade
+
+        def __call__(self, picture):
+            return to_pixels(picture) + self.shade
+
+        def __repr__(self):
+            return "Filled()"
+
+    clips, dataset = [TinyClip(0), TinyClip(1)], pictures()
+    for shade, clip in enumerate(clips):
+        clip.preprocess = Filled(shade)
+    (features,) = each_image_trunk_features(clips, [dataset])
+    for clip, found in zip(clips, features):
+        pixels = torch.stack([clip.preprocess(picture) for picture, _ in dataset])
+        torch.testing.assert_close(found, clip.image_trunk(pixels))
+    assert load_model("photos_clip").preprocess is load_model("photos_laclip").preprocess
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_several_data_sets_go_through_one_loader(tmp_path, monkeypatch, workers):
     """In order, each as alone; what is stored is not decoded, and no process starts for nothing."""

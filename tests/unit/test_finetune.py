@@ -155,6 +155,7 @@ class TestCommand:
             ("--batch-size 64", r"batch_size: expected 1 .. 32"),
             ("--device cuda", "device: cuda, but PyTorch sees 0 of kind cuda here; try auto or cpu"),
             ("--epochs 0", "expected positive epochs"),
+            ("--update-freq 0", "--update-freq: expected 1 or more, got 0"),
             ("--batch-size 16 --imagenet-root nowhere", "nowhere"),
         ],
     )  # fmt: skip

@@ -625,6 +625,15 @@ def text_config(**changes):
             json.dumps({"model_cfg": config(), "preprocess_cfg": {"mean": [math.nan] * 3}}),
             "mean of preprocess_cfg: expected a list of numbers, got .nan",
         ),
+        *[
+            (json.dumps({"model_cfg": config(), "preprocess_cfg": {key: value}}), told)
+            for key, value, told in (
+                ("mean", [0.5] * 5, "mean of preprocess_cfg: expected a number for each of red"),
+                ("std", [0.5, 0, 0.5], "std of preprocess_cfg: .* above 0, got"),
+                ("interpolation", "nearest", "interpolation of .* one of bicubic, bilinear, ran"),
+                ("resize_mode", "widest", "resize_mode of preprocess_cfg: expected one of short"),
+            )
+        ],
     ],
 )
 def test_a_faulty_configuration_is_named_with_its_fault(published, text, fault):

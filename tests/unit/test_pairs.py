@@ -51,9 +51,7 @@ class TestPairsFromCsv:
         ]
         with pytest.raises(FileNotFoundError, match="rewrites: there is no file none.txt"):
             load_pairs(csv, rewrites=["none.txt"])
-        with pytest.raises(
-            ValueError, match="rewrites go with a CSV of pairs, got scenes"
-        ):
+        with pytest.raises(ValueError, match="rewrites go with a CSV of pairs, got scenes"):
             load_pairs("scenes", rewrites=files)
 
     @pytest.mark.parametrize(
@@ -65,7 +63,7 @@ class TestPairsFromCsv:
             (b"file,caption\n0.jpg,dog\n", "expected the columns image"),
             (b"image,caption\n0.jpg,caf\xe9\n", "line 2: byte 0xe9 is not UTF-8"),
             (b"", "empty"),
-            (b"image,caption\n0.jpg,dog\n\n2.jpg,boat\n", "row 2 names no image"),
+            (b"image,caption\n0.jpg,dog\n\n2.jpg,boat\n\n", "row 2 names no image"),
         ],
     )
     def test_bad_files(self, csv, content, message):

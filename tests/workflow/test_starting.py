@@ -21,7 +21,7 @@ def project(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", "")  # so that it is put back
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setattr(book.tempfile, "tempdir", str(tmp_path / "home"))
-    monkeypatch.setattr(book, "run", lambda profile, options: 0)
+    monkeypatch.setattr(book, "run", lambda profile, options, lock: 0)
     return tmp_path
 
 
