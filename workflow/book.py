@@ -148,7 +148,7 @@ def to_run(said):
 
 
 def run(profile, options, *held):
-    """Snakemake's run, and what it came to in one line; locks on files `held` last as long as it."""
+    """Snakemake's run, and what it came to in one line; it holds the locks on files `held` too."""
     on_cluster = slurm.is_asked_for(options)
     if on_cluster:
         options = [*options, *slurm.status_options()]

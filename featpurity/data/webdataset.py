@@ -196,7 +196,7 @@ def labels_of(texts: list[str], shards: list[Path], n_classes: int | None = None
     for text in texts:
         if not re.fullmatch(r"\s*[0-9]{1,6}\s*", text):
             raise ValueError(
-                f"{where}: expected a class number of up to 6 digits in .cls, got {text!r:.60}"
+                f"{where}: expected a class number in .cls, of 6 digits at most, got {text!r:.60}"
             )
         labels.append(int(text))
     if n_classes is not None and max(labels) >= n_classes:

@@ -63,7 +63,7 @@ class TestPairsFromCsv:
             (b"file,caption\n0.jpg,dog\n", "expected the columns image"),
             (b"image,caption\n0.jpg,caf\xe9\n", "line 2: byte 0xe9 is not UTF-8"),
             (b"", "empty"),
-            (b"image,caption\n0.jpg,dog\n\n2.jpg,boat\n\n", "row 2 names no image"),
+            (b"image,caption\n0.jpg,dog\n\n2.jpg,boat\n", "row 2 names no image"),
         ],
     )
     def test_bad_files(self, csv, content, message):
