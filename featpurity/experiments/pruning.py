@@ -194,15 +194,14 @@ def differences(
     high, low = right_with(purest), right_with(least_pure)
     random = torch.stack([right_with(order) for order in orders.random]).mean(0)
 
-    def area(window=None):
-        purest_area, least_pure_area = (
-            pruning.area_by_image(*embedded, order, window) for order in (purest, least_pure)
-        )
-        return purest_area - least_pure_area
-
+    windows = [(1, embedded.images.shape[1]), window]
+    purest_areas, least_pure_areas = pruning.areas_by_image(
+        *embedded, [purest, least_pure], windows
+    )
+    area, area_in_window = purest_areas - least_pure_areas
     by_image = {
-        "pruning_area": area(),
-        "pruning_window": area(window),
+        "pruning_area": area,
+        "pruning_window": area_in_window,
         "pruning_450_high_low": high - low,
         "pruning_450_high_random": high - random,
     }

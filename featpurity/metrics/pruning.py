@@ -11,6 +11,7 @@ Sparse.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 
@@ -22,6 +23,7 @@ from featpurity.metrics.inputs import (
     check_order,
     row_blocks,
 )
+from featpurity.metrics.parallel import on_each_core
 from featpurity.metrics.zeroshot import recall_weights
 
 # The numbers of kept neurons on the paper's horizontal axis, for d = 512.
@@ -29,8 +31,9 @@ PAPER_KEPT = (200, 250, 300, 350, 400, 450, 500)
 # Values of k compared at once.
 KS_AT_ONCE = 32
 # Scores of unit vectors this near each other may be equal: both are sums of up to d float32, taken
-# in different orders.
+# in different orders, which differ from one processor to another. In double precision they are.
 NEAR = 1e-6
+EQUAL = 1e-12
 
 
 def pruning_curve(
@@ -102,18 +105,23 @@ def accuracy_and_recall_curves(
     weights = recall_weights(labels)
     right_images = torch.zeros_like(orders)
     recall = torch.zeros_like(orders, dtype=torch.float64)
-    for number, ks, images, right in _right_predictions(*given):
-        right_images[number, ks] += right.sum(1)
-        recall[number, ks] += right.double() @ weights[images]
+
+    def summed(images, predictions):
+        sums = [(right.sum(1), right.double() @ weights[images]) for _, right in predictions]
+        return [torch.cat(of_ks) for of_ks in zip(*sums)]
+
+    for number, _, (right, weighted) in _by_block(summed, *given):
+        right_images[number] += right
+        recall[number] += weighted
     return right_images.float() / len(labels), recall.float()
 
 
-def area_by_image(
+def areas_by_image(
     embeddings: Array,
     class_embeddings: Array,
     labels: Array,
-    order: Array,
-    window: tuple[int, int] | None = None,
+    orders: Array | Sequence[Array],
+    windows: Sequence[tuple[int, int]],
 ) -> torch.Tensor:
     """For each image the share of some numbers k of kept neurons for which it is classified right.
 
@@ -123,26 +131,31 @@ def area_by_image(
 
     Parameters
     ----------
-    embeddings, class_embeddings, labels, order
-        As in `pruning_curve`.
-    window : (int, int), optional
-        The first and the last k; 1 and d when left out.
+    embeddings, class_embeddings, labels, orders
+        As in `pruning_curves`.
+    windows : sequence of (int, int)
+        The first and the last k of each.
 
     Returns
     -------
-    shares : float tensor of shape (n,)
+    shares : float tensor of shape (n_orders, n_windows, n)
     """
-    given = _checked(embeddings, class_embeddings, labels, [order])
+    given = _checked(embeddings, class_embeddings, labels, orders)
     *_, labels, orders = given
-    d = orders.shape[1]
-    first, last = window or (1, d)
-    if not 1 <= first <= last <= d:
-        raise ValueError(f"window: expected 1 <= first <= last <= {d}, got {window}")
-    right_ks = torch.zeros_like(labels)
-    for _, ks, images, right in _right_predictions(*given):
-        inside = slice(max(0, first - 1 - ks.start), max(0, last - ks.start))
-        right_ks[images] += right[inside].sum(0)
-    return right_ks.float() / (last - first + 1)
+    n_orders, d = orders.shape
+    for first, last in windows:
+        if not 1 <= first <= last <= d:
+            raise ValueError(f"windows: expected 1 <= first <= last <= {d}, got {first} and {last}")
+    ks = torch.arange(1, d + 1, device=labels.device)
+    inside = torch.stack([(ks >= first) & (ks <= last) for first, last in windows]).float()
+
+    def right_inside(images, predictions):
+        return sum(inside[:, ks] @ right.float() for ks, right in predictions)
+
+    right_ks = inside.new_zeros(n_orders, len(windows), len(labels))
+    for number, images, right in _by_block(right_inside, *given):
+        right_ks[number, :, images] = right
+    return right_ks / inside.sum(1)[:, None]
 
 
 def greedy_order(embeddings: Array, class_embeddings: Array, labels: Array) -> torch.Tensor:
@@ -230,17 +243,22 @@ def _checked(embeddings, class_embeddings, labels, orders):
     return embeddings, *others, torch.stack(orders)
 
 
-def _right_predictions(embeddings, class_embeddings, labels, orders):
-    """Yield blocks of right predictions for all images, orders and numbers of neurons.
+def _by_block(measure, embeddings, class_embeddings, labels, orders):
+    """Yield (number of the order, slice of images, measure) for all blocks of images and orders.
 
-    As (number of the order, slice of k - 1, slice of images, bool tensor (ks, images)).
+    `measure` takes the slice and its right predictions, as `_in_order` yields them.
     """
     classes = class_embeddings.T.contiguous()  # (d, n_classes)
-    for images in row_blocks(len(labels), classes.shape[1], classes):
-        coordinates = embeddings[images].T.contiguous()  # (d, m)
-        for number, order in enumerate(orders):
-            for ks, right in _in_order(coordinates, classes, labels[images], order):
-                yield number, ks, images, right
+
+    def measured(images, coordinates, order):
+        return measure(images, _in_order(coordinates, classes, labels[images], order))
+
+    with on_each_core(classes.device) as side_by_side:
+        for images in row_blocks(len(labels), classes.shape[1], classes):
+            coordinates = embeddings[images].T.contiguous()  # (d, m)
+            of_block = partial(measured, images, coordinates)
+            for number, found in enumerate(side_by_side(of_block, orders)):
+                yield number, images, found
 
 
 def _in_order(coordinates, classes, truth, order):
@@ -252,7 +270,7 @@ def _in_order(coordinates, classes, truth, order):
     # Each image's own class is kept out of the scores: an amax over its rivals is many times faster
     # than an argmax over all classes, and it shows the ties.
     rivals = coordinates.new_zeros(n_classes, m)
-    near = NEAR * coordinates.norm(dim=0).amax() * classes.norm(dim=0).amax()
+    longest = (coordinates.norm(dim=0).amax() * classes.norm(dim=0).amax()).double()
     rivals[truth, torch.arange(m, device=truth.device)] = -torch.inf
     own = coordinates.new_zeros(1, m)
     for first in range(0, len(order), KS_AT_ONCE):
@@ -263,9 +281,10 @@ def _in_order(coordinates, classes, truth, order):
         for column, class_column, best in zip(columns, class_columns, best_rival):
             torch.amax(rivals.addr_(class_column, column), 0, out=best)
         right = own > best_rival
-        tied = (own - best_rival).abs() <= near
-        for row in tied.any(1).nonzero().flatten().tolist():  # a few images: the plain way decides
-            kept, at = order[: first + row + 1], tied[row].nonzero().flatten()
-            scores = coordinates[kept[:, None], at].T @ classes[kept]
-            right[row, at] = scores.argmax(1) == truth[at]
+        near = (own - best_rival).abs() <= NEAR * longest
+        for row in near.any(1).nonzero().flatten().tolist():  # a few images: measured anew
+            kept, at = order[: first + row + 1], near[row].nonzero().flatten()
+            scores = coordinates[kept[:, None], at].double().T @ classes[kept].double()
+            best = scores >= scores.amax(1, keepdim=True) - EQUAL * longest
+            right[row, at] = best.int().argmax(1) == truth[at]
         yield ks, right

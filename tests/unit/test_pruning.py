@@ -8,7 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from featpurity import pruning_curve, silhouette
 from featpurity.metrics.pruning import (
     accuracy_and_recall_curves,
-    area_by_image,
+    areas_by_image,
     paper_kept,
     prune,
     pruning_curves,
@@ -89,30 +89,26 @@ def test_equal_classes_tie_whatever_the_rounding_of_their_sums(n, d, n_classes):
     classes[n_classes - 1] = classes[3]  # two class names that are the same word
     (order,) = random_orders(d, 1)
     curve = pruning_curve(embeddings, classes, labels, order)
-    assert torch.equal(curve, plain_curve(embeddings, classes, labels, order))
+    labels[labels == n_classes - 1] = -1  # never named, since the other comes first
+    plain = plain_curve(embeddings.double(), classes[:-1].double(), labels, order)
+    assert torch.equal(curve, plain)
 
 
-def test_area_by_image_has_the_curve_as_its_mean():
-    embeddings, classes, labels = world()
-    order = torch.arange(11, -1, -1)
-    area = area_by_image(embeddings, classes, labels, order)
-    assert area.shape == (200,) and area.min() >= 0 and area.max() <= 1
-    assert area.mean().item() == pytest.approx(
-        pruning_curve(embeddings, classes, labels, order).mean().item(), abs=1e-6
-    )
-
-
-def test_area_over_a_window_is_the_mean_of_that_part_of_the_curve(monkeypatch):
+def test_areas_by_image_are_the_means_of_parts_of_the_curves(monkeypatch):
     monkeypatch.setattr("featpurity.metrics.pruning.KS_AT_ONCE", 5)  # windows end within blocks
+    monkeypatch.setattr("featpurity.metrics.inputs.MAX_BYTES", 1000)
     embeddings, classes, labels = world()
-    order = torch.arange(11, -1, -1)
-    curve = pruning_curve(embeddings, classes, labels, order)
-    for first, last in [(1, 12), (3, 9), (6, 6), (11, 12)]:
-        area = area_by_image(embeddings, classes, labels, order, (first, last))
-        assert area.mean().item() == pytest.approx(curve[first - 1 : last].mean().item(), abs=1e-6)
+    orders = random_orders(12, 2)
+    windows = [(1, 12), (3, 9), (6, 6), (11, 12)]
+    areas = areas_by_image(embeddings, classes, labels, orders, windows)
+    assert areas.shape == (2, 4, 200) and areas.min() >= 0 and areas.max() <= 1
+    for order, of_order in zip(orders, areas):
+        curve = pruning_curve(embeddings, classes, labels, order)
+        parts = torch.stack([curve[first - 1 : last].mean() for first, last in windows])
+        torch.testing.assert_close(of_order.mean(1), parts)
     for window in [(0, 3), (4, 3), (5, 13)]:
-        with pytest.raises(ValueError, match="window: expected 1 <= first <= last <= 12"):
-            area_by_image(embeddings, classes, labels, order, window)
+        with pytest.raises(ValueError, match="windows: expected 1 <= first <= last <= 12"):
+            areas_by_image(embeddings, classes, labels, orders, [window])
 
 
 def test_prune_zeroes_all_but_the_first_k_of_the_order():
@@ -174,6 +170,19 @@ def test_many_orders_at_once_are_one_after_the_other(whole, monkeypatch):
         pruning_curves(embeddings, classes, labels, [])
 
 
+def test_orders_side_by_side_are_one_after_the_other(monkeypatch):
+    embeddings, classes, labels = world()
+    orders = random_orders(12, 7)
+    monkeypatch.setattr("featpurity.metrics.inputs.MAX_BYTES", 1000)
+    found, before = {}, torch.get_num_threads()
+    for n_cores in (1, 3):
+        monkeypatch.setattr("torch.get_num_threads", lambda n_cores=n_cores: n_cores)
+        found[n_cores] = accuracy_and_recall_curves(embeddings, classes, labels, orders)
+    monkeypatch.undo()
+    assert all(map(torch.equal, found[1], found[3]))
+    assert torch.get_num_threads() == before
+
+
 def place(tensor):
     return tensor.untyped_storage().data_ptr()
 
@@ -196,6 +205,7 @@ def test_no_more_is_held_than_a_block_beside_the_input(monkeypatch):
     """So the 50,000 images and 1,000 classes of ImageNet take their own 154 MB and a few blocks."""
     embeddings, classes, labels = world(n=4000, d=24, n_classes=50)
     monkeypatch.setattr("featpurity.metrics.inputs.MAX_BYTES", 2**14)
+    monkeypatch.setattr("torch.get_num_threads", lambda: 1)  # in this thread, which is looked at
     with Largest() as largest:
         pruning_curves(embeddings, classes, labels, random_orders(24, 3))
         accuracy(embeddings, classes, labels)
