@@ -16,7 +16,8 @@ START = 8.0  # seconds of a notebook that only shows: a kernel, its modules, its
 START_GB = 1.0
 TORCH = 5.0  # seconds more, of one that opens models
 LOADING = 8.0  # seconds that a model of a gigabyte takes: read, checked, digested, and projecting
-CURVE = 8e-10  # seconds an image, class and neuron of one order
+CURVE_ROWS = 1e-8  # seconds an image and neuron of one order
+CURVE_CLASSES = 2.5e-10  # more, an image, neuron and class
 SILHOUETTE = 3e-3  # seconds of one silhouette, whatever its size
 SILHOUETTE_ROWS = 3e-9  # more, an image and neuron
 SILHOUETTE_CLASSES = 2e-11  # more, an image, neuron and class
@@ -24,7 +25,7 @@ DRAW = 5e-9  # seconds an image of one draw of the bootstrap
 GRID = 15, 0.53  # numbers of kept neurons for the silhouette by default; their mean, of all
 SPECTRUM = 1.1e-3  # seconds a neuron, of what average |cos| is after rotations
 SIMULATION = 4.0  # seconds of one training of the simulated theory
-AREAS = 6  # passes over the class scores besides one for each random order: two orders, four areas
+AREAS = 4  # passes over the class scores besides one for each random order: two orders, two areas
 
 
 class Size(NamedTuple):
@@ -101,7 +102,8 @@ def _pruning(profile, d, size):
     orders, (points, share) = profile.n_random_orders, GRID
     kept = profile.kept or [round(share * d)] * points
     turned = min(orders, TURNED_ORDERS)
-    curves = (orders + turned + AREAS) * CURVE * size.images * size.classes * d
+    curve = (CURVE_ROWS + CURVE_CLASSES * size.classes) * size.images * d
+    curves = (orders + turned + AREAS) * curve
     grid = (orders + 2) * sum(silhouette_seconds(size, k) for k in kept)
     grid += 2 * turned * silhouette_seconds(size, d)
     return curves + grid + 2 * _intervals(profile, size, d)
