@@ -117,6 +117,7 @@ def run(options: argparse.Namespace) -> str:
     from featpurity.data.datasets import load_dataset
     from featpurity.data.pairs import load_pairs
     from featpurity.features.extract import cut_captions, picture_remarks
+    from featpurity.files import locked
     from featpurity.models.device import pick_device
     from featpurity.models.load import load_model
     from featpurity.training.evaluate import zero_shot_on
@@ -126,10 +127,12 @@ def run(options: argparse.Namespace) -> str:
     device = pick_device(options.device)
     precision = options.precision or ("bf16" if device.type == "cuda" else "fp32")
     settings, out = _settings(options, world), Path(options.output_dir).expanduser()
-    pairs = load_pairs(options.train_data, root=options.root)
+    out.mkdir(parents=True, exist_ok=True)
+    with locked(out / ".loading.lock"):  # one process downloads, the others find it there
+        pairs = load_pairs(options.train_data, root=options.root)
+        seen = options.imagenet_root and load_dataset("imagenet", root=options.imagenet_root)
     texts = caption_choices(pairs, options.captions, options.augmented_caption_filelist)
     settings.steps_per_epoch(len(pairs))
-    seen = options.imagenet_root and load_dataset("imagenet", root=options.imagenet_root)
 
     if world > 1:  # one process opens all pictures, the others wait
         backend = "nccl" if device.type == "cuda" else "gloo"
