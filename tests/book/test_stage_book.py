@@ -150,9 +150,12 @@ def test_the_first_page_tells_verdicts_once_a_claim(results):
     assert page.th.find_next("th").get_text().endswith("positive when the claim is true")
     strip = BeautifulSoup(front_page.strip(run), "html.parser")
     lines = [line.get_text(" ", strip=True) for line in strip.select(".strip")]
-    assert lines[0] == "2 effects of chapter 1, CLIP and LaCLIP: 1 holds 1 does not hold"
-    assert lines[1] == "1 effect of chapter 2, pruning: 1 is undecided"
+    assert lines[0] == "Better captions: ✔ ✘ holds, does not hold: higher accuracy"
+    assert lines[1].startswith("Purest neurons kept, not the least pure: ? undecided: ")
     assert lines[2:] == ["1 effect of questions beyond the paper: 1 is undecided"]
+    assert [chip["class"][1] for chip in strip.select(".count")] == ["light-undecided"] * 3
+    marks = strip.select_one(".marks").get_text()
+    assert marks == "✔ holds · ✘ does not hold · ≈ within chance · ? undecided"
 
 
 def test_a_claim_leads_to_what_shows_its_answer(staged):

@@ -10,7 +10,7 @@ from scipy import stats
 
 from featpurity import files
 from featpurity.metrics import intervals
-from featpurity.report import results
+from featpurity.report import published, results
 
 
 def test_the_rule_of_the_verdict():
@@ -63,7 +63,10 @@ def test_every_claim_is_written_down_whole_and_once():
     claims = results.load_claims()
     keys = {"id", "experiment", "statement", "effect", "unit", "interval", "negligible"}
     keys |= {"negligible_because", "published", "published_effects", "figure"}
-    assert all(set(claim) - {"chance"} == keys for claim in claims)
+    assert all(set(claim) - {"chance", "in_short"} == keys for claim in claims)
+    shortened = {claim["id"]: len(claim["in_short"]) for claim in claims if "in_short" in claim}
+    theirs = {claim["id"] for claim in claims if claim["experiment"] in published.EXPERIMENTS}
+    assert set(shortened) == theirs and max(shortened.values()) <= 45
     assert all(claim[key] for claim in claims for key in keys - {"published_effects"})
     assert all(claim["negligible"] > 0 for claim in claims)
     assert len({claim["id"] for claim in claims}) == len(claims)
