@@ -10,18 +10,12 @@ from featpurity.labels import labels_of
 from featpurity.models.names import BUNDLED
 from featpurity.profile import MISALIGNMENT
 from featpurity.report import display_names, wording
-from featpurity.report.chapters.claims import by_question, counts
+from featpurity.report.chapters.claims import by_question, counts, in_short
 from featpurity.report.published import GROUPS, groups_of
-from featpurity.report.results import load_claims
 from featpurity.report.tables import MARKS, SAID, first_of, verdict_words
 
 CLAIMS_TABLE = "tables/claims.csv"
 PAIR = ("clip_models", "laclip_models")
-EXPERIMENTS = {  # the paper's, as what is done; the claims in short say what comes of it
-    1: "Better captions",
-    2: "Purest neurons kept, not the least pure",
-    3: "More captions swapped",
-}
 
 
 def words(names):
@@ -97,11 +91,10 @@ def read_claims(run):
 
 
 def strip(run):
-    """The verdicts in short as HTML: of the paper's experiments claim by claim, of others counted."""
-    lines = []
-    for about, part in by_question(read_claims(run)):
-        asked = EXPERIMENTS.get(part.experiment.iloc[0])
-        lines.append(_in_short(part, asked) if asked else _counts(part, about))
+    """The verdicts in short, as HTML: of the paper's claims one by one, of others counted."""
+    claims = read_claims(run)
+    lines = [_named(*asked) for asked in in_short(claims)]
+    lines += [_counts(part, about) for about, part in by_question(claims)]
     if not lines:
         return "<p>This run judged no claims.</p>"
     marks = [f"{mark} {verdict}" for verdict, mark in MARKS.items() if verdict in SAID]
@@ -117,20 +110,18 @@ def _by_group(claims):
                 yield group, claims[groups == group]
 
 
-def _in_short(claims, about):
+def _named(done, claims):
     """A line of claims, each marked with the verdicts on its effects."""
-    called, parts = {claim["id"]: claim.get("in_short") for claim in load_claims()}, []
-    for claim, effects in claims.groupby("claim", sort=False):
-        name = html.escape(called.get(claim) or effects.statement.iloc[0])
-        firsts = effects.verdict.map(first_of).unique()
-        marks = " ".join(MARKS[first] for first in firsts)
-        light = _light(firsts[0] if len(firsts) == 1 else None)
-        verdicts = f'<span class="visually-hidden">{", ".join(firsts)}: </span>'
+    parts = []
+    for claim, verdicts in claims:
+        marks = " ".join(MARKS[verdict] for verdict in verdicts)
+        light = _light(verdicts[0] if len(verdicts) == 1 else None)
         parts.append(
             f'<span class="count light-{light}"><span aria-hidden="true">{marks} </span>'
-            f"{verdicts}{name}</span>"
+            f'<span class="visually-hidden">{", ".join(verdicts)}: </span>'
+            f"{html.escape(claim)}</span>"
         )
-    return f'<p class="strip"><span>{about}:</span> {"".join(parts)}</p>'
+    return f'<p class="strip"><span>{done.capitalize()}:</span> {"".join(parts)}</p>'
 
 
 def _counts(claims, about):

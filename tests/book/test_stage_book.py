@@ -151,7 +151,9 @@ def test_the_first_page_tells_verdicts_once_a_claim(results):
     strip = BeautifulSoup(front_page.strip(run), "html.parser")
     lines = [line.get_text(" ", strip=True) for line in strip.select(".strip")]
     assert lines[0] == "Better captions: ✔ ✘ holds, does not hold: higher accuracy"
-    assert lines[1].startswith("Purest neurons kept, not the least pure: ? undecided: ")
+    assert lines[1].startswith(
+        "Keeping the purest neurons instead of the least pure: ? undecided: "
+    )
     assert lines[2:] == ["1 effect of questions beyond the paper: 1 is undecided"]
     assert [chip["class"][1] for chip in strip.select(".count")] == ["light-undecided"] * 3
     marks = strip.select_one(".marks").get_text()

@@ -22,21 +22,42 @@ CHAPTERS = {  # that claims are about, as a line of links calls them
 }
 
 
-def by_question(claims: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Judged effects of each of the paper's experiments, and those of other questions together.
+# What the paper's experiments do; the claims in short (`in_short`) say what should come of it.
+DONE = {
+    profile.COMPARISON: "better captions",
+    profile.PRUNING: "keeping the purest neurons instead of the least pure",
+    profile.MISALIGNMENT: "swapping more captions",
+}
 
-    Each with what they are: "4 effects of chapter 1, CLIP and LaCLIP".
+
+def in_short(claims: pd.DataFrame) -> Iterator[tuple[str, list[tuple[str, list[str]]]]]:
+    """For each of the paper's experiments what it does, and its claims in short.
+
+    Each claim with the first words of the verdicts on its effects, every verdict once.
     """
-    titles = {int(name[:2]): title for name, title in CHAPTERS.items()}
+    called = {claim["id"]: claim.get("in_short") for claim in results.load_claims()}
+    first = tables.first_of
+    for name, done in DONE.items():
+        own = claims[claims.experiment == int(name[:2])]
+        named = [
+            (called.get(claim) or effects.statement.iloc[0], [*effects.verdict.map(first).unique()])
+            for claim, effects in own.groupby("claim", sort=False)
+        ]
+        if named:
+            yield done, named
+
+
+def by_question(claims: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Judged effects of questions that are not the paper's experiments, with what they are.
+
+    As in "14 effects of its theory and remedy".
+    """
     if claims.empty:
         return
     groups = published.groups_of(claims)
-    for group in published.GROUPS:
-        part = claims[groups == group]
-        apart = part.experiment if group == published.GROUPS[0] else pd.Series(0, part.index)
-        for chapter, effects in part.groupby(apart, sort=False):
-            about = f"of chapter {chapter}, {titles[chapter]}" if chapter else group
-            yield f"{len(effects)} {'effect' if len(effects) == 1 else 'effects'} {about}", effects
+    for group in published.GROUPS[1:]:
+        if len(part := claims[groups == group]):
+            yield f"{len(part)} {'effect' if len(part) == 1 else 'effects'} {group}", part
 
 
 def counts(claims: pd.DataFrame) -> list[tuple[str, str]]:
@@ -51,13 +72,19 @@ def counts(claims: pd.DataFrame) -> list[tuple[str, str]]:
 
 
 def answer(claims: pd.DataFrame) -> wording.Answer:
-    """How many effects hold, question by question."""
+    """Which of the paper's claims hold; how many effects do of other questions."""
     measured = claims[claims.verdict != "not measured"]
-    clauses = [
+    said = []
+    for done, named in in_short(measured):
+        claimed = [f"{name} ({', '.join(verdicts)})" for name, verdicts in named]
+        said.append(f"{done} should bring {wording.listed(claimed)}")
+    others = [
         f"of {about}, {wording.listed([said for _, said in counts(part)])}"
         for about, part in by_question(measured)
     ]
-    return wording.Answer("; ".join(clauses) or "no claim was measured")
+    if not said:
+        return wording.Answer("; ".join(others) or "no claim was measured")
+    return wording.Answer("; ".join(said), *(f"O{other[1:]}" for other in others))
 
 
 def forest(claims: pd.DataFrame) -> go.Figure:
