@@ -66,7 +66,7 @@ def test_of_many_models_an_answer_says_the_mean_or_the_ends():
     said = pruning.answer(found, pd.DataFrame(among))
     assert "4 models change by +0.0 points of accuracy" in said and "(model 3)" in said
     assert "from -10.0 (model 0 on shape) to +13.0 (model 3 on size)" in said
-    assert "; 3 of 4 times random orders against their reverses change as much. " in said
+    assert "; 3 of 4 changes are within chance. " in said
     assert said.endswith("3 of 4 times both orders lie within the range of random orders")
 
 
@@ -84,13 +84,13 @@ def test_the_answer_on_pruning_names_the_ends_of_the_spread():
     found = found.assign(chance_low=-0.03, chance_high=0.03)
     said = pruning.answer(found, pd.DataFrame([areas_of("CLIP", 0.7, 0.5)]))
     assert "CLIP loses accuracy (-1.5 points" in said
-    assert said.result.endswith("-2.0 to -1.0), no more than random orders against their reverses")
+    assert said.result.endswith("-2.0 to -1.0), which is within chance")
     surprising = pruning.answer(
         found.assign(chance_low=-0.01), pd.DataFrame([areas_of("CLIP", 0.7, 0.5)])
     )
-    assert "-2.0 to -1.0), more than random orders against their reverses. " in surprising
+    assert "-2.0 to -1.0), which is beyond chance. " in surprising
     assert "CLIP, data set by data set: 1 of 2 clearly gain and 1 clearly lose, from -14.0" in said
-    assert "(background), 2 of them by more than random orders against their reverses" in said
+    assert "(background), 2 of them beyond chance" in said
     assert said.endswith(
         "CLIP, purest first, lies above the range of random orders. "
         "CLIP, least pure first, lies within it"

@@ -19,7 +19,7 @@ NAMES = {
     "pruning_silhouette": "silhouette, high minus low purity, 88 % of the neurons kept",
 }
 READINGS = [claim for claim in NAMES if claim != "pruning_area"]  # of a pair of curves
-CHANCE = "random orders against their reverses"
+CHANCE = "Within chance means that random orders differ as much from their reverses"
 MOST_TOLD = 3  # models, each with its own words; of more the range is told
 
 
@@ -28,7 +28,7 @@ def answer(effects: pd.DataFrame, areas: pd.DataFrame) -> wording.Answer:
     area = effects[effects.claim == "pruning_area"]
     clauses, spreads = [], []
     single, means = area[area.dataset != OVERALL], area[area.dataset == OVERALL]
-    opening = "kept purest first instead of least pure first, over all numbers of neurons,"
+    opening = "kept purest first instead of least pure first, over all numbers of kept neurons,"
     if len(means) > MOST_TOLD:
         low, high = means.sort_values("effect").iloc[[0, -1]].itertuples()
         least = f"{wording.with_interval(low, wording.ACCURACY, first=True)} ({low.comparison})"
@@ -37,7 +37,8 @@ def answer(effects: pd.DataFrame, areas: pd.DataFrame) -> wording.Answer:
         within = sum(set(_sides(row)) == {"within"} for row in areas.itertuples())
         return wording.Answer(
             f"{opening} {len(means)} models change by {least} to {most}; "
-            f"{_by_chance(means).sum()} of {len(means)} times {CHANCE} change as much",
+            f"{_by_chance(means).sum()} of {len(means)} changes are within chance",
+            CHANCE,
             f"Single data sets change {ends}",
             f"{within} of {len(areas)} times both orders lie within the range of random orders",
         )
@@ -47,11 +48,11 @@ def answer(effects: pd.DataFrame, areas: pd.DataFrame) -> wording.Answer:
         does = wording.by_interval(
             mean, "gains accuracy", "loses accuracy", "neither clearly gains nor loses accuracy"
         )
-        beside = f"{'no more' if by_chance else 'more'} than {CHANCE}"
-        clauses.append(f"{mean.comparison} {does} ({number}), {beside}")
+        beside = "within" if by_chance else "beyond"
+        clauses.append(f"{mean.comparison} {does} ({number}), which is {beside} chance")
         spreads += [_over(mean.comparison, part)] * (len(part) > 1)
     return wording.Answer(
-        f"{opening} {'; '.join(clauses)}", *spreads, *map(_among_random, areas.itertuples())
+        f"{opening} {'; '.join(clauses)}", CHANCE, *spreads, *map(_among_random, areas.itertuples())
     )
 
 
@@ -84,7 +85,7 @@ def _over(model, single):
     beyond = ((gains | loses) & ~_by_chance(single)).sum()
     return (
         f"{model}, data set by data set: {gains.sum()} of {len(single)} clearly gain and "
-        f"{loses.sum()} clearly lose, {_ends(single)}, {beyond} of them by more than {CHANCE}"
+        f"{loses.sum()} clearly lose, {_ends(single)}, {beyond} of them beyond chance"
     )
 
 
