@@ -448,8 +448,8 @@ def test_an_interrupted_run_says_how_to_go_on(suite, ending):
     (suite / "wait").write_text("07_claims")
     os.mkfifo(suite / "for ever")
     (suite / "results/demo/tables/07_claims.csv").unlink()
-    # Where the tests run in the background, Ctrl-C is ignored, and their processes inherit that.
-    heeded = functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    # Tests in the background ignore Ctrl-C, under nohup a closed terminal too; processes inherit that.
+    heeded = functools.partial(signal.signal, ending, signal.SIG_DFL)
     process = start(suite, command=BOOK, start_new_session=True, preexec_fn=heeded)
     assert any("07_claims: cell" in line for line in process.stdout)
     os.kill(process.pid, ending)
