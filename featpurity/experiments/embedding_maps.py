@@ -19,6 +19,7 @@ from featpurity.features.extract import embed_images
 from featpurity.metrics import purity, silhouette
 from featpurity.models.clip import ClipModel, measuring_device, neurons_by_tower
 from featpurity.models.projections import read_projections
+from featpurity.report import wording
 from featpurity.report.display_names import Renamed
 
 N_SHOWN = 160  # pictures of a map
@@ -96,7 +97,9 @@ def misaligned(
     """
     models = {"before training": clip}
     for ratio, path in checkpoints.items():
-        called = f"{ratio:.0%} of the captions swapped" if ratio else "no caption swapped"
+        called = (
+            f"{wording.percent(ratio)} of the captions swapped" if ratio else "no caption swapped"
+        )
         models[called] = read_projections(path, clip)
     first, stored = next(iter(data.values())), dict(store=store, precision=precision)
     return maps(

@@ -191,7 +191,7 @@ def _count(share, d):
 
 def _share_kept(share, curves):
     counts = sorted({_count(share, d) for d in curves.groupby("model").kept.max()})
-    return f"{share:.0%} ({' or '.join(map(str, counts))})"
+    return f"{wording.percent(share)} ({' or '.join(map(str, counts))})"
 
 
 def gaps(curves: pd.DataFrame, caption: str, pairs: Sequence[tuple[str, str]] = ()) -> go.Figure:

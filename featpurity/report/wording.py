@@ -114,6 +114,11 @@ def with_interval(
     return f"{effect} {word}, {called}{low} to {high}"
 
 
+def percent(share: float, digits: int = 0) -> str:
+    """A share as "80 %"."""
+    return f"{100 * share:.{digits}f} %"
+
+
 def signed(value: float, size: float) -> str:
     """A signed number with the digits that an effect of some size needs; "about 0" for less."""
     digits = 3

@@ -151,7 +151,7 @@ def test_maps_of_pictures_name_the_places_on_the_sheet_and_say_what_they_hold(fo
     assert figure.layout.meta["sheet"] == sheet.name
     assert figure.layout.meta["caption"].startswith("of toys: 3 pictures")
     assert (
-        "The plane holds 20% (all) and 50% (few) of the variance" in figure.layout.meta["caption"]
+        "The plane holds 20 % (all) and 50 % (few) of the variance" in figure.layout.meta["caption"]
     )
     assert "against the first, goes from 1 (all) to 2.00 (few)" in figure.layout.meta["caption"]
     said = show.answer(neurons.neurons, {"of toys": found})

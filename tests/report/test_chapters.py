@@ -144,7 +144,7 @@ def test_the_answer_on_misalignment_undoes_the_signs_of_the_claims():
     means = pd.DataFrame(rows)
     said = misalignment.answer("tuned", found, measured, means, [0, 0.3, 0.8])
     assert said.startswith(
-        "tuned, fine-tuned with 80% of the captions swapped instead of 0%: random swaps make the "
+        "tuned, fine-tuned with 80 % of the captions swapped instead of 0 %: random swaps make the "
         "image tower's neurons less pure (+0.200 of average |cos|, 95 % interval +0.190"
     )
     assert "cost accuracy (-10.0 points of accuracy, -11.0 to -9.0)" in said
@@ -152,7 +152,7 @@ def test_the_answer_on_misalignment_undoes_the_signs_of_the_claims():
         "through all ratios, times 0.8: random swaps +0.100 and -8.0 points (not monotone: falls "
         "to 30 %, rises after)" in said
     )
-    assert "squared weights goes from 4% to 40% (random swaps)" in said
+    assert "squared weights goes from 4 % to 40 % (random swaps)" in said
     assert said.endswith("average |cos| changes by -0.360 with random swaps")
     less = misalignment.answer("tuned", found, measured, means[means.ratio < 0.2], [0, 0.1])
     assert "through ratios of 0 to 0.1 alone" in less

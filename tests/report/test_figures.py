@@ -181,10 +181,10 @@ def test_a_slider_shows_one_ratio_at_a_time():
 def test_the_slider_over_kept_neurons_reads_every_curve():
     figure = drawn()["numbers"]
     steps = {step.label: step.args[0]["x"] for step in figure.layout.sliders[0].steps}
-    assert list(steps) == ["25% (1)", "50% (2)", "75% (3)", "88% (4)"]
+    assert list(steps) == ["25 % (1)", "50 % (2)", "75 % (3)", "88 % (4)"]
     assert figure.layout.sliders[0].active == 0  # where the choices of neurons differ
-    assert list(figure.data[0].x) == list(steps["25% (1)"][0])
-    high, low, random, *margin = steps["50% (2)"]
+    assert list(figure.data[0].x) == list(steps["25 % (1)"][0])
+    high, low, random, *margin = steps["50 % (2)"]
     assert (list(high), list(low)) == ([0.25, 0.25], [0.1, 0.1])
     order = towers(1)["image"].orders[heatmaps.BY_SIMILARITY].tolist()
     kept = [{order[cell] for cell in marks if cell is not None} for marks in margin]

@@ -154,7 +154,7 @@ def test_models_that_are_not_compared_have_numbers_of_their_own(tmp_path):
     found = clip_vs_laclip.compare(made_up(), [], n_bootstrap=0)
     assert chapter.gains(found.effects) is None
     said = chapter.answer(found.effects, found.accuracy)
-    assert "noisy classifies" in said and "clean classifies 100.0% of the pictures rightly" in said
+    assert "noisy classifies" in said and "clean classifies 100.0 % of the pictures rightly" in said
     for name, table in {"effects.csv": found.effects, "record.json": None}.items():
         path = tmp_path / f"tables/01_{name}"
         path.parent.mkdir(exist_ok=True)

@@ -177,7 +177,7 @@ def test_one_class_has_no_probe_and_the_page_says_so():
         "made up: no probe, which needs training images of 2 classes, and 2 to test."
     ]
     assert str(show.answer(recall, found.accuracy.assign(model="a"), found.effects)) == (
-        "a has a mean recall of 50.0%"
+        "a has a mean recall of 50.0 %"
     )
     assert show.gains(found.effects) is None
 

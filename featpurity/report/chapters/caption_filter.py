@@ -57,10 +57,10 @@ def answer(shares: pd.DataFrame, gains: pd.DataFrame, model: str) -> wording.Ans
     """
     level, mistaken = shares.spurious.iloc[0], shares.mistaken.iloc[0]
     here = shares[(shares.spurious == level) & (shares.mistaken == mistaken)]
-    wrong = {row.captions: f"{row.wrong:.0%}" for row in here.itertuples()}
+    wrong = {row.captions: f"{wording.percent(row.wrong)}" for row in here.itertuples()}
     first = gains[gains.spurious == level].rename(columns={"measure": "claim"})
     told = [
-        f"{model} reads raw captions in which {level:.0%} of the names are spurious: "
+        f"{model} reads raw captions in which {wording.percent(level)} of the names are spurious: "
         f"{wrong['raw']} of them say something wrong, {wrong['recaptioned']} of the new ones, and "
         f"{wrong['filtered']} of those that it keeps. Training it again on these instead of the "
         f"raw ones {wording.clauses(first, DOES, PURITY)}"
@@ -68,7 +68,7 @@ def answer(shares: pd.DataFrame, gains: pd.DataFrame, model: str) -> wording.Ans
     levels = gains[gains.measure == "accuracy"].sort_values("spurious")
     if len(levels) > 1:
         by_level = [
-            f"{wording.plus(100 * row.effect, 1)} at {row.spurious:.0%}"
+            f"{wording.plus(100 * row.effect, 1)} at {wording.percent(row.spurious)}"
             for row in levels.itertuples()
         ]
         told.append(f"Level by level, in points of accuracy: {wording.listed(by_level)}")
@@ -105,9 +105,12 @@ def _corrected(steps):
 def wrong(shares: pd.DataFrame) -> go.Figure:
     """Share of wrong captions at every level; a menu chooses the captioner's share of mistakes."""
     shown = shares.sort_values("spurious", kind="stable")
-    shown = shown.assign(model=shown.captions, dataset=shown.spurious.map("{:.0%}".format))
+    shown = shown.assign(model=shown.captions, dataset=shown.spurious.map(wording.percent))
     views = {
-        f"wrong captions (share), {mistaken:.0%} of the facts mistaken": (part, "wrong")
+        f"wrong captions (share), {wording.percent(mistaken)} of the facts mistaken": (
+            part,
+            "wrong",
+        )
         for mistaken, part in shown.groupby("mistaken", sort=False)
     }
     caption = (
@@ -172,7 +175,7 @@ def gains(table: pd.DataFrame) -> go.Figure:
         "of 0 the filtered ones make the model better or its neurons purer."
     )
     shown = _told(table.sort_values("spurious"))
-    shown["level"] = shown.spurious.map("{:.0%} of the names spurious".format)
+    shown["level"] = shown.spurious.map(wording.percent) + " of the names spurious"
     return figures.forest(shown, "level", "axis", caption)
 
 

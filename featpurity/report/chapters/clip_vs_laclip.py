@@ -82,7 +82,8 @@ def answer(effects: pd.DataFrame, accuracy: pd.DataFrame) -> wording.Answer:
 def _alone(mean):
     """What one model does by itself."""
     apart = f", and its silhouette is {mean.silhouette:+.3f}" if pd.notna(mean.silhouette) else ""
-    return f"{mean.Index} classifies {mean.accuracy:.1%} of the pictures rightly{apart}"
+    right = wording.percent(mean.accuracy, 1)
+    return f"{mean.Index} classifies {right} of the pictures rightly{apart}"
 
 
 def _clauses(means, comparison):

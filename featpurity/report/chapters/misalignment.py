@@ -70,16 +70,16 @@ def answer(
     ends, without = [], []
     for kind, part in means.groupby("kind", sort=False):
         share = part[part.ratio == high].image_shared.mean()
-        ends.append(f"{share:.0%} ({KINDS[kind]})")
+        ends.append(f"{wording.percent(share)} ({KINDS[kind]})")
         without.append(f"{over_seeds.told(part, 'image_without_shared')} with {KINDS[kind]}")
     first = means[means.ratio == low].image_shared.mean()
     return wording.Answer(
-        f"{model}, fine-tuned with {high:.0%} of the captions swapped instead of {low:.0%}: "
-        f"{'; '.join(clauses)}",
+        f"{model}, fine-tuned with {wording.percent(high)} of the captions swapped instead of "
+        f"{wording.percent(low)}: {'; '.join(clauses)}",
         f"The claims judge the slope of the straight line through {through}, times "
         f"{over_seeds.SPAN:g}: {'; '.join(slopes)}",
         "The share of a single direction in the image tower's squared weights goes from "
-        f"{first:.0%} to {wording.listed(ends)}",
+        f"{wording.percent(first)} to {wording.listed(ends)}",
         "Without that one direction the image tower's average |cos| changes by "
         f"{wording.listed(without)}",
     )

@@ -198,7 +198,7 @@ def maps(found: Any, sheet: thumbnails.Sheet, model: str, datasets: Sequence[str
                 )
     style.menu(figure, {name: set(traces) for name, traces in groups.items()}, name="Coloured by")
     shares = _shares(found)
-    held = wording.listed(f"{share:.0%} ({name})" for name, share in shares.items())
+    held = wording.listed(f"{wording.percent(share)} ({name})" for name, share in shares.items())
     figure.update_xaxes(title="first component")
     figure.update_yaxes(title="second component", col=1)
     figure.update_xaxes(matches="x").update_yaxes(matches="y")  # one scale for all panels
@@ -223,7 +223,10 @@ def separation_table(found: Any, model: str) -> tables.Table:
     shares = _shares(found)
     shown = table.reset_index().rename_axis(columns=None)
     headings = {"dataset": f"{model}: silhouette by the classes of"}
-    headings |= {name: f"{name} (plane: {share:.0%} of variance)" for name, share in shares.items()}
+    headings |= {
+        name: f"{name} (plane: {wording.percent(share)} of variance)"
+        for name, share in shares.items()
+    }
     return tables.show(shown, headings, dict.fromkeys(shares.index, "+.3f"))
 
 

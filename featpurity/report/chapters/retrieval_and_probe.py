@@ -46,8 +46,14 @@ def answer(recall: pd.DataFrame, accuracy: pd.DataFrame, effects: pd.DataFrame) 
     full = accuracy[accuracy.shots == "all"].groupby("model").accuracy.mean()
     for model, part in recall.groupby("model", sort=False) if not sentences else []:
         right = full.get(model)
-        probed = f", and a linear probe on it is right for {right:.1%}" if pd.notna(right) else ""
-        sentences.append(f"{model} has a mean recall of {part.recall.mean():.1%}{probed}")
+        probed = (
+            f", and a linear probe on it is right for {wording.percent(right, 1)}"
+            if pd.notna(right)
+            else ""
+        )
+        sentences.append(
+            f"{model} has a mean recall of {wording.percent(part.recall.mean(), 1)}{probed}"
+        )
     return wording.Answer("; ".join(sentences))
 
 

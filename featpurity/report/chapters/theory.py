@@ -30,8 +30,8 @@ def answer(table: pd.DataFrame, recaptioned: pd.DataFrame, bases: pd.DataFrame) 
         f"from {best.accuracy:.2f} to {raw.accuracy:.2f} and the purely represented features from "
         f"{best.features:.0f} to {raw.features:.0f}; recaptioned and filtered, they give "
         f"{kept.accuracy:.2f} and {kept.features:.0f}",
-        f"The filter kept the caption of {kept.replaced:.0%} of the noisy pairs; captions in all "
-        f"of them, without a filter, give {captions.accuracy:.2f} and {captions.features:.0f}",
+        f"The filter kept the new caption in {wording.percent(kept.replaced)} of the noisy pairs; "
+        f"new captions in all of them give {captions.accuracy:.2f} and {captions.features:.0f}",
         f"A random rotation of the hidden neurons takes the features from {own.features:.0f} to "
         f"{turned.features:.0f} and the accuracy from {own.accuracy:.2f} to {turned.accuracy:.2f}, "
         f"but average |cos| only from {own.avg_abs_cos:.3f} to {turned.avg_abs_cos:.3f}",

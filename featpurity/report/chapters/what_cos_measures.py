@@ -62,21 +62,22 @@ def answer(
     ends = tuned[(tuned.kind == kind) & (tuned.ratio == most)]
     ends = ends.groupby("tower")[["z", "rotations"]].mean()
     towers = [
-        f"the {tower} tower's lies {'among' if within else 'beyond'} rotations "
-        f"({wording.plus(z, 1)})"
+        f"that of the {tower} tower lies {'within' if within else 'beyond'} the range of rotated "
+        f"bases ({wording.plus(z, 1)} standard deviations from their mean)"
         for tower, z, within in zip(ends.index, ends.z, _could_be_any(ends))
     ]
     of_image = runs[(runs.kind == kind) & (runs.tower == "image")]
     own, expected, rest = (over_seeds.told(of_image, name) for name in CHANGES)
     mean = gains[gains.dataset == OVERALL]
-    pruned = "what it gains" if _could_be_any(mean).all() else "not what it gains"
+    pruned = "as much as" if _could_be_any(mean).all() else "something else than"
     return wording.Answer(
         models,
-        f"After {KINDS[kind]} of {most:.0%} {wording.listed(towers)}",
-        f"The swaps change the image tower's by {own}. Its singular values alone give {expected}",
-        f"Without its neurons' shared direction it changes by {rest}",
-        f"Purest first gains over least pure first {pruned} in rotated bases (within "
-        f"{mean.z.abs().max():.1f})",
+        f"After {KINDS[kind]} of {wording.percent(most)} of the captions, {wording.listed(towers)}",
+        f"The swaps change the image tower's average |cos| by {own}; its singular values alone "
+        f"would change it by {expected}",
+        f"Without the direction that its neurons share it changes by {rest}",
+        f"Keeping the purest neurons first instead of the least pure brings {pruned} in rotated "
+        f"bases (within {mean.z.abs().max():.1f} standard deviations)",
     )
 
 
@@ -229,14 +230,15 @@ def _cut_twice(runs):
     means = runs.groupby("ratio").mean(numeric_only=True)
     beyond = means.without_shared - means.without_shared_expected
     first, last = means.iloc[0], means.iloc[-1]
+    shares = f"from {wording.percent(first.share)} to {wording.percent(last.share)}"
     return (
-        f"of the change of |cos| by {wording.plus(own, 3)} the singular values give "
-        f"{wording.plus(expected, 3)} and the own basis {wording.plus(own - expected, 3)} beyond "
-        f"them. The shared direction's share of the squared weights goes from {first.share:.0%} to "
-        f"{last.share:.0%}, its evenness from {first.evenness:.2f} to {last.evenness:.2f}. Without "
-        f"it |cos| changes by {wording.plus(rest, 3)}, and the own basis lies "
-        f"{wording.plus(beyond.iloc[-1], 4)} from what the other singular values make expect, as "
-        f"against {wording.plus(beyond.iloc[0], 4)} at the lowest ratio."
+        f"|cos| changes by {wording.plus(own, 3)}, of which the singular values explain "
+        f"{wording.plus(expected, 3)} and the own basis adds {wording.plus(own - expected, 3)}. "
+        f"The shared direction's share of the squared weights goes {shares}, its evenness from "
+        f"{first.evenness:.2f} to {last.evenness:.2f}. Without it |cos| changes by "
+        f"{wording.plus(rest, 3)}, and the own basis lies {wording.plus(beyond.iloc[-1], 4)} from "
+        "what the other singular values lead one to expect, compared with "
+        f"{wording.plus(beyond.iloc[0], 4)} at the lowest ratio."
     )
 
 
@@ -340,12 +342,14 @@ def better_orders(areas: pd.DataFrame) -> wording.Line:
         area = part.set_index("order").area.drop("greedy")
         purest, random = area.pop("purity"), area.pop("random")
         better = area[area > purest].sort_values(ascending=False)
-        others = [f'"{ORDERS[order]}" ({value:.1%})' for order, value in better.items()]
+        others = [
+            f'"{ORDERS[order]}" ({wording.percent(value, 1)})' for order, value in better.items()
+        ]
         lies = "above" if random > purest else "not above"
         said.append(
-            f"{model}: purest first has {purest:.1%}; above it lie "
+            f"{model}: purest first has {wording.percent(purest, 1)}; above it lie "
             f"{wording.listed(others) if others else 'no others that see no labels'}. Random "
-            f"orders lie {lies} it on average ({random:.1%})."
+            f"orders lie {lies} it on average ({wording.percent(random, 1)})."
         )
     return wording.Line(html.escape(f"Mean accuracy of the orders. {' '.join(said)}"))
 
