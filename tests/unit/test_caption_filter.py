@@ -166,7 +166,7 @@ class TestRemedy:
     def test_the_chapter_shows_it(self, found):
         _, levels, result, _ = found
         said = show.answer(result.shares, result.gains, "CLIP")
-        assert said.startswith("CLIP reads raw captions in which 20 % of the names are spurious: ")
+        assert said.startswith("with 20 % of the names in the raw captions spurious, ")
         assert all(f"the {tower} neurons" in said for tower in ("image", "text"))
         assert "Level by level, in points of accuracy: " in said and " at 20 %" in said
         assert "together" in show.why_not_better(result.steps)

@@ -57,13 +57,13 @@ def answer(shares: pd.DataFrame, gains: pd.DataFrame, model: str) -> wording.Ans
     """
     level, mistaken = shares.spurious.iloc[0], shares.mistaken.iloc[0]
     here = shares[(shares.spurious == level) & (shares.mistaken == mistaken)]
-    wrong = {row.captions: f"{wording.percent(row.wrong)}" for row in here.itertuples()}
+    wrong = {row.captions: wording.percent(row.wrong) for row in here.itertuples()}
     first = gains[gains.spurious == level].rename(columns={"measure": "claim"})
     told = [
-        f"{model} reads raw captions in which {wording.percent(level)} of the names are spurious: "
-        f"{wrong['raw']} of them say something wrong, {wrong['recaptioned']} of the new ones, and "
-        f"{wrong['filtered']} of those that it keeps. Training it again on these instead of the "
-        f"raw ones {wording.clauses(first, DOES, PURITY)}"
+        f"with {wording.percent(level)} of the names in the raw captions spurious, {wrong['raw']} "
+        f"of these captions say something wrong, {wrong['recaptioned']} of the new ones, and "
+        f"{wrong['filtered']} of those that the filter keeps. Training {model} again on the "
+        f"filtered captions instead of the raw ones {wording.clauses(first, DOES, PURITY)}"
     ]
     levels = gains[gains.measure == "accuracy"].sort_values("spurious")
     if len(levels) > 1:
