@@ -117,7 +117,6 @@ def run(options: argparse.Namespace) -> str:
     from featpurity.data.datasets import load_dataset
     from featpurity.data.pairs import load_pairs
     from featpurity.features.extract import cut_captions, picture_remarks
-    from featpurity.files import locked
     from featpurity.models.device import pick_device
     from featpurity.models.load import load_model
     from featpurity.training.evaluate import zero_shot_on
@@ -127,16 +126,18 @@ def run(options: argparse.Namespace) -> str:
     device = pick_device(options.device)
     precision = options.precision or ("bf16" if device.type == "cuda" else "fp32")
     settings, out = _settings(options, world), Path(options.output_dir).expanduser()
-    out.mkdir(parents=True, exist_ok=True)
-    with locked(out / ".loading.lock"):  # one process downloads, the others find it there
-        pairs = load_pairs(options.train_data, root=options.root)
-        seen = options.imagenet_root and load_dataset("imagenet", root=options.imagenet_root)
+    if world > 1:
+        backend = "nccl" if device.type == "cuda" else "gloo"
+        torch.distributed.init_process_group(backend, timeout=timedelta(hours=2))
+    if rank > 0:  # the first process downloads what is not there, the others find it then
+        torch.distributed.barrier()
+    pairs = load_pairs(options.train_data, root=options.root)
+    seen = options.imagenet_root and load_dataset("imagenet", root=options.imagenet_root)
+    if world > 1 and rank == 0:
+        torch.distributed.barrier()
     texts = caption_choices(pairs, options.captions, options.augmented_caption_filelist)
     settings.steps_per_epoch(len(pairs))
 
-    if world > 1:  # one process opens all pictures, the others wait
-        backend = "nccl" if device.type == "cuda" else "gloo"
-        torch.distributed.init_process_group(backend, timeout=timedelta(hours=2))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     warnings.filterwarnings("ignore", "torch.distributed.nn", FutureWarning)  # open_clip's loss
     clip = load_model(options.model, device, options.preprocess)

@@ -203,7 +203,8 @@ class TestSimulation:
         accuracy = raw.groupby("probability").accuracy.mean()
         said = show.answer(simulated.table, simulated.recaptioned, simulated.bases)
         captions = simulated.recaptioned.mean(numeric_only=True)
-        assert f"without a filter, give {captions.accuracy:.2f} and {captions.features:.0f}" in said
+        given = f"in all of them give {captions.accuracy:.2f} and {captions.features:.0f}"
+        assert given in said
         assert f"accuracy from {accuracy[0.0]:.2f} to {accuracy[0.5]:.2f}" in said
         figures = [
             show.curves(simulated.table),
