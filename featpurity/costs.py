@@ -1,8 +1,8 @@
-"""What chapters 1, 2, 7 and 9 cost on a processor: time and memory, from a few constants.
+"""Estimate the time and memory of chapters 1, 2, 7 and 9 on a CPU, from a few constants.
 
-The constants hold for one core of the machine of benchmarks/README.md, features stored, which says
-what they are set against: the processor's seconds of `benchmarks/growth.py` and
-`benchmarks/paper_run.py`, and the demo's chapters. What the others cost is not known before.
+The constants hold for one core of the machine in benchmarks/README.md, with stored features. That
+page compares them with CPU seconds of `benchmarks/growth.py` and `benchmarks/paper_run.py`, and
+with the demo's chapters. The cost of the other chapters is not known beforehand.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from typing import NamedTuple
 
 from featpurity.profile import CLAIMS, COMPARISON, PRUNING, THEORY, TURNED_ORDERS, Profile
 
-START = 8.0  # seconds of a notebook that only shows: a kernel, its modules, its figures
+START = 8.0  # seconds of a notebook that only shows results: kernel, modules, figures
 START_GB = 1.0
-TORCH = 5.0  # seconds more, of one that opens models
-LOADING = 8.0  # seconds that a model of a gigabyte takes: read, checked, digested, and projecting
-CURVE_ROWS = 1e-8  # seconds an image and neuron of one order
-CURVE_CLASSES = 2.5e-10  # more, an image, neuron and class
+TORCH = 5.0  # additional seconds of one that opens models
+LOADING = 8.0  # seconds per gigabyte of a model: read, checked, digested, and projecting
+CURVE_ROWS = 1e-8  # seconds per image and neuron for one order
+CURVE_CLASSES = 2.5e-10  # additional, per image, neuron and class
 SILHOUETTE = 3e-3  # seconds of one silhouette, whatever its size
-SILHOUETTE_ROWS = 3e-9  # more, an image and neuron
-SILHOUETTE_CLASSES = 2e-11  # more, an image, neuron and class
-DRAW = 5e-9  # seconds an image of one draw of the bootstrap
-GRID = 15, 0.53  # numbers of kept neurons for the silhouette by default; their mean, of all
-SPECTRUM = 1.1e-3  # seconds a neuron, of what average |cos| is after rotations
+SILHOUETTE_ROWS = 3e-9  # additional, per image and neuron
+SILHOUETTE_CLASSES = 2e-11  # additional, per image, neuron and class
+DRAW = 5e-9  # seconds per image of one bootstrap draw
+GRID = 15, 0.53  # default numbers of kept neurons for the silhouette, and their mean share of all
+SPECTRUM = 1.1e-3  # seconds per neuron for the average |cos| expected after rotations
 SIMULATION = 4.0  # seconds of one training of the simulated theory
-AREAS = 4  # passes over the class scores besides one for each random order: two orders, two areas
+AREAS = 4  # passes over class scores besides the random orders': two orders, two areas
 
 
 class Size(NamedTuple):
@@ -45,19 +45,19 @@ class Cost(NamedTuple):
 def costs(
     profile: Profile, neurons: Sequence[int], gigabytes: Sequence[float], sizes: Sequence[Size]
 ) -> dict[str, Cost]:
-    """Costs of the profile's chapters of which they are known, by chapter.
+    """Costs, by chapter, of the profile's chapters for which they are known.
 
-    Without models and data sets those of chapters that compare them are not known.
+    Without models and data sets, the costs of chapters that compare them are unknown.
 
     Parameters
     ----------
     profile : Profile
     neurons : sequence of int
-        One number a model that is compared.
+        One number per compared model.
     gigabytes : sequence of float
-        Sizes of the files of these models.
+        Sizes of these models' files.
     sizes : sequence of Size
-        Of the data sets.
+        Sizes of the data sets.
     """
     runs = len(profile.spurious_features) * len(profile.simulation_seeds)
     known = {CLAIMS: Cost(START, START_GB), THEORY: Cost(START + SIMULATION * runs, START_GB)}
@@ -67,7 +67,7 @@ def costs(
 
 
 def _compared(profile, neurons, gigabytes, sizes):
-    """Of the chapters that compare models on data sets."""
+    """Costs of the chapters that compare models on data sets."""
     loading = START + TORCH + LOADING * sum(gigabytes)
     embeddings = 4e-9 * sum(neurons) * sum(size.images for size in sizes)
     largest = 2 * max(gigabytes, default=0) + 12e-9 * max(size.images for size in sizes) * 1024
@@ -83,13 +83,13 @@ def _compared(profile, neurons, gigabytes, sizes):
 
 
 def silhouette_seconds(size: Size, d: int) -> float:
-    """Of one silhouette on d neurons."""
+    """Seconds of one silhouette with d neurons."""
     a_neuron = SILHOUETTE_ROWS + SILHOUETTE_CLASSES * size.classes
     return SILHOUETTE + a_neuron * size.images * d
 
 
 def _intervals(profile, size, d):
-    """Of a silhouette's interval: draws of the bootstrap, or influences."""
+    """Seconds of a silhouette's interval, by bootstrap draws or influences."""
     draws = profile.n_bootstrap or 3
     return draws * (silhouette_seconds(size, d) + DRAW * size.images)
 

@@ -1,4 +1,4 @@
-"""Files: paths, writing whole or not at all, digests, what a wrong name may have meant."""
+"""Files: paths, writing whole or not at all, digests, suggestions for misspelt names."""
 
 import contextlib
 import difflib
@@ -14,24 +14,25 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
-if TYPE_CHECKING:  # else late: what only plans a run needs neither
+if TYPE_CHECKING:  # else imported late: planning a run needs neither
     import pandas as pd
     import torch
 
-WRITTEN = "FEATPURITY_WRITTEN"  # environment: a file that is told each path that is written
-ALIASES = "FEATPURITY_ALIASES"  # environment: JSON of labels and the names that they stand for
-HIDDEN = ".../"  # what a label begins with that stands for a path
-LIST_SUFFIXES = {".json", ".txt"}  # of a user's own names and templates
+WRITTEN = "FEATPURITY_WRITTEN"  # environment: a file that lists each path written
+ALIASES = "FEATPURITY_ALIASES"  # environment: JSON of labels and the names they stand for
+HIDDEN = ".../"  # prefix of a label that stands for a path
+LIST_SUFFIXES = {".json", ".txt"}  # of a user's own class names and templates
 NO_LOCKS = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK}
 READ_ONLY = {errno.EACCES, errno.EPERM, errno.EROFS}
-# Seconds after which a draft that nobody touches is a dead writer's: a lock may not reach the other
-# nodes of a cluster.
+# Seconds after which an untouched draft counts as a dead writer's: other nodes of a cluster may not
+# see its lock.
 ABANDONED = 3600
 
 
 def workspace(path: str | Path) -> Path:
-    """A path relative to the project's root (the nearest folder above that holds `_toc.yml`), else
-    to this folder; `~` is the home.
+    """A path relative to the project's root, or to this folder outside a project; `~` is the home.
+
+    The root is the nearest folder, from this one upwards, that holds `_toc.yml`.
     """
     path = _unhidden(path)
     here = Path.cwd()
@@ -42,9 +43,9 @@ def workspace(path: str | Path) -> Path:
 
 
 def located(path: str | Path) -> Path:
-    """A path that a user wrote: as it stands where something is, else in the project's root.
+    """A path that a user wrote: as written if that exists, else relative to the project's root.
 
-    So a relative path means the same in a notebook's folder and in the root; `~` is the home.
+    So a relative path means the same in a notebook's folder as in the root; `~` is the home.
     """
     stands = Path(_unhidden(path)).expanduser()
     in_root = workspace(stands)
@@ -52,23 +53,24 @@ def located(path: str | Path) -> Path:
 
 
 def data_folder(root: str | Path | None = None) -> Path:
-    """The folder of data sets: the one given, else `data` in the project's root."""
+    """The folder of data sets: `root`, else `data` in the project's root."""
     return located(root) if root else workspace("data")
 
 
 def meant(name: str | Path) -> str:
-    """What a label stands for: a run's notebooks know models, data sets and pairs by labels, and
-    so show no path of a disk. Any other name is itself.
+    """What a label stands for; any other name is itself.
+
+    A run's notebooks know models, data sets and pairs by labels, so they show no paths of a disk.
     """
     return json.loads(os.environ.get(ALIASES, "{}")).get(str(name), str(name))
 
 
 def _unhidden(path):
-    """A path, where its label is given (see `featpurity.labels.hidden`)."""
+    """The path behind a label of `featpurity.labels.hidden`; any other path is itself."""
     if not str(path).startswith(HIDDEN):
         return path
     stands_for = meant(path)
-    if stands_for == str(path):  # an executed notebook that somebody runs by hand
+    if stands_for == str(path):  # an executed notebook run again by hand
         raise ValueError(
             f"{path}: this stands for a folder or file of the run that wrote it, and only that run "
             "knows which; give its own path"
@@ -77,26 +79,26 @@ def _unhidden(path):
 
 
 def below(path: str | Path, root: str | Path | None = None) -> Path | None:
-    """The file that a path names, as it stands or below `root`; None where there is none."""
+    """The file at `path`, as written or below `root`; None if there is none."""
     path = meant(path)
     places = [located(path), *([located(root) / path] if root else [])]
     return next((place for place in places if place.is_file()), None)
 
 
 def megabytes(path: Path) -> float:
-    """Size of a file, or of all files below a folder."""
+    """Size in MB of a file, or of all files below a folder."""
     files = path.rglob("*") if path.is_dir() else [path]
     return sum(file.stat().st_size for file in files if file.is_file()) / 1e6
 
 
 def check_choice(what: str, value: Any, known: Iterable[str]) -> None:
-    """Raise ValueError when `value` is none of the `known`."""
+    """Raise ValueError if `value` is not among the `known`."""
     if value not in known:
         raise ValueError(f"{what}: expected one of {', '.join(known)}, got {value!r}")
 
 
 def check_list(what: str, value: Any) -> None:
-    """Raise ValueError for a text where a list is meant: its letters would be taken one by one."""
+    """Raise ValueError for a text in place of a list: its letters would be taken one by one."""
     if isinstance(value, str):
         raise ValueError(
             f"{what} must be a list, got {value!r} (papermill's -p gives text: write "
@@ -105,7 +107,7 @@ def check_list(what: str, value: Any) -> None:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A hint after a wrong name: "did you mean 'x'?" where one is close, else "known: x, y"."""
+    """A hint after a wrong name: "did you mean 'x'?" if one is close, else "known: x, y"."""
     known = list(known)
     close = difflib.get_close_matches(str(name), known, n=1)
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known) or 'none'}"
@@ -113,16 +115,16 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 @contextlib.contextmanager
 def writing(path: str | Path) -> Iterator[BinaryIO]:
-    """Write a file whole or not at all: gives a binary file, which takes its place at the end.
+    """Write a file whole or not at all: yields a binary draft, which replaces it at the end.
 
     Folders are made as needed, `~` is the home, and the file's mode follows the umask. An error
-    leaves what was there; what a killed process left half-written is swept, an hour later, by the
-    next that writes the same file.
+    leaves the old file; a draft of a killed process is removed, an hour later, by the next process
+    that writes the same file.
 
     Raises
     ------
     OSError
-        PermissionError, a full disk, ...: one line, with the path.
+        For no permission, a full disk, ...: one line, with the path.
     """
     path = Path(path).expanduser()
     with _naming(path):
@@ -132,7 +134,7 @@ def writing(path: str | Path) -> Iterator[BinaryIO]:
             try:
                 yield file
                 file.flush()
-                os.fsync(file.fileno())  # a full disk may be told no sooner, say over NFS
+                os.fsync(file.fileno())  # a full disk may show only here, say over NFS
                 os.replace(file.name, path)
                 _tell(path)
             except BaseException:
@@ -141,7 +143,7 @@ def writing(path: str | Path) -> Iterator[BinaryIO]:
 
 
 def _tell(path):
-    """Whoever started this process may want to know what it writes: one line a file."""
+    """Tell whoever started this process, if asked, what it writes: one line per file."""
     if listed := os.environ.get(WRITTEN):
         with open(listed, "a", encoding="utf-8") as lines:
             lines.write(f"{path.absolute()}\n")
@@ -156,7 +158,7 @@ def _draft(path):
 
 @contextlib.contextmanager
 def _naming(path):
-    """Errors of the system name the file that was to be written, in one line."""
+    """Make errors of the system name the file that was to be written, in one line."""
     try:
         yield
     except (OSError, RuntimeError) as error:
@@ -171,12 +173,12 @@ def _naming(path):
 
 
 def sweep(folder: str | Path, name: str | None = None) -> None:
-    """Remove what killed writers left half-written in a folder, of one file or of all of them.
+    """Remove drafts that killed writers left in a folder, of one file or of all.
 
-    Only drafts that nobody has touched for an hour are: a lock may be seen on one node only.
+    Only drafts untouched for an hour are removed: other nodes may not see a lock.
     """
     for left in Path(folder).glob(f".{glob.escape(name) if name else '*'}.????????.part"):
-        with contextlib.suppress(OSError):  # say, another was quicker
+        with contextlib.suppress(OSError):  # e.g. another process was quicker
             if time.time() - left.stat().st_mtime > ABANDONED:
                 with open(left, "r+b") as file:
                     if lock(file, wait=False):
@@ -190,12 +192,12 @@ def lock(file: IO, wait: bool = True) -> bool:
     ----------
     file : file
     wait : bool, default True
-        Until the one who has the lock closes it.
+        Whether to wait until the lock's holder closes the file.
 
     Returns
     -------
     taken : bool
-        False where another process has the lock, and `wait` is false.
+        False if another process has the lock and `wait` is false.
     """
     try:
         fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -209,9 +211,9 @@ def lock(file: IO, wait: bool = True) -> bool:
 
 @contextlib.contextmanager
 def locked(path: str | Path) -> Iterator[None]:
-    """Hold the lock of a file, which is made where it is missing.
+    """Hold the lock of a file, which is created if missing.
 
-    Where it may not be opened (a folder that is read-only, another user's lock), go on without.
+    If it cannot be opened (a read-only folder, another user's lock), go on without.
     """
     with contextlib.ExitStack() as held:
         try:
@@ -223,7 +225,7 @@ def locked(path: str | Path) -> Iterator[None]:
 
 
 def text_of(content: bytes, name: str | Path) -> str:
-    """What a file holds, read as UTF-8, with or without a byte order mark.
+    """Decode a file's content as UTF-8, with or without a byte order mark.
 
     Parameters
     ----------
@@ -234,7 +236,7 @@ def text_of(content: bytes, name: str | Path) -> str:
     Raises
     ------
     ValueError
-        Where it is anything else.
+        If it is anything else.
     """
     expected = "expected text in UTF-8"
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
@@ -254,15 +256,15 @@ def text_of(content: bytes, name: str | Path) -> str:
 
 
 def read_text(path: str | Path) -> str:
-    """The text of a user's file, see `text_of`; `~` is the home."""
+    """The text of a user's file (`~` is the home); see `text_of`."""
     path = Path(path).expanduser()
     if path.exists() and not path.is_file():
-        raise ValueError(f"{path} is not a regular file")  # to open a pipe would wait for ever
+        raise ValueError(f"{path} is not a regular file")  # opening a pipe would wait for ever
     return text_of(path.read_bytes(), path)
 
 
 def check_encodable(text: str, where: str | Path) -> None:
-    """ValueError for a text that UTF-8 has no bytes for: a name in Latin-1, half a character."""
+    """Raise ValueError for a text that UTF-8 cannot encode: a name in Latin-1, half a character."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -271,34 +273,34 @@ def check_encodable(text: str, where: str | Path) -> None:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write a text file (UTF-8, line ends as they are) as a whole or not at all."""
+    """Write a text file (UTF-8, line ends unchanged) whole or not at all."""
     with writing(path) as file:
         file.write(text.encode())
 
 
 def save_table(frame: "pd.DataFrame", path: str | Path) -> "pd.DataFrame":
-    """Write a table as CSV, without its index, and return it."""
+    """Write a table as CSV without its index; return the table."""
     write_text(path, frame.to_csv(index=False))
     return frame
 
 
 def write_tensors(path: str | Path, tensors: dict, header: dict[str, str] | None = None) -> None:
     """Write tensors by name as a safetensors file, with an optional header of texts."""
-    from safetensors.torch import save  # late: brings torch
+    from safetensors.torch import save  # late: imports torch
 
     with writing(path) as file:
         file.write(save({name: values.contiguous() for name, values in tensors.items()}, header))
 
 
 def tensors_header(path: str | Path) -> dict[str, Any] | None:
-    """What the header of a safetensors file says of each tensor, and its texts as `__metadata__`.
+    """Header of a safetensors file: what it says of each tensor, and its texts as `__metadata__`.
 
     None for a file of another kind. No tensor is read.
     """
     with open(path, "rb") as file:
         start = file.read(9)
         length = int.from_bytes(start[:8], "little")
-        if start[8:] != b"{" or length > 100_000_000:  # as the format allows
+        if start[8:] != b"{" or length > 100_000_000:  # the format's limit
             return None
         try:
             return json.loads(b"{" + file.read(length - 1))
@@ -307,13 +309,13 @@ def tensors_header(path: str | Path) -> dict[str, Any] | None:
 
 
 def digest(*values: Any) -> str:
-    """SHA-256 (hex) of plain values by their text, bytes as they are, whole tensors and arrays."""
+    """SHA-256 (hex) of bytes, whole tensors and arrays, and the text of plain values."""
     hashed = hashlib.sha256()
     for value in values:
         if isinstance(value, (bytes, memoryview)):
             hashed.update(value)
         elif hasattr(value, "dtype") and hasattr(value, "__len__"):
-            import torch  # late: plain values need none of it
+            import torch  # late: plain values do not need it
 
             tensor = torch.as_tensor(value.copy() if hasattr(value, "copy") else value).detach()
             hashed.update(repr((tensor.dtype, tensor.shape)).encode())
@@ -326,7 +328,7 @@ def digest(*values: Any) -> str:
 
 def raw(tensor: "torch.Tensor") -> memoryview:
     """The bytes of a tensor's numbers, for `digest`."""
-    import torch  # late: what only plans a run needs none of it
+    import torch  # late: planning a run does not need it
 
     return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
 

@@ -1,4 +1,4 @@
-"""Short names for models and data sets, which pages, tables and file names show for paths."""
+"""Short labels that pages, tables and file names show for the paths of models and data sets."""
 
 import os
 import re
@@ -8,7 +8,7 @@ from pathlib import PurePath
 
 from featpurity.files import HIDDEN, digest
 
-OVERALL = "mean"  # in the tables, the row over all data sets
+OVERALL = "mean"  # in tables, the row over all data sets
 
 
 def labels_of(names: Iterable[str], given: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -19,18 +19,18 @@ def labels_of(names: Iterable[str], given: Mapping[str, str] | None = None) -> d
     names : iterable of str
         Names of models or data sets, as `load_model` and `load_dataset` take them.
     given : mapping, optional
-        Labels that were chosen, as in a profile's `labels`; they win.
+        Chosen labels, as in a profile's `labels`; they win.
 
     Returns
     -------
     labels : dict
-        A name without a path is its own label. Of a path only the last part is shown, and as many
-        folders before it as tell it from others, and from `OVERALL`.
+        A name without a path is its own label. A path becomes its last part, with as many folders
+        before it as distinguish it from the others and from `OVERALL`.
 
     Raises
     ------
     ValueError
-        When one label was given to two of the names, for an empty one, and for `OVERALL`.
+        For one label given to two names, an empty one, or `OVERALL`.
     """
     names, given = list(dict.fromkeys(names)), dict(given or {})
     if blank := [name for name, label in given.items() if not label.strip()]:
@@ -57,7 +57,7 @@ def labels_of(names: Iterable[str], given: Mapping[str, str] | None = None) -> d
 
 
 def hidden(paths: Iterable[str | None]) -> dict[str, str]:
-    """What pages show for the paths that lead out of the project: ".../" and their ends."""
+    """What pages show for paths that lead out of the project: ".../" and the path's end."""
     leading_out = [
         path for path in paths if path and (os.path.isabs(path) or ".." in PurePath(path).parts)
     ]
@@ -65,7 +65,7 @@ def hidden(paths: Iterable[str | None]) -> dict[str, str]:
 
 
 def file_names(labels: Iterable[str]) -> dict[str, str]:
-    """Labels as parts of file names: none leads to another folder, and no two become one."""
+    """Labels as parts of file names: none leads to another folder, and no two become equal."""
     plain = {label: re.sub(r"[^\w.+-]+", "_", label).lstrip(".") for label in labels}
     shared = [name for name, n in Counter(map(str.casefold, plain.values())).items() if n > 1]
     return {
@@ -75,7 +75,7 @@ def file_names(labels: Iterable[str]) -> dict[str, str]:
 
 
 def _parts(name: str) -> list[str]:
-    """The parts of the path in a name; of any other name the name itself."""
+    """The parts of the path in a name; any other name is its only part."""
     if "/" not in name:
         return [name]
     return [part for part in PurePath(name.rpartition(":")[2]).parts if part.strip("/")] or [name]

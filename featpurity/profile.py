@@ -1,8 +1,8 @@
 """Profiles: the settings of one run of the suite, as a flat, typed record.
 
-A profile file holds only what differs from the defaults below; the `demo` profile has all of them,
-and more chapters. Everything that can be known to be wrong is said here, before a model is read or
-a picture opened.
+A profile file holds only what differs from the defaults below; the `demo` profile takes them all,
+with more chapters. All errors that settings alone can show are raised here, before a model is read
+or a picture opened.
 """
 
 import contextlib
@@ -37,25 +37,25 @@ NEURONS = "11_neurons"
 class Chapter:
     """What a chapter of the book reads, does and needs."""
 
-    models: tuple[str, ...] = ()  # the settings that name the models whose embeddings it reads
-    several: tuple[str, ...] = ()  # settings of two values at least, for intervals and slopes
-    finetuned: bool = False  # reads what the step that fine-tunes has trained on pairs
+    models: tuple[str, ...] = ()  # settings that name the models whose embeddings it reads
+    several: tuple[str, ...] = ()  # settings that need two values or more, for intervals and slopes
+    finetuned: bool = False  # reads projections that the fine-tuning step trained on pairs
     trains: bool = False  # trains on image-caption pairs itself
     pairs: bool = False  # reads image-caption pairs, and trains on none
-    multi_label: bool = False  # takes data sets whose pictures show several classes each
+    multi_label: bool = False  # takes data sets whose pictures show several classes
     judged: bool = False  # claims are about it
-    towers: bool = False  # runs towers, which the others leave to the steps before
-    long: bool = False  # takes long beside the others
+    towers: bool = False  # runs towers itself; the others leave that to earlier steps
+    long: bool = False  # takes long compared with the others
 
     @property
     def paired(self) -> bool:
-        """Whether image-caption pairs have to be there."""
+        """Whether the chapter needs image-caption pairs."""
         return self.finetuned or self.trains or self.pairs
 
 
 COMPARED, FINETUNE = ("clip_models", "laclip_models"), ("finetune_model",)
-RUNS = ("seeds", "ratios")  # of fine-tuning
-# Every chapter, in the order in which a workflow with nothing else to choose by runs them.
+RUNS = ("seeds", "ratios")  # settings of fine-tuning
+# Every chapter, in the order in which the workflow runs them, other things being equal.
 CHAPTERS = {
     COMPARISON: Chapter(COMPARED, judged=True),
     PRUNING: Chapter(COMPARED, judged=True, long=True),
@@ -98,20 +98,20 @@ LOWEST = {
     "models_per_job": 1,
 }
 FEWEST_DRAWS = 100  # of the bootstrap
-TURNED_ORDERS = 16  # of the random orders, at most, that are turned round too
+TURNED_ORDERS = 16  # at most so many of the random orders are also reversed
 MAY_BE_EMPTY = ["clip_models", "laclip_models", "ladder_models", "rewrites"]
 NAMING = {  # settings that name models, data sets and files of pairs
     *("clip_models", "laclip_models", "ladder_models", "finetune_model", "filter_model", "models"),
     *("datasets", "pairs", "rewrites"),
 }
-SUFFIXES = {".yaml", ".yml"}  # of the files of profiles
+SUFFIXES = {".yaml", ".yml"}  # of profile files
 FOLDERS = ["data_root", "results_dir", "store_dir"]
-ONLINE_STEPS = 8  # an epoch of the chapter ONLINE has at least so many, and smaller batches for it
-LIVE = "results/live"  # where notebooks write that nobody runs for a profile
+ONLINE_STEPS = 8  # fewest in an epoch of the chapter ONLINE, which takes smaller batches if need be
+LIVE = "results/live"  # where notebooks write when run outside a profile
 
 
 class PairPass(NamedTuple):
-    """Models that look at the first `n_pairs` pairs, at `crops` crops of each picture or at it."""
+    """Models that read the first `n_pairs` pairs, with whole pictures or `crops` crops of each."""
 
     models: list[str]
     n_pairs: int
@@ -125,8 +125,8 @@ class Profile:
     Raises
     ------
     ValueError, FileNotFoundError
-        When a value has the wrong type or range or `data_root` is no folder. Whether the models and
-        data sets exist is asked of `featpurity.check`.
+        If a value has the wrong type or range, or `data_root` is not a folder. Whether models and
+        data sets exist is the business of `featpurity.check`.
     """
 
     name: str = "live"
@@ -134,39 +134,39 @@ class Profile:
     clip_models: list[str] = field(default_factory=lambda: ["scenes_clip"])
     laclip_models: list[str] = field(default_factory=lambda: ["scenes_laclip"])
     datasets: list[str] = field(default_factory=lambda: [f"scenes_{name}" for name in SCENES])
-    # Names of models and data sets as the book shows them, in place of the end of their paths.
+    # Names that the book shows for models and data sets, instead of the ends of their paths.
     labels: dict[str, str] = field(default_factory=dict)
-    data_root: str | None = None  # folder of data sets; none is needed for generated pictures
+    data_root: str | None = None  # folder of data sets; generated pictures need none
     class_names: str = "words"  # "raw": as data sets spell them, as in the paper's experiment 2
     unreadable: str = "raise"  # "skip": leave unreadable images out and count them
-    # What linear probes are trained on: the training images of data sets that have them, which the
-    # towers have to see too, or "test": half of the test images of all data sets.
+    # What linear probes train on: the training images of data sets that have them, which the towers
+    # must then embed too, or "test": half of the test images of all data sets.
     probe_on: str = "train"
     prompts: str = "scenes"  # prompt set, see featpurity.data.prompts
-    preprocess: str = "native"  # "paper": as the paper's scripts did
+    preprocess: str = "native"  # "paper": as in the paper's scripts
     pairs: str = "scenes"  # image-caption pairs of experiment 3: a name, or a CSV of image,caption
-    # Text files of rewritten captions, one line a pair of the CSV.
+    # Text files of rewritten captions, one line per pair of the CSV.
     rewrites: list[str] = field(default_factory=list)
     n_pairs: int = 8000
     finetune_model: str = "scenes_laclip"
-    filter_model: str = "scenes_clip"  # of the caption filter, trained on raw captions
-    # Of the captioner of the filter: shares of facts taken for their spurious partner; the first is
-    # trained with.
+    filter_model: str = "scenes_clip"  # the caption filter's model, trained on raw captions
+    # Shares of facts that the filter's captioner mistakes for their spurious partner; training uses
+    # the first.
     mistaken: list[float] = field(default_factory=lambda: [0.2, 0.0])
-    # Probabilities that a name in a raw caption is spurious; the claims are about the first, that
-    # of the captions with which the bundled models were trained.
+    # Probabilities that a name in a raw caption is spurious. The claims are about the first, which
+    # the bundled models' captions have.
     spurious_captions: list[float] = field(default_factory=lambda: [0.2, 0.0, 0.4, 0.6])
-    online_pairs: int = 2000  # pairs of the chapter that runs the towers at every step
+    online_pairs: int = 2000  # pairs in the chapter that runs the towers at every step
     atlas_pairs: int = 2000  # pairs whose captions the atlas of neurons reads
-    n_views: int = 4  # stored crops of each picture, for cached training there and if `augmented`
-    augmented: bool = False  # experiment 3 trains on crops, as the paper's does
+    n_views: int = 4  # stored crops per picture, for cached training there and if `augmented`
+    augmented: bool = False  # experiment 3 trains on crops, as in the paper
     # Models that differ in the quality of their data.
     ladder_models: list[str] = field(default_factory=list)
     ratios: list[float] = field(default_factory=lambda: [0.0, 0.1, 0.3, 0.5, 0.8])
     kinds: list[str] = field(default_factory=lambda: ["similarity", "random"])
     caption_shards: int = 1  # jobs that find the nearest captions; more for millions of pairs
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
-    # probabilities of a spurious feature in the texts of the simulated theory, and its seeds
+    # Probabilities of a spurious feature in the texts of the simulated theory, and its seeds.
     spurious_features: list[float] = field(default_factory=lambda: [0.0, 0.1, 0.2, 0.3, 0.4, 0.5])
     simulation_seeds: list[int] = field(default_factory=lambda: [1, 2, 3, 4])
     epochs: int = 10
@@ -174,18 +174,18 @@ class Profile:
     learning_rate: float = 1.0e-3
     weight_decay: float = 0.5
     n_random_orders: int = 32
-    n_rotations: int = 20  # of the shared space, for what average |cos| measures
-    kept: list[int] | None = None  # numbers of neurons for the silhouette; none: a grid up to d
-    n_bootstrap: int = 0  # draws behind intervals over images; 0: in closed form, from influences
+    n_rotations: int = 20  # of the shared space, for the chapter on what average |cos| measures
+    kept: list[int] | None = None  # numbers of neurons for the silhouette; None: a grid up to d
+    n_bootstrap: int = 0  # draws for intervals over images; 0: in closed form, from influences
     device: str = "auto"
     precision: str = "fp32"
-    compiled: bool = False  # torch.compile of the image towers: minutes at first, faster after
-    embed_batch_size: int = 256  # images a step of the towers
-    models_per_job: int = 2  # models that share one decoding of the pictures, and with it one card
+    compiled: bool = False  # torch.compile the image towers: minutes at first, faster afterwards
+    embed_batch_size: int = 256  # images per step of the towers
+    models_per_job: int = 2  # models that share one decoding of the pictures, and so one GPU
     workers: int = 0
     results_dir: str = LIVE
     store_dir: str = "store"
-    file: InitVar[str | None] = None  # where these settings were read
+    file: InitVar[str | None] = None  # where these settings were read from
 
     def __post_init__(self, file: str | None) -> None:
         object.__setattr__(self, "file", file)
@@ -198,14 +198,14 @@ class Profile:
 
     @property
     def models(self) -> list[str]:
-        """Every model that the profile's chapters ask for, once."""
+        """Every model that the profile's chapters read, once."""
         return list(
             dict.fromkeys(model for chapter in self.chapters for model in self.models_of(chapter))
         )
 
     @property
     def finetunes(self) -> bool:
-        """Whether a chapter reads projections that are fine-tuned on swapped captions."""
+        """Whether a chapter reads projections fine-tuned on swapped captions."""
         return any(CHAPTERS[name].finetuned for name in self.chapters)
 
     @property
@@ -215,15 +215,15 @@ class Profile:
 
     @property
     def trains_probes(self) -> bool:
-        """Whether a chapter reads the training images of the data sets, where they have some."""
+        """Whether a chapter reads the training images of data sets that have some."""
         return RETRIEVAL in self.chapters and self.probe_on == "train"
 
     @property
     def jobs(self) -> list[list[str]]:
-        """Models that run their towers over one decoding of the pictures, `models_per_job` each.
+        """The models of each job, up to `models_per_job`, which share one decoding of the pictures.
 
-        Those of the chapter RETRIEVAL, which see pairs and training images too, share jobs with one
-        another.
+        Models of the chapter RETRIEVAL, which also embed pairs and training images, share jobs only
+        with one another.
         """
         asked = set(self.retrieving)
         return [
@@ -237,19 +237,19 @@ class Profile:
 
     @property
     def retrieving(self) -> list[str]:
-        """The models of the chapter RETRIEVAL, where it is in the run."""
+        """The models of the chapter RETRIEVAL, if it is in the run."""
         return self.models_of(RETRIEVAL) if RETRIEVAL in self.chapters else []
 
     @property
     def crops(self) -> int | None:
-        """Stored crops of each picture that the projections train on; None: the whole pictures."""
+        """Number of stored crops per picture that projections train on; None: whole pictures."""
         return self.n_views if self.augmented else None
 
     @property
     def pair_passes(self) -> list[PairPass]:
-        """The passes over image-caption pairs that chapters find in the store, where they are.
+        """Passes over image-caption pairs whose features chapters take from the store.
 
-        The chapter ONLINE, which runs the towers at every step, is none of them.
+        The chapter ONLINE, which runs the towers at every step, takes none.
         """
         passes = (
             [PairPass([self.finetune_model], self.n_pairs, self.crops)] if self.finetunes else []
@@ -261,7 +261,7 @@ class Profile:
             NEURONS: PairPass(compared, self.atlas_pairs, None),
         }
         passes += [whole[chapter] for chapter in whole if chapter in self.chapters]
-        together = {}  # what several chapters ask for is one pass
+        together = {}  # equal passes of several chapters are one
         for models, *how in passes:
             together.setdefault(tuple(how), {}).update(dict.fromkeys(models))
         return [PairPass(list(models), *how) for how, models in together.items()]
@@ -281,10 +281,10 @@ KINDS = {setting.name: setting.type for setting in fields(Profile)}
 
 
 class _UniqueKeys(yaml.SafeLoader):
-    """YAML in which a key that stands twice is an error: its first value would be lost."""
+    """YAML in which a repeated key is an error, as its first value would be lost."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        merged = "tag:yaml.org,2002:merge"  # "<<", which takes in another mapping
+        merged = "tag:yaml.org,2002:merge"  # "<<", which includes another mapping
         keys = [self.construct_object(key, True) for key, _ in node.value if key.tag != merged]
         for i, key in enumerate(keys):
             if key in keys[:i]:
@@ -305,21 +305,21 @@ def load(
     profile : str or Path
         A name in `folder`, or a path that ends in `.yaml`.
     overrides : dict, optional
-        Settings that win over the file's, as from `DATA_ROOT=...`. Where these are all settings, as
-        in a run's jobs, the file is not read: it may have been edited since the run began.
+        Settings that win over the file's, as from `DATA_ROOT=...`. If they are complete, as in a
+        run's jobs, the file is not read: it may have been edited since the run began.
     folder : str or Path
 
     Returns
     -------
     profile : Profile
-        `name` follows from the file, and unless said otherwise the results go to `results/NAME`.
+        `name` is the file's; by default the results go to `results/NAME`.
 
     Raises
     ------
     FileNotFoundError
-        When there is no such profile.
+        If there is no such profile.
     ValueError
-        For a file that is no YAML, an unknown or repeated key, or a value that cannot be right.
+        For a file that is not YAML, an unknown or repeated key, or an invalid value.
     """
     path = Path(profile).expanduser()
     path = path if path.suffix in SUFFIXES else Path(folder) / f"{profile}.yaml"
@@ -340,7 +340,7 @@ def load(
 
 
 def results_dirs(folder: Path) -> dict[Path, str]:
-    """Where the profiles of a folder write their results; files that are none are passed over."""
+    """Where a folder's profiles write their results; files that are not profiles are skipped."""
     found = {}
     for path in sorted(folder.iterdir()):
         if path.suffix in SUFFIXES:
@@ -356,12 +356,12 @@ def _usual_results(path):
 
 
 def setting(text: str) -> tuple[str, Any]:
-    """`KEY=VALUE` of a command line as key and value: text where the setting is a text, else YAML.
+    """Key and value of a command line's `KEY=VALUE`: text for text settings, else read as YAML.
 
     Raises
     ------
     ValueError
-        Without `=`, or for a value that is no YAML.
+        Without `=`, or for a value that is not YAML.
     """
     key, equals, value = text.partition("=")
     if not equals:
@@ -376,7 +376,7 @@ def setting(text: str) -> tuple[str, Any]:
 
 
 def _read(path, profile):
-    """The settings that a profile's file holds."""
+    """The settings in a profile's file."""
     if not path.is_file():
         known = sorted(file.stem for file in path.parent.glob("*.yaml"))
         raise FileNotFoundError(
@@ -393,8 +393,9 @@ def _read(path, profile):
 
 
 def _typed(key, value, kind):
-    """`value` as `kind` (str, bool, int, float, list[...] or one of them | None), or a ValueError
-    that names the key.
+    """`value` as `kind`, or a ValueError that names the key.
+
+    `kind` is str, bool, int, float, list[...], dict[...] or one of them | None.
     """
     if isinstance(kind, types.UnionType):
         return None if value is None else _typed(key, value, get_args(kind)[0])
@@ -412,7 +413,7 @@ def _typed(key, value, kind):
         }
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    # True is an int.
+    # In Python, True is an int.
     if not isinstance(value, kind) or isinstance(value, bool) and kind is not bool:
         advice = _advice(kind, value)
         raise ValueError(f"{key} must be of type {kind.__name__}, got {value!r}{advice}")
@@ -420,7 +421,7 @@ def _typed(key, value, kind):
 
 
 def _advice(kind, value):
-    """What YAML reads otherwise than its writer meant."""
+    """A hint on values that YAML reads otherwise than meant."""
     if kind is float and isinstance(value, str):
         return " (YAML reads 1e-3 as text: write 1.0e-3)"
     if kind is str and isinstance(value, (int, float)):
@@ -431,9 +432,7 @@ def _advice(kind, value):
 
 
 def check_draws(n_random_orders: int, n_bootstrap: int) -> None:
-    """ValueError for fewer random orders or draws of the bootstrap than make an interval, and for
-    what are no whole numbers.
-    """
+    """Raise ValueError for too few random orders or bootstrap draws, or no whole numbers."""
     for name, count in dict(n_random_orders=n_random_orders, n_bootstrap=n_bootstrap).items():
         if not isinstance(count, Integral) or isinstance(count, bool):
             raise ValueError(f"{name} must be a whole number, got {count!r}")
@@ -449,7 +448,7 @@ def check_draws(n_random_orders: int, n_bootstrap: int) -> None:
 
 
 def _check_values(profile):
-    """Ranges, choices, duplicates, lengths, and the folder of the data."""
+    """Check ranges, choices, duplicates, lengths and the data folder."""
     _check_lists(profile)
     _check_choices(profile)
     _check_chapters(profile)
@@ -491,7 +490,7 @@ def _check_choices(profile):
 
 
 def _check_chapters(profile):
-    """Each chapter has what it needs."""
+    """Check that each chapter has what it needs."""
     comparing = any(set(COMPARED) <= set(CHAPTERS[name].models) for name in profile.chapters)
     if comparing and not profile.clip_models + profile.laclip_models:
         raise ValueError("clip_models and laclip_models are both empty: name one model at least")

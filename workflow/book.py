@@ -1,4 +1,4 @@
-"""`make book` and `make plan`: the workflow on one profile, one run of each folder of results."""
+"""`make book` and `make plan`: the workflow on a profile, one run at a time per results folder."""
 
 import argparse
 import errno
@@ -20,10 +20,10 @@ from featpurity.files import digest, lock, workspace, write_text
 from featpurity.plan import plan
 from featpurity.profile import load
 
-BUSY, INTERRUPTED = 75, 130  # exit statuses: another run is at work; Ctrl-C
+BUSY, INTERRUPTED = 75, 130  # exit statuses: another run is active; Ctrl-C
 STOPPED = "Stopped. Run the same again to go on from here."
 JOB = re.compile(r"^Job \d+: (.*?)(?: \(log: .*\))?\nReason: (.*)$", re.M)  # of a dry run
-REASONS = {  # as Snakemake words them, and as a reader understands them
+REASONS = {  # in Snakemake's words, and in a reader's
     "Missing output files": "has not run, or its result is gone",
     "Params have changed": "its settings, its code or a file that it reads changed",
     "Code has changed": "the workflow changed",
@@ -34,12 +34,12 @@ REASONS = {  # as Snakemake words them, and as a reader understands them
 
 
 def main(arguments=None):
-    """Run Snakemake; its exit status, and as the last line what a reader has to know."""
+    """Run Snakemake; return its exit status and print, last, what the user has to know."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("profile", help="a name in profiles/ or a .yaml file")
     parser.add_argument("data_root", nargs="?", default="", help="folder of data sets")
     parser.add_argument("--plan", action="store_true", help="only tell what a run would do")
-    options, more = parser.parse_known_args(arguments)  # the others are Snakemake's
+    options, more = parser.parse_known_args(arguments)  # the rest is for Snakemake
     settings = {"data_root": options.data_root} if options.data_root else {}
     try:
         find_a_cache()
@@ -59,18 +59,19 @@ def main(arguments=None):
     try:
         refuse_others_records(workspace(".snakemake"))
         return print_jobs(profile, more) if options.plan else run_alone(profile, more)
-    except OSError as error:  # a folder of another user, a full disk
+    except OSError as error:  # another user's folder, a full disk
         print(error, file=sys.stderr)
         return 2
 
 
 def find_a_cache():
-    """Snakemake and the libraries keep files in the home: where it is not known or cannot be
-    written, in a folder that nobody else can write.
+    """Find a place for the files that Snakemake and libraries keep in the home folder.
+
+    If the home is unknown or cannot be written, it is a folder that nobody else can write.
     """
     try:
         home = Path.home()
-    except RuntimeError:  # a user whom the system does not know, as in a container
+    except RuntimeError:  # a user unknown to the system, as in a container
         home = None
     if home and (os.access(home, os.W_OK) or "XDG_CACHE_HOME" in os.environ):
         return
@@ -88,7 +89,7 @@ def find_a_cache():
 
 
 def refuse_others_records(records):
-    """PermissionError where Snakemake could not keep its records of what has run."""
+    """Raise PermissionError if Snakemake cannot keep its records of what has run."""
     folders = [records, *records.glob("*/")] if records.exists() else [records.parent]
     for folder in folders:
         if not os.access(folder, os.W_OK | os.X_OK):
@@ -100,11 +101,11 @@ def refuse_others_records(records):
 
 
 def run_alone(profile, options):
-    """A run, where no other is at work in its folder of results."""
+    """Run the workflow unless another run uses its folder of results."""
     results = workspace(profile.results_dir)
     results.mkdir(parents=True, exist_ok=True)
     with open(results / ".lock", "w") as held:
-        if not lock(held, wait=False):  # it ends with its owner, which Snakemake's own does not
+        if not lock(held, wait=False):  # the lock ends with its owner, unlike Snakemake's own
             print(f"Another run is at work in {profile.results_dir}: let it end.", file=sys.stderr)
             return BUSY
         for failed in failures(profile):
@@ -113,9 +114,9 @@ def run_alone(profile, options):
 
 
 def command_for(profile, options, folder=None):
-    """Snakemake's command line; its settings lie in a file, where digits and quotes stay text.
+    """Snakemake's command line; settings go into a file, where digits and quotes stay text.
 
-    They are all there, so that jobs that start late have those that the run began with.
+    The file has all settings, so that late jobs get those with which the run began.
     """
     config = Path(folder or workspace(profile.results_dir)) / ".settings.json"
     write_text(config, json.dumps({"profile": profile.file, **profile.parameters()}))
@@ -123,12 +124,13 @@ def command_for(profile, options, folder=None):
 
 
 def print_jobs(profile, options):
-    """Which jobs a run would consist of, and why."""
+    """Print which jobs would run, and why."""
     if missing_of(*sources_of(profile)):
         print("\nTo run\n  known when nothing is missing")
         return 0
     options = ["--dry-run", "--quiet", "host", *options]
-    # A run that is at work goes on reading settings of its own, and results may be a colleague's.
+    # In a folder of its own: an active run still reads its settings, and results may be a
+    # colleague's.
     with tempfile.TemporaryDirectory() as folder:
         command = command_for(profile, options, folder)
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
@@ -141,25 +143,25 @@ def print_jobs(profile, options):
 
 
 def to_run(said):
-    """A line for each job of a dry run's output: what it is, and why it would run."""
+    """Yield a line for each job in a dry run's output: what it is and why it would run."""
     for job, reason in JOB.findall(said):
         known = (text for words, text in REASONS.items() if reason.startswith(words))
         yield f"  {job}: {next(known, reason)}"
 
 
 def run(profile, options, *held):
-    """Snakemake's run, and what it came to in one line; it holds the locks on files `held` too."""
+    """Run Snakemake, report the outcome in one line; it also holds the locks on files `held`."""
     on_cluster = slurm.is_asked_for(options)
     if on_cluster:
         options = [*options, *slurm.status_options()]
         for partition, state in slurm.closed_partitions().items():
             print(f"No node of partition {partition} takes jobs: {state}", file=sys.stderr)
     command = command_for(profile, options)
-    for ending in (signal.SIGTERM, signal.SIGHUP):  # of a batch system, of a terminal that closes
+    for ending in (signal.SIGTERM, signal.SIGHUP):  # from a batch system, from a closing terminal
         if signal.getsignal(ending) is not signal.SIG_IGN:
             signal.signal(ending, signal.default_int_handler)
-    # A group of its own hears one signal once, whatever process the signal was for; a shell's
-    # background jobs would inherit that they ignore it.
+    # In its own process group it gets each signal once, whichever process the signal was for. Reset
+    # SIGINT, as a shell's background jobs would inherit that they ignore it.
     heeded = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     running = subprocess.Popen(
         command,
@@ -186,13 +188,13 @@ def run(profile, options, *held):
     if status:
         log = f"The run failed: its logs lie in {profile.results_dir}/logs"
         ended += [path.read_text(encoding="utf-8").strip() for path in failures(profile)]
-        ended = dict.fromkeys(filter(None, ended))  # on a full disk a line of nothing
+        ended = dict.fromkeys(filter(None, ended))  # a full disk leaves empty lines
         print(*(ended or [log]), sep="\n", file=sys.stderr)
     return status
 
 
 def failures(profile):
-    """The files, each with a line, of the notebooks that failed."""
+    """The files, each with one line, of failed notebooks."""
     return sorted((workspace(profile.results_dir) / "logs").glob("*.failed"))
 
 

@@ -1,9 +1,9 @@
-"""Plotly figures of executed notebooks, made small enough to lie beside a page and need no network.
+"""Make Plotly figures of executed notebooks small files beside a page that need no network.
 
-A figure leaves the notebook as one JavaScript file that hands its JSON to
-`book/site/figures.js`: pages opened from a disk (`file://`) may run scripts, but may not fetch
-JSON. Large arrays of floats are packed: 16-bit whole numbers over their own range, a symmetric
-matrix as its upper triangle, deflated, in base64. The largest error is the range / 131068.
+A figure becomes one JavaScript file that hands its JSON to `book/site/figures.js`: pages opened
+from a disk (`file://`) may run scripts, but not fetch JSON. Large float arrays are packed as 16-bit
+whole numbers over their own range, a symmetric matrix as its upper triangle, deflated, in base64.
+The largest error is the range / 131068.
 """
 
 import base64
@@ -19,11 +19,11 @@ from figure_words import describe, numbers
 from featpurity.report import style
 from featpurity.report.display import as_text
 
-SMALLEST_PACKED = 4096  # entries; below that an array costs less than its description
-LONGEST_PLAIN = 50_000  # letters of a figure's JSON; a longer one is deflated
-COLOURED = {"line", "marker", "colorscale"}  # keys of a trace that hold its colours
-LONG_VALUE = 200  # letters of a trace's value that is worth coming later
-STEPS = 65532  # -32766 .. 32766, and one either side for a shift; -32768 stands for NaN
+SMALLEST_PACKED = 4096  # entries; below this, packing does not pay
+LONGEST_PLAIN = 50_000  # letters of a figure's JSON; longer ones are deflated
+COLOURED = {"line", "marker", "colorscale"}  # keys of a trace's colours
+LONG_VALUE = 200  # letters of a trace's value that is worth loading later
+STEPS = 65532  # -32766 .. 32766, and one on either side for a shift; -32768 is NaN
 PLAIN_HEIGHT = 450  # plotly's own default, in pixels
 
 FIGURE = (
@@ -39,7 +39,7 @@ FIGURE = (
 
 
 def pack(array):
-    """Describe a float array in a sixth or less of the bytes its JSON text would take.
+    """Pack a float array into a sixth or less of the bytes of its JSON text.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def pack(array):
         values = values[np.triu_indices(len(values))]
     planes = (
         values.astype(">i2").view(np.uint8).reshape(-1, 2).T
-    )  # (2, n): deflate likes equals side by side
+    )  # (2, n): similar bytes side by side deflate better
     return {
         "packed": base64.b64encode(zlib.compress(planes.tobytes(), 9)).decode(),
         "shape": list(array.shape),
@@ -79,15 +79,13 @@ def pack(array):
 
 
 def _nearly_symmetric(values):
-    """True when the two triangles of an int16 matrix differ by one step at most, as rounding in a
-    matmul may do.
-    """
+    """Whether the triangles of an int16 matrix differ by at most a step, as a matmul may round."""
     wide = values.astype(np.int32)
     return bool((np.abs(wide - wide.T) <= 1).all())
 
 
 def pack_arrays(node):
-    """Copy a figure's JSON with every large float array in it packed, wherever it lies."""
+    """Copy a figure's JSON, packing every large float array in it."""
     if isinstance(node, list):
         return [pack_arrays(entry) for entry in node]
     if not isinstance(node, dict):
@@ -100,7 +98,7 @@ def pack_arrays(node):
 
 @functools.cache
 def _known_templates():
-    """plotly's templates and ours, as a notebook holds them."""
+    """plotly's templates and ours, as stored in notebooks."""
     names = {*plotly.io.templates, style.TEMPLATE}
     templates = (plotly.io.templates[name].to_plotly_json() for name in names)
     return json.loads(
@@ -120,20 +118,20 @@ def figure_scripts(name, figure):
     Parameters
     ----------
     name : str
-        What the page's `data-figure` says.
+        The page's `data-figure`.
     figure : dict
         A notebook output of the type `application/vnd.plotly.v1+json`.
 
     Returns
     -------
     scripts : dict of str to str
-        File name without `.js`, and text: the figure under `name`, and a part for the long values
-        of hidden traces that are shown together.
+        File name without `.js` -> text: the figure under `name`, and a part with the long values of
+        each group of hidden traces that are shown together.
     """
     figure = as_text(figure)
     layout = {key: value for key, value in figure.get("layout", {}).items() if key != "width"}
     if layout.get("template") in _known_templates():
-        del layout["template"]  # 7 kB of defaults; the page has its own, for light and for dark
+        del layout["template"]  # 7 kB of defaults; the page has its own for light and dark
     data, parts, later = pack_arrays(figure.get("data", [])), {}, {}
     for index, keys in _late(data, layout).items():
         part = f"{name}-later{_first_shown_with(index, layout)}"
@@ -149,10 +147,10 @@ def figure_scripts(name, figure):
 
 
 def _late(data, layout):
-    """Keys of hidden traces whose values come when a menu or slider shows the trace.
+    """Keys of hidden traces whose values load when a menu or slider shows the trace.
 
-    Those that are packed; where hidden traces weigh much together and no slider changes their
-    values, all that are long, but for their colours, which the page keeps for its dark look.
+    They are the packed ones; if hidden traces are heavy in total and no slider changes their
+    values, all long ones too, except colours, which the page needs for its dark look.
     """
     hidden = [index for index, trace in enumerate(data) if trace.get("visible") is False]
     size = {
@@ -172,9 +170,9 @@ def _late(data, layout):
 
 
 def _first_shown_with(index, layout):
-    """Which entry of the menus and sliders, by its place, is the first that shows a trace.
+    """The first entry of the menus and sliders, by its place, that shows a trace.
 
-    Of a trace that none shows, its own place: its part is never asked for.
+    For a trace that none shows, its own place: its part is never requested.
     """
     entries = [
         *(button for menu in layout.get("updatemenus", []) for button in menu.get("buttons", [])),
@@ -197,18 +195,18 @@ def _script(name, content):
 
 
 def figure_html(name, figure, number, page=""):
-    """The light element that stands in the page where the figure will be drawn.
+    """The light element in the page where the figure will be drawn.
 
     Parameters
     ----------
     name : str
-        What `figure_scripts` called the figure.
+        The figure's name, as for `figure_scripts`.
     figure : dict
         A notebook output of the type `application/vnd.plotly.v1+json`.
     number : str
-        Chapter and place in it, "3.2".
+        Chapter and place in it, such as "3.2".
     page : str
-        Where the figure's own page is, for a figure that is shown on another.
+        Address of the figure's own page, for a figure shown on another.
     """
     height = int(figure.get("layout", {}).get("height") or PLAIN_HEIGHT)
     anchor = f"figure-{number.replace('.', '-')}"

@@ -30,19 +30,19 @@ ROLES = {
     "finetune_model": "its projections are trained again in experiment 3",
     "filter_model": "judges captions in chapter 5",
 }
-TRAINED = {  # what a bundled model's card says of its training, and where
+TRAINED = {  # facts in a bundled model's card, and the patterns that find them
     "pictures": r"^\*\*Data\.\*\* \D*(\d+)",
     "captions": r"^\*\*Captions\.\*\* (.*)\.$",
     "epochs": r"^- epochs: (\d+)$",
 }
-STRANGERS = {  # of models whose captions are not known
+STRANGERS = {  # roles of models whose captions are not known
     "clip_models": "the first of a pair, called CLIP",
     "laclip_models": "the second of a pair, called LaCLIP",
 }
 
 
 def pictures(run):
-    """HTML on the pictures that the models are tested with."""
+    """HTML on the test pictures."""
     parts = (
         [_generated_world()]
         if any(str(d).startswith(display_names.GENERATED) for d in run.datasets)
@@ -77,7 +77,7 @@ def _generated_world():
 
 
 def captions(run):
-    """HTML on the captions: how raw and rewritten ones differ, with examples and their pictures."""
+    """HTML on the captions: how raw and rewritten ones differ, with examples and pictures."""
     pairs = run.settings.get("pairs")
     parts = []
     if pairs in ("scenes", "photos"):
@@ -96,7 +96,7 @@ def captions(run):
 
 
 def examples(run):
-    """The first pairs of the run as pictures with their captions."""
+    """The run's first pairs as pictures with their captions."""
     settings = run.settings
     if not settings.get("pairs"):
         return ""
@@ -127,7 +127,7 @@ def _line(text):
 
 
 def models(run):
-    """HTML on the models: what each is for, its number of neurons, and a bundled one's card."""
+    """HTML on the models: each one's role and number of neurons, and the cards of bundled ones."""
     rows = pd.DataFrame(
         {
             "model": list(labels_of(run.models, run.labels).values()),
@@ -158,7 +158,7 @@ def _roles(run, model):
 
 
 def _training(model):
-    """What a bundled model's card says of its training; of another model nothing is known."""
+    """Facts on training from a bundled model's card; none for other models."""
     said = {key: re.search(pattern, _card(model), re.M) for key, pattern in TRAINED.items()}
     told = {key: found[1] for key, found in said.items() if found}
     if "pictures" in told:
@@ -167,13 +167,13 @@ def _training(model):
 
 
 def _card(model):
-    """The text of a bundled model's card; of another model, nothing."""
+    """The text of a bundled model's card; "" for other models."""
     path = BUNDLED / str(model) / "README.md"
     return path.read_text("utf-8") if path.is_file() else ""
 
 
 def card(model):
-    """The card of a bundled model, folded; nothing for another model."""
+    """The card of a bundled model, folded; "" for other models."""
     text = re.sub(r"\A---.*?^---\n", "", _card(model), flags=re.S | re.M)
     if not text:
         return ""

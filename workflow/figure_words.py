@@ -1,8 +1,7 @@
-"""What a plotly figure shows, in words: for readers who cannot see it.
+"""Describe a plotly figure in words, for readers who cannot see it.
 
 The words come from the figure itself: its kind, its axes, the names of its lines, and the values at
-their ends. A figure that says more about itself does so in `layout.meta["description"]`, which then
-comes first.
+their ends. A figure's own description, in `layout.meta["description"]`, comes first.
 """
 
 import base64
@@ -11,12 +10,12 @@ import re
 
 import numpy as np
 
-MOST = 8  # lines, bars or pictures that are told one by one
+MOST = 8  # lines, bars or pictures that are described one by one
 KINDS = {"bar": "bars", "heatmap": "matrix", "image": "picture"}
 
 
 def numbers(node):
-    """An array of a figure's JSON, packed by plotly or a list, as a NumPy array."""
+    """A NumPy array from a figure's JSON, where it is a list or packed by plotly."""
     if isinstance(node, dict):
         array = np.frombuffer(base64.b64decode(node["bdata"]), dtype="<" + node["dtype"])
         return array.reshape([int(side) for side in str(node.get("shape", -1)).split(",")])
@@ -94,10 +93,10 @@ def _panels(layout):
 
 
 def panel_names(layout, traces):
-    """What the panel of each trace is called; "" for all where there is one panel.
+    """The name of each trace's panel; "" for all if there is only one panel.
 
-    The title above it, else those of its axes that other panels do not have, else its number: as
-    `book/site/data.js` names it in the figure's table.
+    It is the title above the panel, else those titles of its axes that other panels lack, else its
+    number, as `book/site/data.js` names it in the figure's table.
     """
     places = [(trace.get("xaxis", "x"), trace.get("yaxis", "y")) for trace in traces]
     panels = list(dict.fromkeys(places))
@@ -154,7 +153,7 @@ def _values(trace, panel=""):
 def _place(value):
     if not isinstance(value, float | np.floating):
         return plain(value)
-    return f"{value:.3g}" if abs(value) > 1e-12 else "0"  # the middle of a histogram's bins
+    return f"{value:.3g}" if abs(value) > 1e-12 else "0"  # as in the middle of a histogram's bins
 
 
 def _menus(layout):

@@ -1,9 +1,8 @@
-"""What a notebook depends on, so that the workflow runs it again when that changes and only then.
+"""Find what a notebook depends on: the workflow runs it again when that changes, and only then.
 
-A notebook's fingerprint covers its code cells and those functions, classes and constants of the
-package that the cells come to use, directly or through one another. Saving a notebook, its prose
-and outputs, and the package's comments and docstrings do not count, and neither does code that no
-cell reaches.
+A notebook's fingerprint covers its code cells and the functions, classes and constants of the
+package that the cells use, directly or through one another. Saving a notebook, its prose and
+outputs, the package's comments and docstrings, and code that no cell reaches do not count.
 """
 
 import ast
@@ -17,11 +16,11 @@ from featpurity.files import digest
 PACKAGE = Path(featpurity.__file__).parent
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
-LIVE_ONLY = "live-only"  # the tag of cells for a reader with a kernel: panels
+LIVE_ONLY = "live-only"  # tag of cells for readers with a kernel, such as panels
 
 
 def code_cells(notebook, tag=None, without=None):
-    """Sources of the code cells in order, or of those with a tag, or of those without one."""
+    """Sources of the code cells in order: all, those with `tag`, or those without `without`."""
     cells = json.loads(Path(notebook).read_text(encoding="utf-8"))["cells"]
     tagged = [(cell, cell["metadata"].get("tags", [])) for cell in cells]
     return [
@@ -34,7 +33,7 @@ def code_cells(notebook, tag=None, without=None):
 def declared_parameters(notebook):
     """The parameters cell as a dict: name -> default value.
 
-    Anything but flat literals there is a ValueError.
+    Raises ValueError for anything but flat literals there.
     """
     parameters = {}
     for line in ast.parse("\n".join(code_cells(notebook, "parameters"))).body:
@@ -48,9 +47,9 @@ def declared_parameters(notebook):
 
 
 def fingerprint(notebook):
-    """Hexadecimal digest of a notebook's code, of the code that it reaches and the assets named.
+    """Hexadecimal digest of a notebook's code, the code it reaches, and the assets these name.
 
-    Cells for a reader with a kernel are left out: a run skips them.
+    Cells for readers with a kernel are left out, as a run skips them.
     """
     cells = code_cells(notebook, without=LIVE_ONLY)
     used = reached("\n".join(plain_python(cell) for cell in cells))
@@ -62,12 +61,12 @@ def fingerprint(notebook):
 
 
 def plain_python(cell):
-    """A cell without the lines that only IPython understands."""
+    """A cell without lines that only IPython understands."""
     return "\n".join(line for line in cell.splitlines() if not line.lstrip().startswith(("%", "!")))
 
 
 def reached(source):
-    """Statements of the package that some Python source comes to use: (module, node), in order."""
+    """Statements of the package that a Python source uses, sorted: (module, node)."""
     found, asked, new = set(), set(), set(references(ast.parse(source), {}))
     while new := new - asked:
         module, name = new.pop()
@@ -79,7 +78,7 @@ def reached(source):
     return sorted(found, key=lambda used: (used[0], dumped(used[1])))
 
 
-# Notebooks reach much of the same code: what is asked of a statement is worked out once.
+# Cached, as notebooks reach much of the same code.
 @cache
 def uses(module, node):
     """(module, name) of the package for each name that a statement of a module mentions."""
@@ -88,21 +87,21 @@ def uses(module, node):
 
 @cache
 def dumped(node):
-    """A statement as text, whatever its layout and comments."""
+    """A statement as text, independent of layout and comments."""
     return ast.dump(node)
 
 
 @cache
 def texts_of(node):
-    """The texts that stand in a statement."""
+    """The texts in a statement."""
     constants = [part.value for part in ast.walk(node) if isinstance(part, ast.Constant)]
     return {value for value in constants if isinstance(value, str)}
 
 
 def statements(module, name):
-    """What stands for a name in a module: its definitions, and what runs whenever it is imported.
+    """Statements behind a name in a module: its definitions, and what runs on import.
 
-    None stands for the module as a whole.
+    The name None is the module as a whole.
     """
     for node in parsed(module).body:
         names = defined(node)
@@ -130,20 +129,20 @@ def references(node, names):
     ----------
     node : ast.AST
     names : dict
-        What the names around it stand for, as from `scope`.
+        Meanings of the surrounding names, as from `scope`.
     """
     names, parts = names | imported(node), list(ast.walk(node))
     based = {id(part.value) for part in parts if isinstance(part, ast.Attribute)}
     for part in parts:
         if not isinstance(part, (ast.Attribute, ast.Name)) or id(part) in based:
-            continue  # of a dotted name the whole counts, which is the last part's
+            continue  # only whole dotted names count
         module, name = resolve(part, names)
-        if module:  # the package's own door opens nothing by itself
+        if module:  # the package itself stands for nothing
             yield module, name
 
 
 def resolve(node, names):
-    """What a dotted name stands for: (module, name), (module, None) for a module, (None, None)."""
+    """Meaning of a dotted name: (module, name), (module, None) for a module, or (None, None)."""
     if isinstance(node, ast.Name):
         return names.get(node.id, (None, None))
     if not isinstance(node, ast.Attribute):
@@ -153,7 +152,7 @@ def resolve(node, names):
 
 
 def member(module, name):
-    """What `name` in a module or a folder of modules is."""
+    """Meaning of `name` in a module or a folder of modules."""
     if module == "":
         if name in featpurity._MODULE_OF:
             name = f"{featpurity._MODULE_OF[name]}.{name}"
@@ -163,7 +162,7 @@ def member(module, name):
 
 
 def imported(node):
-    """What the imports in a piece of code bring of the package: local name -> (module, name)."""
+    """Imports of the package in a piece of code: local name -> (module, name)."""
     names = {}
     for part in ast.walk(node):
         if isinstance(part, ast.ImportFrom) and (part.module or "").split(".")[0] == "featpurity":
@@ -179,13 +178,13 @@ def imported(node):
 
 @cache
 def scope(module):
-    """What the names at the top of a module stand for."""
+    """Meanings of a module's top-level names."""
     own = {name: (module, name) for node in parsed(module).body for name in defined(node)}
     return own | imported(ast.Module(parsed(module).body, []))
 
 
 def module_file(name):
-    """Where the module or folder of modules "room.module" lies; None where there is none."""
+    """File of the module or folder of modules "room.module", or None."""
     path = PACKAGE / name.replace(".", "/")
     files = [path.with_suffix(".py"), path / "__init__.py"]
     return next((file for file in files if name and file.is_file()), None)
@@ -193,7 +192,7 @@ def module_file(name):
 
 @cache
 def parsed(module):
-    """A module's syntax tree without docstrings, with one name in each import."""
+    """A module's syntax tree without docstrings and with one name per import."""
     file = module_file(module)
     tree = ast.parse(file.read_text(encoding="utf-8") if file else "")
     for node in ast.walk(tree):
@@ -204,7 +203,7 @@ def parsed(module):
 
 
 def one_by_one(node):
-    """A statement; of an import one for each name, so that another name beside it is no change."""
+    """A statement, but an import once per name, so that a new name beside others is no change."""
     if isinstance(node, ast.ImportFrom):
         return [ast.ImportFrom(node.module, [name], node.level) for name in node.names]
     if isinstance(node, ast.Import):

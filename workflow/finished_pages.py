@@ -1,11 +1,10 @@
-"""The built pages, finished: lighter, described for who shares a link, the theme's faults mended.
+"""Finish the built pages: lighter, described for shared links, the theme's faults mended.
 
-What Sphinx and the theme write is changed in ten ways, each a function: formulas become MathML,
-which browsers draw by themselves, heavy scripts that a page does not need are left out, what its
-first figure needs is asked for early, the head gets a description and a picture, code stands below
-what it shows, cards of chapters say the chapters' answers, chapters that were not run stand apart,
-labels that hide their own words are taken off, per cent signs stay with their numbers, and a map of
-the site is written.
+Ten functions change what Sphinx and the theme write: formulas become MathML, which browsers draw by
+themselves; heavy scripts that a page does not need are left out; its first figure's scripts load
+early; the head gets a description and a picture; code goes below what it shows; chapters' cards
+show the answers; chapters that were not run are set apart; labels that hide their own words are
+removed; per cent signs stay with their numbers; and a site map is written.
 """
 
 import html
@@ -18,7 +17,7 @@ from latex2mathml.converter import convert
 
 NAME = re.compile(r"fa-[\w-]+")
 ICON = re.compile(r"(?:\.fa-[\w-]+:before,?)+\{content:[^{}]*\}")
-LONGEST_DESCRIPTION = 200  # letters; more is cut by who shows it
+LONGEST_DESCRIPTION = 200  # letters; sites that show it would cut more
 UNUSED = ("*.map", "vendor/fontawesome/webfonts/*.ttf", "vendor/fontawesome/webfonts/fa-brands*")
 
 
@@ -30,12 +29,12 @@ def finish(site, title, address="", absent=()):
     site : Path
         The folder of the built pages.
     title : str
-        The book's.
+        The book's title.
     address : str
-        Where the book will be read, "https://host/folder/"; empty where it is not known. The map of
-        the site and the pictures of shared links need it.
+        Where the book will be read, "https://host/folder/"; empty if unknown. The site map and the
+        pictures of shared links need it.
     absent : iterable of str
-        Chapters that were not run: "notebooks/04_data_quality_ladder".
+        Chapters that were not run, as "notebooks/04_data_quality_ladder".
     """
     absent = [f"{name.rpartition('/')[2]}.html" for name in absent]
     pages = sorted(path for path in site.rglob("*.html") if "_static" not in path.parts)
@@ -61,16 +60,16 @@ def finish(site, title, address="", absent=()):
 
 
 def draw_formulas(page):
-    """Formulas as MathML; one that cannot be turned into it stays for MathJax."""
+    """Turn formulas into MathML; one that cannot be converted is left to MathJax."""
     for formula in page.select(".math"):
         text = formula.get_text().strip()
         block = formula.name == "div"
         latex = re.sub(r"^\\[(\[]|\\[)\]]$", "", text).strip()
         try:
             drawn = convert(latex, display="block" if block else "inline")
-        except Exception:  # the converter's own errors have no common name
+        except Exception:  # the converter's errors have no common class
             continue
-        if "<mi>&</mi>" in drawn:  # an environment that the converter does not know
+        if "<mi>&</mi>" in drawn:  # an environment unknown to the converter
             continue
         formula.clear()
         formula.append(BeautifulSoup(drawn, "html.parser"))
@@ -78,8 +77,10 @@ def draw_formulas(page):
 
 
 def leave_out_heavy(page):
-    """Icons come from the theme's font, not a script; MathJax is for formulas that are left, and
-    what searches the book for the page that shows what was found.
+    """Leave out heavy files that a page does not need.
+
+    Icons come from the theme's font, not a script; only remaining formulas need MathJax, and only
+    the page of search results needs the search scripts.
     """
     unused = {"fontawesome.js"}
     if not page.select(".math"):
@@ -95,7 +96,7 @@ def leave_out_heavy(page):
 
 
 def ask_early(page):
-    """The scripts of a page's first figure, which `figures.js` asks for once the page is read."""
+    """Preload the scripts of a page's first figure, which `figures.js` would request only later."""
     figure = page.select_one("figure[data-figure]")
     own = page.find("script", src=re.compile(r"_static/figures\.js"))
     if figure is None or own is None or page.head is None:
@@ -107,7 +108,7 @@ def ask_early(page):
 
 
 def leave_out_icons(site, pages):
-    """The theme's style without the names of the 1,900 icons that no page shows."""
+    """Drop from the theme's style the 1,900 icons that no page shows."""
     used = set(re.findall(r"fa-[\w-]+", "".join(path.read_text("utf-8") for path in pages)))
     for path in (site / "_static" / "styles").glob("pydata-sphinx-theme.css"):
         kept = ICON.sub(
@@ -118,7 +119,7 @@ def leave_out_icons(site, pages):
 
 
 def describe(page, name, title, address):
-    """A description, and what a shared link shows: title, sentence, picture."""
+    """Add a description, and what a shared link shows: title, sentence, picture."""
     article = page.find("article")
     if page.head is None or article is None:
         return
@@ -146,19 +147,19 @@ def describe(page, name, title, address):
 
 
 def show_first(page):
-    """A cell's folded code below what it shows: readers come for the figure."""
+    """Move a cell's folded code below what it shows: readers come for the figure."""
     for code in page.select("div.cell > details.above-input"):
         code.parent.append(code.extract())
 
 
 def cards(page):
-    """The cards of a page that lead to another one, each with its address."""
+    """Yield the cards of a page that lead to another one, with its address."""
     for link in page.select(".sd-card a.sd-stretched-link[href]"):
         yield link.find_parent(class_="sd-card"), link["href"]
 
 
 def answer_on_cards(page, folder):
-    """A chapter's card says, below the question, the result that opens the chapter."""
+    """Show on a chapter's card, below the question, the result that opens the chapter."""
     answers = SoupStrainer("p", class_="answer")
     for card, address in cards(page):
         chapter = (folder / address).read_text("utf-8")
@@ -168,7 +169,7 @@ def answer_on_cards(page, folder):
 
 
 def stand_apart(page, name, absent):
-    """Chapters that were not run: grey in the contents and on cards, no page's next or previous."""
+    """Set chapters that were not run apart: grey in contents and cards, never next or previous."""
     for link in page.select("nav a[href]"):
         if link["href"].rpartition("/")[2] in absent or (link["href"] == "#" and name in absent):
             link["class"] = [*link.get("class", []), "not-in-this-run"]
@@ -181,11 +182,11 @@ def stand_apart(page, name, absent):
             note = page.new_tag("p", string="Not in this run.", attrs={"class": "sd-card-text"})
             card.find(class_="sd-card-body").append(note)
             place = card.find_parent(class_="sd-col")
-            place.parent.append(place)  # behind those that were run
+            place.parent.append(place)  # after those that were run
 
 
 def mend(page):
-    """What the theme tells a screen reader wrongly: labels that differ from the words shown."""
+    """Remove the theme's mistakes for screen readers: labels that differ from the words shown."""
     for summary in page.select("details summary[aria-label]"):
         del summary["aria-label"]
     for button in page.select("button[aria-label]"):
@@ -196,7 +197,7 @@ def mend(page):
 
 
 def keep_together(page):
-    """A per cent sign stays on the line of its number."""
+    """Keep a per cent sign on the line of its number."""
     for text in page.find_all(string=re.compile(r"\d %")):
         hidden = isinstance(text, PreformattedString)  # a comment, say
         if not hidden and not text.find_parent(["script", "style", "pre", "code"]):
@@ -204,7 +205,7 @@ def keep_together(page):
 
 
 def write_map(site, names, address):
-    """`sitemap.xml` and `robots.txt`, from which search engines learn the pages."""
+    """Write `sitemap.xml` and `robots.txt`, which tell search engines the pages."""
     shown = [name for name in names if name not in ("genindex.html", "search.html")]
     urls = "\n".join(
         f"<url><loc>{html.escape(urljoin(address, name))}</loc></url>" for name in shown
@@ -220,7 +221,7 @@ SITEMAP = "http://www.sitemaps.org/schemas/sitemap/0.9"
 
 
 def broken_links(site):
-    """Links inside the book that lead nowhere: (page, link) for each."""
+    """Yield links inside the book that lead nowhere, as (page, link)."""
     anchors = {}
     pages = {
         path: BeautifulSoup(path.read_text("utf-8"), "html.parser") for path in site.rglob("*.html")

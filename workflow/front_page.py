@@ -1,4 +1,4 @@
-"""The first page's parts that come from the run: what it is, its verdicts, its headline figure."""
+"""Parts of the first page that come from the run: what it is, its verdicts, its headline figure."""
 
 import html
 
@@ -19,19 +19,19 @@ PAIR = ("clip_models", "laclip_models")
 
 
 def words(names):
-    """Names as a list to read: "a, b and c", escaped and in bold."""
+    """Names as a phrase, "a, b and c", escaped and in bold."""
     return wording.listed([f"<b>{html.escape(str(name))}</b>" for name in names])
 
 
 def is_generated(run):
-    """Whether all the run's pictures are the generated ones."""
+    """Whether all the run's pictures are generated."""
     return all(str(name).startswith(display_names.GENERATED) for name in run.datasets)
 
 
 def differ_in_captions(settings):
-    """Whether the names of a run's pairs say that the two differ in their captions alone.
+    """Whether the names of a run's pairs show that the two models differ only in captions.
 
-    They are those of a CLIP and of a LaCLIP, and else alike: `scenes_clip` and `scenes_laclip`.
+    Then they name a CLIP and a LaCLIP and are otherwise equal: `scenes_clip` and `scenes_laclip`.
     """
     before, after = (
         [name.replace("laclip", "clip") for name in settings.get(key) or []] for key in PAIR
@@ -40,7 +40,7 @@ def differ_in_captions(settings):
 
 
 def this_run(run):
-    """A paragraph of HTML: which run the book shows, and what its numbers are evidence of."""
+    """An HTML paragraph: which run the book shows, and what its numbers are evidence for."""
     bundled = all((BUNDLED / str(model)).is_dir() for model in run.models)
     asked = display_names.of_datasets(run.datasets, run.labels).values()
     if is_generated(run):
@@ -71,7 +71,7 @@ def this_run(run):
 
 
 def _called(run):
-    """The models' names with their roles: "CLIP (scenes_clip)"."""
+    """The models' names with their roles, as "CLIP (scenes_clip)"."""
     sides = (run.settings.get(key) or [] for key in PAIR)
     roles = display_names.of_models(*sides, run.labels)
     for name in labels_of(run.models, run.labels).values():
@@ -80,7 +80,7 @@ def _called(run):
 
 
 def read_claims(run):
-    """The run's judged effects, one a row; empty where it judged none."""
+    """The run's judged effects, one per row; empty if it judged none."""
     path = run.folder / CLAIMS_TABLE
     if not path.is_file():
         return pd.DataFrame({"effect": [], "verdict": [], "experiment": []})
@@ -102,7 +102,7 @@ def strip(run):
 
 
 def _by_group(claims):
-    """The groups that have claims, with these, the paper's experiments first."""
+    """Yield groups that have claims, with their claims, the paper's experiments first."""
     if len(claims):
         groups = groups_of(claims)
         for group in GROUPS:
@@ -132,13 +132,13 @@ def _counts(claims, about):
 
 
 def verdicts(run, places):
-    """The claims with their verdicts, as HTML: the paper's experiments, the others folded below.
+    """HTML of the claims with their verdicts: the paper's experiments, with others folded below.
 
     Parameters
     ----------
     run : run_record.Run
     places : dict of str to str
-        By a claim's id, the address of what shows its answer.
+        Claim's id -> address of its answer.
     """
     shown = ""
     for group, claims in _by_group(read_claims(run)):
@@ -196,16 +196,16 @@ def _effect(row, many):
 
 
 def headline(figures, headlines):
-    """The run's headline figure as HTML, or nothing: one that a cell's tag names, else a matrix.
+    """The run's headline figure as HTML, or "": one that a cell's tag names, else a matrix.
 
-    The chapter on misaligned captions comes first, whose matrices show what purity is about.
+    The chapter on misaligned captions comes first, as its matrices show what purity is about.
 
     Parameters
     ----------
     figures : dict of str to dict
         All figures of the run, by name.
     headlines : list of str
-        Names of those whose cells are tagged `headline`.
+        Names of the figures whose cells are tagged `headline`.
     """
     kinds = {
         name: figure["data"][0].get("type") for name, figure in figures.items() if figure["data"]

@@ -1,4 +1,4 @@
-"""One file out of an npm package, fetched once into the checkout's cache and never committed."""
+"""Fetch one file of an npm package, once, into the checkout's cache; it is never committed."""
 
 import shutil
 import subprocess
@@ -13,7 +13,7 @@ PATIENCE = 60  # seconds for npm
 
 
 def fetch(package, version, member, cache=CACHE):
-    """The file's path in the cache, or None where npm is missing or does not bring the package.
+    """The file's path in the cache, or None if npm is missing or cannot get the package.
 
     Parameters
     ----------

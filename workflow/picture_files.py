@@ -1,4 +1,4 @@
-"""Large pictures of a page's HTML as files beside it, each once, loaded when they are needed."""
+"""Move large pictures in a page's HTML to files beside it, each once, loaded when needed."""
 
 import base64
 import binascii
@@ -6,20 +6,20 @@ import re
 
 from featpurity.files import digest
 
-LARGE = 8_000  # letters of a data address; a smaller picture stays in its page
+LARGE = 8_000  # letters of a data address; smaller pictures stay in the page
 ADDRESS = re.compile(
     r'(?<=src=")data:image/(?P<kind>png|jpeg|webp|gif);base64,(?P<text>[A-Za-z0-9+/=\s]+)(?=")'
 )
 
 
 def move(html, folder, up):
-    """The HTML with the addresses of files in place of large data addresses.
+    """The HTML with addresses of files instead of large data addresses.
 
     Parameters
     ----------
     html : str
     folder : Path
-        Takes the files; a file is named after its content, so that equal ones are one.
+        Gets the files; each is named after its content, so that equal ones share a file.
     up : str
         The address of that folder from the page.
     """
@@ -29,7 +29,7 @@ def move(html, folder, up):
             return found[0]
         try:
             content = base64.b64decode(found["text"])
-        except binascii.Error:  # no picture: it stays what it is
+        except binascii.Error:  # not a picture: leave it
             return found[0]
         name = f"{digest(content)[:16]}.{found['kind']}"
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,8 @@
-"""plotly's script for the pages: the small one for flat figures where it can be had.
+"""Choose plotly's script for the pages: the small one for flat figures, if available.
 
-The wheel of plotly brings the whole library (4.8 MB). npm has the part that draws lines, bars,
-matrices and pictures (1.5 MB) at the same version. Without npm, or for a figure of another kind,
-the wheel's own file serves.
+plotly's wheel has the whole library (4.8 MB). npm has the part that draws lines, bars, matrices and
+pictures (1.5 MB) at the same version. Without npm, or for other kinds of figures, the wheel's file
+is used.
 """
 
 from pathlib import Path
@@ -26,20 +26,20 @@ FLAT = {
 }
 
 
-# The script is one large function. A browser compiles it while the script is still on its way where
-# parentheses stand around it; else the page waits for it, just before the first figure.
+# The script is one large function. In parentheses, a browser compiles it while it is still loading;
+# otherwise the page waits for that just before the first figure.
 FUNCTION = {"this, () => {\n": "this, (() => {\n", "return Plotly;\n}));": "return Plotly;\n})));"}
 
 
 def script_for(figures, cache=npm_file.CACHE):
-    """The file that draws these figures.
+    """The script file that draws these figures.
 
     Parameters
     ----------
     figures : iterable of dict
         Figures as plotly's JSON.
     cache : Path
-        Where the small script is kept.
+        Folder for the small script.
     """
     kinds = {trace.get("type", "scatter") for figure in figures for trace in figure.get("data", [])}
     if not kinds <= FLAT:
@@ -53,7 +53,7 @@ def script_for(figures, cache=npm_file.CACHE):
 
 
 def compiled_early(script):
-    """plotly's script with parentheses around its function; one of another form stays as it is."""
+    """plotly's script with its function in parentheses; a script of another form is unchanged."""
     if all(script.count(end) == 1 for end in FUNCTION):
         for end, with_parenthesis in FUNCTION.items():
             script = script.replace(end, with_parenthesis)

@@ -1,8 +1,7 @@
-"""Run one notebook: `run_notebook.py NOTEBOOK OUTPUT LOG PARAMETERS`, the parameters as YAML text.
+"""Run one notebook: `run_notebook.py NOTEBOOK OUTPUT LOG PARAMETERS`, with parameters as YAML.
 
-The notebook is written cell by cell to a draft beside its log and moved to OUTPUT only when its
-last cell is done, so that a failed run leaves a notebook with its traceback and never half a
-result.
+The notebook is written cell by cell to a draft beside its log and moved to OUTPUT only after its
+last cell, so that a failed run leaves a notebook with its traceback, never half a result.
 """
 
 import json
@@ -26,7 +25,7 @@ from written import note
 from featpurity.data.catalog import data_state
 from featpurity.files import ALIASES, WRITTEN, lock, workspace, writing
 
-SOCKET_NAME = 80  # bytes of a folder's name that leave room for a socket's: 108 are all
+SOCKET_NAME = 80  # longest folder name, in bytes, that leaves room for a socket's: the limit is 108
 
 
 class Shown:
@@ -47,7 +46,7 @@ class Shown:
 
 
 class ThisPython(AsyncKernelManager):
-    """The kernel of this interpreter, whatever kernels are installed under the name python3."""
+    """The kernel of this interpreter, whichever kernel is installed as python3."""
 
     @property
     def kernel_spec(self):
@@ -56,7 +55,7 @@ class ThisPython(AsyncKernelManager):
 
 
 def short_folder():
-    """A new folder whose sockets have names of a length that the system takes."""
+    """A new folder with a name short enough for sockets in it."""
     usual = tempfile.gettempdir()
     place = usual if len(os.fsencode(usual)) < SOCKET_NAME else "/tmp"
     return tempfile.TemporaryDirectory(prefix="kernel", dir=place)
@@ -64,7 +63,7 @@ def short_folder():
 
 @contextmanager
 def environment(**values):
-    """Variables for as long as a notebook runs: whoever runs it may run something else later."""
+    """Set variables only while a notebook runs, as the caller may run something else later."""
     before = dict(os.environ)
     os.environ.update(values)
     try:
@@ -75,21 +74,21 @@ def environment(**values):
 
 
 def run(notebook, output, log, parameters, aliases=None):
-    """Execute `notebook` with this interpreter; the cells' output goes to `log` as it comes.
+    """Execute `notebook` with this interpreter, streaming the cells' output to `log`.
 
-    `aliases` says what the labels stand for that the parameters hold in place of paths.
+    `aliases` maps labels, which the parameters hold instead of paths, to what they stand for.
     """
     draft = Path(log).with_suffix(".ipynb")
     draft.parent.mkdir(parents=True, exist_ok=True)
     with open(log, "a", encoding="utf-8") as lines, short_folder() as own, ExitStack() as kept:
-        # A killed workflow can leave its notebook running to the end: wait, then start afresh.
+        # A killed workflow may leave its notebook running: wait for it, then start afresh.
         lock(lines)
         lines.truncate(0)
         failure(log).unlink(missing_ok=True)
         shown = Shown(lines, draft.stem)
         written = Path(own, "written")
         written.touch()
-        # Jupyter's own files beside the sockets: a home may be read-only.
+        # Jupyter's own files go beside the sockets, as the home may be read-only.
         kept.enter_context(
             environment(
                 JUPYTER_RUNTIME_DIR=own,
@@ -107,7 +106,7 @@ def run(notebook, output, log, parameters, aliases=None):
             kernel_name="python3",
             language="python",
             kernel_manager_class=ThisPython,
-            skip_cells_with_tag=LIVE_ONLY,  # panels for a reader, who is not here
+            skip_cells_with_tag=LIVE_ONLY,  # panels for readers
             progress_bar={
                 "file": shown,
                 "bar_format": "cell {n_fmt} of {total_fmt} [{elapsed}]\n",
@@ -116,41 +115,41 @@ def run(notebook, output, log, parameters, aliases=None):
             stdout_file=lines,
             stderr_file=shown,
             cwd=os.getcwd(),
-            # Sockets in a folder of their own: kernels that start together cannot take each
-            # other's TCP ports.
+            # Sockets in its own folder: kernels that start together cannot take each other's TCP
+            # ports.
             config=Config(KernelManager={"transport": "ipc", "ip": f"{own}/socket"}),
         )
         paths = written.read_text(encoding="utf-8").splitlines()
-        # What was downloaded meanwhile is as the notebook read it; else as it was before, so that
-        # pictures that change while it runs make it run again.
+        # Downloads are noted in their state now, other data in their state before the run, so that
+        # pictures that changed meanwhile make it run again.
         data |= {name: data_state(name, root) for name, state in data.items() if state == "absent"}
         note(draft, paths, workspace(parameters.get("results_dir", "results")), data)
-        if draft.resolve() != Path(output).resolve():  # a log beside it makes it its own draft
-            with writing(output) as file:  # the logs may lie on another disk: nothing is renamed
+        if draft.resolve() != Path(output).resolve():  # equal if the log is beside it
+            with writing(output) as file:  # copied, not renamed: logs may be on another disk
                 file.write(draft.read_bytes())
             draft.unlink()
 
 
 def failure(log):
-    """The file that holds the one line on why a notebook failed."""
+    """The file with the one line on why a notebook failed."""
     return Path(log).with_suffix(".failed")
 
 
 def main():
-    """Run it; when it fails, say why in one line, here and in a file beside the log."""
+    """Run the notebook; if it fails, say why in one line, here and in a file beside the log."""
     notebook, output, log, parameters = sys.argv[1:]
     parameters = yaml.safe_load(parameters)
     try:
         run(notebook, output, log, parameters, parameters.pop("aliases", None))
     except KeyboardInterrupt:
-        sys.exit(130)  # no traceback: who stopped it knows why
+        sys.exit(130)  # no traceback: the user stopped it
     except papermill.PapermillExecutionError as error:
         why = f"{error.ename}: {' '.join(error.evalue.split())}"
         with open(log, "a", encoding="utf-8") as lines:
             lines.write(f"{error}\n")
     except DeadKernelError:
         why = "its Python was killed; was the memory enough?"
-    except Exception as error:  # a full disk, a folder of another user, ...
+    except Exception as error:  # a full disk, another user's folder, ...
         why = f"{type(error).__name__}: {' '.join(str(error).split())}"
         with suppress(OSError), open(log, "a", encoding="utf-8") as lines:
             traceback.print_exc(file=lines)

@@ -1,4 +1,4 @@
-"""What a run was: its settings, its notebooks' times and the versions behind it, as tables."""
+"""Tables of a run's settings, its notebooks' times and the versions behind it."""
 
 import importlib.metadata
 import itertools
@@ -26,14 +26,14 @@ SHOWN_PACKAGES = (
 
 @dataclass(frozen=True)
 class Run:
-    """A run as its executed notebooks tell of it.
+    """A run, from its executed notebooks.
 
     Attributes
     ----------
     name : str
-        The profile's name, which is the name of its folder of results.
+        The profile's name, from its folder of results.
     chapters : list of str
-        The chapters that were run.
+        Chapters that were run.
     settings : dict
         Settings and their values, over all chapters.
     times : DataFrame
@@ -48,7 +48,7 @@ class Run:
 
     @property
     def models(self):
-        """The models that were compared, without repeats."""
+        """The run's models, without repeats."""
         named = [
             self.settings.get(key) for key in ("clip_models", "laclip_models", "ladder_models")
         ]
@@ -62,19 +62,19 @@ class Run:
 
     @property
     def labels(self):
-        """Labels that were chosen for models and data sets, by the names in the settings."""
+        """Chosen labels of models and data sets, by their names in the settings."""
         return self.settings.get("labels") or {}
 
 
 def read(results, chapters):
-    """The run whose results lie in a folder.
+    """Read the run whose results are in a folder.
 
     Parameters
     ----------
     results : Path
-        The folder of a profile; `notebooks/` below it holds the executed notebooks.
+        A profile's folder; `notebooks/` in it holds the executed notebooks.
     chapters : list of str
-        The chapters that were run, without `.ipynb`.
+        Chapters that were run, without `.ipynb`.
     """
     settings, labels, times = {}, {}, []
     for path in sorted((results / "notebooks").rglob("*.ipynb")):
@@ -92,7 +92,7 @@ def read(results, chapters):
 
 
 def shown(value):
-    """A setting's value as a page shows it: of a path on somebody's disk, its last part."""
+    """A setting's value for a page; only the last part of a path on somebody's disk."""
     if isinstance(value, list | tuple):
         return ", ".join(map(shown, value))
     text = str(value)
@@ -100,20 +100,20 @@ def shown(value):
 
 
 def block(table):
-    """A table as HTML that stands in a Markdown page: no empty line may end it early."""
+    """A table as HTML for a Markdown page, where an empty line would end it early."""
     lines = (line.strip() for line in table._repr_html_().splitlines())
     frame = '<div class="pst-scrollable-table-container">'
     return "\n".join([frame, *filter(None, lines), "</div>"])
 
 
 def times_table(run):
-    """HTML: how long papermill took for each notebook."""
+    """HTML table of papermill's time for each notebook."""
     headings = {"notebook": "notebook", "started": "started (UTC)", "seconds": "seconds"}
     return block(tables.show(run.times, headings, digits=1, fold=100))
 
 
 def settings_table(run):
-    """HTML: the settings that the chapters were run with."""
+    """HTML table of the chapters' settings."""
     rows = {"profile": run.name} | {key: shown(run.settings[key]) for key in sorted(run.settings)}
     frame = pd.DataFrame(
         {"setting": list(rows), "value": [" ".join(v.split()) for v in rows.values()]}
@@ -122,7 +122,7 @@ def settings_table(run):
 
 
 def versions_table():
-    """HTML: the versions that the book was made with."""
+    """HTML table of the versions behind the book."""
     rows = {"Python": platform.python_version()}
     for name in SHOWN_PACKAGES:
         try:

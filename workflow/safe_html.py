@@ -1,9 +1,8 @@
-"""Outputs of notebooks as HTML that is safe on a page: tables, text, pictures, nothing that runs.
+"""Make notebook outputs safe HTML for a page: tables, text, pictures, nothing that runs.
 
-A caption, a class or a file may be named anything. The package escapes such names where it writes a
-table; what comes from elsewhere (a styled data frame, a notebook of one's own) passes here all the
-same. Scripts, event handlers, styles and forms are taken out, and pictures and frames from other
-hosts with them.
+A caption, a class or a file may be named anything. The package escapes such names when it writes a
+table; HTML from elsewhere (a styled data frame, a user's own notebook) passes here too. Scripts,
+event handlers, styles, forms, and pictures and frames from other hosts are removed.
 """
 
 import re
@@ -39,7 +38,7 @@ SAFE_STYLE = {
 
 
 def _attribute(tag, name, value):
-    """An attribute as it stays: pictures lie in the page, links to notebooks lead to pages."""
+    """The attribute to keep: pictures must be in the page, links to notebooks lead to pages."""
     if (tag, name) == ("img", "src"):
         return value if PICTURE.fullmatch(value) else None
     if (tag, name) == ("a", "href"):
@@ -50,7 +49,7 @@ def _attribute(tag, name, value):
 
 
 def clean(html):
-    """HTML of an output with all but tables, text and pictures taken out, long tables folded."""
+    """HTML of an output with only tables, text and pictures, and with long tables folded."""
     safe = nh3.clean(
         html,
         tags=set(TEXT.split()) | set(TABLES.split()),
@@ -65,13 +64,13 @@ def clean(html):
 
 
 def markdown(text):
-    """A Markdown output as safe HTML; HTML in it is text."""
+    """A Markdown output as safe HTML; any HTML in it becomes text."""
     reader = MarkdownIt("commonmark", {"html": False}).enable("table")
     return clean(reader.render(text))
 
 
 def tidy_tables(html):
-    """Mark tables of results; no heading without words, long ones in an element that opens."""
+    """Mark tables of results, turn empty headings into cells, and fold long tables."""
     if "<table" not in html and "<img" not in html:
         return html
     page = BeautifulSoup(html, "html.parser")

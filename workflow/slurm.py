@@ -1,9 +1,9 @@
-"""What a Slurm cluster can do, asked before jobs go there, and why one of them ended."""
+"""Ask what a Slurm cluster can do before jobs go there, and say why a job ended."""
 
 import re
 import subprocess
 
-ENDED = re.compile(r"SLURM status is: '(\w+)")  # as the executor plugin tells it
+ENDED = re.compile(r"SLURM status is: '(\w+)")  # a line of the executor plugin
 REFUSED = re.compile(r"sbatch: error: (?:Batch job submission failed: )?(.+)")
 ADVICE = {
     "OUT_OF_MEMORY": "too little memory: raise mem_mb_per_cpu in workflow/profiles/slurm",
@@ -12,26 +12,26 @@ ADVICE = {
     "PREEMPTED": "another job took its place: run again",
     "CANCELLED": "it was cancelled",
 }
-CLOSED = ("down", "drain", "fail", "maint", "unk")  # states of nodes that take no job
+CLOSED = ("down", "drain", "fail", "maint", "unk")  # states of nodes that take no jobs
 
 
 def is_asked_for(options):
-    """Whether options of Snakemake name the Slurm profile or executor."""
+    """Whether Snakemake's options name the Slurm profile or executor."""
     return any("slurm" in option for option in options)
 
 
 def status_options():
-    """Options with which jobs are watched: without accounting the driver would wait for ever."""
+    """Options for watching jobs: without accounting, the plugin would wait for ever."""
     return [] if ask("sacct", "-n", "-X") is not None else ["--slurm-status-command", "squeue"]
 
 
 def has_cards():
-    """Whether any node of the cluster has a GPU; no cluster has none."""
+    """Whether any node of the cluster has a GPU; False without a cluster."""
     return "gpu" in (ask("sinfo", "-h", "-o", "%G") or "")
 
 
 def closed_partitions():
-    """Partitions of which no node takes jobs: name -> state of its nodes."""
+    """Partitions where no node takes jobs: name -> states of its nodes."""
     states = {}
     for line in (ask("sinfo", "-h", "-o", "%P %t") or "").splitlines():
         partition, _, state = line.partition(" ")
@@ -44,9 +44,7 @@ def closed_partitions():
 
 
 def why_ended(line):
-    """What a line of the executor plugin says about a job that ended badly or was not taken; None
-    for others.
-    """
+    """Why a job failed or was refused, from a line of the executor plugin; None for other lines."""
     if found := REFUSED.search(line):
         return f"Slurm took no job: {found[1]} (see workflow/profiles/slurm)"
     if found := ENDED.search(line):
@@ -55,7 +53,7 @@ def why_ended(line):
 
 
 def ask(*command):
-    """What a command of Slurm prints; None where it is missing or fails."""
+    """The output of a Slurm command; None if it is missing or fails."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     except (OSError, subprocess.TimeoutExpired):

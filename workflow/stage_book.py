@@ -1,12 +1,12 @@
-"""Turn the executed notebooks of a run into the offline book; the last job of the workflow.
+"""Turn the executed notebooks of a run into the offline book; the workflow's last job.
 
 1. `stage` lays out a source folder: prose, table of contents, executed notebooks as pages
    (`staged_notebook`), their figures as small files beside them (`book_figures`), the first page
    and the page on data and models from the run (`front_page`, `data_page`).
 2. `build` runs `jupyter-book build -W --keep-going -n` on it, then adds a picture of each figure
    (`static_pictures`) and finishes the pages (`finished_pages`).
-Both happen in `book.new`; only a build without a warning takes the place of `book`, so a failure
-leaves the last book.
+Both work in `book.new`; only a build without warnings replaces `book`, so a failure keeps the last
+book.
 """
 
 import argparse
@@ -29,12 +29,12 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 SITE = Path("book/site")
 NOT_IN_THIS_RUN = "Not in this run"
-# Where the book is published and where its source is, for those who publish one.
+# For publishers: the book's address and that of its source.
 ADDRESS, REPOSITORY = "FEATPURITY_SITE", "FEATPURITY_REPOSITORY"
 
 
 def chapters(node):
-    """Every file that a table of contents names, in reading order."""
+    """Yield every file in a table of contents, in reading order."""
     if isinstance(node, dict):
         yield from (node[key] for key in ("root", "file") if key in node)
         for key in ("parts", "chapters", "sections"):
@@ -45,7 +45,7 @@ def chapters(node):
 
 
 def absent_last(toc, absent):
-    """The table of contents with the chapters that were not run in a part of their own, last."""
+    """The table of contents with chapters that were not run moved to a last part of their own."""
     parts, left_out = [], []
     for part in toc["parts"]:
         left_out += [entry for entry in part["chapters"] if entry["file"] in absent]
@@ -62,25 +62,25 @@ def stage(results, target, root=ROOT, run=None):
     Parameters
     ----------
     results : Path
-        The folder of a profile; its `notebooks/` holds the executed notebooks.
+        A profile's folder; its `notebooks/` holds the executed notebooks.
     target : Path
-        Written anew.
+        Replaced.
     root : Path
         The repository, with `_config.yml`, `_toc.yml`, `book/` and `notebooks/`.
     run : list of str, optional
-        Chapters of this run; the others become pages that say so. All of `_toc.yml` by default.
+        Chapters of this run, by default all of `_toc.yml`; the others become pages that say so.
 
     Returns
     -------
     absent : list of str
-        The chapters that were not run, as `_toc.yml` names them.
+        Chapters that were not run, as named in `_toc.yml`.
 
     Raises
     ------
     FileNotFoundError
-        When a notebook of the run was not executed.
+        If a notebook of the run was not executed.
     ValueError
-        When a notebook holds saved errors.
+        If a notebook holds saved errors.
     """
     toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
     wanted = [name for name in chapters(toc) if name.startswith("notebooks/")]
@@ -117,7 +117,7 @@ def stage(results, target, root=ROOT, run=None):
 
 
 def copy_scripts(site, figures):
-    """plotly and MathJax, which installed packages bring, so they always fit and are no commits."""
+    """Copy plotly and MathJax from installed packages: they always fit and need no commits."""
     script = plotly_script.script_for(figures.values()).read_text("utf-8")
     (site / "plotly.min.js").write_text(plotly_script.compiled_early(script), "utf-8")
     package = importlib.metadata.files("sphinx-mathjax-offline")
@@ -125,7 +125,7 @@ def copy_scripts(site, figures):
 
 
 def parts_of(run, figures, headlines, places):
-    """What the prose leaves to the run: by its mark in the pages, `<!-- mark -->`, HTML."""
+    """HTML that the prose takes from the run, by its mark in the pages, `<!-- mark -->`."""
     repository = os.environ.get(REPOSITORY, "")
     link = f'<a href="{repository}">this book\'s repository</a>' if repository else ""
     return {
@@ -144,7 +144,7 @@ def parts_of(run, figures, headlines, places):
 
 
 def fill(folder, parts):
-    """Put the run's parts in the place of their marks, on every page of prose."""
+    """Replace the marks on all pages of prose by the run's parts."""
     for path in folder.glob("*.md"):
         text = path.read_text(encoding="utf-8")
         for mark, part in parts.items():
@@ -153,13 +153,13 @@ def fill(folder, parts):
 
 
 def build(results, root=ROOT, run=None):
-    """Stage and build the book of a profile; return the path of its first page.
+    """Stage and build a profile's book; return the path of its first page.
 
     Raises
     ------
     RuntimeError
-        When the build gives a warning or an error, or a link inside the book leads nowhere. The
-        book that was there before stays.
+        If the build gives a warning or an error, or a link inside the book leads nowhere. The
+        previous book stays.
     """
     fresh, book, old = (results / name for name in ("book.new", "book", "book.old"))
     absent = stage(results, fresh, root, run)

@@ -1,7 +1,7 @@
-"""An executed notebook as the book shows it: code folded, nothing that needs a kernel.
+"""Turn an executed notebook into a page: code folded, nothing that needs a kernel.
 
-Saved errors are refused, since Sphinx would print them as if nothing had happened. Figures move to
-files beside the page (`book_figures`), other HTML passes `safe_html`.
+Saved errors are refused, as Sphinx would print them as if nothing had happened. Figures move to
+files beside the page (`book_figures`); other HTML goes through `safe_html`.
 """
 
 import itertools
@@ -21,9 +21,9 @@ from featpurity.report.display import PLOTLY_MIME, without_caption
 
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
 SHOWN_MIMES = ("text/html", "text/markdown", "image/png", "image/jpeg", "text/latex", "text/plain")
-ENDS = ("Check", "What this shows")  # headings of every chapter's last steps
-TAKES = re.compile(r"\*\*Takes\*\*[^.]*\.")  # how long, in a chapter's last words
-PICTURES = "../_static/pictures"  # where a page finds what lies in book/site/pictures
+ENDS = ("Check", "What this shows")  # headings of each chapter's last steps
+TAKES = re.compile(r"\*\*Takes\*\*[^.]*\.")  # the duration in a chapter's last words
+PICTURES = "../_static/pictures"  # address, from a page, of book/site/pictures
 NOT_RUN = """```{{note}}
 This chapter is **not in this run**: the setting `chapters` of its profile leaves it out. {profiles}
 Below is what it asks and what it would show.
@@ -36,12 +36,12 @@ DOWNLOAD = (
 
 
 def tags(cell):
-    """The tags of a notebook's cell."""
+    """Tags of a notebook's cell."""
     return cell.metadata.get("tags", [])
 
 
 def saved_faults(notebook):
-    """Sentences on what went wrong while the notebook ran: saved errors, cells that never ran."""
+    """Yield sentences on what went wrong in a notebook: saved errors, cells that never ran."""
     for number, cell in enumerate(notebook.cells):
         if cell.cell_type != "code" or LIVE_ONLY in tags(cell):
             continue
@@ -53,7 +53,7 @@ def saved_faults(notebook):
 
 
 def without_live(cells):
-    """The cells of a static page: those for a live kernel go, and headings above nothing else."""
+    """Drop cells for a live kernel, and headings above nothing else."""
     kept = []
     for cell, following in itertools.pairwise([*cells, None]):
         if LIVE_ONLY not in tags(cell):
@@ -66,9 +66,7 @@ def without_live(cells):
 
 
 def checks_folded(cells):
-    """Headings above nothing but code that shows nothing go; the line that opens the code has
-    their words.
-    """
+    """Drop headings above code that shows nothing; the line that opens it gets their words."""
     kept = []
     for place, cell in enumerate(cells):
         below = itertools.takewhile(lambda one: one.cell_type == "code", cells[place + 1 :])
@@ -83,9 +81,9 @@ def checks_folded(cells):
 
 
 def settings_last(cells):
-    """Make one cell of a notebook's own settings and those of the run, and put it last.
+    """Join a notebook's own settings and the run's in one cell, and put it last.
 
-    papermill puts those of the run in a cell behind the notebook's own.
+    papermill puts the run's settings in a cell after the notebook's own.
     """
     tagged = {tag: cell for cell in cells for tag in tags(cell) if tag.endswith("parameters")}
     own, run = tagged.get("parameters"), tagged.get("injected-parameters")
@@ -99,7 +97,7 @@ def settings_last(cells):
 
 
 def fold_code(cells):
-    """Fold all code, and join cells that show nothing with the code that follows them."""
+    """Fold all code, and join cells that show nothing with the following code."""
     folded = []
     for cell in cells:
         before = folded[-1] if folded else None
@@ -125,17 +123,17 @@ def _joins(cell):
 
 
 def shown_outputs(cell, chapter, figures, pictures):
-    """The outputs of a cell that a static page can show.
+    """Yield the outputs of a cell that a static page can show.
 
     Parameters
     ----------
     cell : code cell
     chapter : str
-        The notebook's name without `.ipynb`; figures are named and numbered after it.
+        The notebook's name without `.ipynb`, which gives figures their names and numbers.
     figures : dict of str to dict
-        Takes each plotly figure, by its new name.
+        Gets each plotly figure, by its new name.
     pictures : Path
-        The folder that takes large pictures of the page's HTML.
+        The folder for large pictures in the page's HTML.
     """
     for output in cell.outputs:
         data = output.get("data", {})
@@ -159,7 +157,7 @@ def shown_outputs(cell, chapter, figures, pictures):
 
 
 def chapter_number(name):
-    """The number that a notebook's name begins with: "3" for 03_misalignment."""
+    """The number at the start of a notebook's name: "3" for 03_misalignment."""
     found = re.match(r"0*(\d+)_", name)
     return found[1] if found else name
 
@@ -170,7 +168,7 @@ def read(path):
     Raises
     ------
     ValueError
-        When it holds saved errors or cells that never ran; the message names each.
+        If it holds saved errors or cells that never ran; the message names each.
     """
     notebook = nbformat.read(path, as_version=4)
     faults = list(saved_faults(notebook))
@@ -185,16 +183,16 @@ def stage(path, target, figures_folder):
     Returns
     -------
     figures : dict of str to dict
-        The figures' names in their order, and plotly's JSON.
+        Figures' names, in order -> plotly's JSON.
     headlines : list of str
-        The names of those that a cell tagged `headline` shows.
+        Names of the figures from cells tagged `headline`.
     answered : list of str
-        Claims whose answer the page shows, at the address `#claim-ID`.
+        Claims whose answer the page shows, at `#claim-ID`.
 
     Raises
     ------
     ValueError
-        When the notebook holds saved errors or cells that never ran; the message names each.
+        If the notebook holds saved errors or cells that never ran; the message names each.
     """
     notebook = read(path)
     figures, headlines, pictures = {}, [], figures_folder.parent / "pictures"
@@ -221,7 +219,7 @@ def stage(path, target, figures_folder):
 
 
 def claims_of(source, chapter):
-    """The ids of the chapter's claims whose answer a cell's source shows."""
+    """Yield ids of the chapter's claims whose answer a cell's source shows."""
     for claim in results.load_claims():
         call = rf"\bshow\.{re.escape(claim['figure'])}(?!\w)"
         if chapter_number(chapter) == str(claim["experiment"]) and re.search(call, source):
@@ -229,7 +227,7 @@ def claims_of(source, chapter):
 
 
 def mark_answers(cell, chapter):
-    """Put the addresses of claims before what a cell shows; return the claims."""
+    """Put anchors of claims before what a cell shows; return the claims."""
     shown = [output for output in cell.outputs if "text/html" in output.get("data", {})]
     claims = list(claims_of(cell.source, chapter)) if shown else []
     anchors = "".join(f'<span id="claim-{claim}"></span>' for claim in claims)
@@ -239,23 +237,23 @@ def mark_answers(cell, chapter):
 
 
 def time_taken(text, seconds):
-    """A chapter's last words with the time that it took in this run for the time that it takes."""
+    """A chapter's last words, with the time it took in this run instead of the usual time."""
     took = f"{seconds:.0f} seconds" if seconds < 120 else f"{seconds / 60:.0f} minutes"
     return TAKES.sub(f"**Took** {took} in this run.", text)
 
 
 def profiles_with(chapter):
-    """Yield the names of the profiles in the checkout that run a chapter."""
+    """Yield names of the checkout's profiles that run a chapter."""
     for file in sorted((Path(__file__).resolve().parents[1] / "profiles").glob("*.yaml")):
-        with suppress(ValueError, OSError):  # somebody's own, not finished yet
+        with suppress(ValueError, OSError):  # a user's own, unfinished
             if chapter in profile.load(file).chapters:
                 yield file.stem
 
 
 def stage_absent(path, target):
-    """Write a page for a chapter that this run left out: its question, and what it would show.
+    """Write a page for a chapter that this run left out: its question and what it would show.
 
-    Pages that point to the chapter then lead somewhere in every book.
+    So links to the chapter lead somewhere in every book.
     """
     source = nbformat.read(path, as_version=4)
     page = nbformat.v4.new_notebook(cells=source.cells[:1], metadata=source.metadata)

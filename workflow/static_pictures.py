@@ -1,8 +1,8 @@
-"""A picture of every figure: for print, for readers without JavaScript, for shared links.
+"""Take a picture of every figure, for print, readers without JavaScript and shared links.
 
-The built pages are opened in a browser, each figure is drawn as a reader sees it, and plotly's own
-picture of it is kept beside the page. It needs Chromium and playwright; where either is missing,
-the pages stay without pictures, and a line says so.
+A browser opens the built pages and draws each figure as a reader sees it; plotly's own picture of
+it is saved beside the page. This needs Chromium and playwright; if either is missing, the pages
+have no pictures, and a line says so.
 """
 
 import base64
@@ -18,7 +18,7 @@ FLAGS = (
     "--disable-background-networking --disable-component-update --disable-sync"
 ).split()
 SCALE, QUALITY, HEAVY = 1.25, 65, 60_000
-# Scrolls through a page until every figure is drawn; returns their names, and which were drawn.
+# Scrolls through a page until every figure is drawn; returns their names and which were drawn.
 DRAW_ALL = """async () => {
   const settled = (host) => host.dataset.state ? null : new Promise((done) => {
     new MutationObserver((_, observer) => {
@@ -70,7 +70,7 @@ def add(site):
 
 
 def take(pages):
-    """Draw the figures of some pages and take their pictures, as data addresses by name."""
+    """Draw the figures of pages; return their pictures as data addresses by name."""
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
@@ -96,13 +96,13 @@ def _save(address, path):
     """Write a picture; return its size in CSS pixels."""
     picture = Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))).convert("RGB")
     picture.save(path, quality=QUALITY)
-    if path.stat().st_size > HEAVY:  # a matrix, whose cells look like noise
+    if path.stat().st_size > HEAVY:  # e.g. a matrix, whose cells look like noise
         picture.save(path, quality=QUALITY // 2)
     return round(picture.width / SCALE), round(picture.height / SCALE)
 
 
 def _insert(path, sizes, up):
-    """Stand the pictures where the figures will be drawn; the words below describe them."""
+    """Put pictures where figures will be drawn; no alt text, as the words below describe them."""
     page = BeautifulSoup(path.read_text("utf-8"), "html.parser")
     for place, figure in enumerate(page.find_all("figure", attrs={"data-figure": True})):
         name = figure["data-figure"]

@@ -1,7 +1,7 @@
-"""What a notebook wrote: noted in its executed copy, and compared with what lies there now.
+"""Note in an executed notebook what it wrote, and compare that with what is there now.
 
-So a table that was edited, overwritten by another run or deleted is noticed, and the notebook that
-wrote it runs again.
+So if a table was edited, deleted or overwritten by another run, the notebook that wrote it runs
+again.
 """
 
 import json
@@ -11,21 +11,21 @@ from pathlib import Path
 
 from featpurity.files import file_digest, write_text
 
-KEY = "featpurity"  # of a notebook's metadata
+KEY = "featpurity"  # in a notebook's metadata
 
 
 def note(notebook: Path, written: list[str], folder: Path, data: dict[str, str]) -> None:
-    """Note in an executed notebook what it wrote and read.
+    """Note what an executed notebook wrote and read.
 
     Parameters
     ----------
     notebook : Path
     written : list of str
-        Paths; those below `folder` are noted, with their digests.
+        Paths; those below `folder` are noted with their digests.
     folder : Path
-        Of the run's results.
+        The run's results.
     data : dict of str to str
-        The data sets that it read, and the state of their files (`catalog.data_state`).
+        Data sets that it read -> state of their files (`catalog.data_state`).
     """
     folder = folder.resolve()
     inside = {Path(path).resolve() for path in written}
@@ -37,18 +37,18 @@ def note(notebook: Path, written: list[str], folder: Path, data: dict[str, str])
 
 
 def changed(notebook: Path, folder: Path, state_of: Callable[[str], str]) -> list[str]:
-    """What is no longer as an executed notebook left or found it: "x.csv is gone", ...
+    """What is no longer as an executed notebook left or found it, as "x.csv is gone".
 
     Parameters
     ----------
     notebook, folder : Path
-        As in `note`; a notebook that has not run yet has no faults.
+        As in `note`; a notebook that has not run has no faults.
     state_of : callable
-        The state that the files of a data set have now.
+        Gives the present state of a data set's files.
     """
     try:
         metadata = json.loads(notebook.read_text(encoding="utf-8"))["metadata"].get(KEY, {})
-    except (OSError, ValueError, KeyError):  # a damaged one is for the workflow to see
+    except (OSError, ValueError, KeyError):  # damaged: left to the workflow
         return []
     faults = []
     for name, facts in metadata.get("written", {}).items():
@@ -66,6 +66,6 @@ def _facts(path):
 
 
 def times(path):
-    """What tells that a file is as it was without reading it."""
+    """Size and time of a file, which show without reading it that it is unchanged."""
     status = os.stat(path)
     return [status.st_size, status.st_mtime_ns]

@@ -1,8 +1,8 @@
 // The atlas of neurons: one neuron at a time, by its address (#neuron-17), by rank, by number, or from the map.
 //
-// All it shows lies in `data-deflated` of <div class="neuron-atlas">: the classes, and a neuron for each row of the table
-// inside. Without this script the table is there and its rows have the addresses. Words of the data are set as text, never
-// as markup.
+// All data are in `data-deflated` of <div class="neuron-atlas">: the classes, and a neuron for each row of the table
+// inside. Without this script the table is still there, with the addresses on its rows. Words from the data are set as
+// text, never as markup.
 (() => {
   "use strict";
   const { tile } = featpurityThumbnails;
@@ -19,10 +19,10 @@
 
   async function read(atlas) {
     const inflated = await featpurity.inflate(atlas.dataset.deflated);
-    const [classes, told] = JSON.parse(await inflated.text()); // [class, data set], those of the pictures first
+    const [classes, told] = JSON.parse(await inflated.text()); // [class, data set], the pictures' classes first
     const rows = atlas.querySelectorAll("tr[id]");
     const neurons = told.map((neuron, i) => ({ address: rows[i].id, ...neuron }));
-    rows.forEach((row) => row.removeAttribute("id")); // the address opens the neuron above the table
+    rows.forEach((row) => row.removeAttribute("id")); // the address now opens the neuron above the table
     const models = new Map(); // model -> its neurons, the purest first
     for (const neuron of neurons) models.set(neuron.model, [...(models.get(neuron.model) ?? []), neuron]);
     return { classes, models, byAddress: new Map(neurons.map((neuron) => [neuron.address, neuron])) };
@@ -119,7 +119,7 @@
           element("div", {}, captions(neuron.captions), neighbours(neuron, find))));
     }
 
-    // What was asked for is not here: the neuron that is shown stays, in the field and in the address as well.
+    // There is no such neuron: keep the one that is shown, and put it back into the field and the address.
     function stay(why) {
       number.value = shown.neuron;
       history.replaceState(history.state, "", `#${shown.address}`);
@@ -146,7 +146,7 @@
     after.addEventListener("click", () => step(1));
     window.addEventListener("hashchange", () => { if (asked().startsWith("neuron-")) open(asked(), "start"); });
     document.addEventListener("open-neuron", ({ detail }) => open(detail, "nearest"));
-    atlas.querySelector("details").open = false; // an address of a row has opened it
+    atlas.querySelector("details").open = false; // a row's address opens it
     show(models.values().next().value[0], { address: false });
     if (asked().startsWith("neuron-")) open(asked(), "start");
   }

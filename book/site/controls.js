@@ -1,7 +1,7 @@
-// The controls of a figure: menus and sliders, a row of buttons, and arrow keys that read values and the legend.
+// A figure's controls: menus and sliders, a row of buttons, and arrow keys that read values and the legend.
 //
-// They are ordinary HTML, which the keyboard reaches and a thumb can hit. A group of buttons is one stop of the Tab key;
-// the arrow keys move inside it.
+// They are ordinary HTML, within reach of keyboard and thumb. A group of buttons is one stop of the Tab key; the arrow
+// keys move inside it.
 const featpurityControls = (() => {
   "use strict";
   const { plain, table, csv, save, saveText } = featpurityData;
@@ -14,7 +14,7 @@ const featpurityControls = (() => {
     return made;
   }
 
-  // One stop of the Tab key for several things: the arrow keys go from one to the next.
+  // Make several elements one stop of the Tab key; the arrow keys go from one to the next.
   function oneStop(group, things) {
     things.forEach((thing, i) => thing.setAttribute("tabindex", i ? -1 : 0));
     group.addEventListener("keydown", (event) => {
@@ -92,7 +92,8 @@ const featpurityControls = (() => {
     return group;
   }
 
-  // `layout` loses the menus and sliders, which plotly would draw into the picture; `first` is how the figure was.
+  // Removes menus and sliders from `layout`, where plotly would draw them into the picture; `first` is the original
+  // figure.
   function addControls(host, change, layout, first) {
     const plot = host.querySelector(".plot");
     const chosen = [
@@ -120,7 +121,7 @@ const featpurityControls = (() => {
   // ---- values and legend by keyboard, the data as a table ----
 
   // The arrow keys go through the points of a line (left, right) and from line to line (up, down), or through a matrix
-  // and over its left and right edge to the next.
+  // and across its left and right edges to the next.
   function readValues(plot, say) {
     let [curve, point] = [0, [0, -1]];
     const clip = (value, length) => Math.min(Math.max(value, 0), length - 1);
@@ -145,16 +146,16 @@ const featpurityControls = (() => {
       const { trace, i } = traces[curve];
       point = point.map((at, side) => clip(at + step[side], sides(trace)[side]));
       const subplot = `${trace.xaxis ?? "x"}${trace.yaxis ?? "y"}`;
-      const layer = plot.querySelector(".hoverlayer"); // plotly draws the label when the keys rest
+      const layer = plot.querySelector(".hoverlayer"); // plotly draws the label once the keys rest
       new MutationObserver((_, observer) => {
         observer.disconnect();
         const linesOf = (label) => (label.querySelector("tspan.line") ? [...label.querySelectorAll("tspan.line")] : [label]);
         say([...layer.querySelectorAll("text")].flatMap(linesOf).map((line) => line.textContent).join(", "));
       }).observe(layer, { childList: true, subtree: true });
-      // plotly 4 has no label for a cell of a matrix that is named by its number, but for the place where it lies.
+      // plotly 4 labels a matrix cell given by its place, but not one given by its number.
       Plotly.Fx.hover(plot, isMatrix(trace) ? { xval: place(trace.x, point[1]), yval: place(trace.y, point[0]) }
         : [{ curveNumber: i, pointNumber: point[1] }], subplot);
-      plot.dispatchEvent(new CustomEvent("read", { detail: { trace, point: point[1] } })); // plotly tells of the mouse alone
+      plot.dispatchEvent(new CustomEvent("read", { detail: { trace, point: point[1] } })); // plotly only reports the mouse
     });
     plot.addEventListener("blur", () => Plotly.Fx.unhover(plot));
   }

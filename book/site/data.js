@@ -1,10 +1,10 @@
-// What a figure shows, as rows of text: for the table below it, for the CSV file, and for who cannot see it.
+// What a figure shows, as rows of text: for the table below it, the CSV file, and readers who cannot see it.
 const featpurityData = (() => {
   "use strict";
   const MARKUP = /<\/?(?:br|extra)\s*\/?>/gi;
   const LETTERS = { "&lt;": "<", "&gt;": ">", "&amp;": "&" };
 
-  // A label without plotly's markup: "a &lt; b<br>c" reads "a < b c".
+  // A label without plotly's markup: "a &lt; b<br>c" becomes "a < b c".
   function plain(label) {
     return String(label ?? "").replace(MARKUP, " ").replace(/&(?:lt|gt|amp);/g, (name) => LETTERS[name]).trim();
   }
@@ -16,7 +16,7 @@ const featpurityData = (() => {
     return [...new Set(traces.map((trace) => plain(axisOf(plot, trace, letter).title?.text)).filter(Boolean))];
   }
 
-  // What the axis of some traces is called. Panels share a title; where each has its own, the column of panels tells it.
+  // Name of the axis of some traces. Panels may share a title; if each has its own, the column of panels shows it.
   function axisTitle(plot, traces, letter) {
     const titles = axisTitles(plot, traces, letter);
     if (titles.length === 1) return titles[0];
@@ -32,16 +32,16 @@ const featpurityData = (() => {
     return { middle: (left + right) / 2, top };
   }
 
-  // The title above a panel: where its axes end, or higher, since plotly makes square panels smaller; of the next panel
-  // above none.
+  // The title above a panel: at the end of its axes or higher, as plotly shrinks square panels, but not that of the
+  // next panel above.
   function titleAbove(plot, { middle, top }, places) {
     const isAbove = ({ x, y }) => near(x, middle) && y > top - 1e-3
       && !places.some((other) => near(other.middle, middle) && other.top > top + 1e-3 && other.top < y + 1e-3);
     return plain(plot.layout.annotations?.find(isAbove)?.text);
   }
 
-  // What each trace's panel is called: the title above it, else those of its axes that other panels do not have. Nothing
-  // where there is one panel.
+  // Name of each trace's panel: the title above it, else those titles of its axes that other panels lack. Null for a
+  // single panel.
   function panelNames(plot, traces) {
     const places = traces.map(({ xaxis = "x", yaxis = "y" }) => `${xaxis} ${yaxis}`);
     const panels = [...new Set(places)];
@@ -87,14 +87,14 @@ const featpurityData = (() => {
     return { columns: [...sides, value], rowsOf: matrixRows };
   }
 
-  // The traces that are shown, as a header and rows: {columns, rows}.
+  // The visible traces as a header and rows: {columns, rows}.
   function table(plot) {
     const traces = plot.data.filter(isShown);
     const matrices = traces.filter(({ type }) => type === "heatmap");
     const points = traces.filter(({ type }) => type !== "heatmap" && type !== "image");
     if (!points.length && !matrices.length) return { columns: [], rows: [] };
     const panels = panelNames(plot, [...points, ...matrices]);
-    const parts = []; // points and a matrix in one figure: rows of both, each with its own columns
+    const parts = []; // points and matrices in one figure: rows of both, each with its own columns
     if (points.length) parts.push([points, pointTable(plot, points)]);
     if (matrices.length) parts.push([matrices, matrixTable(plot, matrices)]);
     const columns = parts.flatMap(([, part]) => part.columns);
@@ -116,8 +116,8 @@ const featpurityData = (() => {
 
   function csv({ columns, rows }) {
     const quoted = (cell) => (/[",\n\r]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell);
-    // A spreadsheet takes a text that begins so for a formula.
-    // A number with its sign, alone or before its interval and unit, is none.
+    // A spreadsheet takes text that begins like this for a formula. A signed number, alone or before its interval and
+    // unit, is not one.
     const SIGNED = /^[+-]\d[\d.,]*(e[+-]?\d+)?(\s[^=!'"]*)?$/;
     const isFormula = (cell) => /^[=+@\t\r-]/.test(cell) && !SIGNED.test(cell);
     const plainly = (cell) => (isFormula(cell) ? `'${cell}` : cell);

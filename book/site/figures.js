@@ -1,8 +1,8 @@
 // Draws the book's figures from files beside the page: no network, no kernel, from http and from file://.
 //
 // A page holds <figure class="featpurity-figure" data-figure="NAME"> elements. When one scrolls near the screen,
-// figures/NAME.js is run; it calls featpurity.figure(NAME, {data, layout, frames, later}), and plotly draws. Long
-// values of hidden traces come later, those that are shown together in one file, when a menu shows them.
+// figures/NAME.js runs and calls featpurity.figure(NAME, {data, layout, frames, later}), and plotly draws it. Long
+// values of hidden traces load later, when a menu shows them; traces shown together share a file.
 (() => {
   "use strict";
   const { isDark, traceColours, layoutColours, template, fit } = featpurityLooks;
@@ -11,7 +11,7 @@
   const root = document.documentElement;
   const arrived = new Map(); // NAME -> the function that takes the figure
   const scripts = new Map(); // file -> promise, so that each file is loaded once
-  // plotly's own toolbar lies on the legend and offers to upload the chart; the page has buttons of its own.
+  // plotly's own toolbar covers the legend and offers to upload the chart; the page has its own buttons.
   const config = { displayModeBar: false, showSendToCloud: false, displaylogo: false, responsive: true };
 
   window.featpurity = { figure: (name, figure) => arrived.get(name)(figure), inflate };
@@ -67,12 +67,12 @@
   const DTYPES = { f8: Float64Array, f4: Float32Array, i4: Int32Array, u4: Uint32Array, i2: Int16Array, u2: Uint16Array,
     i1: Int8Array, u1: Uint8Array };
 
-  // plotly's own packing of short arrays, undone so that the page's tables read what is drawn.
+  // Undo plotly's own packing of short arrays, so that the page's tables can read what is drawn.
   function unpackShort({ bdata, dtype, shape }) {
     const bytes = Uint8Array.from(atob(bdata), (letter) => letter.charCodeAt(0));
     const values = new DTYPES[dtype](bytes.buffer);
     const [rows, columns, ...deeper] = String(shape ?? values.length).split(",").map(Number);
-    if (deeper.length) return { bdata, dtype, shape }; // the colours of a picture
+    if (deeper.length) return { bdata, dtype, shape }; // a picture's colours
     if (!columns) return Array.from(values);
     return Array.from({ length: rows }, (_, row) => Array.from(values.subarray(row * columns, (row + 1) * columns)));
   }
@@ -87,7 +87,7 @@
 
   // ---- changes ----
 
-  const queues = new WeakMap(); // plot -> promise of its last change, so that changes come in the order of the clicks
+  const queues = new WeakMap(); // plot -> promise of its last change: changes follow the order of clicks
 
   function changer(plot, later) {
     async function complete(index) {
@@ -147,7 +147,7 @@
       }
     }, { rootMargin: "400px" });
     hosts.forEach((host) => watcher.observe(host));
-    // Paper does not scroll: without a picture to print, draw what is left.
+    // Paper does not scroll: draw the remaining figures that have no picture to print.
     window.addEventListener("beforeprint", () => hosts.forEach((host) => {
       if (!host.dataset.state && !host.querySelector("img.still")) { watcher.unobserve(host); draw(host); }
     }));

@@ -1,5 +1,5 @@
-// How the book's figures look: in light and in dark, on a wide screen and on a phone. Used by figures.js.
-// The colours are Okabe and Ito's, which colour-blind readers can tell apart, and lighter ones for dark ground.
+// The look of the book's figures: light or dark, on a wide screen or a phone. Used by figures.js. The colours are Okabe
+// and Ito's, which colour-blind readers can tell apart, with lighter ones for a dark background.
 const featpurityLooks = (() => {
   "use strict";
   const root = document.documentElement;
@@ -18,8 +18,8 @@ const featpurityLooks = (() => {
 
   const isDark = () => root.dataset.theme === "dark";
 
-  // A figure may name its colours. Those of the light look, black, and a diverging scale through white get their
-  // counterparts on dark ground.
+  // A figure may name its own colours. Those of the light look, black, and a diverging scale through white get
+  // counterparts on a dark background.
   function onDark(colour) {
     const place = looks.light.colorway.findIndex((light) => light.toLowerCase() === String(colour).toLowerCase());
     if (place >= 0) return looks.dark.colorway[place];
@@ -29,7 +29,7 @@ const featpurityLooks = (() => {
   const coloured = ["line.color", "marker.color", "fillcolor", "colorscale"];
   const read = (trace, path) => path.split(".").reduce((node, key) => node?.[key], trace);
 
-  // What to restyle so that the traces suit the look; `data` are the traces as the figure named them.
+  // Restyling that suits the traces to the look; `data` are the traces with the figure's own colours.
   function traceColours(data) {
     const update = {};
     for (const path of coloured) {
@@ -44,13 +44,13 @@ const featpurityLooks = (() => {
     return update;
   }
 
-  // A diverging scale through white goes through black on dark ground.
+  // A diverging scale through white goes through black on a dark background.
   function scale(stops) {
     const throughWhite = Array.isArray(stops) && stops.some((stop) => stop[1] === "rgb(247,247,247)");
     return throughWhite && isDark() ? looks.dark.diverging : stops;
   }
 
-  // What to change in the layout so that it suits the look; `named` is the layout as the figure had it.
+  // Changes that suit the layout to the look; `named` is the figure's original layout.
   function layoutColours(named) {
     const stops = named.coloraxis?.colorscale;
     const drawn = ({ line, ...shape }) => ({ ...shape, line: { ...line, color: isDark() ? onDark(line?.color) : line?.color } });
@@ -61,8 +61,8 @@ const featpurityLooks = (() => {
     };
   }
 
-  const letterHeight = 13; // pixels of all text that asks for no other size
-  const margins = { l: 60, r: 24, t: 40, b: 50 }; // pixels, where a figure asks for no others
+  const letterHeight = 13; // pixels, for text without its own size
+  const margins = { l: 60, r: 24, t: 40, b: 50 }; // pixels, for figures without their own
 
   function template(own = {}) {
     const look = looks[isDark() ? "dark" : "light"];
@@ -87,9 +87,9 @@ const featpurityLooks = (() => {
   }
 
   const narrow = 520; // pixels
-  const letter = 7; // pixels of a title's letter, about
+  const letter = 7; // approximate pixels of a title's letter
 
-  // A text in lines of at most so many letters; lines that it has stay.
+  // Break a text into lines of at most this many letters; existing breaks stay.
   function lines(text, letters) {
     return String(text).split("<br>").flatMap((line) => line.split(" ").reduce((done, word) => {
       const last = done.length - 1;
@@ -113,16 +113,16 @@ const featpurityLooks = (() => {
       trace.y.forEach((label) => rows.add(label));
     }
     if (!rows.size) return;
-    for (const [key, axis] of Object.entries(layout)) { // the order of the rows is told by their labels
+    for (const [key, axis] of Object.entries(layout)) { // labels define the order of the rows
       if (/^yaxis\d*$/.test(key) && axis.categoryarray) axis.categoryarray = axis.categoryarray.map(broken);
     }
     layout.height = Math.max(layout.height ?? 0, 100 + heightOf(rows));
   }
 
-  // Pixels that rows take one below the other: all are as high as the one with the longest label needs.
+  // Pixels of rows one below the other: all get the height that the longest label needs.
   const heightOf = (rows) => rows.size * (10 + 13 * Math.max(...[...rows].map(countLines)));
 
-  // The panels of a figure in reading order, each with its axes, its traces and the title above it.
+  // A figure's panels in reading order, each with its axes, its traces and the title above it.
   function panelsOf(data, layout) {
     const names = Object.keys(layout).filter((key) => /^xaxis\d*$/.test(key));
     return names.flatMap((name, i) => {
@@ -134,8 +134,8 @@ const featpurityLooks = (() => {
     });
   }
 
-  // Marks that panels side by side share stand at each of them when they lie below one another; a name that they share
-  // stands below the last.
+  // Panels side by side share tick labels; one below the other, each gets its own. An axis title they share goes below
+  // the last.
   function shareMarks(panels) {
     for (const side of ["x", "y"]) {
       if (panels.some((panel) => panel[side].showticklabels !== false)) {
@@ -147,7 +147,7 @@ const featpurityLooks = (() => {
     panels.forEach(({ x }, i) => { x.title = { ...x.title, text: i === panels.length - 1 ? [...names][0] : "" }; });
   }
 
-  // On a phone: pixels of a panel, and of what stands above and below it.
+  // On a phone: pixels of a panel, and of what is above and below it.
   function measure({ x, y, traces, title }, width) {
     const pictures = traces[0].type === "image";
     const rows = new Set(traces.filter(isRows).flatMap((trace) => trace.y));
@@ -169,8 +169,8 @@ const featpurityLooks = (() => {
     };
   }
 
-  // Panels side by side go below one another, pictures two by two. Titles lie inside the area of the axes, for which the
-  // names above it make room by themselves.
+  // Stack panels below one another, pictures two by two. Titles are inside the area of the axes; the legend above makes
+  // room for itself.
   function stackPanels(plot, data, layout) {
     const panels = panelsOf(data, layout);
     if (panels.length < 2) return false;
@@ -201,14 +201,14 @@ const featpurityLooks = (() => {
     return true;
   }
 
-  // About how many lines the names above the panels take.
+  // Approximate number of lines of the legend above the panels.
   function legendLines(plot, data) {
     const names = new Set(data.filter(({ showlegend }) => showlegend !== false).map(({ name = "" }) => name));
     const long = Math.max(0, ...Array.from(names, (name) => name.length));
     return Math.ceil(names.size / Math.max(1, Math.floor((plot.clientWidth - 60) / (letter * long + 45))));
   }
 
-  // On a phone a scale of colours lies below the panels.
+  // On a phone, colour scales go below the panels.
   function layScales(data, layout) {
     const bar = { orientation: "h", yref: "container", y: 0, yanchor: "bottom", thickness: 10, len: 1 };
     for (const trace of data.filter(({ type }) => type === "heatmap")) trace.colorbar = { ...trace.colorbar, ...bar };
@@ -224,8 +224,8 @@ const featpurityLooks = (() => {
     layout.margin = { ...layout.margin, l: 48, r: 12 };
   }
 
-  // Where labels need more room than the margins have, plotly makes it and draws all a second time. Room for the labels of
-  // rows, and some pixels for the names above the panels, is left beforehand.
+  // If labels need more room than the margins have, plotly makes room and draws everything again. So leave room for row
+  // labels, and a few pixels for the legend above, beforehand.
   function leaveRoom(data, layout) {
     const rows = data.filter(isRows).flatMap(({ y }) => y).flatMap((label) => label.split("<br>"));
     if (!rows.length) return;
@@ -237,7 +237,7 @@ const featpurityLooks = (() => {
     layout.margin = { ...layout.margin, l: Math.max(l, Math.ceil(widest) + gap), t: t + 4 };
   }
 
-  // A swipe that starts on a figure scrolls the page, and a tap shows the values at that place.
+  // A swipe that starts on a figure scrolls the page; a tap shows the values at that place.
   function fitTouch(data, layout) {
     const pictures = data.every(({ type }) => type === "image");
     const lines = data.every(({ type = "scatter", mode = "lines" }) => type === "scatter" && mode.includes("lines"));
@@ -246,10 +246,10 @@ const featpurityLooks = (() => {
     if (touched && lines) layout.hovermode ??= "x unified";
   }
 
-  // Before a figure is drawn: its layout for the width and the pointer at hand.
+  // Before drawing, fit a figure's layout to the width and the pointer at hand.
   function fit(plot, data, layout) {
     fitTouch(data, layout);
-    for (const [key, axis] of Object.entries(layout)) { // marks without labels are noise
+    for (const [key, axis] of Object.entries(layout)) { // ticks without labels are noise
       if (isAxis(key) && axis.showticklabels === false) axis.ticks = "";
     }
     if (!layout.title?.text && !layout.annotations) layout.margin = { ...layout.margin, t: 24 }; // where menus were

@@ -1,16 +1,16 @@
-// A page's tables of results: sorted by the column whose header is pressed (upwards, downwards, as it was), numbers
-// under one another, saved as CSV, and each row a card on a phone that is too narrow for the table.
+// A page's tables of results: press a header to sort by its column (ascending, descending, as it was), numbers aligned,
+// saved as CSV, and rows shown as cards on a phone too narrow for the table.
 (() => {
   "use strict";
-  const NUMBER = /^([+-]?(?:\d[\d,]*\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*%?\s*(?:\(|$)/i; // maybe a share, or an interval behind it
-  const LONG = 5; // rows; a longer table can be saved as a file
+  const NUMBER = /^([+-]?(?:\d[\d,]*\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*%?\s*(?:\(|$)/i; // maybe with % or an interval
+  const LONG = 5; // rows; longer tables can be saved as a file
   const NEXT = { none: "ascending", ascending: "descending", descending: "none" };
   const words = new Intl.Collator("en", { numeric: true });
 
-  // What a cell says; of a picture, its words.
+  // A cell's text; for a picture, its alternative text.
   const textOf = (cell) => (cell.textContent.trim() || cell.querySelector("img")?.alt || "").replaceAll("\u00a0", " ");
 
-  // Numbers stand before words and words before nothing, whichever way a column is sorted.
+  // Numbers come before words, and words before empty cells, whichever way a column is sorted.
   function keyOf(cell) {
     const text = textOf(cell);
     const number = text.match(NUMBER);
@@ -23,7 +23,7 @@
     return way * (a.rank === 0 ? a.value - b.value : words.compare(a.value, b.value));
   }
 
-  // One row of headers and a cell below each in every row; a table with spans or more headers stays as it is.
+  // One row of headers and one cell per header in every row; tables with spans or more headers stay as they are.
   function isPlain({ tHead, tBodies }) {
     if (tHead?.rows.length !== 1 || tBodies.length !== 1) return false;
     const rows = [...tHead.rows, ...tBodies[0].rows].map((row) => [...row.cells]);
@@ -55,7 +55,7 @@
 
   const headsOf = (table) => [...table.tHead.rows[0].cells].map((head) => head.textContent.trim());
 
-  // Each cell knows its heading, for cards and for readers of numbers.
+  // Label each cell with its heading, for cards, and mark numbers.
   function label(table) {
     const heads = headsOf(table);
     for (const row of table.tBodies[0].rows) {
@@ -80,8 +80,8 @@
     (table.closest(".pst-scrollable-table-container") ?? table).after(button);
   }
 
-  // A table that is wider than its place is set tighter, and its rows are cards (on a phone: see the style) where that
-  // is not enough.
+  // A table wider than its frame is set tighter; if that is not enough, its rows become cards (on a phone: see the
+  // style).
   function fit(table) {
     const frame = table.parentElement;
     const tooWide = () => frame.scrollWidth > frame.clientWidth + 1;
@@ -97,14 +97,14 @@
     for (const table of tables) table.closest("details")?.addEventListener("toggle", () => fit(table)); // no width before
   }
 
-  // What scrolls sideways is reached by the keyboard.
+  // Make what scrolls sideways reachable by keyboard.
   function reachScrolling() {
     const frames = ".text_html, .pst-scrollable-table-container, .formula, pre";
     for (const frame of document.querySelectorAll(frames)) {
       const reached = frame.querySelector("a[href], button");
       if (frame.scrollWidth > frame.clientWidth + 1 && !reached) frame.tabIndex = 0;
     }
-    // Links of headings and figures to themselves: a mouse uses them, the Tab key would stop at each.
+    // Links of headings and figures to themselves are for the mouse; the Tab key would stop at each.
     for (const link of document.querySelectorAll("a.headerlink, figure a.number")) link.tabIndex = -1;
   }
 

@@ -1,12 +1,12 @@
-// Small pictures from a sheet that holds each of many once, and the picture of the point that a figure is asked about.
+// Small pictures from a sheet that holds each picture once, and the picture of the point under the pointer in a figure.
 //
-// A page holds <img class="sheet" id="sheet-..." data-columns data-rows hidden>; its file is loaded when a picture of it
-// is first shown. A figure whose points are pictures names the sheet in `layout.meta.sheet`, and each point's place on
-// it in `customdata`. A figure whose points have addresses on the page says `layout.meta.opens`.
+// A page holds <img class="sheet" id="sheet-..." data-columns data-rows hidden>; its file loads when one of its
+// pictures is first shown. A figure whose points are pictures names the sheet in `layout.meta.sheet`, and each point's
+// place on it in `customdata`. A figure whose points have addresses on the page sets `layout.meta.opens`.
 const featpurityThumbnails = (() => {
   "use strict";
 
-  // The picture at a place of a sheet, as an element of so many pixels a side.
+  // The picture at a place on a sheet, as a square element of `side` pixels.
   function tile(sheet, place, side) {
     const { columns, rows } = sheet.dataset;
     const made = document.createElement("span");
@@ -32,7 +32,7 @@ const featpurityThumbnails = (() => {
       frame.style.left = `${Math.min(Math.max(x0 - 36, 0), plot.clientWidth - 80)}px`;
       frame.style.top = `${y0 > 110 ? y0 - 104 : y1 + 24}px`;
     };
-    const corner = { x0: Infinity, y0: 0, y1: 0 }; // for the keyboard, which brings no place of its own
+    const corner = { x0: Infinity, y0: 0, y1: 0 }; // for the keyboard, which has no position
     plot.on("plotly_hover", ({ points: [{ customdata, bbox }] }) => show(customdata, bbox ?? corner));
     plot.addEventListener("read", ({ detail: { trace, point } }) => show(trace.customdata?.[point], corner));
     plot.on("plotly_unhover", () => { frame.hidden = true; });

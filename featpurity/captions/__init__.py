@@ -1,4 +1,4 @@
-"""Text in, text out: caption files, swaps and nearest captions. No image, no model."""
+"""Text in, text out: caption files, swaps, nearest and synthetic captions. No images, no models."""
 
 from featpurity import lazy_modules
 

@@ -1,4 +1,4 @@
-"""Caption files: a caption a line, or a table of images and captions, told apart by content."""
+"""Read caption files: one caption per line, or a table of images and captions."""
 
 import csv
 import io
@@ -11,25 +11,25 @@ import pandas as pd
 
 from featpurity.files import read_text
 
-# A picture's file name; "1000.jpg#0" in lists that number an image's captions.
+# A picture's file name, with "#0" and so on in lists that number an image's captions.
 PICTURE = re.compile(r"\.(jpe?g|png|webp|bmp|gif|tiff?)(#\d+)?$", re.IGNORECASE)
 DELIMITERS = (",", "\t", ";", "|")
-ALSO_CALLED = {"filepath": "image", "title": "caption"}  # in open_clip's tables for training
+ALSO_CALLED = {"filepath": "image", "title": "caption"}  # in open_clip's training tables
 
 
 def read_captions(path: str | Path) -> list[str]:
-    """The captions of a file, as `read_table` finds them: caption n is that of image n.
+    """The captions of a file, as `read_table` finds them: caption n belongs to image n.
 
     Raises
     ------
     ValueError
-        As `read_table`, and for a file without a column `caption` or without any caption.
+        As for `read_table`, and for a file without a column `caption` or without any caption.
     """
     return list(read_captioned(path)["caption"])
 
 
 def read_captioned(path: str | Path) -> pd.DataFrame:
-    """The table of `read_table`, with captions in it; ValueError when there are none."""
+    """The table from `read_table`; a ValueError if it has no captions."""
     table = read_table(path)
     if "caption" not in table:
         raise ValueError(f"{path}: expected a column 'caption', got {list(table)!s:.200}")
@@ -39,14 +39,14 @@ def read_captioned(path: str | Path) -> pd.DataFrame:
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
-    """A file of captions as a table of str, row n for the n-th caption.
+    """Read a file of captions as a table of str, row n for the n-th caption.
 
-    A file is a table with delimiters when its suffix is `.csv` or `.tsv` or its first lines say so,
-    so that a CSV called `captions.txt` gives its captions and not its lines; else each line is a
-    caption. Columns filepath and title, as open_clip's training reads them, are image and caption.
-    A first row of a picture file and a caption is no header: then the columns are these too.
-    Further ones are called by their numbers; they are taken only where no comma of a
-    caption can have made them: between tabs, or with every field in quotation marks.
+    A file is a table with delimiters if its suffix is `.csv` or `.tsv` or its first lines show it,
+    so that a CSV called `captions.txt` gives its captions, not its lines. Otherwise each line is a
+    caption. Columns filepath and title, which open_clip's training reads, count as image and
+    caption. If the first row is a picture file and a caption, there is no header, and these are the
+    columns. Further columns are then named by their numbers; they are accepted only if no comma in
+    a caption can have made them: between tabs, or with every field in quotation marks.
 
     Parameters
     ----------
@@ -56,22 +56,22 @@ def read_table(path: str | Path) -> pd.DataFrame:
     Returns
     -------
     table : DataFrame
-        Columns caption, and others where there are some. Cells that a row lacks, or all, are empty:
-        blank captions count. Line breaks inside a caption become spaces.
+        Columns caption, and others if there are any. Cells that a row lacks are empty, as are those
+        of a blank row: blank captions count. Line breaks inside a caption become spaces.
 
     Raises
     ------
     ValueError
-        For JSON and tar archives. With file and line: for what is no UTF-8 text, a row with more
-        fields than the header (of a wider list without one: with another number of fields than the
-        first row), a quotation mark that is never closed or does not end its field, and a cell that
-        has swallowed further rows.
+        For JSON and tar archives. With file and line: for text that is not UTF-8, a row with more
+        fields than the header (in a wider list without one: with another number than the first
+        row), a quotation mark that is never closed or does not end its field, or a cell that
+        swallowed further rows.
     """
     if (file := Path(path).expanduser()).is_file() and tarfile.is_tarfile(file):
         raise ValueError(f"{path} is a tar archive; shards of pairs are named webdataset:PATH")
     text = read_text(path)
     _refuse_json(path, text.lstrip("\ufeff \t\r\n"))
-    lines = io.StringIO(text, newline="").readlines()  # breaks at \n, \r, \r\n alone
+    lines = io.StringIO(text, newline="").readlines()  # breaks only at \n, \r, \r\n
     delimiter = _delimiter(path, lines)
     if delimiter is None:
         return pd.DataFrame({"caption": [line.rstrip("\r\n") for line in lines]}, dtype=str)
@@ -98,10 +98,10 @@ def read_table(path: str | Path) -> pd.DataFrame:
 
 
 def _refuse_json(path, text):
-    """ValueError for what is JSON, whatever it is called."""
+    """Raise ValueError for JSON, whatever the file is called."""
     if not text.startswith(("{", "[")):
         return
-    for part in (text, text.partition("\n")[0]):  # the whole, or a line of JSON Lines
+    for part in (text, text.partition("\n")[0]):  # the whole, or the first line of JSON Lines
         try:
             json.loads(part)
         except ValueError:
@@ -113,10 +113,10 @@ def _refuse_json(path, text):
 
 
 def _delimiter(path, lines):
-    """What separates the fields of a table; None for captions line by line.
+    """The delimiter of a table; None for one caption per line.
 
-    A table's first line is a header that names a caption, or its second line (of a single one, or
-    where a field goes on over lines, its first) begins with the name of a picture.
+    In a table, the first line is a header that names a caption, or the second line begins with a
+    picture's name (the first, if it is the only one or a field spans lines).
     """
     goes_on = bool(lines) and lines[0].count('"') % 2 == 1
     for delimiter in DELIMITERS:
@@ -131,7 +131,7 @@ def _delimiter(path, lines):
 
 
 def _read_rows(path, lines, delimiter):
-    """The rows of a table, blank lines as empty ones, and the number of each one's first line."""
+    """Rows of a table, with blank lines as empty rows, and the number of each row's first line."""
     listed = delimiter == "\t" and lines and PICTURE.search(lines[0].split("\t")[0])
     quoting = csv.QUOTE_NONE if listed else csv.QUOTE_MINIMAL  # a bare list knows no quoting
     reader = csv.reader(lines, delimiter=delimiter, strict=True, quoting=quoting)
@@ -154,7 +154,7 @@ def _read_rows(path, lines, delimiter):
 
 
 def _check_wide_list(path, lines, rows, starts, delimiter):
-    """Raise ValueError where a list without a header may owe a column to an unquoted caption."""
+    """Raise ValueError if an unquoted caption may have made a column in a list without header."""
     for row, start, following in zip(rows, starts, starts[1:]):
         text = "".join(lines[start - 1 : following - 1]).strip("\ufeff\r\n")
         quoted = delimiter.join(f'"{field.replace(chr(34), chr(34) * 2)}"' for field in row)
@@ -175,7 +175,7 @@ def _check_rows(path, lines, rows, starts, header, delimiter):
                 f"{path}, line {start}: expected {len(header)} fields, got {len(row)}; "
                 f"a caption that holds {delimiter!r} has to stand in quotation marks"
             )
-        for line in lines[start : following - 1]:  # of a field with line breaks
+        for line in lines[start : following - 1]:  # lines of a field with line breaks
             cells = line.split(delimiter)
             if len(cells) > max(1, at) and PICTURE.search(cells[at].strip(' "')):
                 raise ValueError(

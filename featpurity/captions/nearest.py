@@ -1,4 +1,4 @@
-"""The nearest captions of every caption: TF-IDF vectors and their cosines, by a sparse product."""
+"""Find the nearest captions of every caption: cosines of TF-IDF vectors, by a sparse product."""
 
 from typing import NamedTuple
 
@@ -9,8 +9,8 @@ from scipy import sparse
 from sparse_dot_topn import sp_matmul_topn
 from tqdm.auto import tqdm
 
-LISTED = 64  # neighbours found in advance; more cost memory, fewer cost repeated searches
-TFIDF = {  # and words of two or more word characters: every other character parts words
+LISTED = 64  # neighbours found in advance: more take memory, fewer need repeated searches
+TFIDF = {  # words have two or more word characters; any other character separates them
     "lowercase": True,
     "token_pattern": r"\b\w\w+\b",
     "stop_words": "english",
@@ -19,34 +19,35 @@ TFIDF = {  # and words of two or more word characters: every other character par
     "min_df": 2,
     "max_df": 0.95,
 }
-# What the 63 bits of a rank hold: ten digits of similarity, and the index of a caption.
+# The 63 bits of a rank hold ten digits of similarity and the index of a caption.
 DIGITS, MOST = 1e10, 2**29
-# The sparse product keeps the largest numbers whatever their rank. It gets each similarity lowered
-# by this share per index within a block of captions: more than the rounding error of a sum (near
-# 1e-16), in all less than ten digits.
+# The sparse product keeps the largest numbers, and breaks ties in any order. So each similarity is
+# lowered by this share per index within a block of captions: more than the rounding error of a sum
+# (near 1e-16), but in total below the tenth digit.
 TIE_STEP, BLOCK = 2e-15, 25_000
 
 
 class Nearest(NamedTuple):
-    """What a swap by similarity asks of n captions; the same for every kind, ratio and seed."""
+    """What a swap by similarity needs of n captions; the same for every kind, ratio and seed."""
 
     vectors: sparse.csr_matrix  # (n, n_words), see `tfidf`
     neighbours: sparse.csr_matrix  # (n, n), see `similar_captions`
 
 
 def nearest_captions(captions: list[str]) -> Nearest:
-    """Vectors and nearest captions of all `captions`; equal vectors are looked up once."""
+    """Vectors and nearest captions of all captions; equal vectors are looked up once."""
     vectors = tfidf(captions)
     first, group = equal_rows(vectors)
     return Nearest(vectors, similar_captions(vectors, LISTED, first)[group])
 
 
 def tfidf(captions: list[str]) -> sparse.csr_matrix:
-    """TF-IDF vectors of captions, with the settings that the definition of a swap fixes.
+    """TF-IDF vectors of captions, with the settings in the definition of a swap.
 
-    Lower case; what is neither a word character nor white space parts words ("tug-o-war" is tug and
-    war; an underscore is a word character); English stop words out; words and pairs of words, the
-    5,000 most frequent of those in at least 2 and at most 95 % of the captions.
+    Lower case; characters that are neither word characters nor white space separate words
+    ("tug-o-war" is tug and war; an underscore is a word character); no English stop words; words
+    and pairs of words, the 5,000 most frequent of those in at least 2 and at most 95 % of the
+    captions.
 
     Parameters
     ----------
@@ -55,7 +56,7 @@ def tfidf(captions: list[str]) -> sparse.csr_matrix:
     Returns
     -------
     vectors : sparse float64 matrix of shape (n, n_words)
-        Rows of unit length, or zero where a caption has no known word.
+        Rows of unit length, or zero if a caption has no known word.
 
     Raises
     ------
@@ -76,20 +77,19 @@ def tfidf(captions: list[str]) -> sparse.csr_matrix:
 def similar_captions(
     vectors: sparse.csr_matrix, top_k: int = LISTED, rows: np.ndarray | None = None
 ) -> sparse.csr_matrix:
-    """The nearest captions of each caption, itself included, by a product that keeps the best.
+    """The nearest captions of each caption, itself included.
 
     Parameters
     ----------
     vectors : sparse matrix of shape (n, n_words), unit rows (see `tfidf`)
     top_k : int, default 64
     rows : array of int, optional
-        Look up these captions only. Stacked, the results of several parts are the result in one
-        piece.
+        Look up these captions only. The results of several parts, stacked, equal the whole result.
 
     Returns
     -------
     neighbours : sparse matrix of shape (n_rows, n)
-        At most `top_k` positive cosines a row, to ten digits, highest first; of equal ones the
+        At most `top_k` positive cosines per row, to ten digits, highest first; among equal ones the
         lower indices.
     """
     queries = vectors if rows is None else vectors[rows]
@@ -115,12 +115,11 @@ def similar_captions(
 
 
 def rank(similarity: np.ndarray, index: np.ndarray) -> np.ndarray:
-    """The order of neighbours as int64, in the shape of `index`; the nearest is the highest.
+    """Ranks of neighbours, int64 in the shape of `index`, highest for the nearest.
 
-    Of captions equally near the one of the lower index is the higher.
-
-    Of a similarity in [0, 1] ten digits count, so that the order does not depend on how a product
-    was rounded. A rank below `MOST` means similarity 0.
+    Among equally near captions, the lower index ranks higher. Ten digits of a similarity in [0, 1]
+    count, so the order does not depend on how a product was rounded. A rank below `MOST` means
+    similarity 0.
     """
     return np.rint(similarity * DIGITS).astype(np.int64) * MOST + (MOST - 1 - index)
 

@@ -1,4 +1,4 @@
-"""The nearest captions of every caption on a torch device, such as a graphics card."""
+"""Find the nearest captions of every caption on a torch device, such as a GPU."""
 
 import numpy as np
 import torch
@@ -8,7 +8,7 @@ from tqdm.auto import tqdm
 from featpurity.captions.nearest import DIGITS, LISTED, MOST, lists_of
 
 ROWS = 1024  # captions looked up at once on a device
-# On a card for each similarity: itself, its rank, what finding the largest needs, and some room.
+# GPU memory per similarity: itself, its rank, the search for the largest, and some reserve.
 BYTES = 128
 
 
@@ -19,10 +19,10 @@ def similar_captions_by_blocks(
     device: str | torch.device = "cuda",
     at_once: int | None = None,
 ) -> sparse.csr_matrix:
-    """`featpurity.captions.nearest.similar_captions`, blocks of rows against blocks of columns.
+    """`featpurity.captions.nearest.similar_captions`, by blocks of rows and columns.
 
-    Each block is a product of sparse columns and dense rows in float64, of which the best `top_k`
-    so far are kept, in the order of `featpurity.captions.nearest.rank`. Tested on CPU tensors only.
+    Each block is a product of sparse columns and dense rows in float64. The best `top_k` so far are
+    kept, in the order of `featpurity.captions.nearest.rank`. Tested on CPU tensors only.
 
     Parameters
     ----------
@@ -31,10 +31,10 @@ def similar_captions_by_blocks(
     rows : array of int, optional
         Look up these captions only.
     device : str or torch.device, default "cuda"
-        One that knows float64, which MPS does not.
+        One with float64, which MPS lacks.
     at_once : int, optional
-        Similarities in memory at once; sized to a card's free memory when left out, 4 million
-        elsewhere.
+        Similarities in memory at once; by default as many as fit a GPU's free memory, elsewhere 4
+        million.
 
     Returns
     -------
@@ -64,7 +64,7 @@ def similar_captions_by_blocks(
 
 
 def _on_device(vectors, device):
-    """Sparse vectors as a sparse tensor. COO, which every build of torch multiplies."""
+    """Sparse vectors as a sparse tensor in COO, which every build of torch can multiply."""
     coo = vectors.tocoo()
     index = torch.as_tensor(np.stack([coo.row, coo.col]).astype(np.int64))
     values = torch.as_tensor(coo.data)

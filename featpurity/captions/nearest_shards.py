@@ -1,10 +1,10 @@
-"""Nearest captions for millions of captions, in shards of rows, each a job of the workflow.
+"""Find the nearest of millions of captions in shards of rows, each a job of the workflow.
 
 The TF-IDF vectors of all captions are computed once and stored; a shard reads them and writes the
-neighbours of a range of captions among *all* captions. It needs memory for the vectors, and for its
-own lists: about 4 kB a caption of the shard while it works, 0.8 kB on disk. `load_shards` puts the
-lists together again, equal to those found in one piece. A shard works on one graphics card, where
-there is one; several cards take several shards.
+neighbours of a range of captions among *all* captions. It needs memory for the vectors and for its
+own lists: about 4 kB per caption of the shard while it works, 0.8 kB on disk. `load_shards` joins
+the lists, equal to those found in one piece. A shard uses one GPU if there is one; several GPUs
+take several shards.
 """
 
 import json
@@ -24,7 +24,7 @@ REMEDY = "remove the executed neighbours notebooks from the results and run the 
 
 
 def write_vectors(folder: str | Path, captions: list[str]) -> sparse.csr_matrix:
-    """Compute the TF-IDF vectors of all captions, and store them for the shards."""
+    """Compute the TF-IDF vectors of all captions and store them for the shards."""
     vectors = tfidf(captions)
     _write(Path(folder) / VECTORS, vectors, fingerprint=fingerprint(captions))
     return vectors
@@ -42,14 +42,14 @@ def write_shard(
     shard : int in 0 .. n_shards - 1
     n_shards : int in 1 .. n
     device : str, default "auto"
-        "cuda" or "cuda:N" use that card, "auto" one of the cards where there are some; all else the
-        sparse product.
+        "cuda" or "cuda:N" use that GPU, "auto" one of the GPUs if there are any; anything else uses
+        the sparse product.
 
     Returns
     -------
     path : Path
-        Neighbours of captions ``n * shard // n_shards`` up to the next shard's first, and what they
-        depend on.
+        Neighbours of the captions from ``n * shard // n_shards`` up to the next shard's first, and
+        what they depend on.
     neighbours : sparse matrix of shape (n_rows, n)
         See `featpurity.captions.nearest.similar_captions`.
     """
@@ -80,14 +80,14 @@ def load_shards(folder: str | Path, captions: list[str], n_shards: int) -> Neare
     Returns
     -------
     nearest : Nearest, or None
-        Equal to `featpurity.captions.nearest.nearest_captions`; None for one shard, which is not
-        worth a file.
+        Equal to `featpurity.captions.nearest.nearest_captions`; None for a single shard, which is
+        not worth a file.
 
     Raises
     ------
     FileNotFoundError, ValueError
-        When a file is missing, damaged, made from other captions or with other settings, or when
-        the shards do not cover every caption exactly once.
+        If a file is missing, damaged, or made from other captions or with other settings, or if the
+        shards do not cover every caption exactly once.
     """
     if n_shards == 1:
         return None
@@ -114,11 +114,11 @@ def load_shards(folder: str | Path, captions: list[str], n_shards: int) -> Neare
 
 
 def fingerprint(captions: list[str]) -> str:
-    """SHA-256 (hex) of all that neighbours depend on: captions, TF-IDF settings, lists' length.
+    """SHA-256 (hex) of all that neighbours depend on: captions, TF-IDF settings, length of lists.
 
-    Kinds of white space do not count, as they do not for the words.
+    The kind of white space does not count, as it does not for words.
     """
-    import sklearn  # late: a shard reads the vectors that it made
+    import sklearn  # late: a shard, which reads vectors, needs none
 
     settings = (TFIDF, LISTED, DIGITS, sklearn.__version__, len(captions))
     lines = "".join(" ".join(caption.split()) + "\n" for caption in captions)
@@ -126,8 +126,8 @@ def fingerprint(captions: list[str]) -> str:
 
 
 def _finder(shard, device):
-    """What finds neighbours on a device; shards that run side by side take the cards in turn."""
-    if device == "auto" and shutil.which("nvidia-smi"):  # else no card, and no torch to import
+    """The function that finds neighbours on a device; concurrent shards take the GPUs in turn."""
+    if device == "auto" and shutil.which("nvidia-smi"):  # else no GPU, and no need for torch
         import torch
 
         if torch.cuda.is_available():
@@ -144,14 +144,14 @@ def _path(folder, shard, n_shards):
 
 
 def _write(path, matrix, **about):
-    """Write a sparse matrix and what is said about it."""
+    """Write a sparse matrix with facts about it."""
     about = json.dumps(about | {"shape": matrix.shape})
     with writing(path) as file:
         np.savez(file, about=about, data=matrix.data, index=matrix.indices, indptr=matrix.indptr)
 
 
 def _read(path):
-    """What `_write` wrote; pickled objects are refused."""
+    """Read what `_write` wrote; pickled objects are refused."""
     if not path.is_file():
         raise FileNotFoundError(f"there is no {path}; {REMEDY}")
     try:

@@ -1,4 +1,4 @@
-"""Swapped captions: of a list in memory, or as files for every kind, ratio and seed."""
+"""Swap captions of a list in memory, or write them as files for every kind, ratio and seed."""
 
 import json
 from collections.abc import Sequence
@@ -23,12 +23,12 @@ class Run(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What its files and folders are called, such as `similarity_Cs30_seed1`."""
+        """Name of its files and folders, such as `similarity_Cs30_seed1`."""
         return f"{self.kind}_Cs{100 * self.ratio:g}_seed{self.seed}"
 
 
 def swap_seed(seed: int) -> int:
-    """The seed of the swapped captions of a training's seed: for 0 the definition's own, 42."""
+    """The seed of swapped captions for a training seed: for 0 the definition's own, 42."""
     return SEED + seed
 
 
@@ -48,7 +48,7 @@ def swap_captions(
     -------
     new : list of str of length n
     perm : int64 array of shape (n,)
-        Made of exchanges: ``new[i] == captions[perm[i]]`` and ``perm[perm[i]] == i``.
+        It only exchanges pairs: ``new[i] == captions[perm[i]]`` and ``perm[perm[i]] == i``.
 
     References
     ----------
@@ -68,7 +68,7 @@ def nested_swaps(
 ) -> list[np.ndarray]:
     """The permutation for each of `ratios`, from one walk of `featpurity.captions.walk.swap_pairs`.
 
-    What a smaller ratio swaps, a larger one does too.
+    A larger ratio swaps everything that a smaller one does.
     """
     n = len(captions)
     pairs, _ = swap_pairs(captions, max(ratios), kind, seed, images=images)
@@ -93,32 +93,32 @@ def write_swaps(
     nearest: Nearest | None = None,
     captions: list[str] | None = None,
 ) -> list[dict]:
-    """Write swapped captions for each kind, seed and ratio, with the pairs and a summary beside.
+    """Write swapped captions for each kind, seed and ratio, with pairs and a summary beside them.
 
-    ``X.txt`` becomes ``X_Cs30_similarity_simple.txt`` for ratio 0.3 (see `swap_path`), with a
+    For ratio 0.3, ``X.txt`` becomes ``X_Cs30_similarity_simple.txt`` (see `swap_path`), with a
     ``.csv`` of the pairs (i, j, similarity) in the order of the walk and a ``.json`` summary. One
     walk serves all ratios.
 
     Parameters
     ----------
     path : str or Path
-        See `featpurity.captions.files.read_captions`. Where it is a table that names images, these
-        count as `images`.
+        See `featpurity.captions.files.read_captions`. If it is a table that names images, they
+        serve as `images`.
     ratios : sequence of float in [0, 1]
     kinds, seeds : sequences
     out_dir : str or Path, optional
-        The folder of `path` when left out.
+        By default the folder of `path`.
     top_k, images, nearest
         See `featpurity.captions.walk.swap_pairs`.
     captions : list of str, optional
-        Those of the file, where they are at hand; it is not read then.
+        The file's captions if at hand; the file is then not read.
 
     Returns
     -------
     summaries : list of dict, one for each kind, seed and ratio, in this order
         Shares of captions that moved and of texts that changed, mean and histogram (ten bins from 0
-        to 1) of the pairs' similarity where it is known (mean None where it is of none), pairs
-        within one image (None where no images are named), and counts of odd lines.
+        to 1) of the pairs' similarity where it is known (mean None if nowhere), pairs within one
+        image (None if no images are named), and counts of odd lines.
     """
     if captions is None:
         table = read_captioned(path)
@@ -145,9 +145,9 @@ def write_swaps(
 
 
 def swap_path(path: str | Path, kind: str, ratio: float, seed: int = SEED) -> Path:
-    """Where swapped captions lie: `X_Cs30_similarity_simple.txt` beside `X.txt`.
+    """Path of swapped captions: `X_Cs30_similarity_simple.txt` beside `X.txt`.
 
-    A seed other than 42 stands at the end of the name.
+    A seed other than 42 is appended to the name.
     """
     of_seed = "" if seed == SEED else f"_seed{seed}"
     return Path(path).with_name(f"{Path(path).stem}_Cs{100 * ratio:g}_{kind}_simple{of_seed}.txt")
@@ -156,12 +156,12 @@ def swap_path(path: str | Path, kind: str, ratio: float, seed: int = SEED) -> Pa
 def read_swapped_pairs(
     path: str | Path, kind: str, ratio: float, seed: int = SEED
 ) -> tuple[pd.DataFrame, dict]:
-    """The pairs that `write_swaps` swapped, and its summary.
+    """Read the pairs that `write_swaps` swapped, and its summary.
 
     Parameters
     ----------
     path : str or Path
-        The captions before swapping, with the swapped ones beside them.
+        File of the captions before swapping, with the swapped ones beside it.
     kind, ratio, seed
         As given to `write_swaps`; for a `Run` the seed is `swap_seed(run.seed)`.
 
@@ -173,7 +173,7 @@ def read_swapped_pairs(
     Raises
     ------
     FileNotFoundError, ValueError
-        When they were not written or do not fit together.
+        If they were not written or do not fit together.
     """
     swapped = swap_path(path, kind, ratio, seed)
     pairs, summary = swapped.with_suffix(".csv"), swapped.with_suffix(".json")
@@ -192,7 +192,7 @@ def read_swapped_pairs(
 
 
 def read_swaps(path: str | Path, kind: str, ratio: float, seed: int = SEED) -> np.ndarray:
-    """The permutation (n,) of swapped captions that were written; see `read_swapped_pairs`."""
+    """The permutation (n,) of written swaps; see `read_swapped_pairs`."""
     pairs, summary = read_swapped_pairs(path, kind, ratio, seed)
     return permutation(summary["n"], pairs[["i", "j"]].to_numpy(np.int64))
 

@@ -1,8 +1,8 @@
-"""Two kinds of captions for the same picture: raw, like web alt-text, and rewritten, like LaCLIP's.
+"""Generate two kinds of captions: raw, like web alt-text, and rewritten, like LaCLIP's.
 
 A picture's *facts* are a dict: attribute -> class name for the generated scenes (`scene_facts`),
 `{"class": name}` for photographs. A raw caption leaves out each fact with probability `MISSING`,
-names its fixed spurious partner instead with probability `SPURIOUS` (of those named), and adds
+replaces each of the others by its fixed spurious partner with probability `SPURIOUS`, and adds
 boilerplate. A rewritten caption is a correct, complete sentence; several of them name different
 facts in different words and order.
 """
@@ -13,7 +13,7 @@ from random import Random
 
 import numpy as np
 
-# What is known of a generated scene, and the words for it; `featpurity.data.scenes` draws them.
+# Attributes of a generated scene, and the words for them; `featpurity.data.scenes` draws them.
 _COLOURS = "red orange yellow green blue cyan purple pink brown black grey white".split()
 ATTRIBUTES = {
     "shape": (
@@ -28,7 +28,7 @@ ATTRIBUTES = {
 }
 MISSING = 0.4
 SPURIOUS = 0.2
-FEWEST_NAMED, MOST_NAMED = 1, 5  # other facts in one rewritten sentence about a scene
+FEWEST_NAMED, MOST_NAMED = 1, 5  # facts besides the shape in one rewritten sentence about a scene
 SHAPE_NAMED = 0.9
 BOILERPLATE = [
     "free download",
@@ -47,8 +47,7 @@ BOILERPLATE = [
     "photo 1",
     "photo 2",
 ]
-# A photograph's class -> its article, its spurious partner, and what is true of every member of the
-# class.
+# A photograph's class -> its article, its spurious partner, and what is true of all its members.
 PHOTO_CLASSES = {
     "airplane": ("an", "ship", ["a vehicle that flies", "a machine with wings", "an aircraft"]),
     "automobile": (
@@ -146,7 +145,7 @@ def scene_facts(row: Iterable[int]) -> dict[str, str]:
 
 
 def spurious_partner(attribute: str, name: str) -> str:
-    """The other class name that stands in for `name` in a caption wrong about `attribute`.
+    """The class name that replaces `name` in a caption that is wrong about `attribute`.
 
     Scenes pair neighbours in the lists of `ATTRIBUTES` (circle and ring, red and orange); an odd
     last name takes the one before it. Photographs pair similar classes (cat and dog, automobile and
@@ -161,15 +160,15 @@ def spurious_partner(attribute: str, name: str) -> str:
 
 @dataclass(frozen=True)
 class Written:
-    """Captions of some pictures, and what they say.
+    """Captions of pictures, and what they say.
 
     Attributes
     ----------
     captions : list of n str
     said : list of n dicts
-        The facts that each caption names, as it names them: attribute -> class name.
+        The facts that each caption names, in its own words: attribute -> class name.
     right : bool array of shape (n,)
-        Whether the caption names no fact wrongly.
+        Whether the caption names all its facts correctly.
     """
 
     captions: list[str]
@@ -178,24 +177,24 @@ class Written:
 
 
 def mistakes(said: dict[str, str], true: dict[str, str]) -> dict[str, str]:
-    """The facts that a caption names wrongly, as it names them."""
+    """The facts that a caption gets wrong, in its own words."""
     return {attribute: name for attribute, name in said.items() if name != true[attribute]}
 
 
 def make_captions(
     all_facts: list[dict[str, str]], seed: int, n: int = 4
 ) -> tuple[list[str], list[list[str]], list[dict[str, str]]]:
-    """Both kinds of captions for many pictures.
+    """Generate both kinds of captions for many pictures.
 
-    Those of picture i depend on (seed, i) and its facts alone.
+    Those of picture i depend only on (seed, i) and its facts.
 
     Returns
     -------
     captions : list of str
-        One raw caption a picture.
+        One raw caption per picture.
     rewrites : list of lists of n str
     named : list of dicts
-        The facts that the first rewrite of each picture names.
+        The facts that each picture's first rewrite names.
     """
     made = [_both_kinds(facts, Random(f"{seed} {i}"), n) for i, facts in enumerate(all_facts)]
     return tuple([parts[i] for parts in made] for i in range(3))
@@ -204,9 +203,9 @@ def make_captions(
 def raw_captions(
     all_facts: list[dict[str, str]], seed: int, spurious: float = SPURIOUS, boilerplate: bool = True
 ) -> Written:
-    """The raw captions of `make_captions`, with any probability of a spurious partner.
+    """The raw captions of `make_captions`, for any probability of a spurious partner.
 
-    The probability changes names alone: what is left out, the boilerplate and the order stay.
+    The probability changes only names: omissions, boilerplate and order stay the same.
 
     Parameters
     ----------
@@ -214,7 +213,7 @@ def raw_captions(
     seed : int
     spurious : float in [0, 1]
     boilerplate : bool, default True
-        Whether the words that say nothing of the picture are there.
+        Whether to keep the words that say nothing about the picture.
     """
     written = [
         _raw(facts, Random(f"{seed} {i}"), spurious, boilerplate)
@@ -224,13 +223,13 @@ def raw_captions(
 
 
 def recaptions(all_facts: list[dict[str, str]], seed: int, mistaken: float) -> Written:
-    """One full sentence a picture, from a captioner that mistakes some facts for their partners.
+    """One full sentence per picture, from a captioner that mistakes some facts for their partners.
 
     Parameters
     ----------
     all_facts : list of n dicts
     seed : int
-        The caption of picture i depends on (seed, i), its facts and `mistaken` alone.
+        The caption of picture i depends only on (seed, i), its facts and `mistaken`.
     mistaken : float in [0, 1]
         Probability of a mistake about each fact, named or not.
     """
@@ -245,12 +244,12 @@ def recaptions(all_facts: list[dict[str, str]], seed: int, mistaken: float) -> W
 def sentences(
     all_said: list[dict[str, str]], all_facts: list[dict[str, str]], seed: int
 ) -> Written:
-    """One sentence a picture that names the given facts and no others.
+    """One sentence per picture that names the given facts and no others.
 
     Parameters
     ----------
     all_said, all_facts : lists of n dicts
-        What to say, and what is true.
+        The facts to name, and the true ones.
     seed : int
     """
     written = []
@@ -260,7 +259,7 @@ def sentences(
 
 
 def _both_kinds(facts, rng, n):
-    """A raw caption, n rewrites, and the facts that the first of these names."""
+    """A raw caption, n rewrites, and the facts that the first rewrite names."""
     raw, _ = _raw(facts, rng, SPURIOUS)
     said, sentences = [], []
     for _ in range(n):
@@ -287,14 +286,14 @@ def _misread(attribute, name, mistaken, rng):
 
 
 def _judged(written, all_facts):
-    """Pairs of a caption and what it says, beside what is true."""
+    """`Written` from pairs of a caption and the facts that it names."""
     captions, all_said = ([pair[part] for pair in written] for part in (0, 1))
     right = [not mistakes(said, facts) for said, facts in zip(all_said, all_facts)]
     return Written(captions, all_said, np.array(right, dtype=bool))
 
 
 def _chosen(facts, rng):
-    """The facts that a sentence names: a photo's class; of a scene some, mostly with its shape."""
+    """The facts that a sentence names: a photo's class, or some of a scene's, mostly with shape."""
     if "class" in facts:
         return facts
     others = [attribute for attribute in facts if attribute != "shape"]
@@ -304,7 +303,7 @@ def _chosen(facts, rng):
 
 
 def _sentence(facts, said, rng):
-    """A sentence about a picture that names the given facts of it and no others."""
+    """A sentence about a picture that names the given facts and no others."""
     return (_photo_sentence if "class" in facts else _scene_sentence)(said, rng)
 
 
@@ -318,14 +317,14 @@ def _photo_sentence(said, rng):
 
 
 def _phrase(determiner, *words):
-    """Words joined, with "a" turned into "an" where English wants it."""
+    """Words after a determiner, with "an" for "a" before a vowel."""
     phrase = " ".join(filter(None, words))
     vowel = phrase.startswith(("a", "e", "i", "o", "u", "hour"))
     return f"{'an' if determiner == 'a' and vowel else determiner} {phrase}"
 
 
 def _scene_sentence(said, rng):
-    """A sentence about a scene: without any fact, one about a shape or an object."""
+    """A sentence about a scene; without facts, about a shape or an object."""
     fact = {attribute: said.get(attribute, "") for attribute in ATTRIBUTES}
     noun = fact["shape"] or rng.choice(["shape", "object"])
     thing = _phrase(rng.choice(["a", "the", "one"]), fact["size"], fact["colour"], noun)

@@ -1,4 +1,4 @@
-"""Which captions change places: a walk in random order that gives each one a partner."""
+"""Choose captions to swap: a walk in random order that gives each one a partner."""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import numpy as np
 from featpurity.captions.nearest import Nearest, equal_rows, lists_of, nearest_captions, rank, tfidf
 from featpurity.files import check_choice
 
-KINDS = {"similarity": "swaps by similarity", "random": "random swaps"}  # as pages call them
+KINDS = {"similarity": "swaps by similarity", "random": "random swaps"}  # their names on pages
 SEED = 42
 
 
@@ -22,40 +22,39 @@ def swap_pairs(
     images: Sequence | None = None,
     nearest: Nearest | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of captions that change places, in the order of the walk.
+    """Pairs of captions to swap, in the order of the walk.
 
-    The walk for a smaller ratio is the beginning of the walk for a larger one: the swaps are
-    nested.
+    A smaller ratio's walk is the beginning of a larger one's: the swaps are nested.
 
     Parameters
     ----------
     captions : list of str of length n
     ratio : float in [0, 1]
-        At least this share of the captions is swapped, as far as there are partners.
+        Swap at least this share of the captions, as far as there are partners.
     kind : {"similarity", "random"}, default "similarity"
         Swap with one of the `top_k` most similar unused captions, or with any unused caption.
     seed : int, default 42
     top_k : int, default 10
     images : sequence of length n, optional
-        The image of each caption, such as its file's name. Captions of one image are no partners
-        for a swap by similarity, which would leave both images with a caption that fits.
+        The image of each caption, such as its file name. Captions of one image are never partners
+        in a swap by similarity, which would leave both with a fitting caption.
     nearest : Nearest, optional
-        From `featpurity.captions.nearest.nearest_captions`, when it was computed before, in shards
-        maybe; it saves time, nothing else.
+        From `featpurity.captions.nearest.nearest_captions` or shards, if computed before; it only
+        saves time.
 
     Returns
     -------
     pairs : int64 array of shape (n_pairs, 2)
-        Every index at most once.
+        Each index at most once.
     similarity : float64 array of shape (n_pairs,)
-        Cosine of the two captions, in [0, 1]; NaN for random pairs where no caption has a word by
-        which it could be compared.
+        Cosine of the two captions, in [0, 1]; NaN for random pairs if the captions share no word to
+        compare them by.
 
     Raises
     ------
     ValueError
-        For captions that are no list of str or fewer than two, a ratio outside [0, 1], an unknown
-        kind, images in another number, and captions that share no word.
+        For captions that are not a list of str or are fewer than two, a ratio outside [0, 1], an
+        unknown kind, another number of images, or captions that share no word.
     """
     _check(captions, kind, top_k, images)
     n, n_pairs = len(captions), count_pairs(len(captions), ratio)
@@ -73,14 +72,14 @@ def swap_pairs(
 
 
 def count_pairs(n: int, ratio: float) -> int:
-    """The number of pairs that swap at least ``ratio * n`` of n captions, n // 2 at most."""
+    """Number of pairs that swap at least ``ratio * n`` of n captions, at most n // 2."""
     if not isinstance(ratio, Real) or not 0 <= ratio <= 1:
         raise ValueError(f"ratio is a share of the captions in [0, 1], got {ratio!r}")
-    return min(n // 2, math.ceil(ratio * n / 2 - 1e-9))  # the small number forgives 0.1 * 30 > 3
+    return min(n // 2, math.ceil(ratio * n / 2 - 1e-9))  # 1e-9 for rounding: 0.14 * 100 > 14
 
 
 def _similarity(captions, pairs, nearest, must):
-    """Cosine of each pair's captions; NaN for captions that share no word, unless it `must` be."""
+    """Cosine of each pair's captions; without common words NaN, or an error if it `must` be."""
     try:
         vectors = nearest.vectors if nearest else tfidf(captions)
     except ValueError:
@@ -94,15 +93,15 @@ def _similarity(captions, pairs, nearest, must):
 def _walk(nearest, order, n_pairs, rng, top_k, image):
     """Visit captions in `order` and give each unused one an unused partner of another image.
 
-    It is drawn among the `top_k` most similar ones. The walk ends early where the captions left are
-    all of one image.
+    The partner is drawn from the `top_k` most similar ones. The walk ends early if all captions
+    left are of one image.
     """
     vectors, n = nearest.vectors, len(order)
     columns = vectors.T.tocsr()
-    first, group = equal_rows(vectors)  # equal vectors share a list, and every repeated search
+    first, group = equal_rows(vectors)  # equal vectors share a list and its searches
     found = nearest.neighbours[first]
     listed = np.diff(found.indptr).max()
-    together = np.bincount(image).max() - 1  # other captions of one's image, which do not count
+    together = np.bincount(image).max() - 1  # other captions of the same image, which do not count
     most = max(listed, top_k + together)  # a list given from outside may be shorter
     lists = np.split(found.indices, found.indptr[1:-1])
     unused = np.ones(n, bool)
@@ -120,7 +119,7 @@ def _walk(nearest, order, n_pairs, rng, top_k, image):
             row = vectors[i] @ columns
             free = unused[row.indices]
             ranks = rank(row.data[free], row.indices[free])
-            if len(ranks) > most:  # sorts fewer
+            if len(ranks) > most:  # so that fewer are sorted
                 ranks = np.partition(ranks, -most)[-most:]
             near = lists[group[i]] = lists_of(np.sort(ranks)[None, ::-1], n).indices
         near = near[image[near] != image[i]][:top_k]

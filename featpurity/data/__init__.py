@@ -1,4 +1,4 @@
-"""A name or a folder becomes images or pairs. No model."""
+"""A name or a folder becomes images or pairs. No models."""
 
 from featpurity import lazy_modules
 

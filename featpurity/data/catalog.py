@@ -1,7 +1,7 @@
-"""The catalogue of data sets: what each holds, how it is opened, where its files are looked for.
+"""The catalogue of data sets: what each holds, how to open it, where to look for its files.
 
-`find` says where a data set lies, and is what the reader, the plan and the check of a run go by.
-Nothing is downloaded and no picture is opened.
+`find` finds a data set; reading, planning and checking a run all rely on it. It downloads nothing
+and opens no picture.
 """
 
 import os
@@ -17,28 +17,28 @@ from featpurity.data.class_folders import ClassFolders, list_class_folders, spli
 from featpurity.files import below, data_folder, did_you_mean, digest, located, meant, megabytes
 
 SCENES = [f"scenes_{attribute}" for attribute in ATTRIBUTES]
-SCENES_TEST = {"n": 5000, "seed": 1_000_001}  # a seed of its own: no picture is trained on
-GENERATED_PAIRS = ["scenes", "photos"]  # captions of which it is known which are right
+SCENES_TEST = {"n": 5000, "seed": 1_000_001}  # its own seed: no picture is used in training
+GENERATED_PAIRS = ["scenes", "photos"]  # pairs for which it is known which captions are right
 FOLDER = "folder:"
-# Class folders that any data set may be kept as.
+# Class folders that may hold any data set.
 _OWN_FOLDERS = ("{name}/{split}", "{name}_{split}.zip")
 
 
 class Part(NamedTuple):
     """The test or the training images of a data set.
 
-    Training images are all that may be trained on, those that torchvision keeps for validation
-    among them, as in Radford et al. (2021), appendix A.3; some of them, drawn at random, validate.
+    Training images are all that may be trained on, including torchvision's validation images, as in
+    Radford et al. (2021), appendix A.3; some of them, drawn at random, serve for validation.
 
     Attributes
     ----------
     images : int
     split : str
-        Torchvision's name of them, or of two splits, "train+val".
+        Torchvision's name of the split, or of two splits, "train+val".
     files : tuple of str
-        What torchvision's layout holds of them; none: `DataSet.files` of the split's name.
+        Their files in torchvision's layout; by default `DataSet.files` with the split's name.
     megabytes : float
-        To download besides what the test images need.
+        To download in addition to what the test images need.
     """
 
     images: int
@@ -54,26 +54,26 @@ class DataSet:
     Attributes
     ----------
     images, classes : int
-        Images that are classified, and their classes.
+        Numbers of images to classify and of their classes.
     megabytes : float or None
-        To download; None where it has to be put in place by hand.
+        To download; None if it has to be put in place by hand.
     files : tuple of str
-        What torchvision's layout holds below the folder of data sets, as far as it is needed;
-        `{split}` stands for torchvision's name of the split.
+        Required files in torchvision's layout, below the folder of data sets; `{split}` stands for
+        torchvision's name of the split.
     train : Part, optional
-        The training images, of a data set that is divided.
+        The training images, if the data set has a training split.
     open : callable, optional
-        open(root, split, download) gives torchvision's object; without it class folders are read.
+        open(root, split, download) gives torchvision's object; without it, class folders are read.
     content : callable, optional
-        That object's (image files, labels, raw class names); without it the pixels lie in `.data`.
+        That object's (image files, labels, raw class names); without it, the pixels are in `.data`.
     folders : tuple of str
-        Class folders below the folder of data sets that are read rather than torchvision's layout.
+        Class folders, below the folder of data sets, that are preferred to torchvision's layout.
     named : str
-        A pattern of their names, where others may lie at the same place.
+        A pattern for their names, where other folders may be in the same place.
     words : callable
-        A raw class name as it reads in a sentence.
+        Turns a raw class name into words for a sentence.
     axes : tuple of int
-        Where `.data` keeps height, width and colour, behind the images.
+        Axes of `.data` for height, width and colour, after the images' own.
     several : bool
         Whether an image may show several classes; its labels are then 0 or 1 for each class.
     """
@@ -100,20 +100,20 @@ class DataSet:
 
 @dataclass(frozen=True)
 class Source:
-    """A data set or file of captions, as the plan tells it.
+    """A data set or file of captions, as the plan describes it.
 
     Attributes
     ----------
     name, what : str
-        Its name, and what it is in a few words.
+        Its name and a few words on what it is.
     megabytes : float or None
-        Still to download; None where that is not known before.
+        Still to download; None if not known beforehand.
     missing : str or None
-        What the user has to put in place first.
+        What the user has to put in place first, if anything.
     at_least : bool
-        Whether more comes with the megabytes.
+        Whether the download may be larger.
     archive : str or None
-        The data set whose download brings it, where that is another.
+        The data set whose download includes it, if that is another.
     """
 
     name: str
@@ -126,19 +126,19 @@ class Source:
 
 @dataclass(frozen=True)
 class Found(Source):
-    """Where a data set lies, and what is known of it before it is read.
+    """Where a data set is, and what is known of it before it is read.
 
     Attributes
     ----------
     kind : {"generated", "class folders", "torchvision", "webdataset", "absent"}
     where : Path or None
-        The folder, the archive, or the root that holds torchvision's layout.
+        The folder, the archive, or the root of torchvision's layout.
     images, classes : int or None
-        None for a folder that is missing.
+        None for a missing folder.
     left_out : dict of str to int
-        How many pictures are not read, by suffix or by where they lie.
+        Numbers of pictures that are not read, by suffix or place.
     listed : ClassFolders or None
-        Its class folders, where it has them.
+        Its class folders, if it has any.
     several : bool
         Whether an image may show several classes.
     """
@@ -156,7 +156,7 @@ _WORDNET = class_names.WORDNET.pattern + "$"
 
 
 def _imagenet(images, classes, *folders, named=_WORDNET):
-    """ImageNet's classes, or some of them: behind a login, or not among torchvision's downloads."""
+    """ImageNet's classes, or some of them: behind a login, or not a download of torchvision's."""
     words = class_names.imagenet_word
     folders = (*folders, *_OWN_FOLDERS)
     return DataSet(images, classes, None, (), folders=folders, named=named, words=words)
@@ -333,12 +333,12 @@ CATALOG = {
 
 
 def names() -> list[str]:
-    """Every name of a data set; besides there are `folder:PATH` and `webdataset:PATH`."""
+    """All names of data sets, besides `folder:PATH` and `webdataset:PATH`."""
     return [*SCENES, *CATALOG]
 
 
 def find(name: str, root: str | Path | None = None, split: str = "test") -> Found:
-    """Where a data set lies, without opening a picture.
+    """Find a data set, without opening a picture.
 
     Parameters
     ----------
@@ -349,22 +349,21 @@ def find(name: str, root: str | Path | None = None, split: str = "test") -> Foun
     root : str or Path, optional
         The folder of data sets; see `featpurity.files.data_folder`.
     split : {"test", "train"}
-        See `find_training` for the training images that go with the test images.
+        See `find_training` for the training images that belong to the test images.
 
     Returns
     -------
     found : Found
-        `missing` says what has to be put in place, `megabytes` what is to be downloaded.
+        `missing` says what to put in place, `megabytes` what to download.
 
     Raises
     ------
     ValueError, FileNotFoundError
-        For an unknown name, class folders that are not as they should be, and a training split of
-        a data set that is not divided.
+        For an unknown name, faulty class folders, or the training split of a data set without one.
     """
     name, root = meant(name), data_folder(root)
     if split == "train" and not _is_divided(name):
-        find(name, root)  # an unknown name is said first
+        find(name, root)  # report an unknown name first
         raise ValueError(f"{name} has no training split")
     if name in SCENES:
         size = {"images": SCENES_TEST["n"], "classes": len(ATTRIBUTES[name.split("_", 1)[1]])}
@@ -384,12 +383,12 @@ def find(name: str, root: str | Path | None = None, split: str = "test") -> Foun
 
 
 def _places(name, root, split):
-    """Where class folders of a data set may lie."""
+    """Where a data set's class folders may be."""
     return [root / place.format(name=name, split=split) for place in CATALOG[name].folders]
 
 
 def _find_published(name, root, split):
-    """A data set in torchvision's layout, or what is to be downloaded or put in place."""
+    """A data set in torchvision's layout, or what to download or put in place."""
     record = CATALOG[name]
     part = record.part(split)
     size = {"images": part.images, "classes": record.classes, "several": record.several}
@@ -406,11 +405,11 @@ def _find_published(name, root, split):
 
 
 def find_training(name: str, root: str | Path | None = None) -> Found | None:
-    """Where the training images of a data set lie; None where it is not divided.
+    """Find the training images of a data set; None if it has no training split.
 
-    They are taken where they lie as the test images do, in torchvision's layout or in class
-    folders, or are downloaded, with them or apart where they come so. Elsewhere `missing` says so:
-    test images that are there are not downloaded a second time, nor do they need a network.
+    They must be stored like the test images, in torchvision's layout or in class folders, or be
+    downloadable, together with these or separately. Otherwise `missing` says so: test images that
+    are there are not downloaded again, and need no network.
     """
     name = meant(name)
     if not _is_divided(name):
@@ -418,7 +417,7 @@ def find_training(name: str, root: str | Path | None = None) -> Found | None:
     test = find(name, root)
     if test.listed:
         found = find(name, root, "train")
-    else:  # class folders there, in ROOT/train say, are another data set's
+    else:  # class folders there, say in ROOT/train, belong to another data set
         found = _find_published(name, data_folder(root), "train")
     apart = CATALOG[name].train.megabytes
     if apart and test.kind == "torchvision" and found.kind == "absent":
@@ -432,7 +431,7 @@ def find_training(name: str, root: str | Path | None = None) -> Found | None:
 
 
 def without_training(names: Iterable[str], root: str | Path | None = None) -> list[str]:
-    """A line for each data set that is divided, but lies there without its training images."""
+    """A line for each data set with a training split whose training images are not there."""
     found = [find_training(name, root) for name in names]
     return [
         f"{training.name}: {training.missing}: probes are trained on half of the test images"
@@ -446,22 +445,22 @@ def _is_divided(name):
 
 
 def data_state(name: str, root: str | Path | None = None) -> str:
-    """A text that changes when pictures of a data set, or of pairs, are changed, added or removed.
+    """A text that changes if pictures of a data set, or of pairs, are changed, added or removed.
 
-    It follows from the names, sizes and times of the files, no picture of which is opened.
+    It depends on names, sizes and times of the files; no picture is opened.
 
     Parameters
     ----------
     name : str
-        As in `find`, or as in `featpurity.data.pairs.load_pairs`.
+        As for `find` or `featpurity.data.pairs.load_pairs`.
     root : str or Path, optional
         The folder of data sets.
 
     Returns
     -------
     state : str
-        "absent" before a data set is downloaded; the fault, where it is refused. Training images
-        in class folders of their own count too.
+        "absent" before a data set is downloaded; the error message if it is refused. Training
+        images in their own class folders count too.
     """
     name = meant(name)
     try:
@@ -513,13 +512,13 @@ def pictures_of_table(table: Path, first: str, root: str | Path | None = None) -
 
 
 def places_of_pictures(table: Path, root: str | Path | None = None) -> list[Path]:
-    """The folders in which a table's pictures may lie, see `pictures_of_table`."""
+    """The folders where a table's pictures may be, see `pictures_of_table`."""
     beside = [table.parent / name for name in ("", "images", "Images")]
     return [*beside, *([located(root)] if root else [])]
 
 
 def _state_of_table(table, root):
-    from featpurity.captions.files import read_captioned  # late: brings pandas
+    from featpurity.captions.files import read_captioned  # late: imports pandas
 
     names = list(read_captioned(table).get("image", []))
     folder = pictures_of_table(table, names[0], root) if names else table.parent
@@ -527,9 +526,9 @@ def _state_of_table(table, root):
 
 
 def unknown(name: str) -> ValueError:
-    """The ValueError for a name that no data set has, with what may have been meant."""
+    """The ValueError for an unknown data set, with a hint at what may have been meant."""
     plain = {re.sub(r"[\W_]", "", known): known for known in names()}
-    known = plain.get(re.sub(r"[\W_]", "", name.lower()))  # CIFAR-10, food-101
+    known = plain.get(re.sub(r"[\W_]", "", name.lower()))  # for CIFAR-10, food-101
     hint = f"did you mean {known!r}?" if known else did_you_mean(name, names())
     if name and located(name).exists():
         return ValueError(f"unknown data set {name!r}; for the pictures in it: {FOLDER + name!r}")
@@ -546,7 +545,7 @@ def _find_folder(name):
 
 
 def _find_shards(name, text):
-    """Shards of webdataset with a text for each picture: its class's number or its captions."""
+    """Find webdataset shards with a text for each picture: its class number or its captions."""
     try:
         shards = webdataset.shards_of(name)
     except FileNotFoundError as error:
@@ -567,7 +566,7 @@ def _find_shards(name, text):
 
 
 def _first(names):
-    """The first names of many, in brackets."""
+    """The first names of a list, in brackets."""
     return f" ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
 
 
@@ -576,7 +575,7 @@ def _left_out(counts):
 
 
 def _from_class_folders(name, listed, record=None):
-    """What the plan says of class folders: how many pictures, and how the first ones are called."""
+    """A `Found` for class folders, with their numbers and the first names for the plan."""
     folders, shown = listed.folders, listed.folders
     if record:
         _refuse_other_folders(name, listed, record)
@@ -592,13 +591,13 @@ def _from_class_folders(name, listed, record=None):
 
 
 def _inside_published_zip(place, split):
-    """The folder of the split inside `NAME_test.zip`, where the archive has one."""
+    """The split's folder inside `NAME_test.zip`, if the archive has one."""
     within = class_folders.is_zip(place) and class_folders.holds_class_folders(place, split)
     return split if within else ""
 
 
 def _is_there(path):
-    """Whether a path is a file that is not empty, or a folder that is not."""
+    """Whether a path is a file or folder that is not empty."""
     return any(os.scandir(path)) if path.is_dir() else path.is_file() and path.stat().st_size > 0
 
 
@@ -622,12 +621,12 @@ def _all_files(folder):
 
 
 def _state_of(files, *others):
-    """Digest of the files' names, sizes and times of change, and of whatever else counts."""
+    """Digest of files' names, sizes and times of change, and of whatever else counts."""
     return digest([_file_state(file) for file in files], *others)
 
 
 def _file_state(path):
-    """Name, size and time of change of a file; the name alone where it is gone."""
+    """A file's name, size and time of change; only the name if it is gone."""
     try:
         status = os.stat(path)
     except OSError:

@@ -1,8 +1,8 @@
-"""What lies in a folder, or a zip archive, with one folder a class; no picture is opened.
+"""List a folder or zip archive with one folder per class, without opening a picture.
 
-Pictures are found as torchvision's `ImageFolder` finds them: by their suffix, at any depth below
-a class folder, through links. What file managers and archivers leave behind is passed over, and
-pictures of kinds that are not read are counted.
+Pictures are found as by torchvision's `ImageFolder`: by suffix, at any depth below a class folder,
+through links. Leftovers of file managers and archivers are skipped, and pictures of unsupported
+kinds are counted.
 """
 
 import os
@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from featpurity.files import check_encodable, read_text, text_of
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
-# Pictures too, but not among those that `ImageFolder` takes.
+# Pictures too, but not for `ImageFolder`.
 OTHER_SUFFIXES = (
     ".gif .jfif .jpe .jfi .jif .avif .avifs .heic .heif .jp2 .j2k .jpx .jxl .apng .pbm .pnm .tga "
     ".dng .cr2 .nef .arw .psd .svg .eps .dcm .npy"
@@ -30,7 +30,7 @@ SPLIT = re.compile(
     r"[-_ ]?(set|images|imgs|data|\d*)"
 )
 CLASS_NAMES = "classes.txt"
-CLASS_NAMES_BYTES = 2**24  # far more than the names of all classes of any data set
+CLASS_NAMES_BYTES = 2**24  # far more than any data set's class names
 
 
 @dataclass(frozen=True)
@@ -42,17 +42,17 @@ class ClassFolders:
     source : Path
         A folder, or a zip archive.
     inside : str
-        Where below `source` the class folders lie; "" for directly.
+        The folder below `source` that holds the class folders; "" for `source` itself.
     folders : list of str
-        One a class, in the order of the labels: sorted, numbers by their value.
+        One per class, in the order of the labels: sorted, numbers by value.
     names : list of str
         The pictures' paths below `source`, sorted.
     labels : list of int
-        For each picture its folder's place in `folders`.
+        For each picture, its folder's index in `folders`.
     left_out : dict of str to int
-        How many pictures are not among `names`, by suffix or by where they lie.
+        Numbers of pictures that are not among `names`, by suffix or place.
     class_names : str or None
-        The text of the file `classes.txt` beside the class folders.
+        The text of `classes.txt` beside the class folders.
     """
 
     source: Path
@@ -65,7 +65,7 @@ class ClassFolders:
 
     @property
     def where(self) -> Path:
-        """The folder that holds the class folders, as it is called in messages."""
+        """The folder that holds the class folders, for messages."""
         return self.source / self.inside
 
 
@@ -75,7 +75,7 @@ def is_zip(path: str | Path) -> bool:
 
 
 def split_at_zip(path: str | Path) -> tuple[Path, str]:
-    """A path as (folder or zip archive, path inside the archive): `a/b.zip/train` is both."""
+    """Split a path into (folder or zip archive, path inside the archive), as `a/b.zip/train`."""
     path = Path(path)
     archive = next((at for at in (path, *path.parents) if is_zip(at) and at.is_file()), None)
     inside = path.relative_to(archive).as_posix() if archive else "."
@@ -83,7 +83,7 @@ def split_at_zip(path: str | Path) -> tuple[Path, str]:
 
 
 def list_class_folders(source: str | Path, inside: str = "") -> ClassFolders:
-    """The classes and pictures of a tree with one folder a class.
+    """List the classes and pictures of a tree with one folder per class.
 
     Parameters
     ----------
@@ -95,8 +95,8 @@ def list_class_folders(source: str | Path, inside: str = "") -> ClassFolders:
     Raises
     ------
     FileNotFoundError, ValueError
-        For a missing folder, one without class folders, a class folder without pictures, a folder
-        whose folders hold the class folders, an archive that is damaged or leads outside itself.
+        For a missing folder, one without class folders, a class folder without pictures, class
+        folders one level deeper, or an archive that is damaged or leads outside itself.
     """
     source, inside = Path(source), inside.strip("/")
     if is_zip(source) and source.is_file():
@@ -132,9 +132,9 @@ def list_class_folders(source: str | Path, inside: str = "") -> ClassFolders:
 
 
 def holds_class_folders(source: str | Path, inside: str = "", pattern: str = "") -> bool:
-    """Whether a folder or archive is there and holds a folder whose name matches `pattern`.
+    """Whether a folder or archive exists and holds a folder whose name matches `pattern`.
 
-    An archive that cannot be read counts, so that whoever reads it says what is wrong with it.
+    An unreadable archive counts, so that reading it reports what is wrong.
     """
     source = Path(source)
     if not is_zip(source):
@@ -151,7 +151,7 @@ def holds_class_folders(source: str | Path, inside: str = "", pattern: str = "")
 
 
 def in_order(folders: Iterable[str]) -> list[str]:
-    """Names of folders sorted; where all are numbers, by their value: 2 comes before 10."""
+    """Folder names sorted; if all are numbers, by value, so that 2 comes before 10."""
     folders = list(folders)
     numbers = all(re.fullmatch("[0-9]+", folder) for folder in folders)
     return sorted(folders, key=lambda folder: (int(folder) if numbers else 0, folder))
@@ -163,7 +163,7 @@ def counted(left_out: dict[str, int]) -> str:
 
 
 def passed_over(name: str) -> bool:
-    """Whether a file or folder is hidden, or one that file managers and archivers leave behind."""
+    """Whether a file or folder is hidden, or a leftover of file managers and archivers."""
     return name.startswith(".") or name in NO_FOLDERS
 
 
@@ -173,7 +173,7 @@ def _entries(folder):
 
 
 def _in_folder(folder):
-    """Names of class folders, paths of all files below, and the text of `classes.txt`."""
+    """Names of class folders, paths of all files below them, and the text of `classes.txt`."""
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {folder}")
     listed = folder / CLASS_NAMES
@@ -185,7 +185,7 @@ def _in_folder(folder):
 
 
 def _files_below(folder, prefix, above):
-    """Paths of the files below a folder, through links but not round in circles.
+    """Yield paths of the files below a folder, through links but not in circles.
 
     `above` holds the real paths of the folders that lead here: a link to one of them is a circle.
     """
@@ -200,7 +200,7 @@ def _files_below(folder, prefix, above):
 
 
 def _in_zip(source, inside):
-    """As `_in_folder`, for a folder inside a zip archive."""
+    """Like `_in_folder`, for a folder inside a zip archive."""
     prefix = f"{inside}/" if inside else ""
     try:
         with zipfile.ZipFile(source) as archive:
@@ -227,12 +227,12 @@ def _class_names_in(archive, source, name):
         raise ValueError(f"{source / name} is too large for a list of class names")
     try:
         return text_of(archive.read(name), source / name)
-    except (RuntimeError, zlib.error) as error:  # encrypted, packed otherwise, damaged
+    except (RuntimeError, zlib.error) as error:  # encrypted, unknown compression, damaged
         raise ValueError(f"{source / name} cannot be read: {error}") from None
 
 
 def refuse_leading_outside(archive: Path, name: str) -> None:
-    """ValueError for a member of an archive whose name is absolute or climbs out of it."""
+    """Raise ValueError for an archive member whose name is absolute or leads out of the archive."""
     parts = name.replace("\\", "/").split("/")
     if name.startswith(("/", "\\")) or ".." in parts or re.match(r"[A-Za-z]:[\\/]", name):
         raise ValueError(
@@ -241,7 +241,7 @@ def refuse_leading_outside(archive: Path, name: str) -> None:
 
 
 def _refuse_outer_folder(where, pictures):
-    """ValueError where the class folders lie one folder deeper, as in train/ and val/."""
+    """Raise ValueError if the class folders are one level deeper, as in train/ and val/."""
     parts = [file.split("/") for file in pictures]
     deeper = [folders for folders in parts if len(folders) > 2]
     outer = sorted({first for first, *_ in parts})

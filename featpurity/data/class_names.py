@@ -1,7 +1,7 @@
-"""Class names as they read in a sentence: from the names of folders, from a list, from ImageNet's.
+"""Class names as they read in a sentence, from folder names, from a list or from ImageNet's.
 
-A list is the text of `classes.txt` beside class folders, or a file that the user names: one name a
-line, or JSON.
+A list is `classes.txt` beside class folders, or a file that the user names: one name per line, or
+JSON.
 """
 
 import difflib
@@ -19,27 +19,27 @@ from featpurity.data.published import spaced
 from featpurity.files import LIST_SUFFIXES, check_encodable, located, meant, read_text
 
 TAB = r"\t+"
-SEPARATORS = (TAB, r"\s*[,;:=]\s*", r"\s+")  # between a folder's name and the class's
-NUMBER = re.compile(r"[0-9]+[.)]?")  # of a class, in a list
-SHARED = {"missile", "sunglasses"}  # of two classes each, in CLIP's own list of ImageNet's names
+SEPARATORS = (TAB, r"\s*[,;:=]\s*", r"\s+")  # between a folder's name and its class's
+NUMBER = re.compile(r"[0-9]+[.)]?")  # a class's number in a list
+SHARED = {"missile", "sunglasses"}  # each names two classes in CLIP's own list for ImageNet
 FROM_1 = "; do its labels start at 1?"
-WORDNET = re.compile(r"n[0-9]{8}")  # a noun's number in WordNet, what ImageNet's folders are called
+WORDNET = re.compile(r"n[0-9]{8}")  # a noun's number in WordNet: the name of an ImageNet folder
 
 
 def is_own_list(value: str) -> bool:
-    """Whether a setting names a file of the user's: a `.txt` or a `.json`."""
+    """Whether a setting names a user's file, a `.txt` or a `.json`."""
     if not isinstance(value, (str, Path)):
         raise ValueError(f"expected a name, or a file .txt or .json of a list, got {value!r:.60}")
     return Path(value).suffix.lower() in LIST_SUFFIXES
 
 
 def folder_words(folders: list[str]) -> list[str]:
-    """Names of class folders as words; numbers of ImageNet's classes as their names.
+    """Class folders' names as words; WordNet numbers of ImageNet as class names.
 
     Raises
     ------
     ValueError
-        When two folders become the same words.
+        If two folders become the same words.
     """
     if all(WORDNET.fullmatch(folder) for folder in folders):
         names = imagenet_names()
@@ -57,7 +57,7 @@ def folder_words(folders: list[str]) -> list[str]:
 
 
 def imagenet_word(folder: str) -> str:
-    """The name of an ImageNet class, by its WordNet number or its place among the 1,000."""
+    """The name of an ImageNet class, from its WordNet number or its place among the 1,000."""
     names = imagenet_names()
     if folder.isdecimal() and int(folder) < len(names):
         return list(names.values())[int(folder)]
@@ -68,7 +68,7 @@ def imagenet_word(folder: str) -> str:
 
 @cache
 def imagenet_names() -> dict[str, str]:
-    """WordNet number -> name as open_clip has it, for ImageNet's 1,000 classes in their order."""
+    """WordNet number -> open_clip's name, for ImageNet's 1,000 classes in order."""
     import open_clip  # late: takes seconds
     from timm.data import ImageNetInfo
 
@@ -76,23 +76,23 @@ def imagenet_names() -> dict[str, str]:
 
 
 def names_from_lines(text: str, folders: list[str], where: str | Path) -> list[str]:
-    """Display names from a list with one a line, in the order of `folders`.
+    """Display names from a list with one per line, in the order of `folders`.
 
     Parameters
     ----------
     text : str
-        A name a line in the folders' order, numbers by their value, each maybe with its number,
-        from 0 or 1, before it; or on each line a folder's name and the display name. Between the
-        two stand a tab, one of ",;:=", or white space. Other folders may be listed too. Blank lines
-        do not count.
+        One name per line in the folders' order (numbers by value), each optionally after its
+        number, from 0 or 1; or on each line a folder's name and the display name. The two are
+        separated by a tab, one of ",;:=", or white space. Other folders may be listed too. Blank
+        lines do not count.
     folders : list of str
     where : str or Path
-        The list, for messages.
+        The list's file, for messages.
 
     Raises
     ------
     ValueError
-        For another number of names, or where it cannot be known which belongs to which folder.
+        For another number of names, or if it is unclear which belongs to which folder.
     """
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     n = len(lines)
@@ -110,7 +110,7 @@ def names_from_lines(text: str, folders: list[str], where: str | Path) -> list[s
         if sorted(numbers) in (list(range(n)), list(range(1, n + 1))):
             in_turn = sorted(zip(numbers, pairs))
             return _in_turn([name for _, (_, name) in in_turn], folders, where)
-        if len(numbers) == n and max(numbers) <= n:  # larger ones, as years, belong to the names
+        if len(numbers) == n and max(numbers) <= n:  # larger ones (years) belong to the names
             raise ValueError(
                 f"{where}: expected the numbers from 0 or 1 on, each once, before the names, got "
                 f"{', '.join(map(str, sorted(numbers)[:5]))}, ..."
@@ -120,8 +120,9 @@ def names_from_lines(text: str, folders: list[str], where: str | Path) -> list[s
 
 
 def _refuse_typos(lines, folders, where):
-    """Where some lines have a tab, or a folder's name and a separator, each folder has such a line
-    and each line is such a one.
+    """Raise ValueError if lines name folders, but do not match the folders one to one.
+
+    A line names a folder if it has a tab, or begins with a folder's name and a separator.
     """
     known, written = set(map(_letters, folders)), {_composed(folder): folder for folder in folders}
     for separator in SEPARATORS[:-1]:
@@ -145,17 +146,17 @@ def _first(texts):
 
 
 def _composed(name):
-    """A name in the one of Unicode's forms in which two spellings of an accent are equal."""
+    """A name in Unicode's NFC, in which the two spellings of an accent are equal."""
     return unicodedata.normalize("NFC", name)
 
 
 def read_class_names(path: str | Path, folders: list[str], dataset: str) -> list[str] | None:
-    """Display names from a file that the user names: a text as in `names_from_lines`, or JSON.
+    """Display names from a user's file: a text as for `names_from_lines`, or JSON.
 
     Parameters
     ----------
     path : str or Path
-        JSON holds a list in the folders' order; or an object, folder -> name; or one, data set ->
+        JSON holds a list in the folders' order, an object folder -> name, or an object data set ->
         either of these.
     folders : list of str
         The raw class names.
@@ -164,7 +165,7 @@ def read_class_names(path: str | Path, folders: list[str], dataset: str) -> list
 
     Returns
     -------
-    names : list of str, or None where the file speaks of other data sets only
+    names : list of str, or None if the file is only about other data sets
 
     Raises
     ------
@@ -195,7 +196,7 @@ def read_class_names(path: str | Path, folders: list[str], dataset: str) -> list
 
 
 def by_dataset(content: Any) -> dict | None:
-    """The names of classes by data set, where a file tells them apart; else None."""
+    """The content of a file if it has class names by data set; else None."""
     told = isinstance(content, dict) and any(
         isinstance(value, (list, dict)) for value in content.values()
     )
@@ -203,7 +204,7 @@ def by_dataset(content: Any) -> dict | None:
 
 
 def _is_dataset(name):
-    """Whether a name is the catalogue's, or something lies where it leads."""
+    """Whether a name is in the catalogue, or leads to something that exists."""
     from featpurity.data.catalog import find  # late: it imports this module
 
     try:
@@ -213,25 +214,25 @@ def _is_dataset(name):
 
 
 def of_dataset(content: dict, dataset: str) -> Any:
-    """What an object holds for a data set, however its path is written; None for nothing."""
+    """An object's entry for a data set, however its path is written, or None."""
     found = {place_of(key): value for key, value in content.items()}
     return found.get(place_of(dataset))
 
 
 def place_of(dataset: str) -> str:
-    """A data set's name, of all that lead to one place the same."""
+    """A data set's name in a form that is the same for all names of one place."""
     form, colon, path = meant(dataset).partition(":")
     return f"{form}:{os.path.abspath(located(path))}" if colon else form
 
 
 def read_list(path: str | Path) -> str | list | dict:
-    """What a file of names or templates holds: the text of a `.txt`, the content of a `.json`.
+    """Read a file of names or templates: the text of a `.txt`, the content of a `.json`.
 
     Raises
     ------
     FileNotFoundError, ValueError
-        For a missing file, one that is not UTF-8 or not JSON, JSON that is neither list nor object
-        or holds what UTF-8 does not.
+        For a missing file, one that is not UTF-8 or not JSON, or JSON that is neither list nor
+        object or holds what UTF-8 cannot encode.
     """
     path = located(path)
     if not path.is_file():
@@ -249,7 +250,7 @@ def read_list(path: str | Path) -> str | list | dict:
 
 
 def _each_once(pairs):
-    """An object of JSON, no key of which stands twice: its first value would be lost."""
+    """A JSON object; a ValueError for a repeated key, whose first value would be lost."""
     if twice := [key for key, n in Counter(key for key, _ in pairs).items() if n > 1]:
         raise ValueError(f"the key {twice[0]!r} stands there twice")
     return dict(pairs)
@@ -264,7 +265,7 @@ def _by_folder(names, folders, where):
 
 
 def _in_turn(names, folders, where):
-    """Names in the order of `folders`, where that order is the only one they can be meant in."""
+    """Names in the order of `folders`; a ValueError if they may be meant in another order."""
     if len(names) != len(folders):
         from_1 = len(names) == len(folders) - 1 and all(map(str.isdecimal, folders))
         raise ValueError(
@@ -274,7 +275,7 @@ def _in_turn(names, folders, where):
     names = _texts(names, folders, where)
     plain = {_letters(name): name for name in names}
     if len(plain) == len(names) and set(plain) == {_letters(folder) for folder in folders}:
-        return [plain[_letters(folder)] for folder in folders]  # the folders' names again
+        return [plain[_letters(folder)] for folder in folders]  # they repeat the folders' names
     known = {_letters(folder): folder for folder in folders}
     for name, folder in zip(names, folders):
         if (other := known.get(_letters(name), folder)) != folder:
@@ -300,7 +301,7 @@ def _texts(names, folders, where):
 
 
 def each_once(names: list[str], folders: list[str], where: str | Path) -> list[str]:
-    """The names of classes; ValueError where two have one, between which nothing can tell."""
+    """The class names; a ValueError if two classes share one and could not be told apart."""
     first = {}
     for name, folder in zip(names, folders):
         if name in first and name not in SHARED:

@@ -1,7 +1,7 @@
-"""A name or a folder becomes labelled images. No model in here.
+"""Load labelled images from a name or a folder. No models here.
 
-Splits are the paper's: the test split where there is one, all of Caltech-101, EuroSAT and SUN397.
-Training images serve linear probes, see `load_splits`.
+Splits are the paper's: the test split where there is one; all of Caltech-101, EuroSAT and SUN397.
+Training images are for linear probes, see `load_splits`.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ class LabelledImages(Pictures):
     classes : list of str
         Class names as they read in a sentence.
     labels : int64 tensor of shape (n,)
-        Or of shape (n, n_classes), 0 or 1, where a picture may show several classes.
+        Or (n, n_classes), 0 or 1, where a picture may show several classes.
     images : sequence of PIL RGB pictures
-        Its `key` is a digest of what the pictures hold.
+        Their `key` is a digest of the pictures' content.
     skipped : tuple of str
-        Names of unreadable pictures that were left out on demand.
+        Names of unreadable pictures, left out on request.
     left_out : dict of str to int
-        How many pictures of the class folders are not read, by suffix or by where they lie.
+        Numbers of pictures in the class folders that are not read, by suffix or place.
     """
 
     name: str
@@ -73,7 +73,7 @@ class LabelledImages(Pictures):
         return f"LabelledImages({self.name!r}, {len(self)} images, {len(self.classes)} classes)"
 
     def subset(self, indices: Any) -> LabelledImages:
-        """The images at `indices`, with the classes as they are.
+        """The images at `indices`, with all classes.
 
         Parameters
         ----------
@@ -82,7 +82,7 @@ class LabelledImages(Pictures):
         Raises
         ------
         ValueError
-            For a mask of another length and for rows out of range.
+            For a mask of another length or rows out of range.
         """
         rows = rows_of(indices, len(self))
         return replace(self, labels=self.labels[rows], images=subset(self.images, rows))
@@ -101,9 +101,9 @@ def load_dataset(
     Parameters
     ----------
     name : str
-        `scenes_ATTRIBUTE` (generated), another name of the catalogue
-        (`featpurity.data.catalog.names()`), `folder:PATH` for any folder of class folders, or a zip
-        archive of them, or `webdataset:PATH` for shards with a `.cls` for each picture, see
+        `scenes_ATTRIBUTE` (generated), another name in the catalogue
+        (`featpurity.data.catalog.names()`), `folder:PATH` for any folder or zip archive of class
+        folders, or `webdataset:PATH` for shards with a `.cls` for each picture, see
         `featpurity.data.webdataset`. A file `classes.txt` beside the class folders, or
         `classnames.txt` beside the shards, may hold display names.
     root : str or Path, default "data" in the project's root
@@ -111,17 +111,17 @@ def load_dataset(
         `root/NAME/test/CLASS/` or inside `root/NAME_test.zip` (CIFAR-10's also in
         `root/test/CLASS/`).
     class_names : {"words", "raw"}, or a path that ends in `.txt` or `.json`
-        "words": as in a sentence, "Faces_easy" becomes "centered face". "raw": as torchvision (or a
-        folder) spells them, as in the paper's experiment 2. A file: see
+        "words": as in a sentence, so "Faces_easy" becomes "centered face". "raw": as torchvision
+        (or a folder) spells them, and as in the paper's experiment 2. For a file see
         `featpurity.data.class_names.read_class_names`.
     unreadable : {"raise", "skip"}
-        "skip" opens every image file now, leaves the broken ones out, see `.skipped`. With "raise"
-        they are named, all at once, before the features of the data set are computed.
+        "skip" opens every image file now and leaves out the broken ones, see `.skipped`. With
+        "raise", an error names them all before the data set's features are computed.
     download : bool
-        Whether torchvision may fetch what is missing.
+        Whether torchvision may download what is missing.
     split : {"test", "train"}
-        "train": the training images, with those of validation, of data sets that are divided so
-        (`featpurity.data.catalog`); in class folders they lie in `root/NAME/train/CLASS/` or inside
+        "train": the training and validation images of data sets that have them
+        (`featpurity.data.catalog`); as class folders they are in `root/NAME/train/CLASS/` or inside
         `root/NAME_train.zip`.
 
     Returns
@@ -132,7 +132,7 @@ def load_dataset(
     ------
     ValueError, FileNotFoundError
         For an unknown name, a missing folder, a class without images, names that do not fit the
-        folders, a split that there is not.
+        folders, or a missing split.
     """
     _check_options(class_names, unreadable)
     check_choice("split", split, ["test", "train"])
@@ -148,18 +148,18 @@ def load_splits(
     download: bool = True,
     training: bool = True,
 ) -> list[LabelledImages]:
-    """Test images, and the training images that go with them where there are some.
+    """Test images, and the training images that belong to them, if any.
 
-    The parameters are those of `load_dataset`; `featpurity.data.catalog.find_training` says where
-    the training images lie. The list has one item where there are none, or `training` is False.
+    The parameters are those of `load_dataset`; `featpurity.data.catalog.find_training` finds the
+    training images. The list has one item if there are none or `training` is False.
 
     Raises
     ------
     ValueError, FileNotFoundError
-        As there, and where the two differ in their classes or in the order of these.
+        As there, and if the two differ in their classes or the order of these.
     """
     _check_options(class_names, unreadable)
-    found = {"test": find(str(name), root)}  # both before the first of them is downloaded
+    found = {"test": find(str(name), root)}  # find both before either is downloaded
     apart = catalog.find_training(str(name), root) if training else None
     if apart and not apart.missing:
         found["train"] = apart
@@ -185,7 +185,7 @@ def _check_options(class_names, unreadable):
 
 
 def _labelled(name, found, parts, class_names, unreadable):
-    """What `read` gave as labelled images, their classes called as asked for."""
+    """Labelled images from what `read` gave, with class names as asked for."""
     images, raw, labels = parts
     dataset = LabelledImages(
         name,
@@ -198,7 +198,7 @@ def _labelled(name, found, parts, class_names, unreadable):
 
 
 def left_out(datasets: Iterable) -> list[str]:
-    """A line for each data set, or set of pairs, that leaves pictures out: how many and which."""
+    """Lines on the pictures that data sets, or sets of pairs, leave out: how many and which."""
     lines = []
     for dataset in datasets:
         if dataset.skipped:
@@ -212,8 +212,9 @@ def left_out(datasets: Iterable) -> list[str]:
 
 
 def groups_of_classes(dataset: LabelledImages) -> list[str]:
-    """A line where class folders of a user's hold no picture but in folders, as groups of classes
-    do; `ImageFolder` takes each for one class too.
+    """A line if a user's class folders look like groups of classes: all pictures are in subfolders.
+
+    Each still counts as one class, as in `ImageFolder`.
     """
     if not dataset.name.startswith(FOLDER):
         return []
@@ -229,7 +230,7 @@ def groups_of_classes(dataset: LabelledImages) -> list[str]:
 
 
 def read(found: Found, split: str, download: bool) -> tuple[Sequence, list[str], list]:
-    """Pictures, raw class names and labels from where `find` found them, or downloaded."""
+    """Pictures, raw class names and labels, read from where `find` found them or downloaded."""
     if found.kind == "generated":
         return _scenes(found.name)
     if found.kind == "webdataset":
@@ -249,7 +250,7 @@ def read(found: Found, split: str, download: bool) -> tuple[Sequence, list[str],
             raise FileNotFoundError(f"{found.name}: not found below {root} ({error})") from None
         try:
             data = record.open(root, of_torchvision, True)
-        except (RuntimeError, OSError) as reason:  # a node without a network, a full disk, ...
+        except (RuntimeError, OSError) as reason:  # no network on a node, a full disk, ...
             places = ", ".join(str(root / file) for file in record.part(split).files)
             raise FileNotFoundError(
                 f"{found.name}: not found below {root}, and it could not be downloaded ({reason}); "
@@ -263,7 +264,7 @@ def read(found: Found, split: str, download: bool) -> tuple[Sequence, list[str],
 
 
 def _pixels(data, axes):
-    """Pictures from an array or tensor with colours, or of greys of shape (n, height, width)."""
+    """Pictures from an array or tensor, in colour or in grey of shape (n, height, width)."""
     pixels = np.asarray(data)
     if pixels.ndim == 3:
         return ImageArrays(np.repeat(pixels[..., None], 3, axis=3))
@@ -276,7 +277,7 @@ def _labels(data):
 
 
 def _read_shards(name):
-    """Pictures of webdataset's shards; without a list of class names these are numbers."""
+    """Pictures of webdataset shards; without a list of class names, the names are numbers."""
     shards = webdataset.shards_of(name)
     images, texts, _ = webdataset.read_samples(shards, "cls")
     classes = webdataset.read_classes(shards)
@@ -285,7 +286,7 @@ def _read_shards(name):
 
 
 def _scenes(name):
-    """The generated test pictures, the same for each attribute."""
+    """The generated test pictures, which are the same for each attribute."""
     from featpurity.data import scenes
 
     attribute = name.removeprefix("scenes_")
@@ -295,7 +296,7 @@ def _scenes(name):
 
 
 def _display_names(found, raw, wanted):
-    """The class names as asked for: raw, as words, or from the user's file."""
+    """Class names as asked for: raw, as words, or from the user's file."""
     own = None
     if is_own_list(wanted):
         own = read_class_names(wanted, raw, found.name)

@@ -1,10 +1,10 @@
-"""Pictures and captions from a published list of links, such as Conceptual Captions 3M.
+"""Download pictures and captions from a published list of links, such as Conceptual Captions 3M.
 
-Most such lists are years old, so many links are dead: these are counted by reason, not treated as
-errors. img2dataset downloads, in shards. A finished shard is never asked for again, so that a
-killed download goes on where it was.
+Most such lists are years old and many links are dead: these are counted by reason, not treated as
+errors. img2dataset downloads in shards. A finished shard is never requested again, so that a killed
+download resumes where it was.
 
-img2dataset needs pandas below 3 (and Python below 3.13), hence an environment of its own.
+img2dataset needs pandas below 3 (and Python below 3.13), so it has its own environment.
 """
 
 import csv
@@ -29,8 +29,7 @@ INSTALL = (
     "pip install -e '.[cc3m]' papermill ipykernel"
 )
 PICTURE = "picture"
-# What img2dataset's error messages are called in the counts; the first that is found in a message
-# wins.
+# Names in the counts for img2dataset's error messages; the first pattern found in a message wins.
 REASONS = {
     r"HTTP Error (\d+)": r"HTTP \1",
     r"timed? ?out": "timed out",
@@ -40,18 +39,18 @@ REASONS = {
 
 
 def read_links(tsv: str | Path) -> pd.DataFrame:
-    """Read a list of links without a header: one `caption TAB url` a line, in UTF-8.
+    """Read a list of links without a header: one `caption TAB url` per line, in UTF-8.
 
     Parameters
     ----------
     tsv : str or Path
-        For example Conceptual Captions' `Train_GCC-training.tsv`. A first line `caption TAB url` is
+        Such as Conceptual Captions' `Train_GCC-training.tsv`. A first line `caption TAB url` is
         skipped.
 
     Returns
     -------
     links : DataFrame
-        Columns caption and url, in the order of the file.
+        Columns caption and url, in the file's order.
 
     Raises
     ------
@@ -64,7 +63,7 @@ def read_links(tsv: str | Path) -> pd.DataFrame:
     if not tsv.is_file():
         raise FileNotFoundError(f"there is no list of links {tsv}; {expected}")
     try:
-        # Captions may hold quotation marks, which mean nothing in this format.
+        # Quotation marks in captions have no meaning in this format.
         links = pd.read_csv(
             io.StringIO(read_text(tsv)),
             sep="\t",
@@ -104,46 +103,46 @@ def fetch_pairs(
     threads: int = 64,
     shard_size: int = 1000,
 ) -> pd.DataFrame:
-    """Download the first `n_pairs` pictures of a list that still work, and write `pairs.csv`.
+    """Download the first `n_pairs` pictures of a list whose links still work; write `pairs.csv`.
 
-    Links are asked in the list's order, as many as it takes: how many are dead in the first shards
-    tells how many more to ask. A link that failed is not asked again by a later call; to try all
-    again, delete the folder.
+    Links are requested in the list's order, as many as it takes: the share of dead ones in the
+    first shards shows how many more to request. A later call does not request failed links again;
+    to retry all, delete the folder.
 
     Parameters
     ----------
     tsv : str or Path
         See `read_links`.
     folder : str or Path
-        Receives `pairs.csv` (columns image and caption), `links.csv` (what is returned) and
+        Gets `pairs.csv` (columns image and caption), `links.csv` (the returned counts) and
         `images/`.
     n_pairs : int
-        Pairs wanted. The list may end sooner: then there are fewer.
+        Pairs wanted; there are fewer if the list ends sooner.
     image_size : int
-        A picture with a longer shortest side is scaled down to this many pixels there, its shape
-        kept.
+        Pictures with a longer shortest side are scaled down to this many pixels there, keeping
+        their shape.
     timeout : int
         Seconds that a server may be silent.
     processes, threads : int
-        Links asked at a time: processes x threads.
+        Links requested at a time: processes x threads.
     shard_size : int
-        Links a shard: at most processes x shard_size of them are asked again after a kill.
+        Links per shard: at most processes x shard_size of them are requested again after a kill.
 
     Returns
     -------
     counts : DataFrame
-        Columns reason, links and share (of all links asked): "picture", then why the others gave
-        none.
+        Columns reason, links and share (of all requested links): "picture", then why the others
+        gave none.
 
     Raises
     ------
     FileNotFoundError, FileExistsError, ValueError
-        Before any download: see `read_links`; or the folder holds pairs from elsewhere or of other
-        settings.
+        Before any download: see `read_links`, or if the folder holds pairs from elsewhere or with
+        other settings.
     ImportError
-        When img2dataset is missing, with how to install it.
+        If img2dataset is missing, with how to install it.
     RuntimeError
-        When no link at all gave a picture, or img2dataset gave up on a shard.
+        If no link gave a picture, or img2dataset gave up on a shard.
     """
     numbers = dict(
         n_pairs=n_pairs,
@@ -168,7 +167,7 @@ def fetch_pairs(
     )
     found = _download_enough(links, folder / "images", n_pairs, options)
     good = found[found.reason == PICTURE]
-    broken = ImageFiles(folder, good.image).unreadable()  # say, deleted since
+    broken = ImageFiles(folder, good.image).unreadable()  # say, since deleted
     found.loc[found.image.isin(list(broken)), "reason"] = "lost from the disk"
     pairs = found.loc[found.reason == PICTURE, ["image", "caption"]][:n_pairs]
     counts = found.reason.value_counts().rename_axis("reason").reset_index(name="links")
@@ -180,7 +179,7 @@ def fetch_pairs(
 
 
 def _keep_settings(folder, settings):
-    """Refuse a folder whose pictures came from another list or have another size."""
+    """Refuse a folder whose pictures come from another list or have another size."""
     path = folder / "settings.json"
     if path.is_file():
         kept = json.loads(path.read_text("utf-8"))
@@ -198,12 +197,10 @@ def _keep_settings(folder, settings):
 
 
 def _download_enough(links, images, n_pairs, options):
-    """Ask shards until `n_pairs` links gave a picture or the list ends; what became of each link
-    asked.
-    """
+    """Request shards until `n_pairs` links give a picture or the list ends; return `outcomes`."""
     size = options["number_sample_per_shard"]
     all_shards = math.ceil(len(links) / size)
-    # The first shards tell how many links a picture takes. A killed run's gaps are filled first.
+    # The first shards show how many links a picture takes. Gaps of a killed run are filled first.
     shards = max(_finished(images), default=-1) + 1 or min(
         options["processes_count"], math.ceil(n_pairs / size)
     )
@@ -218,7 +215,7 @@ def _download_enough(links, images, n_pairs, options):
         found = outcomes(images)
         pictures = int((found.reason == PICTURE).sum())
         if not pictures:
-            shutil.rmtree(images)  # else a call with a better network would find all links asked
+            shutil.rmtree(images)  # else a call with a better network would retry nothing
             why = found.reason.value_counts().to_dict()
             raise RuntimeError(f"none of {len(found)} links gave a picture: {why}")
         if pictures >= n_pairs or shards == all_shards:
@@ -227,8 +224,8 @@ def _download_enough(links, images, n_pairs, options):
 
 
 def _download(links, images, options):
-    """Let img2dataset ask all links in shards that are not finished."""
-    # Or a package below asks for news at each import.
+    """Let img2dataset request all links in unfinished shards."""
+    # Keep a dependency from checking for updates at each import.
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     try:
         from img2dataset import download  # an optional extra
@@ -237,7 +234,7 @@ def _download(links, images, options):
     interrupt = signal.getsignal(signal.SIGINT)
     try:
         with tempfile.TemporaryDirectory() as scratch:
-            listed = Path(scratch) / "links.parquet"  # a TSV's quotation marks would be lost
+            listed = Path(scratch) / "links.parquet"  # a TSV would lose quotation marks
             links.to_parquet(listed)
             download(
                 str(listed),
@@ -253,16 +250,16 @@ def _download(links, images, options):
                 **options,
             )
     finally:
-        signal.signal(signal.SIGINT, interrupt)  # which it replaces
+        signal.signal(signal.SIGINT, interrupt)  # img2dataset replaces it
 
 
 def _finished(images):
-    """Numbers of the shards that are done: img2dataset writes their statistics last."""
+    """Numbers of the finished shards: img2dataset writes their statistics last."""
     return {int(path.name.split("_")[0]) for path in images.glob("*_stats.json")}
 
 
 def outcomes(images: Path) -> pd.DataFrame:
-    """What became of every link asked so far, as img2dataset wrote it down.
+    """The outcome of every link requested so far, as img2dataset recorded it.
 
     Parameters
     ----------
@@ -289,7 +286,7 @@ def outcomes(images: Path) -> pd.DataFrame:
 
 
 def reason(status: str, message: str | None) -> str:
-    """What became of one link in a few words, from img2dataset's status and error message."""
+    """One link's outcome in a few words, from img2dataset's status and error message."""
     if status != "failed_to_download":
         return PICTURE if status == "success" else "not a readable picture"
     for pattern, words in REASONS.items():

@@ -1,8 +1,8 @@
-"""What files hold, worked out once and remembered while a file stays as it is.
+"""Remember what was computed from a file as long as the file is unchanged.
 
-That a file is as it was follows from its size, times and inode. What is remembered lies in the
-user's cache (`FEATPURITY_CACHE`, else `~/.cache/featpurity`); digests also in memory, for where
-nothing can be written there.
+A file is unchanged if its size, times and inode are. Results are in the user's cache
+(`FEATPURITY_CACHE`, else `~/.cache/featpurity`); digests are also in memory, in case the cache
+cannot be written.
 """
 
 import contextlib
@@ -19,16 +19,16 @@ from tqdm.auto import tqdm
 
 from featpurity.files import digest, file_digest, write_text
 
-NOT_A_FILE = "not a file"  # stands for the digest of a link that leads nowhere, a pipe, a device
-# A file written again within a tick of the clock would keep its times: one that is younger than
-# so many seconds is not remembered.
+NOT_A_FILE = "not a file"  # instead of the digest of a dangling link, a pipe or a device
+# A file written again within a tick of the clock would keep its times, so one younger than this
+# many seconds is not remembered.
 UNSETTLED = 2
-FIELDS = 5  # of a file: size, time of change, time of change of its status, inode, digest
+FIELDS = 5  # per file: size, mtime, ctime, inode, digest
 _digests = {}  # folder: {name: fields}
 
 
 def content_digests(folder: str | Path, names: Iterable[str]) -> dict[str, str]:
-    """SHA-256 of files below a folder: {name: digest}, `NOT_A_FILE` for what is no regular file."""
+    """SHA-256 of files below a folder: {name: digest}, `NOT_A_FILE` if not a regular one."""
     folder, names = os.path.realpath(folder), list(dict.fromkeys(names))
     known = _recall(folder)
     facts = {name: _facts(os.path.join(folder, name)) for name in names}
@@ -43,7 +43,7 @@ def content_digests(folder: str | Path, names: Iterable[str]) -> dict[str, str]:
     }
     if lasting:
         known.update(lasting)
-        with contextlib.suppress(OSError):  # a home that cannot be written
+        with contextlib.suppress(OSError):  # an unwritable home folder
             write_text(_place("digests", folder), json.dumps(known))
     return {
         name: digests.get(name) or (known[name][-1] if facts[name] else NOT_A_FILE)
@@ -52,15 +52,15 @@ def content_digests(folder: str | Path, names: Iterable[str]) -> dict[str, str]:
 
 
 def remembered(kind: str, path: Path, make: Callable[[Path], Any]) -> Any:
-    """What `make` makes of a file, as JSON has it; made once while the file stays as it is.
+    """The result of `make` for a file, as JSON has it; computed once while the file is unchanged.
 
     Parameters
     ----------
     kind : str
-        What it is, for the name of the folder in the cache.
+        Kind of result: the name of a folder in the cache.
     path : Path
     make : callable
-        make(path) gives something of lists, dicts, texts and numbers.
+        make(path) returns lists, dicts, texts and numbers.
     """
     path, facts = Path(os.path.realpath(path)), _facts(path)
     try:
@@ -77,9 +77,9 @@ def remembered(kind: str, path: Path, make: Callable[[Path], Any]) -> Any:
 
 
 def in_threads(work: Callable, items: list, title: str) -> list:
-    """What `work` makes of each item; the bar waits: few are done sooner than it is read."""
+    """The results of `work` for each item, with a delayed progress bar for long lists."""
     with ThreadPool(min(8, os.cpu_count() or 1)) as pool:
-        found = pool.imap(work, items, chunksize=16)  # an executor holds 2 kB an item
+        found = pool.imap(work, items, chunksize=16)  # an executor would hold 2 kB per item
         return list(tqdm(found, title, len(items), delay=2))
 
 
@@ -97,7 +97,7 @@ def _recall(folder):
 
 
 def _settled():
-    """The time, in nanoseconds, before which a file's last change has to lie."""
+    """The time in nanoseconds after which a file's last change is too recent to remember it."""
     return time.time_ns() - UNSETTLED * 10**9
 
 
@@ -106,13 +106,13 @@ def _place(kind, path):
     cache = Path(os.environ.get("FEATPURITY_CACHE") or f"{home}/featpurity")
     try:
         cache = cache.expanduser()
-    except RuntimeError as error:  # a user whom the system does not know, as in a container
+    except RuntimeError as error:  # a user unknown to the system, as in a container
         raise FileNotFoundError(f"{cache}: {error}") from None
     return cache / kind / f"{digest(path)[:32]}.json"
 
 
 def _facts(path):
-    """What changes when a file does, as a list; None for what is no regular file."""
+    """Facts that change when a file does, as a list; None for others than regular files."""
     try:
         status = os.stat(path)
     except OSError:
@@ -125,5 +125,5 @@ def _facts(path):
 def _digest_of(path):
     try:
         return file_digest(path)
-    except OSError as error:  # it is named, with its fault, when the pictures are opened
+    except OSError as error:  # opening the pictures reports it, with its fault
         return f"{NOT_A_FILE}: {error.strerror}"

@@ -1,12 +1,12 @@
-"""Sequences of pictures: in files, in an archive, in memory; decoded when asked for.
+"""Sequences of pictures in files, in an archive or in memory, decoded on access.
 
-A picture is decoded as torchvision's `ImageFolder` does it, with one difference: greys of 16 bits
-and of floating point keep their scale, where Pillow's own conversion clips them to white or
-black. Values of 10, 12 or 14 bits, as sensors have them, are often stored in 16 without being
-spread over them, and no header tells (PNG's sBIT says how many bits count, not how they are
-scaled): such a picture, nearly black, is refused. An orientation in the EXIF data is not applied
-(but that of a TIFF, which Pillow itself turns), because neither torchvision nor the training of
-CLIP models applies it, and published numbers are for pictures as they are stored.
+Pictures are decoded as by torchvision's `ImageFolder`, with one difference: 16-bit and
+floating-point greys keep their scale, where Pillow's own conversion clips them to white or black.
+Sensor values of 10, 12 or 14 bits are often stored in 16 without being spread over them, and no
+header shows it (PNG's sBIT gives the number of significant bits, not their scale): such a picture,
+nearly black, is refused. EXIF orientation is not applied (except that of a TIFF, which Pillow
+itself turns), because neither torchvision nor the training of CLIP models applies it, and published
+numbers are for pictures as stored.
 """
 
 from __future__ import annotations
@@ -31,24 +31,24 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from featpurity.data.filecache import content_digests, in_threads
 from featpurity.files import digest
 
-# Kinds that are decoded, whatever a file is called: no PostScript, for which Pillow starts
+# Formats that are decoded, whatever a file is called: no PostScript, for which Pillow starts
 # another program.
 KINDS = ["JPEG", "PNG", "PPM", "BMP", "DIB", "TIFF", "WEBP", "GIF"]
-LARGEST_FILE = 2**28  # bytes of one picture inside an archive, which are read as a whole
-LARGE = 2**24  # pixels above which pictures are checked one at a time, since threads add up
+LARGEST_FILE = 2**28  # bytes of one picture in an archive, which is read as a whole
+LARGE = 2**24  # pixels above which pictures are checked one at a time: threads would add up
 _one_large_at_a_time = threading.Lock()
-TURNED = range(2, 9)  # orientations of EXIF that viewers apply; 1 is upright, others are none
+TURNED = range(2, 9)  # EXIF orientations that viewers apply; 1 is upright, others are invalid
 TIFF_BITS, TIFF_PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0
-DARK = 2**14 / 2**16  # share of white that the values of 14 bits do not reach when stored in 16
+DARK = 2**14 / 2**16  # share of white that 14-bit values stored in 16 bits stay below
 
 
 class EncodedImages(ABC):
-    """Pictures that are decoded when asked for, each by its name. Names may repeat.
+    """Pictures that are decoded on access, each by its name. Names may repeat.
 
     Attributes
     ----------
     source : Path
-        What holds them.
+        The folder or archive that holds them.
     names : list of str
     """
 
@@ -74,7 +74,7 @@ class EncodedImages(ABC):
 
     @cached_property
     def key(self) -> str:
-        """Digest of the names and of what the pictures hold."""
+        """Digest of the names and of the pictures' content."""
         return digest(list(zip(self.names, self.contents)))
 
     def subset(self, rows: list[int]) -> EncodedImages:
@@ -86,13 +86,14 @@ class EncodedImages(ABC):
         return part
 
     def unreadable(self) -> dict[str, str]:
-        """Names of the pictures that do not decode, in order: {name: fault}. Each is opened."""
+        """Pictures that do not decode, in order: {name: fault}. Opens every picture."""
         return self.opened[0]
 
     @cached_property
     def opened(self) -> tuple[dict[str, str], list[str]]:
-        """Each picture, opened once: {name: fault} of those that do not decode, and the names of
-        those that their EXIF data would turn.
+        """{name: fault} of undecodable pictures, and names of those that EXIF data would turn.
+
+        Opens every picture once.
         """
         names = list(dict.fromkeys(self.names))
         found = in_threads(self._open_once, names, "opening images")
@@ -100,7 +101,7 @@ class EncodedImages(ABC):
         return faults, [name for name, (_, turned) in zip(names, found) if turned]
 
     def _open_once(self, name):
-        """What is wrong with a picture, if anything, and whether its EXIF data would turn it."""
+        """A picture's fault, or None, and whether its EXIF data would turn it."""
         try:
             with self._open(name) as file:
                 picture = decode(file, checking=True)
@@ -108,7 +109,7 @@ class EncodedImages(ABC):
             return fault(error), False
         try:
             return None, picture.getexif().get(ExifTags.Base.Orientation) in TURNED
-        except Exception:  # broken EXIF data turn nothing, and the picture is read all the same
+        except Exception:  # broken EXIF data turn nothing; the picture itself is readable
             return None, False
 
 
@@ -118,7 +119,7 @@ class ImageFiles(EncodedImages):
     def _open(self, name):
         path = self.source / name
         if not stat.S_ISREG(os.stat(path).st_mode):
-            raise ValueError("not a regular file")  # to open a pipe would wait for ever
+            raise ValueError("not a regular file")  # opening a pipe would wait for ever
         return open(path, "rb")
 
     @cached_property
@@ -136,14 +137,14 @@ class ImageZip(EncodedImages):
         self._archive, self._lock = (None, None), threading.Lock()
 
     def _open(self, name):
-        with self._lock:  # threads share one file position, and worker processes must not
+        with self._lock:  # threads share a file position, which processes must not
             if self._archive[0] != os.getpid():
                 self._archive = os.getpid(), zipfile.ZipFile(self.source)
             archive = self._archive[1]
             size = archive.getinfo(name).file_size
             refuse_large(size)
             with archive.open(name) as member:
-                # With a number, because a header that lies would have all unpacked at once.
+                # Limit the size, as a false header could have everything unpacked at once.
                 return io.BytesIO(member.read(size + 1))
 
     def __getstate__(self) -> dict[str, Any]:
@@ -194,19 +195,19 @@ class ChosenImages:
 
     @property
     def key(self) -> str:
-        """Digest of the whole sequence's key and the rows."""
+        """Digest of the whole sequence's key and of the rows."""
         return digest((self.images.key, self.rows))
 
 
 class Pictures:
-    """What data sets and sets of pairs have in common: `images`, a sequence of pictures."""
+    """Common base of data sets and sets of pairs: `images`, a sequence of pictures."""
 
     def __len__(self) -> int:
         return len(self.images)
 
     @property
     def images_key(self) -> str:
-        """Changes when a picture does; those that share it share their stored features."""
+        """Changes when a picture does; data sets with equal keys share stored features."""
         return self.images.key
 
 
@@ -227,7 +228,7 @@ def row_of(chosen: Any) -> int:
 
 
 def rows_of(chosen: Any, n: int) -> list[int]:
-    """Rows as a list of int, each in 0 .. n - 1, from any of the ways to choose among n rows.
+    """Rows as a list of int in 0 .. n - 1, from any way to choose among n rows.
 
     Parameters
     ----------
@@ -238,7 +239,7 @@ def rows_of(chosen: Any, n: int) -> list[int]:
     Raises
     ------
     ValueError
-        For a mask of another length, rows out of range, anything that is neither.
+        For a mask of another length, rows out of range, or anything else.
     """
     if isinstance(chosen, slice):
         return list(range(n)[chosen])
@@ -261,7 +262,7 @@ def rows_of(chosen: Any, n: int) -> list[int]:
 
 
 def without_unreadable(dataset: Any) -> Any:
-    """A data set, or pairs, without the pictures that do not decode; they are its `skipped`."""
+    """A data set, or pairs, without the pictures that do not decode, listed in `skipped`."""
     if not isinstance(dataset.images, EncodedImages):
         return dataset
     broken = dataset.images.unreadable()
@@ -272,7 +273,7 @@ def without_unreadable(dataset: Any) -> Any:
 
 
 def refuse_large(size: int) -> None:
-    """ValueError for a member of an archive that would fill the memory when read."""
+    """Raise ValueError for an archive member that would fill the memory."""
     if size > LARGEST_FILE:
         raise ValueError(
             f"it unpacks to {size / 1e6:,.0f} MB; expected at most {LARGEST_FILE / 1e6:,.0f} MB"
@@ -280,19 +281,19 @@ def refuse_large(size: int) -> None:
 
 
 def decode(file: BinaryIO, checking: bool = False) -> Image.Image:
-    """A picture from a binary file, as PIL RGB.
+    """Decode a picture from a binary file, as PIL RGB.
 
     Parameters
     ----------
     file : binary file
     checking : bool
-        Whether only its faults are asked for: a JPEG is then decoded at an eighth of its size.
+        Whether to look only for faults: a JPEG is then decoded at an eighth of its size.
 
     Raises
     ------
     ValueError and others of Pillow's
-        For bytes that are no picture of one of `KINDS`, cut off, of too many pixels, or values of
-        which it is not known how many stand for white.
+        For bytes that are not a picture of one of `KINDS`, are cut off, have too many pixels, or
+        have values of unknown scale.
     """
     with Image.open(file, formats=KINDS) as picture:
         if not checking:
@@ -333,7 +334,7 @@ def rgb(picture: Image.Image) -> Image.Image:
 
 
 def _refuse_nearly_black(brightest):
-    """ValueError for values of fewer bits in 16; `brightest` is a share of white."""
+    """Raise ValueError for values of fewer bits stored in 16; `brightest` is a share of white."""
     if 0 < brightest < DARK:
         raise ValueError(
             f"its values of 16 bits end at {brightest:.1%} of white, as those of 14 bits or fewer "

@@ -1,4 +1,4 @@
-"""Image-caption pairs: a name or a table of captions becomes images with a caption each."""
+"""Load image-caption pairs from a name or a table of captions."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -23,9 +23,9 @@ from featpurity.files import below, check_choice, check_list, data_folder, meant
 class CaptionedImages(Pictures):
     """Images with a caption each; `pairs[i]` is (PIL RGB picture, str).
 
-    `rewrites[i]` holds other captions of picture i, and may be empty. Of generated captions only
-    (see `featpurity.captions.synthetic`), `facts[i]` holds what is true of it, and `named[i]` what
-    its best caption names. The rest is as in `LabelledImages`.
+    `rewrites[i]` holds other captions of picture i, and may be empty. For generated captions only
+    (see `featpurity.captions.synthetic`), `facts[i]` holds what is true of the picture, and
+    `named[i]` what its best caption names. The rest is as in `LabelledImages`.
     """
 
     name: str
@@ -54,7 +54,7 @@ class CaptionedImages(Pictures):
 
     @property
     def image_names(self) -> list[str] | None:
-        """The file of each pair's picture; None where every picture is another."""
+        """The file of each pair's picture; None if all pictures are different."""
         names = getattr(self.images, "names", None)
         return names and [os.path.normpath(name) for name in names]
 
@@ -79,22 +79,22 @@ def load_pairs(
     unreadable: str = "raise",
     download: bool = True,
 ) -> CaptionedImages:
-    """Image-caption pairs by name, or from a table such as a CSV file.
+    """Load image-caption pairs by name, or from a table such as a CSV file.
 
     Parameters
     ----------
     name : str or Path
-        `scenes` (generated pictures), `photos` (CIFAR-10's training photos), both with generated
-        captions, or a CSV file with the columns image and caption, or with these two and no header;
-        under another suffix too, and with tabs (see `featpurity.captions.files.read_table`).
-        Its images are looked for beside it, in `images/` or `Images/` beside it, and in `root`.
-        Or `webdataset:PATH` for shards with a `.txt` for each picture, a caption a line.
+        `scenes` (generated pictures) or `photos` (CIFAR-10's training photos), both with generated
+        captions; a CSV file with the columns image and caption, with or without a header, also with
+        another suffix or with tabs (see `featpurity.captions.files.read_table`), whose images are
+        looked for beside it, in `images/` or `Images/` beside it, and in `root`; or
+        `webdataset:PATH` for shards with a `.txt` for each picture, one caption per line.
     root : str or Path, default "data" in the project's root
     n_pairs : int, optional
-        At most so many pairs: of `photos` a seeded draw, of a CSV file the first ones.
+        At most this many pairs: a seeded draw of `photos`, the first ones of a CSV file.
     rewrites : list of str or Path
-        For a CSV: text files of rewritten captions, line i for pair i, as LaCLIP keeps them; looked
-        up as they stand and below `root`.
+        For a CSV: text files of rewritten captions, line i for pair i, as in LaCLIP; looked for as
+        written and below `root`.
     unreadable, download
         See `load_dataset`.
 
@@ -127,13 +127,13 @@ def load_pairs(
     return without_unreadable(found) if unreadable == "skip" else found
 
 
-NAMED = 10  # missing pictures that a message names; of more it tells the number
+NAMED = 10  # missing pictures that a message names; it counts the rest
 N_SCENES, N_REWRITES = 20_000, 4
-CAPTIONS_SEED = 2_000_001  # of the pictures too; no test and no pre-training has it
+CAPTIONS_SEED = 2_000_001  # also for pictures; no test or pre-training uses it
 
 
 def scenes(root: Path, n_pairs: int | None, download: bool) -> CaptionedImages:
-    """Generated pictures with raw and rewritten captions; nothing is read from disk."""
+    """Generated pictures with raw and rewritten captions; reads nothing from disk."""
     images = Scenes(n_pairs or N_SCENES, CAPTIONS_SEED)
     facts = [scene_facts(row) for row in images.attributes]
     return _generated("scenes", images, facts)
@@ -153,9 +153,9 @@ def _generated(name, images, facts):
 
 
 def from_shards(name: str) -> CaptionedImages:
-    """Pairs from webdataset's shards, which hold a `.txt` for each picture: a pair a line."""
+    """Pairs from webdataset shards with a `.txt` for each picture: one pair per line."""
     images, captions, left_out = webdataset.read_captioned(webdataset.shards_of(name))
-    name = PurePath(name.removeprefix(webdataset.PREFIX)).name  # no path: it names a file, too
+    name = PurePath(name.removeprefix(webdataset.PREFIX)).name  # no path: it also names a file
     return CaptionedImages(name, captions, [[] for _ in captions], images, left_out=left_out)
 
 

@@ -1,4 +1,4 @@
-"""Prompt templates by name, or from a file: sentences with "{}" where the class name goes."""
+"""Prompt templates by name or from a file: sentences with "{}" for the class name."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import PurePath
@@ -16,13 +16,13 @@ def prompt_set(name: str | Sequence[str], dataset: str | None = None) -> list[st
     Parameters
     ----------
     name : {"paper", "laclip", "openai", "scenes"}, a path that ends in `.txt` or `.json`, or a list
-        The paper's one sentence; the 7 that LaCLIP takes and the 80 of CLIP for ImageNet, both from
-        open_clip; the ones of the generated pictures; or a file: a text with one template a line,
-        JSON with a list of them, or JSON with an object, data set -> list; or a list of templates
-        itself. The class name goes to "{}" or "{c}".
+        The paper's one sentence; LaCLIP's 7 and CLIP's 80 for ImageNet, both from open_clip; those
+        of the generated pictures; a file, as text with one template per line, a JSON list of them,
+        or a JSON object data set -> list; or a list of templates. "{}" or "{c}" stands for the
+        class name.
     dataset : str, optional
-        Needed for "scenes", whose templates differ by attribute: "scenes_shape", "scenes_colour",
-        ..., and for a file that tells data sets apart.
+        Needed for "scenes", whose templates differ by attribute ("scenes_shape", "scenes_colour",
+        ...), and for a file with data sets.
 
     Returns
     -------
@@ -32,7 +32,7 @@ def prompt_set(name: str | Sequence[str], dataset: str | None = None) -> list[st
     Raises
     ------
     ValueError, FileNotFoundError
-        For an unknown name, a data set that has no templates, a file without templates.
+        For an unknown name, a data set without templates, or a file without templates.
 
     References
     ----------
@@ -89,7 +89,7 @@ def _scenes(dataset):
 
 
 def fill(classes: Iterable[str], templates: Iterable[str]) -> list[str]:
-    """Every template with every class name: n_classes x n_templates prompts, class by class."""
+    """Every template with every class name: n_classes x n_templates prompts, grouped by class."""
     classes, templates = as_texts("classes", classes), as_texts("templates", templates)
     if not classes:
         raise ValueError("classes: expected at least one class name, got none")
@@ -98,7 +98,7 @@ def fill(classes: Iterable[str], templates: Iterable[str]) -> list[str]:
 
 
 def _with_braces(templates, where="templates"):
-    """Templates that mark the class name by "{}", which may be written "{c}"."""
+    """Templates with "{}" for the class name, which may be given as "{c}"."""
     templates = [template.replace("{c}", "{}") for template in templates]
     without = [template for template in templates if "{}" not in template]
     if not templates or without:
@@ -109,7 +109,7 @@ def _with_braces(templates, where="templates"):
 
 
 def as_texts(what: str, given: Iterable[str]) -> list[str]:
-    """Texts as a list, which a generator gives only once; ValueError for anything else."""
+    """Texts as a list, as a generator can be read only once; a ValueError for anything else."""
     listed = isinstance(given, Iterable) and not isinstance(given, str)
     texts = list(given) if listed else given
     if not listed or not all(isinstance(text, str) for text in texts):

@@ -1,4 +1,4 @@
-"""How torchvision's data sets are opened, and how their classes read in a sentence."""
+"""Open torchvision's data sets, and name their classes as they read in a sentence."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CALTECH_WORDS = {
     "hawksbill": "hawksbill turtle",
     "water_lilly": "water lily",
 }
-# Pascal VOC's names that are two words.
+# Pascal VOC's names of two words.
 VOC_WORDS = {
     "diningtable": "dining table",
     "pottedplant": "potted plant",
@@ -41,7 +41,7 @@ VOC_CLASSES = (
     "aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike "
     "person pottedplant sheep sofa train tvmonitor"
 ).split()
-# GTSRB numbers its classes; the signs in the numbers' order.
+# GTSRB numbers its classes; these are its signs in that order.
 GTSRB_SIGNS = [
     *(f"speed limit {speed} km/h sign" for speed in (20, 30, 50, 60, 70, 80)),
     "end of speed limit 80 km/h sign",
@@ -90,12 +90,12 @@ def spaced(name: str) -> str:
 
 
 def caltech_words(name: str) -> str:
-    """ "Faces_easy" becomes "centered face"; others are spaced."""
+    """ "Faces_easy" becomes "centered face"; other names are `spaced`."""
     return CALTECH_WORDS.get(name, spaced(name))
 
 
 def pet_words(name: str) -> str:
-    """Torchvision's names are so already, those of class folders are not."""
+    """As torchvision spells them: a folder's "english_setter" becomes "English Setter"."""
     return spaced(name).title()
 
 
@@ -115,7 +115,7 @@ def digit(name: str) -> str:
 
 
 def gtsrb_words(name: str) -> str:
-    """The sign of a number."""
+    """The sign for a class number."""
     return GTSRB_SIGNS[int(name)]
 
 
@@ -124,7 +124,7 @@ def voc_words(name: str) -> str:
     return VOC_WORDS.get(name, name)
 
 
-# open(root, split, download) -> torchvision's object, whose import takes a second.
+# open(root, split, download) -> torchvision's object; importing torchvision takes a second.
 def _kind(name):
     from torchvision import datasets
 
@@ -132,7 +132,7 @@ def _kind(name):
 
 
 def by_split(kind: str) -> Open:
-    """Data sets that take `split`; of "train+val" the images of both, one after the other."""
+    """Data sets that take `split`; "train+val" is the images of both, in this order."""
 
     def opened(root, split, download):
         first, *others = [
@@ -167,31 +167,31 @@ def voc_2007(root: Path, split: str, download: bool) -> VisionDataset:
 
 # content(torchvision's object) -> (image files, labels, raw class names).
 def listed(data: VisionDataset) -> Content:
-    """Of the data sets that keep two lists."""
+    """Content of data sets that keep two lists."""
     return data._image_files, data._labels, data.classes
 
 
 def pets(data: VisionDataset) -> Content:
-    """Oxford-IIIT Pet's."""
+    """Content of Oxford-IIIT Pet."""
     return data._images, data._labels, data.classes
 
 
 def eurosat(data: VisionDataset) -> Content:
-    """EuroSAT's."""
+    """Content of EuroSAT."""
     return [file for file, _ in data.samples], data.targets, data.classes
 
 
 def cars(data: VisionDataset) -> Content:
-    """Stanford Cars'."""
+    """Content of Stanford Cars."""
     return [file for file, _ in data._samples], [label for _, label in data._samples], data.classes
 
 
 def gtsrb(data: VisionDataset) -> Content:
-    """GTSRB's, whose classes have numbers. Training images lie in a folder a class."""
+    """Content of GTSRB, whose classes have numbers; each has its folder of training images."""
     folders = {Path(file).parent for file, _ in data._samples}
     training = next(iter(folders)).parent
     if training.name == "Training" and len(folders) != len(GTSRB_SIGNS):
-        # torchvision numbers those that are there, and takes a part of the archive for all of it
+        # torchvision numbers the folders it finds, even if only a part of the archive is there
         raise ValueError(
             f"{training}: expected {len(GTSRB_SIGNS)} folders of images, got {len(folders)}; "
             "delete it, so that it is downloaded again"
@@ -201,7 +201,7 @@ def gtsrb(data: VisionDataset) -> Content:
 
 
 def caltech(data: VisionDataset) -> Content:
-    """Caltech-101's."""
+    """Content of Caltech-101."""
     folder = Path(data.root) / "101_ObjectCategories"
     files = [
         folder / data.categories[label] / f"image_{i:04d}.jpg"
@@ -211,13 +211,13 @@ def caltech(data: VisionDataset) -> Content:
 
 
 def sun(data: VisionDataset) -> Content:
-    """Sorted, because torchvision lists the files in the order in which the disk has them."""
+    """Content of SUN397, sorted, because torchvision lists files in the disk's order."""
     pairs = sorted(zip(map(str, data._image_files), data._labels))
     return [file for file, _ in pairs], [label for _, label in pairs], data.classes
 
 
 def voc(data: VisionDataset) -> Content:
-    """Labels of 0 or 1 a class: whether an object of it is marked, difficult ones counted too."""
+    """Content of VOC, with labels 0 or 1 per class: is an object marked, difficult or not?"""
     labels = []
     for file in data.annotations:
         shown = {named.text.strip() for named in ElementTree.parse(file).iterfind("object/name")}

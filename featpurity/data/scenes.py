@@ -1,6 +1,6 @@
 """The built-in generated world: one object on a background, drawn from six known attributes.
 
-A picture is a row of six class indices (`ATTRIBUTES` names them), so every attribute is a zero-shot
+A picture is a row of six class indices (named in `ATTRIBUTES`). So every attribute is a zero-shot
 data set with certain labels, and captions can be made right or wrong on purpose. Object and
 background never share a colour.
 """
@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from featpurity.captions.synthetic import ATTRIBUTES
 from featpurity.files import digest
 
-# What the words of `ATTRIBUTES` look like: red, green and blue; a share of the side; a direction.
+# How the words of `ATTRIBUTES` look: red, green and blue; a share of the side; a direction.
 COLOURS = {
     "red": (222, 32, 38),
     "orange": (255, 136, 0),
@@ -37,9 +37,9 @@ PLACES = {
     "bottom right": (1, 1),
     "centre": (0, 0),
 }
-OFFSET = 10 / 64  # how far the corners' objects lie from the centre, so that the largest still fits
+OFFSET = 10 / 64  # distance of corner objects from the centre, at which the largest still fit
 OVERSAMPLING = 3
-RENDERER = "scenes-1"  # a new version whenever a picture would change: it is part of every key
+RENDERER = "scenes-1"  # change it whenever a picture changes: it is part of every key
 
 
 def _round(x=0.0, y=0.0, rx=1.0, ry=None, start=0, stop=360):
@@ -65,7 +65,7 @@ def _heart():
 
 @cache
 def shapes() -> dict[str, tuple[list, list]]:
-    """The sixteen shapes: name -> (polygons that are filled, polygons that are cut out)."""
+    """The sixteen shapes: name -> (polygons to fill, polygons to cut out)."""
     return {
         "circle": ([_round()], []),
         "ring": ([_round()], [_round(rx=0.5)]),
@@ -106,7 +106,7 @@ def shapes() -> dict[str, tuple[list, list]]:
 
 
 def sample(n: int, seed: int) -> np.ndarray:
-    """Attribute indices of n pictures, each drawn evenly, no object in its background's colour.
+    """Attribute indices of n pictures, each drawn uniformly, no object in its background's colour.
 
     Parameters
     ----------
@@ -136,9 +136,7 @@ def sample(n: int, seed: int) -> np.ndarray:
 
 @cache
 def _texture(name, side):
-    """Picture of (side, side), 1 where the background takes its second shade, else 0. Eight periods
-    across it.
-    """
+    """Picture (side, side), 1 where the background has its second shade, else 0; eight periods."""
     y, x = np.mgrid[:side, :side] * (8 / side)
     second = {
         "plain": np.zeros((side, side), dtype=bool),
@@ -161,7 +159,7 @@ def render(
     size : int, default 64
         Side in pixels.
     rng : numpy Generator, optional
-        When given, place, diameter, tilt and tints vary slightly, never enough to change an
+        If given, place, diameter, tilt and tints vary slightly, never enough to change an
         attribute's name.
 
     Returns
@@ -189,7 +187,7 @@ def render(
             pen.polygon([tuple(p) for p in (np.array(polygon) @ turn * radius + centre)], fill=fill)
     # A thin edge keeps neighbouring colours (grey on white, brown on black) apart.
     edge = mask.filter(ImageFilter.BoxBlur(side / 64 * 0.7)).point(lambda value: 255 * (value > 12))
-    # Until all is drawn a pixel is the number of its colour: a third of the bytes to move.
+    # While drawing, a pixel is its colour's number: a third of the bytes to move.
     picture = _texture(texture, side).copy()  # 0 and 1
     picture.paste(2, mask=edge)
     picture.paste(3, mask=mask)
@@ -199,7 +197,7 @@ def render(
 
 
 class Scenes:
-    """A sequence of n pictures, drawn when asked for.
+    """A sequence of n pictures, drawn on access.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
 """What readers call the data sets of the catalogue.
 
-Apart from it, so that whoever shows a table opens neither pictures nor models.
+They are in a module of their own so that showing a table imports neither pictures nor models.
 """
 
 TITLES = {

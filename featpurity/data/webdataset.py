@@ -1,8 +1,8 @@
-"""Pictures in webdataset's shards: tar archives that are read in place, never unpacked.
+"""Pictures in webdataset's shards: tar archives read in place, never unpacked.
 
-A sample is the files of one shard that share a name up to the first dot: `0001.jpg` with `0001.cls`
-(the number of its class) or `0001.txt` (its captions, one a line). Shards are listed once; the list
-is remembered while a shard stays as it is.
+A sample is the files of a shard that share a name up to the first dot: `0001.jpg` with `0001.cls`
+(its class number) or `0001.txt` (its captions, one per line). Shards are listed once; the list is
+remembered as long as a shard is unchanged.
 """
 
 import io
@@ -25,10 +25,10 @@ from featpurity.files import digest, located, read_text, text_of
 
 PREFIX = "webdataset:"
 PICTURES = (*SUFFIXES, *OTHER_SUFFIXES)
-TEXTS = ("cls", "txt")  # the files of a sample that are read with the list
-LINKED = "linked"  # in place of a picture's (offset, size): a link is never followed
+TEXTS = ("cls", "txt")  # files of a sample whose content the list holds
+LINKED = "linked"  # instead of a picture's (offset, size): links are never followed
 LONGEST_TEXT = 2**16  # bytes
-LISTS = "samples-1"  # the cache of `list_shard`; another number where it makes another list
+LISTS = "samples-1"  # the cache of `list_shard`; a new number for a change in its lists
 CLASS_NAMES = ["classnames.txt", "classes.txt"]  # beside the shards, or one folder above
 
 
@@ -58,13 +58,13 @@ class ImageTars(EncodedImages):
 
     @cached_property
     def key(self) -> str:
-        """Digest of the archives' content and the names."""
+        """Digest of the archives' content and of the names."""
         digests = content_digests(self.source, sorted({name.split("/")[0] for name in self.names}))
         return digest((digests, self.names))
 
 
 def shards_of(name: str) -> list[Path]:
-    """The shards that a name stands for, in the order of their numbers.
+    """The shards that a name stands for, in numerical order.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def shards_of(name: str) -> list[Path]:
     Raises
     ------
     FileNotFoundError
-        When there are none, or one of the pattern is missing.
+        If there are none, or one of the pattern is missing.
     """
     path = located(name.removeprefix(PREFIX))
     span = re.fullmatch(r"(.*)\{(\d+)\.\.(\d+)\}(.*)", path.name)
@@ -101,7 +101,7 @@ def shards_of(name: str) -> list[Path]:
 
 
 def read_samples(shards: list[Path], text: str) -> tuple[ImageTars, list[str], dict[str, int]]:
-    """The pictures of all samples, and a text of each.
+    """The pictures of all samples, and one text for each.
 
     Parameters
     ----------
@@ -113,12 +113,14 @@ def read_samples(shards: list[Path], text: str) -> tuple[ImageTars, list[str], d
     images : ImageTars
     texts : list of str
     left_out : dict of str to int
-        Samples whose picture is of a kind that is not read, by suffix, or a link to another file.
+        Numbers of samples whose picture is of an unsupported kind, by suffix, or a link to another
+        file.
 
     Raises
     ------
     ValueError
-        For a damaged or compressed shard, a member that leads outside, a sample without the text.
+        For a damaged or compressed shard, a member with a path that leads outside, or a sample
+        without the text.
     """
     names, places, texts, left_out = [], {}, [], Counter()
     for shard in shards:
@@ -129,7 +131,7 @@ def read_samples(shards: list[Path], text: str) -> tuple[ImageTars, list[str], d
                 raise ValueError(f"{shard}: the sample {sample} holds {len(stored)} pictures")
             if not pictures:
                 others = {f".{suffix.lower()}" for suffix in files}
-                # A dot in a picture's name belongs to its suffix, as webdataset has it.
+                # As in webdataset, all after the first dot of a name is its suffix.
                 left_out.update(name for name in others if name.endswith(PICTURES))
                 continue
             if not stored:
@@ -147,14 +149,13 @@ def read_samples(shards: list[Path], text: str) -> tuple[ImageTars, list[str], d
 
 
 def read_captioned(shards: list[Path]) -> tuple[ImageTars, list[str], dict[str, int]]:
-    """The pictures of all samples with their captions: a picture of several captions stands there
-    as often.
+    """The pictures of all samples with their captions, a picture once for each of its captions.
 
     Returns
     -------
     images : ImageTars
     captions : list of str
-        The lines of the samples' `.txt` that are not blank. Where all are, the picture keeps a
+        The non-blank lines of the samples' `.txt`. If all lines are blank, the picture keeps one
         blank caption, as in a table.
     left_out
         As in `read_samples`.
@@ -162,7 +163,7 @@ def read_captioned(shards: list[Path]) -> tuple[ImageTars, list[str], dict[str, 
     images, texts, left_out = read_samples(shards, "txt")
     names, captions = [], []
     for name, text in zip(images.names, texts):
-        lines = re.split(r"\r\n|\r|\n", text)  # as files of captions are
+        lines = re.split(r"\r\n|\r|\n", text)  # as in files of captions
         own = [" ".join(line.splitlines()).strip() for line in lines if line.strip()] or [""]
         names += [name] * len(own)
         captions += own
@@ -170,8 +171,9 @@ def read_captioned(shards: list[Path]) -> tuple[ImageTars, list[str], dict[str, 
 
 
 def read_classes(shards: list[Path]) -> list[str] | None:
-    """Class names beside the shards, one a line, numbered from 0, or each after its number; None
-    without such a file.
+    """Class names in a file beside the shards, or None.
+
+    They are one per line, numbered from 0, or each after its number.
     """
     folders = [shards[0].parent, shards[0].parent.parent]
     listed = [folder / name for folder in folders for name in CLASS_NAMES]
@@ -191,7 +193,7 @@ def read_classes(shards: list[Path]) -> list[str] | None:
 
 
 def labels_of(texts: list[str], shards: list[Path], n_classes: int | None = None) -> list[int]:
-    """Class numbers from the texts of the `.cls` files; each in 0 .. n_classes - 1."""
+    """Class numbers from the texts of the `.cls` files, each in 0 .. n_classes - 1."""
     where, labels = shards[0].parent, []
     for text in texts:
         if not re.fullmatch(r"\s*[0-9]{1,6}\s*", text):
@@ -208,13 +210,13 @@ def labels_of(texts: list[str], shards: list[Path], n_classes: int | None = None
 
 
 def list_shard(path: Path) -> dict[str, dict]:
-    """Where the files of each sample lie in a shard.
+    """Where each sample's files are in a shard.
 
     Returns
     -------
     samples : dict
-        Sample -> {suffix: (offset, size), or the text itself for `TEXTS`, or `LINKED` for a picture
-        that is a link, as tar stores the second of two names of one file}.
+        Sample -> {suffix: (offset, size)}, with the text itself for `TEXTS`, and `LINKED` for a
+        picture that is a link, as tar stores the second of two names of one file.
 
     Raises
     ------
@@ -255,7 +257,7 @@ def list_shard(path: Path) -> dict[str, dict]:
 
 
 def _split(name):
-    """A member's name as sample, dot, suffix; no dot for what is passed over."""
+    """A member's name as sample, dot, suffix; no dot for files to skip."""
     folder, slash, file = name.removeprefix("./").rpartition("/")
     if any(map(passed_over, f"{folder}{slash}{file}".split("/"))):
         return name, "", ""

@@ -1,4 +1,4 @@
-"""One module a chapter: loaded models, data and settings in, tidy tables and effects out."""
+"""One or more modules per chapter: models, data and settings in, tidy tables and effects out."""
 
 from featpurity import lazy_modules
 

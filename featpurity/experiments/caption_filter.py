@@ -1,10 +1,10 @@
 """Experiment 5: give pictures new captions, keep those that fit better, train again.
 
-The truth about every caption is known, since all are written from the pictures' facts: raw ones
-with some probability of a spurious partner, new ones with some probability of a mistake. A first
-model keeps of a raw and a new caption the one with the larger cosine; its projections are then
-trained again on what was kept, and on other captions of the same pictures for comparison. Each
-seed draws captions of its own, so that intervals over seeds hold for other captions too.
+The truth about every caption is known, as all are written from the pictures' facts: raw ones with
+some probability of a spurious partner, new ones with some probability of a mistake. Of a raw and a
+new caption, a first model keeps the one with the larger cosine. Its projections are then trained
+again on the kept captions and, for comparison, on other captions of the same pictures. Each seed
+draws its own captions, so intervals over seeds hold for other captions too.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,7 @@ MEASURES = {"accuracy": 1, "image_avg_abs_cos": -1, "text_avg_abs_cos": -1}  # a
 
 @dataclass(frozen=True)
 class Judge:
-    """The first model beside the pictures it judges captions of, and what is true of them."""
+    """The first model, the pictures whose captions it judges, and the truth about them."""
 
     clip: ClipModel
     facts: list[dict]
@@ -48,7 +48,7 @@ class Judge:
     def text_features(self, captions: list[str]) -> torch.Tensor:
         """What enters the text projection: float tensor of shape (n, width_T).
 
-        Sets of captions are made of one another: what was computed for one is kept for the others.
+        Sets of captions share captions: what is computed for one set is kept for the others.
         """
         new = [caption for caption in dict.fromkeys(captions) if caption not in self.seen]
         if new:
@@ -58,7 +58,7 @@ class Judge:
 
 @dataclass(frozen=True)
 class Level:
-    """The captions at one probability of a spurious partner and one of the captioner's mistakes."""
+    """Captions at one probability of a spurious partner and one of the captioner's mistakes."""
 
     spurious: float
     mistaken: float
@@ -68,7 +68,7 @@ class Level:
     keeps_new: np.ndarray  # bool (n,): where the filter keeps the new caption
 
     def sets(self) -> dict[str, Written]:
-        """What was there, what was written, what the filter kept, and the best it could keep."""
+        """The raw and new captions, those the filter kept, and the best it could keep."""
         best = self.new.right | ~self.raw.right
         return {
             "raw": self.raw,
@@ -87,17 +87,18 @@ class Filtered:
     levels : list of Level
         The captions of the first seed.
     shares, choices : DataFrame
-        See `wrong_shares` and `choices`, of these.
+        `wrong_shares` and `choices` of these.
     history : DataFrame
         See `train_again`.
     gains : DataFrame
-        `gains` of filtered over raw captions, a row a measure and spurious.
+        `gains` of filtered over raw captions, a row for each measure and spurious.
     steps : DataFrame
-        `gains` of each set of `steps` over the one before, a row a measure and step.
+        `gains` of each set of `steps` over the one before, a row for each measure and step.
     captions : DataFrame
-        `described` of the first seed's, with the measures after training again, means over seeds.
+        `described` of the first seed's captions, with the measures after training again, means over
+        seeds.
     effects : DataFrame
-        A row a claim, see `featpurity.report.results.effect`.
+        A row per claim, see `featpurity.report.results.effect`.
     """
 
     levels: list[Level]
@@ -117,7 +118,7 @@ def judge(
     compiled: bool = False,
     **options: Any,
 ) -> Judge:
-    """Let a model see the pictures once.
+    """Run a model over the pictures once.
 
     Parameters
     ----------
@@ -127,12 +128,12 @@ def judge(
     workers, compiled
         See `featpurity.features.extract.image_trunk_features`.
     **options
-        ``store, precision, batch_size``, of images and texts.
+        ``store, precision, batch_size``, for images and texts.
 
     Raises
     ------
     ValueError
-        When the truth about the pictures is not known.
+        If the truth about the pictures is not known.
     """
     if not captioned.facts:
         raise ValueError(
@@ -145,9 +146,9 @@ def judge(
 def filter_captions(
     judge: Judge, spurious: list[float], mistaken: list[float], seed: int = 0
 ) -> list[Level]:
-    """Captions for every two probabilities, and which of each two the first model keeps.
+    """Captions for every two probabilities, and which of each raw and new one the model keeps.
 
-    Seed 0 draws the captions that the pictures come with.
+    Seed 0 gives the captions that the pictures come with.
     """
     levels, seed = [], CAPTIONS_SEED + seed
     new = {share: recaptions(judge.facts, seed, share) for share in mistaken}
@@ -162,7 +163,7 @@ def filter_captions(
 
 
 def wrong_shares(levels: list[Level], n_bootstrap: int = 0) -> pd.DataFrame:
-    """Share of wrong captions, with intervals over pictures: a row a level and set."""
+    """Share of wrong captions, with intervals over pictures: a row for each level and set."""
     rows = []
     for level in levels:
         wrong = {name: ~written.right for name, written in level.sets().items()}
@@ -183,9 +184,9 @@ def wrong_shares(levels: list[Level], n_bootstrap: int = 0) -> pd.DataFrame:
 
 
 def choices(levels: list[Level]) -> pd.DataFrame:
-    """How often the filter keeps the new caption: of all, and where only one of the two is right.
+    """How often the filter keeps the new caption: in all, and where only one of the two is right.
 
-    A cell is NaN where there is no such picture.
+    A cell without such pictures is NaN.
     """
     rows = []
     for level in levels:
@@ -204,8 +205,8 @@ def choices(levels: list[Level]) -> pd.DataFrame:
 def steps(level: Level, facts: list[dict]) -> dict[str, Written]:
     """From raw captions to the best possible ones, each set one change from the one before.
 
-    First the mistakes go, then the boilerplate, then the same facts are told in a sentence, then
-    other facts, then with the captioner's mistakes, and last right captions are chosen.
+    First the mistakes go, then the boilerplate; then the same facts come in a sentence, then other
+    facts, then the captioner's mistakes; last, right captions are chosen.
     """
     right = raw_captions(facts, level.seed, spurious=0)
     return {
@@ -222,7 +223,7 @@ def steps(level: Level, facts: list[dict]) -> dict[str, Written]:
 
 
 def described(sets: dict[str, Written], facts: list[dict]) -> pd.DataFrame:
-    """What sets of captions are like: a row each, with mean words, named facts and wrong ones."""
+    """A row for each set of captions, with mean numbers of words, named facts and wrong facts."""
     rows = []
     for name, written in sets.items():
         wrong = [len(mistakes(said, true)) for said, true in zip(written.said, facts)]
@@ -247,7 +248,7 @@ def train_again(
 ) -> pd.DataFrame:
     """Train the first model's projections on several sets of captions of the same pictures.
 
-    Sets of a seed with the same captions are trained once.
+    Equal sets of one seed are trained once.
 
     Parameters
     ----------
@@ -257,7 +258,7 @@ def train_again(
     evaluate : callable
         See `featpurity.training.cached.sweep_projections`.
     batch_size, **settings
-        Of `featpurity.training.settings.Settings`; a batch is at most all pictures.
+        See `featpurity.training.settings.Settings`; a batch is at most all pictures.
 
     Returns
     -------
@@ -285,17 +286,17 @@ def train_again(
 
 
 def gains(better: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
-    """What some captions bring over others, signed so that positive is better or purer.
+    """Gains of some captions over others, signed so that positive is better or purer.
 
     Parameters
     ----------
     better, other : DataFrame
-        Rows of `train_again` of one set of captions each, after the same epoch: a row a seed.
+        Rows of `train_again` for one set of captions each, after the same epoch: a row per seed.
 
     Returns
     -------
     DataFrame
-        A row a measure: columns measure, effect, and low and high by Student's t over the seeds.
+        A row per measure: columns measure, effect, and low and high by Student's t over seeds.
     """
     better, other = better.set_index("seed"), other.set_index("seed")
     rows = []
@@ -349,13 +350,13 @@ def remedy(
     judge : Judge
     spurious, mistaken : list of float
         Probabilities of a spurious partner in raw captions, and of the captioner's mistakes.
-        Trained is with the first share of mistakes; the claims are about the first two.
+        Training uses the first share of mistakes; the claims are about the first of both.
     seeds : list of int
-        Of the training, each with captions of its own; at least two.
+        Of the training, each with its own captions; at least two.
     evaluate, **settings
         See `train_again`.
     n_bootstrap : int
-        Draws of the pictures behind the intervals of shares.
+        Draws of the pictures for the intervals of shares.
     """
     levels = filter_captions(judge, spurious, mistaken, seeds[0])
     ladder = steps(levels[0], judge.facts)
@@ -393,7 +394,7 @@ def remedy(
 
 
 def _mixed(new: Written, raw: Written, takes_new: np.ndarray) -> Written:
-    """Of every two captions the new one where `takes_new`, else the raw one."""
+    """The new captions where `takes_new`, else the raw ones."""
     return Written(
         [a if first else b for a, b, first in zip(new.captions, raw.captions, takes_new)],
         [a if first else b for a, b, first in zip(new.said, raw.said, takes_new)],

@@ -1,7 +1,7 @@
-"""Experiment 1: models that saw the same pictures under other captions, compared two by two.
+"""Experiment 1: compare pairs of models that saw the same pictures with different captions.
 
-Accuracy and silhouette are estimates from the same images for every model, so that the difference
-of two models has an interval of its own.
+Every model's accuracy and silhouette are estimates from the same images, so that the difference of
+two models has its own interval.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ from featpurity.report import results
 from featpurity.report.display_names import Renamed
 
 MEASURES = ("accuracy", "silhouette")
-LOWEST = {"accuracy": 0, "mean_recall": 0, "silhouette": -1}  # that they can be; 1 is highest
+LOWEST = {"accuracy": 0, "mean_recall": 0, "silhouette": -1}  # possible values; the highest is 1
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,14 @@ class Comparison(Renamed):
     Attributes
     ----------
     accuracy : DataFrame
-        A row a model and data set: accuracy, silhouette and the mean recall over the classes with
-        their 95 % intervals, top-5 accuracy (with more than 5 classes), the number of classes, of
-        those that have images (shown_classes), and the images of the smallest of these. Where the
-        silhouette is not defined (one class, one picture a class) it is empty.
+        A row for each model and data set: accuracy, silhouette and mean recall over the classes
+        with their 95 % intervals, top-5 accuracy (with more than 5 classes), the number of classes,
+        of those with images (shown_classes), and of images in the smallest of these. The silhouette
+        is empty where it is not defined (one class, one picture per class).
     neurons : DataFrame
-        A row a model and tower: average and maximum |cos|, the error and chance.
+        A row for each model and tower: average and maximum |cos|, the error and chance.
     effects : DataFrame
-        A row a claim and data set, see `featpurity.report.results.effect`.
+        A row for each claim and data set, see `featpurity.report.results.effect`.
     """
 
     accuracy: pd.DataFrame
@@ -53,16 +53,17 @@ def compare(inputs: Inputs, pairs: list[tuple[str, str]], n_bootstrap: int = 0) 
     ----------
     inputs : Inputs
     pairs : list of (str, str)
-        Names of models: without and with rewritten captions, before and after fine-tuning.
+        Names of models, such as without and with rewritten captions, or before and after
+        fine-tuning.
     n_bootstrap : int
-        Draws of the images behind the intervals; 0 takes the images' influences instead.
+        Draws of the images for the intervals; 0 uses the images' influences instead.
     """
     estimates = estimate(inputs, n_bootstrap)
     neurons = neurons_table(inputs.models)
     found = [gains(inputs, estimates, pairs)]
     found += [pd.DataFrame(purity_gains(inputs.models, neurons, pairs))] if pairs else []
     effects = pd.concat(found, ignore_index=True)
-    if len({model for pair in pairs for model in pair}) == 2 * len(pairs):  # none stands twice
+    if len({model for pair in pairs for model in pair}) == 2 * len(pairs):  # none is named twice
         effects = pd.concat([effects, over_pairs(effects, len(pairs))], ignore_index=True)
     return Comparison(accuracy_table(inputs, estimates), neurons, effects)
 
@@ -86,7 +87,7 @@ def estimate(inputs: Inputs, n_bootstrap: int = 0) -> dict[tuple[str, str], Esti
 
 
 def accuracy_table(inputs: Inputs, estimates: Mapping[tuple[str, str], Estimate]) -> pd.DataFrame:
-    """A row a model and data set, with the intervals of accuracy, silhouette and mean recall."""
+    """A row for each model and data set, with intervals of accuracy, silhouette and mean recall."""
     rows = []
     for name, dataset in inputs.data.items():
         _, counts = torch.as_tensor(dataset.labels).unique(return_counts=True)
@@ -107,7 +108,7 @@ def accuracy_table(inputs: Inputs, estimates: Mapping[tuple[str, str], Estimate]
 
 
 def _with_interval(measure, estimate):
-    """Three columns of a row; without an estimate they are NaN."""
+    """Three columns of a row, which are NaN without an estimate."""
     if estimate is None:
         return {measure: nan, f"{measure}_low": nan, f"{measure}_high": nan}
     low, high = (end.item() for end in estimate.interval(LOWEST[measure], 1))
@@ -117,8 +118,9 @@ def _with_interval(measure, estimate):
 def gains(
     inputs: Inputs, estimates: Mapping[tuple[str, str], Estimate], pairs: list[tuple[str, str]]
 ) -> pd.DataFrame:
-    """Accuracy and silhouette of each pair's second model minus the first, and their means over the
-    data sets where the measure is defined.
+    """Accuracy and silhouette of each pair's second model minus the first, for each data set.
+
+    Their means are over the data sets where the measure is defined.
     """
     found = []
     for measure in MEASURES:
@@ -133,11 +135,11 @@ def gains(
 
 
 def neurons_table(models: Mapping[str, ClipModel]) -> pd.DataFrame:
-    """How pure each tower's neurons are: a row a model and tower.
+    """Purity of each tower's neurons: a row for each model and tower.
 
-    Beside the average |cos| stand what as many random directions give (chance), what the same give
-    on average when the shared space is rotated (rotated), their effective rank, and the share of
-    their squared weights that lies along one direction (shared).
+    Beside the average |cos| are that of as many random directions (chance), the mean over rotations
+    of the shared space (rotated), the neurons' effective rank, and the share of their squared
+    weights along one direction (shared).
     """
     rows = []
     for model, clip in models.items():
@@ -166,10 +168,10 @@ def purity_gains(
 ) -> list[dict]:
     """How much purer each tower of a pair's second model is: rows of effects.
 
-    Of towers of different sizes the average |cos| is compared less what chance gives each. Of as
-    many neurons, neuron j of the one is set against neuron j of the other: those that come from one
-    start vary together. Of other models the number says nothing, and the error is as if the two
-    were independent.
+    For towers of different sizes, chance is subtracted from each average |cos|. With equally many
+    neurons, neuron j of one is paired with neuron j of the other, as neurons from one start vary
+    together. Between other models this pairing means nothing, and the error is as if the two were
+    independent.
     """
     cos, rows = neurons.set_index(["model", "tower"]), []
     for before, after in pairs:
@@ -188,17 +190,17 @@ def purity_gains(
 
 
 def over_pairs(effects: pd.DataFrame, n_pairs: int) -> pd.DataFrame:
-    """Each effect's mean over the pairs, with Student's t interval over them: rows of effects.
+    """Rows of effects: each effect's mean over the pairs, with Student's t interval over them.
 
-    Pairs that differ in the seed of their training alone make it an interval over training runs,
-    which no pair has of its own. Of fewer than three pairs it would say nothing: no rows.
+    If pairs differ only in their training seed, this is an interval over training runs, which no
+    single pair gives. Fewer than three pairs would say nothing, and give no rows.
     """
     if n_pairs < intervals.FEWEST_VALUES:
         return effects.head(0)
     clip, laclip = f"{n_pairs} CLIP models", f"{n_pairs} LaCLIP models"
     rows = []
     for (claim, dataset), part in effects.groupby(["claim", "dataset"], sort=False):
-        cosines = claim.startswith("purity")  # lower is purer: CLIP minus LaCLIP
+        cosines = claim.startswith("purity")  # lower is purer, so CLIP minus LaCLIP
         compared = f"{clip} minus {laclip}" if cosines else f"{laclip} minus {clip}"
         rows.append(results.mean_effect(claim, compared, part.effect, dataset))
     return pd.DataFrame(rows)

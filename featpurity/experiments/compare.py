@@ -1,4 +1,4 @@
-"""Models against one another on one's own pictures: experiments 1 and 2 in one call."""
+"""Compare models on your own pictures: experiments 1 and 2 in one call."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,20 +24,20 @@ class Compared:
     Attributes
     ----------
     accuracy : DataFrame
-        A row a model and data set: accuracy and silhouette with their 95 % intervals. The
-        silhouette is NaN where it is not defined (one class, or one picture a class).
+        A row for each model and data set: accuracy and silhouette with their 95 % intervals. The
+        silhouette is NaN where it is not defined (one class, or one picture per class).
     neurons : DataFrame
-        A row a model and tower: average and maximum |cos|, the error, and chance.
+        A row for each model and tower: average and maximum |cos|, the error, and chance.
     pruning : DataFrame
         Accuracy for every number of kept neurons: columns model, dataset, strategy (high_purity,
         low_purity, random, full), kept, accuracy, and for random accuracy_low and accuracy_high.
     effects : DataFrame
         The differences of each model from the first, and of high from low purity, with intervals.
-        Positive is what the statement says, of the later model where it speaks of better captions:
-        more accuracy, but less |cos|, off which each model's chance level is taken.
+        Positive is what the statement says, with the later model as the one with better captions:
+        more accuracy, but less |cos|, each minus the model's chance level.
     notes : list of str
-        What limits a reading: pictures that are left out or lie on a side, an accuracy at chance, a
-        silhouette that is not defined.
+        Caveats: pictures that are left out or lie on a side, an accuracy at chance, an undefined
+        silhouette.
     """
 
     accuracy: pd.DataFrame
@@ -48,7 +48,7 @@ class Compared:
     towers: dict[str, dict[str, heatmaps.Tower]]
 
     def figures(self) -> dict:
-        """The chapters' figures as plotly figures, by what they show."""
+        """The chapters' plotly figures, by what they show."""
         found = {
             "matrices": compared.matrices(self.towers),
             "accuracy": compared.bars(self.accuracy),
@@ -61,11 +61,11 @@ class Compared:
 
     @property
     def answer(self) -> str:
-        """The result in one sentence, over all data sets, as chapter 1 tells it."""
+        """The result over all data sets in one sentence, as in chapter 1."""
         return compared.answer(self.effects, self.accuracy)
 
     def save(self, folder: str | Path) -> None:
-        """Write the tables into a folder, each as a CSV file of its name."""
+        """Write the tables into a folder, each as a CSV file with its name."""
         for name in ("accuracy", "neurons", "pruning", "effects"):
             save_table(getattr(self, name), Path(folder).expanduser() / f"{name}.csv")
 
@@ -88,15 +88,15 @@ def compare(
     Parameters
     ----------
     models : dict of str to str or Path, or list of str or Path
-        What `featpurity.load_model` takes; the keys of a dict are what the tables call them. Each
-        is compared with the first.
+        What `featpurity.load_model` takes; a dict's keys are the names in the tables. Each is
+        compared with the first.
     datasets : dict of str to str or Path, or list of str or Path
-        What `featpurity.load_dataset` takes, "folder:photos" say, with keys likewise. A Path is a
+        What `featpurity.load_dataset` takes, say "folder:photos", likewise with keys. A Path is a
         folder of class folders.
     prompts : str or list of str
         A prompt set, see `featpurity.data.prompts`.
     n_random_orders, n_bootstrap : int
-        Random choices of neurons, and draws of the images behind the intervals; without draws these
+        Random choices of neurons, and draws of the images for the intervals; without draws these
         follow from the images' influences, in closed form.
     **options
         ``store, labels, data_root, class_names, unreadable, preprocess, precision, device`` of
@@ -109,8 +109,8 @@ def compare(
     Raises
     ------
     ValueError, FileNotFoundError
-        For unknown names and missing files, unreadable pictures and data sets whose pictures show
-        several classes, before any model runs on pictures.
+        Before any model runs on pictures: for unknown names, missing files, unreadable pictures, or
+        data sets whose pictures show several classes.
 
     Examples
     --------
@@ -127,7 +127,7 @@ def compare(
         if known and known.several:
             raise zeroshot.several_classes(name)
     listed = [name for given in (models, datasets) if isinstance(given, list) for name in given]
-    for name in options.get("labels") or []:  # the keys of a dict are labels already
+    for name in options.get("labels") or []:  # a dict's keys are labels already
         if name not in listed:
             raise ValueError(f"labels: {name!r} is not listed, {did_you_mean(name, listed)}")
     check_draws(n_random_orders=n_random_orders, n_bootstrap=n_bootstrap)

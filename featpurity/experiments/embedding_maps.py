@@ -1,7 +1,7 @@
-"""Pictures in a plane: where a model's embeddings put them, before and after something is done.
+"""Maps of a model's embeddings of pictures in a plane, before and after a change.
 
-The plane of an embedding is that of its two leading principal components. Components have no sign
-and near-equal ones no order, so each plane is turned to lie on the first as well as it can.
+An embedding's plane is that of its two leading principal components. Components have no sign, and
+near-equal ones no order, so each plane is turned to match the first as well as possible.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,7 +22,7 @@ from featpurity.models.projections import read_projections
 from featpurity.report import wording
 from featpurity.report.display_names import Renamed
 
-N_SHOWN = 160  # pictures of a map
+N_SHOWN = 160  # pictures per map
 
 
 @dataclass(frozen=True)
@@ -32,15 +32,14 @@ class Maps(Renamed):
     Attributes
     ----------
     points : DataFrame
-        A row a plane and picture: plane, image (its place in the data set), x, y, in units of the
-        unit embeddings.
+        A row for each plane and picture: plane, image (its place in the data set), x, y, in units
+        of the unit embeddings.
     classes : DataFrame
-        A row a data set and picture: dataset, image, class_name. All data sets that ask about these
+        A row for each data set and picture: dataset, image, class_name; for all data sets of these
         pictures.
     separation : DataFrame
-        A row a plane and data set: plane, dataset, silhouette of all images in the embedding (not
-        in the plane; none where it is not defined) and shown, the share of the variance that the
-        plane shows.
+        A row for each plane and data set: plane, dataset, silhouette of all images in the embedding
+        (not in the plane; empty where undefined) and shown, the plane's share of the variance.
     """
 
     points: pd.DataFrame
@@ -49,8 +48,9 @@ class Maps(Renamed):
 
 
 def by_separation(of_models: Iterable[Maps]) -> list[str]:
-    """Data sets by how far their classes lie apart in the first planes of several models, most
-    first: their order of colours, the same for all of these maps.
+    """Data sets by the separation of their classes in several models' first planes, largest first.
+
+    This is the order of the maps' colourings, the same for all of these maps.
     """
     before = [
         found.separation[found.separation.plane == found.points.plane.iloc[0]]
@@ -61,7 +61,7 @@ def by_separation(of_models: Iterable[Maps]) -> list[str]:
 
 
 def pruned(inputs: Inputs, model: str) -> Maps:
-    """The first data set's pictures with all neurons of a model, and with either half by purity."""
+    """The first data set's pictures with all of a model's neurons, and with each half by purity."""
     images, clip = inputs.embedded[model, next(iter(inputs.data))].images, inputs.models[model]
     order = purity.purity_order(*neurons_by_tower(clip).values())
     half = clip.d // 2
@@ -78,7 +78,7 @@ def misaligned(
     store: str | Path | None = None,
     precision: str = "fp32",
 ) -> Maps:
-    """The first data set's pictures before and after training on captions that changed places.
+    """The first data set's pictures before and after training on swapped captions.
 
     Parameters
     ----------
@@ -86,14 +86,14 @@ def misaligned(
         The model whose projections were trained.
     data : dict of str to LabelledImages
     checkpoints : dict of float to Path
-        The fine-tuned projections, by the ratio of misaligned captions.
+        Fine-tuned projections, by the ratio of misaligned captions.
     store, precision
         See `featpurity.features.extract.embed_images`.
 
     Raises
     ------
     FileNotFoundError
-        When a checkpoint is not there.
+        If a checkpoint is missing.
     """
     models = {"before training": clip}
     for ratio, path in checkpoints.items():
@@ -119,11 +119,12 @@ def maps(
     Parameters
     ----------
     embedded : dict of str to float tensor of shape (n, d)
-        Unit rows, by the name of the plane.
+        Unit rows, by the plane's name.
     data : dict of str to LabelledImages
         The first data set, and others; those with the same pictures colour the maps too.
     most : int
-        Pictures shown; they are spread evenly over the data set. Planes and silhouettes are of all.
+        Number of pictures shown, spread evenly over the data set. Planes and silhouettes are of
+        all.
     """
     first = next(iter(data.values()))
     alike = {
@@ -170,7 +171,7 @@ def plane(images: torch.Tensor) -> tuple[torch.Tensor, float]:
 
 
 def aligned(points: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
-    """Points (n, 2), rotated and reflected to lie as near to others (n, 2) as they can.
+    """Points (n, 2), rotated and reflected to be as near as possible to `before` (n, 2).
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""What the encoders of the simulation have learnt, where the true features are known.
+"""Measure what the simulation's encoders have learnt, where the true features are known.
 
 References
 ----------
@@ -13,20 +13,20 @@ from featpurity.experiments.sparse_coding import Pairs, Task
 from featpurity.metrics.purity import avg_abs_cos
 from featpurity.metrics.silhouette import silhouette
 
-PURE = 0.5  # |cos| above which a neuron represents a feature purely, the paper's
+PURE = 0.5  # |cos| above which a neuron represents a feature purely, as in the paper
 MEASURES = ("accuracy", "silhouette", "features", "magnitude")  # of the paper's figure 1
 
 
 def feature_cosines(encoders: Encoders, pairs: Pairs) -> torch.Tensor:
-    """|cos| of every neuron of the image encoder and every feature: (n_runs, m, n_features)."""
+    """|cos| of each image neuron with each feature: float tensor (n_runs, m, n_features)."""
     return (F.normalize(encoders.image, dim=2) @ pairs.image_dictionary).abs()
 
 
 def pure_features(cosines: torch.Tensor) -> tuple[int, float]:
-    """How many features some neuron represents purely, and how much.
+    """How many features some neuron represents purely, and how strongly.
 
-    A neuron represents purely the feature that it has the largest |cos| with, if that is above
-    `PURE`. A feature's magnitude is the largest such |cos|.
+    A neuron purely represents the feature with which its |cos| is largest, if that is above `PURE`.
+    A feature's magnitude is the largest such |cos|.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def pure_features(cosines: torch.Tensor) -> tuple[int, float]:
     -------
     number : int
     magnitude : float
-        Mean over the purely represented features; NaN where there is none.
+        Mean over the purely represented features; NaN if there are none.
     """
     largest, feature = cosines.max(1)
     pure = largest > PURE
@@ -47,7 +47,7 @@ def pure_features(cosines: torch.Tensor) -> tuple[int, float]:
 def text_truth(texts: torch.Tensor, pairs: Pairs) -> torch.Tensor:
     """Mean cosine between the codes of the noisy pairs' texts and of their images.
 
-    Images without any feature are left out.
+    Images without features are left out.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def text_truth(texts: torch.Tensor, pairs: Pairs) -> torch.Tensor:
 
 
 def measure(encoders: Encoders, pairs: Pairs, task: Task) -> pd.DataFrame:
-    """The four `MEASURES` and average |cos| of the image encoder's neurons: a row a run."""
+    """The four `MEASURES` and the average |cos| of the image encoder's neurons: a row per run."""
     images, prompts = encoders.embed_images(task.images), encoders.embed_texts(task.prompts)
     right = (images @ prompts.mT).argmax(2) == task.labels  # (n_runs, n)
     rows = []

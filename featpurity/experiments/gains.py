@@ -1,4 +1,4 @@
-"""What one model gains over another, data set by data set and on average."""
+"""One model's gains over another, for each data set and on average."""
 
 from collections.abc import Mapping
 
@@ -18,19 +18,19 @@ def by_dataset(
     pairs: list[tuple[str, str]],
     lowest: float = 0,
 ) -> pd.DataFrame:
-    """Each pair's second model minus the first: rows of effects, a row a data set and their mean.
+    """Rows of effects, each pair's second model minus the first, per data set and for their mean.
 
     Parameters
     ----------
     claim : str
-        Its id in the list of claims.
+        The claim's id in the list of claims.
     inputs : Inputs
     estimates : dict of (model, data set) to Estimate
-        Of one statistic; a data set where some model has None does not count.
+        Of one statistic; data sets where some model has None do not count.
     pairs : list of (str, str)
         Names of models.
     lowest : float, default 0
-        What the statistic can be at least; at most it is 1.
+        The statistic's lowest possible value; the highest is 1.
 
     Returns
     -------
@@ -50,6 +50,6 @@ def by_dataset(
         for name, gain in found.items():
             ends, compared = gain.interval(-most, most), f"{after} minus {before}"
             rows.append(results.effect(claim, compared, gain.value, *ends, dataset=name))
-    # Without rows the columns of numbers would be of objects, and make others beside them so.
+    # Without rows, columns of numbers would have dtype object, and pass it on when concatenated.
     numbers = dict.fromkeys(results.EFFECT[3:], float)
     return pd.DataFrame(rows, columns=results.EFFECT).astype(numbers)

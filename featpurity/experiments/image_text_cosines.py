@@ -1,4 +1,4 @@
-"""How near is a picture to its captions, raw and rewritten, and how near to any other's?"""
+"""How near is a picture to its captions, raw and rewritten, and to another picture's caption?"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -24,13 +24,13 @@ class Cosines(Renamed):
     Attributes
     ----------
     values : dict of (model, kind) to float tensor of shape (n,)
-        In [-1, 1], a pair each. The kinds are "raw", "rewritten" where there are such captions, and
-        "of another picture", the raw caption of the last pair before it that shows another
-        picture: what chance gives.
+        In [-1, 1], one per pair. The kinds are "raw", "rewritten" (where there are such captions)
+        and, for chance, "of another picture": the raw caption of the last pair before it that shows
+        another picture.
     table : DataFrame
-        A row a model and kind: mean with its 95 % interval over pictures (low, high), standard
-        deviation (spread), and above, the share of pairs whose cosine is larger than that with the
-        other picture's caption.
+        A row for each model and kind: mean with its 95 % interval over pictures (low, high),
+        standard deviation (spread), and the share of pairs whose cosine is larger than with the
+        other picture's caption (above).
     """
 
     values: dict[tuple[str, str], torch.Tensor]
@@ -38,7 +38,7 @@ class Cosines(Renamed):
 
 
 def measure(models: dict[str, ClipModel], captioned: CaptionedImages, **options: Any) -> Cosines:
-    """Cosines of every model.
+    """Measure the cosines of every model.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def measure(models: dict[str, ClipModel], captioned: CaptionedImages, **options:
 
 
 def _of_another_picture(owners):
-    """For each pair the last one before it of another picture; before the first comes the last."""
+    """For each pair, the last one of another picture before it, wrapping round at the first."""
     others = torch.arange(len(owners)).roll(1)
     while (same := owners[others] == owners).any():
         others[same] = (others[same] - 1) % len(owners)

@@ -1,4 +1,4 @@
-"""What an experiment starts from: models, data sets, and what each model makes of each data set."""
+"""Inputs of an experiment: models, data sets, and each model's embeddings of each data set."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -26,14 +26,14 @@ from featpurity.models.load import check_weights, load_model
 
 
 class Embedded(NamedTuple):
-    """One data set in the eyes of one model, in the order in which the metrics take it.
+    """One data set embedded by one model, in the order in which the metrics take it.
 
     Attributes
     ----------
     images : float tensor of shape (n, d), unit rows
     classifier : float tensor of shape (n_classes, d), unit rows
     labels : int64 tensor of shape (n,)
-        Or of shape (n, n_classes), 0 or 1, where a picture may show several classes.
+        Or (n, n_classes), 0 or 1, where a picture may show several classes.
     """
 
     images: torch.Tensor
@@ -42,7 +42,7 @@ class Embedded(NamedTuple):
 
 
 class Training(NamedTuple):
-    """The training images of a data set in the eyes of one model.
+    """The training images of a data set, embedded by one model.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class Training(NamedTuple):
 
 @dataclass(frozen=True)
 class Inputs:
-    """Models and data sets by name, and for each two of them what the metrics need.
+    """Models and data sets by name, and what the metrics need of each two of them.
 
     Attributes
     ----------
@@ -65,9 +65,9 @@ class Inputs:
     embedded : dict of (model, data set) to Embedded
         On the model's `measuring_device`.
     training : dict of (model, data set) to Training
-        There too; of data sets that have training images, where they were asked for.
+        Likewise; for data sets with training images, if these were asked for.
     training_data : dict of str to LabelledImages
-        These images, by data set.
+        The training images, by data set.
     """
 
     models: dict[str, ClipModel]
@@ -77,11 +77,11 @@ class Inputs:
     training_data: dict[str, LabelledImages] = field(default_factory=dict)
 
     def of_one_class(self) -> "Inputs":
-        """The same with the data sets whose pictures show one class each."""
+        """The inputs with only the data sets whose pictures show one class each."""
         return self._only(lambda labels: labels.ndim == 1)
 
     def of_several_classes(self) -> "Inputs":
-        """The same with the data sets whose pictures may show several classes."""
+        """The inputs with only the data sets whose pictures may show several classes."""
         return self._only(lambda labels: labels.ndim == 2)
 
     def _only(self, chosen):
@@ -112,32 +112,32 @@ def load(
     Parameters
     ----------
     models, datasets : dict of str to str or Path, or list of str or Path
-        What `featpurity.load_model` and `featpurity.load_dataset` take; the keys of a dict are what
-        the tables call them. A Path to a data set is a folder of class folders.
+        What `featpurity.load_model` and `featpurity.load_dataset` take; a dict's keys are the names
+        in the tables. For a data set, a Path is a folder of class folders.
     prompts : str or list of str
         A prompt set, see `featpurity.data.prompts`.
     store : str or Path, optional
-        Where trunk features are kept, so that no tower runs twice on the same picture.
+        Where to keep trunk features, so that no tower runs twice on the same picture.
     labels : dict of str to str, optional
-        What to call models and data sets; of a path the last part is its label where none is
-        given, see `featpurity.labels.labels_of`.
+        What to call models and data sets; a path's default label is its last part, see
+        `featpurity.labels.labels_of`.
     data_root, class_names, unreadable
         See `featpurity.load_dataset`.
     preprocess, device
         See `featpurity.load_model`.
     precision : {"fp32", "bf16", "fp16"}
     trunks : bool
-        Whether the models keep their trunks, which embed what is not stored. Without them a dozen
+        Whether the models keep their trunks, which embed what is not stored. Without them, a dozen
         models take no more memory than one.
     training : bool
-        Whether training images are embedded too, where data sets have them.
+        Whether to embed training images too, where data sets have them.
 
     Raises
     ------
     ValueError, FileNotFoundError
-        For unknown names, missing files, unreadable pictures and weights of another architecture,
-        before any tower runs; for broken numbers and neurons of norm 0, as models are loaded one
-        after the other, later.
+        Before any tower runs: for unknown names, missing files, unreadable pictures or weights of
+        another architecture. Later, as models load one after the other: for broken numbers or
+        neurons of norm 0.
     """
     models, datasets = names("models", models), names("datasets", datasets)
     sources, shown = by_label(models, labels), by_label(datasets, labels)
@@ -162,14 +162,14 @@ def load(
 
 
 def by_label(given: list[str] | dict[str, str], labels: Mapping | None = None) -> dict[str, str]:
-    """Names of models or of data sets, as `names` gives them, by what the tables call them."""
+    """Names of models or data sets from `names`, by their labels in the tables."""
     if isinstance(given, dict):
         return given
     return {label: name for name, label in labels_of(given, labels).items()}
 
 
 def names(what: str, given: Any) -> list[str] | dict[str, str]:
-    """Names of models or of data sets as str, where some are paths.
+    """Check names of models or data sets, and turn paths into str.
 
     Parameters
     ----------
@@ -179,7 +179,7 @@ def names(what: str, given: Any) -> list[str] | dict[str, str]:
     Raises
     ------
     ValueError
-        For anything else, and for a list that names one of them twice.
+        For anything else, or a list with a name twice.
     """
     check_list(what, str(given) if isinstance(given, PurePath) else given)
     if not isinstance(given, Iterable):
@@ -224,21 +224,19 @@ def embed(
     store: str | Path | None = None,
     precision: str = "fp32",
 ) -> dict[str, Embedded]:
-    """What one model makes of several data sets, by their names, on its `measuring_device`.
+    """Several data sets embedded by one model, by name, on its `measuring_device`.
 
-    All prompts and pictures are looked at before the model runs.
+    All prompts and pictures are checked before the model runs.
     """
     splits = {name: [dataset] for name, dataset in data.items()}
     return _embed_splits(clip, splits, prompts, store, precision)[0]
 
 
 def _embed_splits(clip, splits, prompts, store, precision):
-    """Data sets, and those behind them that are trained on, in the eyes of a model: Embedded and
-    Training by name.
-    """
+    """Embed data sets and their training images with a model: Embedded and Training, by name."""
     templates = {name: prompt_set(prompts, test.name) for name, (test, *_) in splits.items()}
     for name, (test, *_) in splits.items():
-        prompts_for(clip, test.classes, templates[name])  # refuses before any tower runs
+        prompts_for(clip, test.classes, templates[name])  # raises before any tower runs
     options, device = dict(store=store, precision=precision), measuring_device(clip)
     parts = [(name, part) for name, parts in splits.items() for part in parts]
     features = each_image_trunk_features([clip], [part for _, part in parts], **options)
@@ -256,13 +254,13 @@ def _embed_splits(clip, splits, prompts, store, precision):
 
 
 def examples(dataset: LabelledImages, count: int = 8) -> tuple[list, list[str]]:
-    """The first pictures of several classes of a data set, in turn: pictures and their classes.
+    """The first pictures of a data set's classes, each class in turn, and their class names.
 
     Parameters
     ----------
     dataset : LabelledImages
     count : int
-        As many pictures, or all of a smaller data set.
+        Number of pictures; all of them in a smaller data set.
     """
     labels = pd.Series(torch.as_tensor(dataset.labels).numpy())
     turns = labels.groupby(labels).cumcount()  # the first of every class, then the second

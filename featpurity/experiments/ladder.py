@@ -18,7 +18,7 @@ from featpurity.models.names import resolve
 from featpurity.models.rungs import rungs as named_rungs
 from featpurity.report import results
 
-FEWEST = 4  # models of a group that is ranked by itself
+FEWEST = 4  # models in a group that is ranked by itself
 TOWERS, MEASURES = ("image", "text"), ("accuracy", "silhouette")
 CORRELATIONS = ["tower", "measure", "over", "models", "groups", "spearman", "low", "high"]
 CORRELATIONS += ["kendall", "p", "verdict"]
@@ -31,18 +31,17 @@ class Ladder:
     Attributes
     ----------
     models : DataFrame
-        A row a model: its group and data, over the data sets mean accuracy with its interval,
-        silhouette and mean recall, and
-        both towers' average |cos|, alone and as a multiple of chance.
+        A row per model: group and data; means over the data sets of accuracy (with its interval),
+        silhouette and mean recall; both towers' average |cos|, alone and as a multiple of chance.
     by_dataset : DataFrame
-        A row a model and data set: accuracy, mean recall over the classes and where its 95 %
-        interval begins, and silhouette.
+        A row for each model and data set: accuracy, mean recall over the classes with the lower end
+        of its 95 % interval, and silhouette.
     neurons : DataFrame
-        A row a model and tower.
+        A row for each model and tower.
     correlations : DataFrame
-        A row a tower and measure, within groups (with a verdict) and over all models.
+        A row for each tower and measure, within groups (with a verdict) and over all models.
     by_group : DataFrame
-        A row a tower and group of at least `FEWEST` models.
+        A row for each tower and group of at least `FEWEST` models.
     """
 
     models: pd.DataFrame
@@ -70,7 +69,7 @@ def climb(
     preprocess: str = "native",
     **options: Any,
 ) -> Ladder:
-    """Measure the models one after the other, and rank them by purity, accuracy and silhouette.
+    """Measure models one after the other, and rank them by purity, accuracy and silhouette.
 
     Parameters
     ----------
@@ -80,8 +79,7 @@ def climb(
     prompts : str
         A prompt set, see `featpurity.data.prompts`.
     n_bootstrap : int
-        Draws of the images behind the accuracies' intervals; 0 takes the images' influences
-        instead.
+        Draws of the images for the accuracies' intervals; 0 uses the images' influences instead.
     device, preprocess
         See `featpurity.load_model`.
     **options
@@ -114,7 +112,7 @@ def climb(
 def correlations(models: pd.DataFrame) -> pd.DataFrame:
     """Rank correlation of purity with accuracy and silhouette, within groups and over all.
 
-    A measure in which no two models differ has no row.
+    A measure that is equal for all models has no row.
     """
     rows = []
     for tower in TOWERS:
@@ -134,8 +132,9 @@ def correlations(models: pd.DataFrame) -> pd.DataFrame:
 
 
 def by_group(models: pd.DataFrame) -> pd.DataFrame:
-    """The correlation of purity with accuracy in each group of at least `FEWEST` models that differ
-    in both.
+    """Correlation of purity with accuracy in each group of at least `FEWEST` models.
+
+    A group whose models do not differ in both has no row.
     """
     rows = []
     for group, part in models.groupby("group", sort=False):
@@ -149,7 +148,7 @@ def by_group(models: pd.DataFrame) -> pd.DataFrame:
 
 
 def _models(groups, by_dataset, neurons, right, pictures, n_bootstrap):
-    """A row a model; the accuracies' intervals are over the same images for every model."""
+    """A row per model; the accuracies' intervals are over the same images for every model."""
     hits = [torch.stack(of_models, 1).float() for of_models in right.values()]  # (n, models) each
     accuracies = [
         intervals.estimate_means(of_models, n_bootstrap, key)

@@ -1,7 +1,7 @@
-"""Experiment 3: projections fine-tuned on captions of which a share changed places.
+"""Experiment 3: projections fine-tuned after a share of the captions changed places.
 
-Each fine-tuned model is asked what experiment 1 asks, and every measure gets a straight line
-against the ratio of swapped captions, one a seed: their spread is the interval.
+Each fine-tuned model is measured as in experiment 1. Every measure gets one straight line per seed
+against the ratio of swapped captions; the spread of these lines is the interval.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -49,15 +49,15 @@ class Misaligned:
     Attributes
     ----------
     runs : DataFrame
-        A row a kind of swap, ratio, seed and data set.
+        A row for each kind of swap, ratio, seed and data set.
     means : DataFrame
-        Their means over the data sets: a row a kind, ratio and seed.
+        Their means over the data sets: a row for each kind, ratio and seed.
     effects : DataFrame
-        A row a claim and kind of swap, see `featpurity.report.results.effect` and `changes`.
+        A row for each claim and kind of swap, see `featpurity.report.results.effect` and `changes`.
     measured : DataFrame
-        The same of what was measured at the highest ratio minus at the lowest.
+        The same, for the value measured at the highest ratio minus that at the lowest.
     neurons : dict of (kind, ratio) to Neurons
-        Of the first seed.
+        From the first seed.
     """
 
     runs: pd.DataFrame
@@ -76,7 +76,7 @@ def measure(
     preprocess: str = "native",
     **options: Any,
 ) -> Misaligned:
-    """Read every fine-tuned model back and measure it.
+    """Load and measure every fine-tuned model.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def measure(
     Raises
     ------
     FileNotFoundError
-        When a checkpoint is not there.
+        If a checkpoint is missing.
     """
     if missing := [path for path in checkpoints.values() if not path.is_file()]:
         raise FileNotFoundError(
@@ -116,7 +116,7 @@ def measure(
 
 
 def _measure_model(neurons: Neurons, embedded: Mapping[str, Embedded]) -> Iterator[dict]:
-    """Purity, accuracy, silhouette and spectrum of one model: a row a data set."""
+    """Purity, accuracy, silhouette and spectrum of one model: a row per data set."""
     towers = neurons_by_tower(neurons)
     pure = {f"{tower}_avg_abs_cos": purity.avg_abs_cos(its) for tower, its in towers.items()}
     pure |= {f"{tower}_max_abs_cos": purity.max_abs_cos(its) for tower, its in towers.items()}
@@ -138,11 +138,11 @@ def _measure_model(neurons: Neurons, embedded: Mapping[str, Embedded]) -> Iterat
 def changes(
     means: pd.DataFrame, of_seeds: Callable[[pd.DataFrame, str], pd.Series] = over_seeds.along_line
 ) -> pd.DataFrame:
-    """Changes of the claims' measures, signed for these, with Student's t over seeds.
+    """Changes of the claims' measures, positive if the claim is true, with Student's t over seeds.
 
-    Over the paper's range of ratios along a straight line through all ratios that were run, or
-    whatever else `of_seeds` makes of one kind's runs and a measure. The column turns says which
-    curves are not monotone.
+    By default the change is over the paper's range of ratios, along a straight line through all
+    ratios that were run; `of_seeds` may compute another from one kind's runs and a measure. The
+    column turns shows which curves are not monotone.
     """
     rows = []
     for claim, (column, sign) in CLAIMS.items():
@@ -161,22 +161,22 @@ def swap_summaries(
     kinds: Sequence[str],
     seed: int,
 ) -> pd.DataFrame:
-    """What the step that swaps captions wrote about those of one training seed.
+    """What the step that swaps captions reported for one training seed.
 
     Parameters
     ----------
     source : Path
-        The captions before swapping, with the swapped ones beside them.
+        File of the captions before swapping, with the swapped ones beside it.
     captioned : CaptionedImages
-        The pairs, as they were before.
+        The pairs before swapping.
     ratios, kinds : sequences
     seed : int
 
     Returns
     -------
     DataFrame
-        A row a kind and ratio; of generated captions with a column `false`, the share of all
-        captions that name something else than their picture shows.
+        A row for each kind and ratio. For generated captions, the column `false` is the share of
+        all captions that name something their picture does not show.
     """
     rows = []
     for kind in kinds:
@@ -189,18 +189,18 @@ def swap_summaries(
 
 
 def false_share(captioned: CaptionedImages, moved: np.ndarray) -> float:
-    """Share of captions that say something false of the picture that they stand at.
+    """Share of captions that say something false of their picture.
 
     Parameters
     ----------
     captioned : CaptionedImages
     moved : int array of shape (n,)
-        Whose best caption each picture has.
+        Index of the picture whose best caption each picture has.
 
     Returns
     -------
     float
-        NaN where it is not known what captions name and what is true.
+        NaN if it is unknown what captions name and what is true.
     """
     if captioned.named is None:
         return nan
@@ -211,9 +211,9 @@ def false_share(captioned: CaptionedImages, moved: np.ndarray) -> float:
 def swap_examples(
     source: Path, captions: list[str], ratio: float, kinds: Iterable[str], seed: int
 ) -> pd.DataFrame:
-    """The first three swaps of each kind that one training seed was trained with.
+    """The first three swaps of each kind that one training seed used.
 
-    Columns image, kind, similarity, before and after, the picture's caption and the other one.
+    Columns image, kind, similarity, before (the picture's caption) and after (the other one).
     """
     rows = []
     for kind in kinds:

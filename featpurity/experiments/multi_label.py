@@ -1,6 +1,6 @@
-"""Experiment 10, pictures of several classes: do a model's cosines find the pictures of each class?
+"""Experiment 10, pictures of several classes: do cosines find the pictures of each class?
 
-Mean average precision, as CLIP benchmarks measure it on Pascal VOC.
+The measure is mean average precision, as in CLIP benchmarks on Pascal VOC.
 """
 
 from dataclasses import dataclass
@@ -21,13 +21,13 @@ COLUMNS += ["average_precision", "average_precision_low", "average_precision_hig
 
 @dataclass(frozen=True)
 class MultiLabel(Renamed):
-    """The tables of the data sets whose pictures show several classes.
+    """The tables for data sets whose pictures show several classes.
 
     Attributes
     ----------
     precision : DataFrame
-        A row a model and data set: images, the classes that some image shows, mean average
-        precision, its 95 % interval over images, and chance, that of a random order.
+        A row for each model and data set: images, classes that some image shows, mean average
+        precision with its 95 % interval over images, and chance, that of a random order.
     effects : DataFrame
         Differences of the models' precisions, see `featpurity.report.results.effect`.
     """
@@ -37,13 +37,13 @@ class MultiLabel(Renamed):
 
 
 def rank(inputs: Inputs, pairs: list[tuple[str, str]]) -> MultiLabel:
-    """Mean average precision of all models on all data sets, and the differences of pairs.
+    """Mean average precision of all models on all data sets, and differences of pairs of models.
 
     Parameters
     ----------
     inputs : Inputs
-        Of data sets whose pictures show several classes, see `Inputs.of_several_classes`; the
-        tables of none are empty.
+        With data sets whose pictures show several classes, see `Inputs.of_several_classes`. Without
+        any, the tables are empty.
     pairs : list of (str, str)
         Names of models: the second is compared with the first.
     """

@@ -1,4 +1,4 @@
-"""An atlas of a model's neurons: what each reads, its strongest pictures, its neighbours."""
+"""An atlas of neurons: what each reads, its strongest pictures, its neighbours."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ from featpurity.metrics import purity
 from featpurity.models.clip import ClipModel, measuring_device, neurons_by_tower
 from featpurity.report.display_names import Renamed
 
-N_CLASSES = 8  # of a neuron's profile
-ALIKE = 1e-3  # of two classes that stand out alike, as those of a pair do, the higher one is first
+N_CLASSES = 8  # in a neuron's profile
+ALIKE = 1e-3  # of classes with equal contrasts, as in a pair, the positive one is first
 N_CAPTIONS = 3
 
 
@@ -29,18 +29,18 @@ class Atlas(Renamed):
     Attributes
     ----------
     neurons : DataFrame
-        A row a model and neuron: rank (1 for the purest), mean_abs_cos with the others over both
-        towers, for each tower the nearest neuron and the cosine with it (image_nearest, image_cos,
-        text_nearest, text_cos); the data set of which it knows most (dataset), which of that one's
-        classes stands out most, upwards or downwards (best_class), and by how much (contrast).
+        A row for each model and neuron: rank (1 for the purest), mean_abs_cos with the others over
+        both towers; for each tower the nearest neuron and the cosine with it (image_nearest,
+        image_cos, text_nearest, text_cos); the data set that it knows best (dataset), the class of
+        it that stands out most, upwards or downwards (best_class), and by how much (contrast).
     profiles : DataFrame
-        The class profile of each neuron: a row for each of the classes, over all data sets, that
-        stand out most in it, upwards or downwards, with their contrasts; the largest first.
+        Each neuron's class profile: a row for each class, of all data sets, that stands out most,
+        upwards or downwards, with its contrast; the largest first.
     captions : DataFrame
-        A row for each of a neuron's strongest captions: caption and value, the neuron's coordinate
-        of the unit embedding of that text.
+        A row for each of a neuron's strongest captions: caption, and value, the neuron's coordinate
+        of that text's unit embedding.
     strongest, weakest : dict of str to int64 tensor of shape (d, n_shown)
-        Of each model, pictures of the first data set with the largest and smallest values.
+        By model, the first data set's pictures with the largest and smallest values.
     """
 
     neurons: pd.DataFrame
@@ -53,15 +53,15 @@ class Atlas(Renamed):
 def atlas(
     inputs: Inputs, captioned: CaptionedImages | None = None, n_shown: int = 6, **options: Any
 ) -> Atlas:
-    """Look at every neuron of every model.
+    """Describe every neuron of every model.
 
     Parameters
     ----------
     inputs : Inputs
     captioned : CaptionedImages, optional
-        Whose captions and first rewrites are read for the strongest captions.
+        Its captions and first rewrites are candidates for the strongest captions.
     n_shown : int
-        Strongest and weakest pictures of a neuron, at most as many as the first data set has.
+        Number of strongest and of weakest pictures per neuron, at most all of the first data set.
     **options
         Store, precision and batch size of `featpurity.features.extract.text_trunk_features`.
     """
@@ -87,7 +87,7 @@ def atlas(
 
 
 def neighbours(clip: ClipModel) -> pd.DataFrame:
-    """Rank by purity, and the nearest neuron in each tower by |cos|: a row a neuron."""
+    """Rank by purity, and the nearest neuron in each tower by |cos|: a row per neuron."""
     towers = neurons_by_tower(clip)
     scores = purity.mean_abs_cos(*towers.values())
     ranks = purity.purity_order(*towers.values()).argsort() + 1
@@ -107,8 +107,8 @@ def neighbours(clip: ClipModel) -> pd.DataFrame:
 def class_contrast(embedded: Embedded) -> torch.Tensor:
     """How far each class stands out in each neuron: float tensor of shape (n_classes, d).
 
-    The mean over the class's images less the mean over all, in standard deviations over all images.
-    A class without images has 0.
+    The mean over the class's images minus the mean over all, in standard deviations over all
+    images; 0 for a class without images.
     """
     n_classes = len(embedded.classifier)
     sums = embedded.images.new_zeros(n_classes, embedded.images.shape[1])
@@ -122,15 +122,15 @@ def class_contrast(embedded: Embedded) -> torch.Tensor:
 def class_profiles(
     seen: dict[str, Embedded], data: Mapping[str, LabelledImages], known: torch.Tensor
 ) -> pd.DataFrame:
-    """The `N_CLASSES` that stand out most in each neuron, up or down, over all data sets.
+    """The `N_CLASSES` classes of all data sets that stand out most in each neuron, up or down.
 
     Parameters
     ----------
     seen : dict of str to Embedded
     data : dict of str to LabelledImages
     known : int64 tensor of shape (d,)
-        The place, in `seen`, of the data set of which each neuron knows most: the class of it that
-        stands out most is always among those of the profile.
+        The place in `seen` of the data set that each neuron knows best: the class of it that stands
+        out most is always in the profile.
 
     Returns
     -------
@@ -155,9 +155,9 @@ def class_profiles(
 
 
 def best_classes(profiles: pd.DataFrame, knows: pd.Series) -> pd.DataFrame:
-    """The class that names each neuron: columns dataset, best_class and contrast.
+    """The class that describes each neuron: columns dataset, best_class and contrast.
 
-    Of the data set that the neuron knows best, by `knows`, it is the one that stands out most.
+    It is the class that stands out most in the data set that the neuron knows best, by `knows`.
     """
     own = profiles[profiles.dataset == profiles.neuron.map(knows)]
     most = _standing_out(own.contrast).groupby(own.neuron).idxmax()
@@ -165,7 +165,7 @@ def best_classes(profiles: pd.DataFrame, knows: pd.Series) -> pd.DataFrame:
 
 
 def _standing_out(contrasts):
-    """How far classes stand out, up or down."""
+    """How far classes stand out, up or down; see `ALIKE`."""
     return abs(contrasts) + ALIKE * contrasts
 
 
@@ -178,9 +178,9 @@ def strongest_captions(
     ----------
     texts : list of str of length n
     units : float tensor of shape (n, d)
-        Their unit embeddings; not read where there are no texts.
+        Their unit embeddings; unused without texts.
     most : int
-        Texts of a neuron.
+        Texts per neuron.
     """
     rows = []
     if texts:

@@ -1,7 +1,7 @@
-"""Online or cached training: how far apart the two ways to fine-tune projections end.
+"""How far apart online and cached fine-tuning of the projections end.
 
-Online every image runs through the frozen tower at every step, cropped anew; cached the projections
-train on stored trunk features.
+Online, every image runs through the frozen tower at every step, with a new crop; cached, the
+projections train on stored trunk features.
 """
 
 import time
@@ -28,9 +28,7 @@ UNFINISHED = "last.pt"
 
 
 class Cost(NamedTuple):
-    """What a way of training took on this machine: runs, and seconds for all of them together; NaN
-    where one of them went on after it was killed.
-    """
+    """What a way of training took here: runs, and seconds for all; NaN if one was resumed."""
 
     way: str
     runs: int
@@ -40,7 +38,7 @@ class Cost(NamedTuple):
 def plan(
     captioned: CaptionedImages, kinds: Sequence[str], ratios: Sequence[float], seeds: Sequence[int]
 ) -> dict[Run, np.ndarray]:
-    """Every run with the permutation of captions that it trains on; a seed has its own swaps."""
+    """Every run with its permutation of captions; each seed has its own swaps."""
     captions, swaps = captioned.best_captions, {}
     if len(captions) < 16:
         raise ValueError(f"expected at least 16 pairs, got {len(captions)}")
@@ -60,10 +58,10 @@ def train_online(
     folder: Path,
     **options: Any,
 ) -> tuple[pd.DataFrame, list[Cost]]:
-    """Train every kind and ratio of the first seed online, each in a folder of its own.
+    """Train every kind and ratio of the first seed online, each in its own folder.
 
-    A killed run goes on after its last whole epoch. Without swaps all kinds are one run, which is
-    trained once.
+    A killed run resumes after its last whole epoch. Without swaps, all kinds are one run, trained
+    once.
 
     Parameters
     ----------
@@ -74,7 +72,7 @@ def train_online(
     Returns
     -------
     history : DataFrame
-        A row a run and epoch.
+        A row for each run and epoch.
     costs : list of one Cost
     """
     evaluating = {key: options.pop(key) for key in ("evaluate", "precision", "workers")}
@@ -85,7 +83,7 @@ def train_online(
             continue
         name = run.name if run.ratio else Run("aligned", 0.0, first).name
         unfinished = folder / name / UNFINISHED
-        if name not in folders and unfinished.is_file():  # of an earlier call, which was killed
+        if name not in folders and unfinished.is_file():  # from an earlier call that was killed
             resumed = True
         *_, history = online.train(
             clip,
@@ -107,7 +105,7 @@ def train_online(
 def features(
     clip: ClipModel, captioned: CaptionedImages, n_views: int, seed: int, **options: Any
 ) -> dict[str, torch.Tensor]:
-    """Stored trunk features: of the images by way of training, of the captions as "texts".
+    """Stored trunk features of the images, by way of training, and of the captions, as "texts".
 
     Parameters
     ----------
@@ -122,7 +120,7 @@ def features(
 def train_cached(
     clip: ClipModel, features: dict[str, torch.Tensor], swaps: dict[Run, np.ndarray], **options: Any
 ) -> tuple[pd.DataFrame, list[Cost]]:
-    """Train all runs side by side on stored features, once a way.
+    """Train all runs side by side on stored features, once for each way.
 
     Parameters
     ----------
@@ -132,7 +130,7 @@ def train_cached(
     Returns
     -------
     history : DataFrame
-        A row a way, run and epoch.
+        A row for each way, run and epoch.
     costs : list of Cost
     """
     about = pd.DataFrame(list(swaps)).rename_axis("run").reset_index()
@@ -159,7 +157,7 @@ def ends(curves: pd.DataFrame) -> pd.DataFrame:
 
 
 def distances(curves: pd.DataFrame) -> pd.DataFrame:
-    """How far each cached way ends from the online runs, beside what seeds and ratios do.
+    """How far each cached way ends from the online runs, beside the effects of seeds and ratios.
 
     Returns
     -------
@@ -194,7 +192,7 @@ def distances(curves: pd.DataFrame) -> pd.DataFrame:
 def check(
     curves: pd.DataFrame, kinds: Sequence[str], ratios: Sequence[float], seeds: Sequence[int]
 ) -> None:
-    """Raise AssertionError unless every run is there and both kinds agree without swaps."""
+    """Raise AssertionError unless all runs are there and both kinds agree without swaps."""
     last = ends(curves)
     assert last.notna().all(axis=None)
     assert len(last) == len(kinds) * len(ratios) * (1 + 2 * len(seeds))
@@ -204,6 +202,6 @@ def check(
 
 
 def forget_unfinished(folder: Path) -> None:
-    """Remove what a killed online run goes on from, so that the next one trains anew."""
+    """Remove the states of killed online runs, so that the next ones train anew."""
     for unfinished in folder.glob(f"*/{UNFINISHED}"):
         unfinished.unlink()

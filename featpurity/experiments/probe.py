@@ -1,9 +1,9 @@
 """Experiment 10, linear probes: logistic regression on the models' image embeddings.
 
-Where a data set has training images they are trained on these and tested on all test images, so
-that accuracies with all of them compare with published ones of probes on embeddings (those of
-Radford et al. are of features before the projection). Elsewhere they are trained on one half of
-the images and tested on the other, which compares the models of a run alone.
+Where a data set has training images, probes train on these and are tested on all test images.
+Accuracies with all of them compare with published ones of probes on embeddings (those of Radford et
+al. use features before the projection). Elsewhere, probes train on one half of the images and are
+tested on the other, which only compares the models of one run.
 """
 
 from dataclasses import dataclass
@@ -20,13 +20,13 @@ from featpurity.metrics import intervals, linear_probe, zeroshot
 from featpurity.report.display_names import Renamed
 
 SHOTS = (1, 4, 16)  # training images of each class
-TRAINED_ON = {True: "training images", False: "half of the images"}  # where there are some, or not
+TRAINED_ON = {True: "training images", False: "half of the images"}  # True with training images
 COLUMNS = ["model", "dataset", "classes", "trained_on", "shots", "training_images", "test_images"]
 COLUMNS += ["strength", "accuracy", "mean_recall", "accuracy_low", "accuracy_high"]
 
 
 class Split(NamedTuple):
-    """Indices of images: to train on, to choose the strength on, and to test on."""
+    """Indices of images to train on, to choose the strength on, and to test on."""
 
     train: torch.Tensor
     valid: torch.Tensor
@@ -40,12 +40,12 @@ class Probes(Renamed):
     Attributes
     ----------
     accuracy : DataFrame
-        A row a model, data set and number of shots, those of `SHOTS` that are fewer than there are,
-        and "all": one of `TRAINED_ON`, training and test images, strength, accuracy and its 95 %
-        interval, and the mean recall of the classes; empty where the training images are of one
+        A row for each model, data set and number of shots (those of `SHOTS` below the images per
+        class, and "all"): one of `TRAINED_ON`, training and test images, strength, accuracy with
+        its 95 % interval, and mean recall of the classes; empty if the training images are of one
         class.
     effects : DataFrame
-        Differences of the models' accuracies with all training images, see
+        Differences of models' accuracies with all training images, see
         `featpurity.report.results.effect`.
     """
 
@@ -54,19 +54,19 @@ class Probes(Renamed):
 
 
 def probe(inputs: Inputs, pairs: list[tuple[str, str]]) -> Probes:
-    """Train probes on the embeddings of all models and data sets; every model has the same images.
+    """Train probes on embeddings of all models and data sets, with the same images for every model.
 
     Parameters
     ----------
     inputs : Inputs
-        Of data sets whose pictures show one class each; the tables of none are empty. Probes are
-        trained on its `training`, where a data set has it.
+        With data sets whose pictures show one class each; without any, the tables are empty. Probes
+        train on its `training` where a data set has it.
     pairs : list of (str, str)
         Names of models: the second is compared with the first.
     """
     rows, estimates = [], {}
     for (model, name), embedded in tqdm(inputs.embedded.items(), desc="linear probes"):
-        images, _, labels = (part.cpu() for part in embedded)  # where scikit-learn computes
+        images, _, labels = (part.cpu() for part in embedded)  # scikit-learn computes there
         n, training = len(labels), inputs.training.get((model, name))
         if training:
             images = torch.cat([images, training.images.cpu()])
@@ -79,17 +79,17 @@ def probe(inputs: Inputs, pairs: list[tuple[str, str]]) -> Probes:
             row |= dict(trained_on=TRAINED_ON[bool(training)], shots=str(shots or "all"))
             found, more = _train_one(images, labels, split, shots)
             rows.append(row | more)
-        # of all training images
+        # The last is of all training images.
         estimates[model, name] = None if found is None else intervals.estimate_means(found)
     accuracy = pd.DataFrame(rows, columns=COLUMNS)
     return Probes(accuracy, gains.by_dataset("probe_laclip", inputs, estimates, pairs))
 
 
 def split_of(n: int, n_training: int = 0) -> Split:
-    """How n images are divided, behind which n_training lie that are to be trained on.
+    """How to divide n images, after which come n_training images to train on.
 
-    Without any behind, half of the n train and the others are the test. A tenth of those that train
-    choose the strength first.
+    Without the latter, half of the n train and the others are for the test. A tenth of those that
+    train choose the strength first.
     """
     order = torch.randperm(n_training or n, generator=torch.Generator().manual_seed(0))
     if n_training:
@@ -103,14 +103,14 @@ def split_of(n: int, n_training: int = 0) -> Split:
 def _train_one(
     images: torch.Tensor, labels: torch.Tensor, split: Split, shots: int | None = None
 ) -> tuple[torch.Tensor | None, dict]:
-    """Which test images a probe has right, float64 of shape (n_test,), and its row of the table.
+    """Which test images a probe has right, float64 of shape (n_test,), and its row in the table.
 
-    None instead where the training images are of one class, or there are fewer than 2 to test.
+    None instead if the training images are of one class, or fewer than 2 images are for the test.
     """
     train = split.train
     if shots and len(train):
         train = train[linear_probe.few_shot(labels[train], shots)]
-    # As Radford et al.: all of them train, once some have chosen the strength.
+    # As in Radford et al., all of them train once some have chosen the strength.
     last = train if shots else torch.cat([train, split.valid])
     row = dict(training_images=len(last), test_images=len(split.test))
     if len(labels[train].unique()) < 2 or len(split.test) < 2:

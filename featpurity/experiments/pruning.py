@@ -1,4 +1,4 @@
-"""Experiment 2: keep the purest neurons, the least pure or random ones, and measure again."""
+"""Experiment 2: keep only the purest, the least pure or random neurons, and measure again."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ COLUMNS = ["model", "dataset", "strategy", "kept", "silhouette"]
 
 @dataclass(frozen=True)
 class Orders:
-    """The orders in which a model's neurons are kept.
+    """Orders in which to keep a model's neurons.
 
     Attributes
     ----------
@@ -36,11 +36,11 @@ class Orders:
     random: Tensor
 
     def by_purity(self) -> dict[str, Tensor]:
-        """The two orders that purity gives, by the name of their strategy."""
+        """The two orders by purity, by the name of their strategy."""
         return {"high_purity": self.purest_first, "low_purity": self.least_pure_first}
 
     def turned(self) -> Tensor:
-        """The first random orders turned round: int64 tensor of shape (n_turned, d)."""
+        """The first random orders, reversed: int64 tensor of shape (n_turned, d)."""
         return self.random[:TURNED_ORDERS].flip(1)
 
 
@@ -52,14 +52,14 @@ class Pruned(Renamed):
     ----------
     accuracy, silhouette : DataFrame
         Columns model, dataset, strategy (high_purity, low_purity, random, full), kept, the measure
-        and, for random, the ends `_low` and `_high` of the middle 95 % of the draws. Beside the
-        accuracy stands the mean recall over the classes.
+        and, for random, the ends `_low` and `_high` of the middle 95 % of the draws. The table of
+        accuracy also has the mean recall over the classes.
     areas : DataFrame
-        A row a model: the accuracy over all numbers of neurons, mean over the data sets, with the
+        A row per model: mean accuracy over all numbers of neurons and all data sets, with the
         purest first (high_purity), the least pure first (low_purity) and in random order (random);
-        random_low and random_high are the 95 % interval of one random order more.
+        random_low and random_high are the 95 % interval of one more random order.
     effects : DataFrame
-        A row a claim, model and data set, see `featpurity.report.results.effect`.
+        A row for each claim, model and data set, see `featpurity.report.results.effect`.
     """
 
     accuracy: pd.DataFrame
@@ -69,7 +69,7 @@ class Pruned(Renamed):
 
 
 def orders_of(clip: ClipModel, n_random_orders: int = 32) -> Orders:
-    """Rank the neurons of one model, and draw random orders of them."""
+    """Rank one model's neurons, and draw random orders of them."""
     neurons = neurons_by_tower(clip).values()
     return Orders(
         purity.purity_order(*neurons),
@@ -85,22 +85,22 @@ def prune(
     n_bootstrap: int = 0,
     silhouettes: bool = True,
 ) -> Pruned:
-    """Curves over the number of kept neurons for every model and data set, and their differences.
+    """Curves over the number of kept neurons, for every model and data set, and their differences.
 
     Parameters
     ----------
     inputs : Inputs
     n_random_orders : int
-        Random choices of neurons; their mean and the middle 95 % of them are reported.
+        Random choices of neurons, reported by their mean and middle 95 %.
     kept : list of int, optional
-        Numbers of neurons for the silhouette; by default a grid that holds the paper's, scaled to
-        each model. The accuracy is measured for every number.
+        Numbers of neurons for the silhouette; by default a grid with the paper's, scaled to each
+        model. Accuracy is measured for every number.
     n_bootstrap : int
-        Draws of the images behind the intervals of the differences; 0 takes the images' influences
+        Draws of the images for the intervals of the differences; 0 uses the images' influences
         instead.
     silhouettes : bool
-        Whether silhouettes are measured as well, which takes longest; the table is empty otherwise,
-        as it is where the silhouette is not defined.
+        Whether to measure silhouettes too, which takes longest. Otherwise, or where the silhouette
+        is not defined, the table is empty.
     """
     orders = {model: orders_of(clip, n_random_orders) for model, clip in inputs.models.items()}
     accuracy, scores, areas, found, drawn = {}, {}, {}, {}, {}
@@ -132,7 +132,7 @@ def accuracy_curves(embedded: Embedded, orders: Orders) -> tuple[pd.DataFrame, T
     -------
     curves : DataFrame
     accuracy : float tensor of shape (2 + n_orders + n_turned, d)
-        Purest first, least pure first, random orders, and some of these turned round.
+        Purest first, least pure first, random orders, and some of these reversed.
     """
     by_purity = orders.by_purity()
     every = [*by_purity.values(), *orders.random, *orders.turned()]
@@ -146,9 +146,9 @@ def accuracy_curves(embedded: Embedded, orders: Orders) -> tuple[pd.DataFrame, T
 
 
 def areas_table(areas: Mapping[str, Sequence[Tensor]]) -> pd.DataFrame:
-    """Where the orders by purity lie among random ones, see `Pruned`.
+    """Where the orders by purity are among random ones, see `Pruned`.
 
-    `areas` holds by model, for each data set, the mean accuracy over all numbers of neurons: purest
+    For each model and data set, `areas` holds the mean accuracy over all numbers of neurons: purest
     first, least pure first, random orders.
     """
     rows = []
@@ -178,10 +178,10 @@ def silhouette_curves(embedded: Embedded, orders: Orders, kept: Sequence[int]) -
 def differences(
     embedded: Embedded, orders: Orders, n_bootstrap: int = 0, pictures: str = ""
 ) -> dict[str, Estimate]:
-    """What the curves come to for one model and data set, by claim.
+    """Differences between the curves of one model and data set, by claim.
 
     The *area* is the mean difference of accuracy over all numbers of kept neurons, the *window*
-    that over the paper's; the others are read where the paper reads its figures.
+    that over the paper's numbers; the others are read where the paper reads its figures.
     """
     k, window = _read_at(embedded.images.shape[1])
 
@@ -217,9 +217,9 @@ def differences(
 
 
 def differences_by_chance(embedded: Embedded, orders: Orders, lines: Tensor) -> dict[str, Tensor]:
-    """What `differences` come to where purity has no say: for random orders and these turned round.
+    """Values of `differences` without purity: between random orders and the same reversed.
 
-    The difference from random neurons comes to that of one random order from the mean of all.
+    For the difference from random neurons, it is that of one random order from the mean of all.
 
     Parameters
     ----------
@@ -253,12 +253,12 @@ def differences_by_chance(embedded: Embedded, orders: Orders, lines: Tensor) -> 
 
 
 def _read_at(d):
-    """How many of d neurons the paper reads its figures at; the first and last of its window."""
+    """The number of d neurons where the paper reads its figures; first and last of its window."""
     return round(READ_AT * d), tuple(max(1, round(share * d)) for share in WINDOW)
 
 
 def at_chance(inputs: Inputs) -> list[tuple[str, str]]:
-    """Models and data sets whose predictions with all neurons are no better than guessing."""
+    """Models and data sets where predictions with all neurons are no better than guessing."""
     found = []
     for (model, name), embedded in inputs.embedded.items():
         right = zeroshot.right_predictions(*embedded)
@@ -272,7 +272,7 @@ def at_chance(inputs: Inputs) -> list[tuple[str, str]]:
 def check(inputs: Inputs, curves: pd.DataFrame, tolerance: float = 2e-3) -> None:
     """Raise AssertionError unless the curves end at the full accuracy and agree with the plain way.
 
-    The plain way masks the embeddings of half the neurons and classifies them anew.
+    The plain way masks half the neurons of the embeddings and classifies again.
     """
     lines = curves.set_index(["model", "dataset", "strategy", "kept"]).accuracy
     for (model, name), embedded in inputs.embedded.items():
@@ -286,7 +286,7 @@ def check(inputs: Inputs, curves: pd.DataFrame, tolerance: float = 2e-3) -> None
 
 
 def _curves(measure, kept, by_purity, random, full):
-    """Curves of one model and data set as rows; `random` (n_orders, n_kept) brings its band."""
+    """Curves of one model and data set as rows; `random` (n_orders, n_kept) gets a band."""
     lines = [(name, kept, values.numpy(), None, None) for name, values in by_purity.items()]
     low, high = intervals.interval(random)
     lines.append(("random", kept, random.mean(0).numpy(), low.numpy(), high.numpy()))
@@ -303,8 +303,8 @@ def _named(curves):
 def _effects(found, drawn, pictures):
     """Rows of effects for every data set and their mean, claim by claim.
 
-    `found` holds by (claim, model) an `Estimate` for each data set, `drawn` what random orders come
-    to, the same ones for each.
+    By (claim, model), `found` holds an `Estimate` for each data set, and `drawn` the values of
+    random orders, the same orders for each.
     """
     rows = []
     for (claim, model), by_dataset in sorted(found.items(), key=lambda group: group[0]):

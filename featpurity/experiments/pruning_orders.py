@@ -1,4 +1,4 @@
-"""Pruning where purity has no say: in rotated bases, and by orders made from something else.
+"""Pruning where purity has no say: in rotated bases, and by orders made otherwise.
 
 An *area* is the mean accuracy over all numbers of kept neurons.
 """
@@ -13,19 +13,19 @@ from featpurity.metrics import intervals, pruning, purity, spectrum
 from featpurity.models.clip import ClipModel, neurons_by_tower
 from featpurity.report import results
 
-# Of neurons, as tables have them: those of `orders_of`, and random ones before the greedy one.
+# The tables' orders of neurons: those of `orders_of`, with random ones before the greedy one.
 ORDERS = ("purity", "image_purity", "text_purity", "variance", "norm", "random", "greedy")
-GREEDY_IMAGES = 300  # that the greedy order sees
+GREEDY_IMAGES = 300  # images that the greedy order sees
 
 
 def in_rotated_bases(inputs: Inputs, n_rotations: int = 20) -> pd.DataFrame:
-    """Area of purest first minus least pure first, in a model's own basis and in rotated ones.
+    """Area with the purest first minus the least pure first, in a model's own and rotated bases.
 
     Returns
     -------
     DataFrame
-        A row a model, data set and basis: basis 0 is the own one, 1 .. n_rotations are rotated;
-        `gain` is the difference of the areas.
+        A row for each model, data set and basis: basis 0 is the model's own, 1 .. n_rotations are
+        rotated; `gain` is the difference of the areas.
     """
     rows = []
     for model, clip in tqdm(inputs.models.items(), desc="rotated bases"):
@@ -41,7 +41,7 @@ def in_rotated_bases(inputs: Inputs, n_rotations: int = 20) -> pd.DataFrame:
 
 
 def own_against_rotated(gains: pd.DataFrame) -> pd.DataFrame:
-    """The own basis beside the rotated ones, a row a model, data set and their mean."""
+    """The own basis beside rotated ones: rows for each model and data set, and for their mean."""
     mean = gains.groupby(["model", "basis"], sort=False).gain.mean().reset_index()
     rows = []
     for (model, name), part in pd.concat([gains, mean.assign(dataset=OVERALL)]).groupby(
@@ -64,7 +64,7 @@ def effects(compared: pd.DataFrame) -> list[dict]:
 
 
 def orders_of(clip: ClipModel, embedded: Embedded) -> dict[str, torch.Tensor]:
-    """Orders of a model's neurons by name; all but the greedy one are made without labels."""
+    """Orders of a model's neurons by name; all but the greedy one ignore labels."""
     image, text = neurons_by_tower(clip).values()
     images, classifier, labels = embedded
     keys = {
@@ -82,10 +82,10 @@ def orders_of(clip: ClipModel, embedded: Embedded) -> dict[str, torch.Tensor]:
 
 
 def areas(inputs: Inputs, n_random_orders: int = 32) -> pd.DataFrame:
-    """The area of every order, a row a model, data set and order.
+    """The area of every order: a row for each model, data set and order.
 
-    Columns area and, for the order turned round, reversed; for random orders low and high, the ends
-    of the middle 95 %.
+    Columns area, and reversed for the reversed order; for random orders low and high, the ends of
+    the middle 95 %.
     """
     rows = []
     for (model, name), embedded in tqdm(inputs.embedded.items(), desc="orders"):
@@ -105,14 +105,14 @@ def areas(inputs: Inputs, n_random_orders: int = 32) -> pd.DataFrame:
 
 
 def mean_areas(table: pd.DataFrame) -> pd.DataFrame:
-    """Means over the data sets, a row a model and order, in the order of `ORDERS`."""
+    """Means over the data sets: a row for each model and order, in the order of `ORDERS`."""
     means = table.groupby(["model", "order"])[["area", "reversed"]].mean()
     wanted = [(model, order) for model in table.model.unique() for order in ORDERS]
     return means.loc[wanted].reset_index()
 
 
 def rotated(embedded: Embedded, turn: torch.Tensor) -> Embedded:
-    """What a rotated model makes of a data set."""
+    """A data set embedded by a rotated model."""
     images, classifier, labels = embedded
     turn = turn.to(images)
     return Embedded(images @ turn.T, classifier @ turn.T, labels)

@@ -1,8 +1,8 @@
-"""The paper's encoders of one hidden layer, trained on many sets of texts at once.
+"""The paper's encoders with one hidden layer, trained on many sets of texts at once.
 
-Both encoders give one number a neuron, the soft-thresholded product of its weights with the input:
-relu(w . x - b) - relu(-w . x - b). With b = 0 that is w . x, a linear map; the threshold b is what
-makes one basis of the hidden neurons different from another.
+Both encoders give one number per neuron, the soft-thresholded product of its weights with the
+input: relu(w . x - b) - relu(-w . x - b). With b = 0 this is w . x, a linear map; only the
+threshold b makes one basis of the hidden neurons differ from another.
 
 References
 ----------
@@ -17,11 +17,12 @@ import torch
 
 @dataclass(frozen=True)
 class Training:
-    """How encoders are trained. The paper gives neurons and batch size; the rest is said below.
+    """How to train encoders. The paper gives neurons and batch size; for the rest see below.
 
-    Its threshold is 0 in phase one, sqrt(log d / d) times the neurons' norm at the start of phase
-    two, grows there with them, and is fixed in phase three. The lengths of the phases, the step
-    (0.001 in the paper, for a loss whose scale is not given) and the initial norm are ours.
+    In the paper the threshold is 0 in phase one and sqrt(log d / d) times the neurons' norm at the
+    start of phase two, where it grows with them; it is fixed in phase three. The lengths of the
+    phases, the step (0.001 in the paper, for a loss whose scale is not given) and the initial norm
+    are ours.
     """
 
     neurons: int = 80
@@ -29,7 +30,7 @@ class Training:
     phases: tuple[int, int, int] = (40, 150, 150)  # steps
     learning_rate: float = 1.0
     initial_norm: float = 0.01  # of a neuron
-    threshold: float = 0.28  # share of a neuron's norm: sqrt(log d / d) for d = 50
+    threshold: float = 0.28  # as a share of a neuron's norm: sqrt(log d / d) for d = 50
     decoder_steps: int = 100
     decoder_learning_rate: float = 0.5
 
@@ -39,7 +40,7 @@ TRAINING = Training()
 
 @dataclass(frozen=True)
 class Encoders:
-    """Image and text encoders of several runs; neuron i of one tower belongs to i of the other."""
+    """Image and text encoders of several runs; neurons i of both towers are a pair."""
 
     image: torch.Tensor  # (n_runs, m, width)
     text: torch.Tensor  # (n_runs, m, width)
@@ -58,12 +59,12 @@ class Encoders:
         return Encoders(*(part[run : run + 1] for part in (self.image, self.text, self.threshold)))
 
     def rotated(self, rotation: torch.Tensor) -> "Encoders":
-        """The same encoders with the weights of their hidden neurons mixed by `rotation` (m, m)."""
+        """The same encoders with their hidden neurons' weights mixed by `rotation` (m, m)."""
         return Encoders(rotation @ self.image, rotation @ self.text, self.threshold)
 
 
 def soft_threshold(products: torch.Tensor, threshold: torch.Tensor) -> torch.Tensor:
-    """relu(p - b) - relu(-p - b): what is left of each product beyond its neuron's threshold.
+    """relu(p - b) - relu(-p - b): the part of each product beyond its neuron's threshold.
 
     Parameters
     ----------
@@ -79,7 +80,7 @@ def soft_threshold(products: torch.Tensor, threshold: torch.Tensor) -> torch.Ten
 
 
 def spectral_loss(images: torch.Tensor, texts: torch.Tensor) -> torch.Tensor:
-    """Spectral contrastive loss: half the mean square of all products, less the mean of the pairs'.
+    """Spectral contrastive loss: half the mean square of all products minus the pairs' mean.
 
     The paper's temperature only scales the embeddings, and is 1 here.
 
@@ -102,14 +103,14 @@ def spectral_loss(images: torch.Tensor, texts: torch.Tensor) -> torch.Tensor:
 def train(
     images: torch.Tensor, texts: torch.Tensor, seed: int, training: Training = TRAINING
 ) -> Encoders:
-    """Train encoders on the same images and, in each run, on other texts, from the same start.
+    """Train encoders from the same start on the same images, with other texts in each run.
 
     Parameters
     ----------
     images : float tensor of shape (n, width)
     texts : float tensor of shape (n_runs, n, width)
     seed : int
-        Of the first weights and the order of the pairs, the same for all runs.
+        For the first weights and the order of the pairs, the same for all runs.
     training : Training
     """
     generator = torch.Generator().manual_seed(seed)
@@ -141,11 +142,11 @@ def train_captioner(
     seed: int,
     training: Training = TRAINING,
 ) -> Encoders:
-    """Turn encoders into captioners, trained to write the texts of clean pairs.
+    """Train encoders into captioners that write the texts of clean pairs.
 
-    A captioner writes y = V^T soft_threshold(W x), with the encoders' weights W of images and V of
-    texts as a start. All weights are first multiplied by what makes its captions fit best, since
-    the scale of the embeddings is not that of texts.
+    A captioner writes y = V^T soft_threshold(W x), starting from the encoders' weights W of images
+    and V of texts. All weights are first multiplied by the factor that makes its captions fit best,
+    as embeddings and texts differ in scale.
 
     Parameters
     ----------
@@ -153,7 +154,7 @@ def train_captioner(
     images, texts : float tensors of shape (n, width)
         Clean pairs.
     seed : int
-        Of the order of the pairs.
+        For the order of the pairs.
 
     Returns
     -------
@@ -163,7 +164,7 @@ def train_captioner(
     generator = torch.Generator().manual_seed(seed)
     first = write_captions(encoders, images)
     fit = (first * texts).sum((1, 2)) / first.square().sum((1, 2)).clamp(min=1e-12)
-    scale = fit.clamp(min=1e-6).sqrt()[:, None, None]  # captions go with the square of the weights
+    scale = fit.clamp(min=1e-6).sqrt()[:, None, None]  # captions scale with the weights squared
     towers = [(weights * scale).requires_grad_() for weights in (encoders.image, encoders.text)]
     captioners = Encoders(*towers, encoders.threshold * scale[:, 0])
     optimiser = torch.optim.SGD(towers, lr=training.decoder_learning_rate)
@@ -182,7 +183,7 @@ def write_captions(captioners: Encoders, images: torch.Tensor) -> torch.Tensor:
 
 
 def _norms(image, text):
-    """Root mean square of the norms of a neuron's two weight vectors: (n_runs, m), no gradient."""
+    """Root mean square of each neuron's two weight norms: (n_runs, m), without gradient."""
     squares = image.detach().square().sum(2) + text.detach().square().sum(2)
     return (squares / 2).sqrt()
 

@@ -29,12 +29,13 @@ class Retrieval(Renamed):
     Attributes
     ----------
     recall : DataFrame
-        A row a model and measure: recall, its 95 % interval, and chance, what a random order gives.
+        A row for each model and measure: recall with its 95 % interval, and chance, that of a
+        random order.
     effects : DataFrame
-        Differences of the models' recalls; "mean" is the mean recall over all measures. See
+        Differences of models' recalls; "mean" is the mean recall over all measures. See
         `featpurity.report.results.effect`.
     images, captions : int
-        How many there are.
+        Their numbers.
     """
 
     recall: pd.DataFrame
@@ -49,15 +50,15 @@ def retrieve(
     pairs: list[tuple[str, str]],
     **options: Any,
 ) -> Retrieval:
-    """Recall of all models, and of the second of each pair less that of the first.
+    """Recall of all models, and that of each pair's second model minus the first.
 
     Parameters
     ----------
     models : dict of str to ClipModel
     captioned : CaptionedImages
-        An image that stands there several times has several captions.
+        An image that occurs several times has several captions.
     pairs : list of (str, str)
-        Names of models that are compared.
+        Names of models to compare.
     **options
         Store, precision and batch size of `featpurity.features.extract.text_trunk_features`.
     """
@@ -89,7 +90,7 @@ def chances(owners: torch.Tensor) -> list[float]:
 
 
 def recall_table(found: Mapping[str, Estimate], chance: list[float]) -> pd.DataFrame:
-    """A row a model and measure."""
+    """A row for each model and measure, see `Retrieval`."""
     rows = []
     for model, recalls in found.items():
         ends = recalls.interval(0, 1)
@@ -101,7 +102,7 @@ def recall_table(found: Mapping[str, Estimate], chance: list[float]) -> pd.DataF
 
 
 def gains(found: Mapping[str, Estimate], pairs: list[tuple[str, str]]) -> pd.DataFrame:
-    """Each pair's second model minus the first: rows of effects, a measure each and their mean."""
+    """Rows of effects, each pair's second model minus the first: per measure and for their mean."""
     rows = []
     for before, after in pairs:
         gain = found[after] - found[before]

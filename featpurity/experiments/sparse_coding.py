@@ -1,9 +1,9 @@
-"""The paper's data: sparse codes seen through one dictionary as images, through another as texts.
+"""The paper's data: sparse codes, through one dictionary as images and another as texts.
 
 An image is x = M z_x + noise, its text y = H z_y + noise, with orthonormal dictionaries M and H
-whose columns are the *features*. In clean pairs both have the same code. In noisy pairs each
-feature of the image is replaced, with a probability, by its *spurious partner* in the text: the
-features are coupled two by two, 0 with 1, 2 with 3 and so on.
+whose columns are the *features*. In clean pairs both have the same code. In noisy pairs the text
+replaces each feature of the image, with some probability, by its *spurious partner*: features form
+couples, 0 with 1, 2 with 3 and so on.
 
 References
 ----------
@@ -18,7 +18,7 @@ import torch.nn.functional as F
 
 @dataclass(frozen=True)
 class Setting:
-    """Sizes of the simulation; the paper's, but for those that say otherwise."""
+    """Sizes of the simulation: the paper's unless a comment says otherwise."""
 
     n_features: int = 50
     width: int = 500  # of images and texts; the paper's 2500 takes five times as long
@@ -27,7 +27,7 @@ class Setting:
     n_clean: int = 1000
     n_classes: int = 5
     active_in_tests: float = 0.2
-    n_tests: int = 8000  # drawn; those without a clear class are left out. The paper gives none
+    n_tests: int = 8000  # before leaving out those without a clear class. The paper gives none
     lead: int = 2  # features by which an image's class leads the next; the paper gives none
     shift: float = 0.1  # of the test images' dictionary, in 1 / sqrt(n_features), the paper's order
 
@@ -50,14 +50,14 @@ class Setting:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Image-text pairs at several probabilities of a spurious feature; the noisy ones come first.
+    """Image-text pairs at several probabilities of a spurious feature, noisy pairs first.
 
-    Images, noise and the draws that decide what is replaced are the same at every probability.
+    Images, noise and the draws for replacements are the same at every probability.
     """
 
     images: torch.Tensor  # (n, width)
     texts: torch.Tensor  # (n_probabilities, n, width)
-    codes: torch.Tensor  # (n, n_features), of the images
+    codes: torch.Tensor  # (n, n_features), the images' codes
     image_dictionary: torch.Tensor  # (width, n_features)
     text_dictionary: torch.Tensor  # (width, n_features)
     n_noisy: int
@@ -65,7 +65,7 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Task:
-    """Zero-shot classification of images that are denser than those seen in training."""
+    """Zero-shot classification of images that have more features than those in training."""
 
     images: torch.Tensor  # (n, width)
     labels: torch.Tensor  # (n,) int64
@@ -73,13 +73,13 @@ class Task:
 
 
 def sample_pairs(setting: Setting, probabilities: list[float], seed: int) -> Pairs:
-    """Image-text pairs whose texts name a spurious feature with each of some probabilities.
+    """Draw image-text pairs whose texts name spurious features with each of some probabilities.
 
     Parameters
     ----------
     setting : Setting
     probabilities : sequence of float in [0, 0.5]
-        The paper's C_s, for the noisy pairs alone.
+        The paper's C_s, for the noisy pairs only.
     seed : int
     """
     if not len(probabilities) or not all(0 <= p <= 0.5 for p in probabilities):
@@ -109,7 +109,7 @@ def sample_pairs(setting: Setting, probabilities: list[float], seed: int) -> Pai
 
 
 def swap_partners(codes: torch.Tensor, replaced: torch.Tensor) -> torch.Tensor:
-    """Codes in which some features stand at their spurious partners instead.
+    """Codes with some features moved to their spurious partners.
 
     Parameters
     ----------
@@ -127,11 +127,11 @@ def swap_partners(codes: torch.Tensor, replaced: torch.Tensor) -> torch.Tensor:
 
 
 def sample_task(setting: Setting, pairs: Pairs, seed: int) -> Task:
-    """A zero-shot task in which the classes divide the features among themselves.
+    """Draw a zero-shot task whose classes divide the features among themselves.
 
     Feature j belongs to class j mod n_classes, so that spurious partners belong to different
-    classes. An image is of the class of which it has the most features; images whose class leads
-    the next one by less than `setting.lead` are left out.
+    classes. An image's class is the one with most of its features; images whose class leads the
+    next by less than `setting.lead` are left out.
     """
     generator = torch.Generator().manual_seed(seed)
     d = setting.n_features
@@ -150,7 +150,7 @@ def sample_task(setting: Setting, pairs: Pairs, seed: int) -> Task:
 
 
 def _active(n, d, probability, generator):
-    """Which features are there: float tensor of shape (n, d) of zeros and ones."""
+    """Which features are present: float tensor of shape (n, d) of zeros and ones."""
     return (torch.rand(n, d, generator=generator) < probability).float()
 
 

@@ -1,7 +1,7 @@
-"""The paper's theory, run: spurious texts, encoders with a threshold, recaptioning and filtering.
+"""Simulate the paper's theory: spurious texts, encoders with a threshold, recaption and filter.
 
 The four stages of section 2.1: train on raw pairs (S1), train a captioner on the clean ones (S2),
-keep of each noisy pair the text that fits the image better (S3), train again from the start (S4).
+keep the text of each noisy pair that fits the image better (S3), train again from the start (S4).
 
 References
 ----------
@@ -31,31 +31,31 @@ from featpurity.metrics.spectrum import random_rotations
 from featpurity.report.results import mean_effect
 
 SETTING = Setting()
-LEADS = (1, 2)  # of an image's class, in features, whose tasks are compared
+LEADS = (1, 2)  # leads of an image's class, in features, for the tasks to compare
 CHANCE = purity.chance_average(TRAINING.neurons, SETTING.width)  # average |cos| of random neurons
 
 
 @dataclass(frozen=True)
 class Simulated:
-    """What the simulation comes to.
+    """Results of the simulation.
 
     Attributes
     ----------
     table : DataFrame
-        A row a seed, texts ("raw" or "filtered") and probability: what
-        `featpurity.experiments.feature_recovery.measure` gives, and of the texts of the noisy pairs
-        `text_truth`, their mean cosine with the truth, and `replaced`, the share that is captions.
+        A row for each seed, texts ("raw" or "filtered") and probability: the results of
+        `featpurity.experiments.feature_recovery.measure`, and for the noisy pairs' texts
+        `text_truth`, their mean cosine with the truth, and `replaced`, the share of captions.
     cosines : dict of (texts, probability) to float array of shape (n_seeds, m, n_features)
-        |cos| of every neuron of the image encoder and every feature.
+        |cos| of each neuron of the image encoder with each feature.
     recaptioned : DataFrame
-        As `table`, a row a seed at the highest probability: captions in all noisy pairs, without a
+        As `table`, a row per seed at the highest probability: captions in all noisy pairs, no
         filter.
     readers : DataFrame
-        A row a seed, reader and lead, see `readers`.
+        A row for each seed, reader and lead, see `readers`.
     bases : DataFrame
-        A row a seed, encoder and basis, see `own_and_rotated`.
+        A row for each seed, encoder and basis, see `own_and_rotated`.
     effects : DataFrame
-        A row a claim, see `featpurity.report.results.effect`.
+        A row per claim, see `featpurity.report.results.effect`.
     """
 
     table: pd.DataFrame
@@ -72,17 +72,17 @@ def simulate(
     setting: Setting = SETTING,
     training: Training = TRAINING,
 ) -> Simulated:
-    """Raw against recaptioned and filtered pairs, for each probability and seed.
+    """Compare raw with recaptioned and filtered pairs, for each probability and seed.
 
     Parameters
     ----------
     probabilities : list of float in [0, 0.5]
-        That a text of a noisy pair names a feature's spurious partner instead.
+        That a noisy pair's text names a feature's spurious partner instead.
     seeds : list of int
-        At least two. Each draws dictionaries, pairs, first weights and the task anew; the
-        probabilities share them.
+        At least two. Each draws its own dictionaries, pairs, first weights and task, which the
+        probabilities share.
     """
-    probabilities = sorted(probabilities)  # the first of them is that of `bases`
+    probabilities = sorted(probabilities)  # `bases` uses the first
     tables, cosines, recaptioned, known, bases = [], {}, [], [], []
     for seed in tqdm(seeds, desc="theory, seeds"):
         draws = range(10 * seed, 10 * seed + 5)  # a stream of random numbers for each purpose
@@ -115,7 +115,7 @@ def simulate(
 
 
 def _rows(encoders, texts, pairs, task, replaced):
-    """What encoders measure, a row a run, and how true the texts were that they saw."""
+    """Measures of encoders, a row per run, and how true the texts were that they saw."""
     truth = text_truth(texts, pairs).numpy()
     return measure(encoders, pairs, task).assign(text_truth=truth, replaced=replaced.numpy())
 
@@ -123,7 +123,7 @@ def _rows(encoders, texts, pairs, task, replaced):
 def recaption(
     pairs: Pairs, encoders: Encoders, seed: int, training: Training = TRAINING
 ) -> torch.Tensor:
-    """Stage S2: captions of the images of the noisy pairs, float (n_runs, n_noisy, width).
+    """Stage S2: write captions of the noisy pairs' images, float (n_runs, n_noisy, width).
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ def recaption(
 def keep_better(
     pairs: Pairs, encoders: Encoders, captions: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Stage S3: of the text and the caption of a noisy pair the one that fits its image better.
+    """Stage S3: keep a noisy pair's text or caption, whichever fits its image better.
 
     Parameters
     ----------
@@ -155,7 +155,7 @@ def keep_better(
     -------
     texts : float tensor of shape (n_runs, n, width)
     replaced : float tensor of shape (n_runs,)
-        Share of the noisy pairs whose text is a caption now.
+        Share of the noisy pairs that now have a caption as text.
     """
     noisy = slice(pairs.n_noisy)
     images = encoders.embed_images(pairs.images[noisy])
@@ -172,7 +172,7 @@ def keep_better(
 def own_and_rotated(
     kinds: dict[str, Encoders], pairs: Pairs, task: Task, seed: int
 ) -> pd.DataFrame:
-    """What a random rotation of the hidden neurons does to some encoders.
+    """Measure what a random rotation of the hidden neurons does to encoders.
 
     The same rotation multiplies the weights of both towers, before the threshold.
 
@@ -183,13 +183,13 @@ def own_and_rotated(
     pairs : Pairs
     task : Task
     seed : int
-        Of the rotation.
+        For the rotation.
 
     Returns
     -------
     DataFrame
-        A row a kind of encoder and basis ("own", "rotated"): what `measure` gives, and `loss` over
-        all pairs.
+        A row for each kind of encoder and basis ("own", "rotated"): the results of `measure`, and
+        the `loss` over all pairs.
     """
     m, tables = next(iter(kinds.values())).image.shape[1], []
     (rotation,) = random_rotations(m, 1, seed)
@@ -213,7 +213,7 @@ def readers(
     setting: Setting = SETTING,
     training: Training = TRAINING,
 ) -> pd.DataFrame:
-    """What the task's difficulty comes to: trained encoders beside some that know the features.
+    """Measure the task's difficulty: trained encoders beside some that know the features.
 
     Parameters
     ----------
@@ -221,16 +221,17 @@ def readers(
     trained : Encoders
         Of one run.
     seed : int
-        Of the tasks.
+        For the tasks.
     setting : Setting
-        Its own lead does not count: `LEADS` do.
+        `LEADS` replace its own lead.
     training : Training
-        Its threshold is that of the second reader, whose neurons are the features themselves.
+        Gives the threshold of the second reader, whose neurons are the features themselves.
 
     Returns
     -------
     DataFrame
-        A row a lead and reader: accuracy, silhouette, and how many test images have that lead.
+        A row for each lead and reader: accuracy, silhouette and the number of test images with that
+        lead.
     """
     features = pairs.image_dictionary.T[None], pairs.text_dictionary.T[None]
     threshold = torch.full((1, setting.n_features), training.threshold)
@@ -249,7 +250,7 @@ def readers(
 
 
 def effects(table: pd.DataFrame, bases: pd.DataFrame) -> pd.DataFrame:
-    """The claims of the theory, with Student's t over the seeds."""
+    """The claims about the theory, with Student's t over seeds."""
     wide = table.set_index(["texts", "probability", "seed"]).sort_index()
     low, high = table.probability.min(), table.probability.max()
     rows = []

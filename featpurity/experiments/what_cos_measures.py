@@ -1,7 +1,7 @@
-"""What does average |cos| measure? The model in rotated bases, and the spectrum of its neurons.
+"""What does average |cos| measure? Models in rotated bases, and the spectrum of their neurons.
 
-A rotation of the shared space, applied to both projections, leaves every cosine between embeddings,
-and so the model, as it is; average |cos| is not left as it is.
+A rotation of the shared space, applied to both projections, changes no cosine between embeddings
+and so leaves the model the same; but it changes average |cos|.
 """
 
 from collections.abc import Callable, Mapping
@@ -28,7 +28,7 @@ TOWERS = ("image", "text")
 
 
 def invariance(inputs: Inputs, n_rotations: int = 20) -> pd.DataFrame:
-    """What rotations change, a row a model.
+    """What rotations change: a row per model.
 
     Columns accuracy and silhouette: their largest change over all rotations and data sets, computed
     in double precision; image and text: the range of average |cos| over the rotations.
@@ -57,11 +57,11 @@ def invariance(inputs: Inputs, n_rotations: int = 20) -> pd.DataFrame:
 
 
 def bases(models: Mapping[str, ClipModel], n_rotations: int = 20, seed: int = 0) -> pd.DataFrame:
-    """Average |cos| in a tower's own basis and in others, a row a model and tower.
+    """Average |cos| in a tower's own basis and in others: a row for each model and tower.
 
     Columns own; expected, from the spectrum alone; rotated and spread, the mean and standard
-    deviation over random rotations; rotations, how many; z = (own - rotated) / spread; singular,
-    in the basis of the singular vectors.
+    deviation over random rotations; rotations, their number; z = (own - rotated) / spread;
+    singular, in the basis of the singular vectors.
     """
     rows = []
     for model, clip in models.items():
@@ -79,10 +79,10 @@ def bases(models: Mapping[str, ClipModel], n_rotations: int = 20, seed: int = 0)
 def bases_of_runs(
     clip: ClipModel, checkpoints: dict[Run, Path], n_rotations: int = 20
 ) -> pd.DataFrame:
-    """`bases` of the models that were fine-tuned from `clip`: a row a run and tower.
+    """`bases` of models fine-tuned from `clip`: a row for each run and tower.
 
-    The runs of a seed share their rotations, other seeds have others: what is said over seeds is
-    said over rotations too.
+    Runs of one seed share their rotations and other seeds have others, so intervals over seeds are
+    over rotations too.
     """
     rows = []
     for run, path in tqdm(checkpoints.items(), desc="bases"):
@@ -102,13 +102,13 @@ def basis_effects(table: pd.DataFrame) -> list[dict]:
 def mean_features(
     clip: ClipModel, data: Mapping[str, LabelledImages], prompts: str, **stored: Any
 ) -> dict[str, torch.Tensor]:
-    """Mean trunk feature of each tower: over all images, and over all prompts, of the data sets.
+    """Mean trunk feature of each tower, over all images and over all prompts of the data sets.
 
     Parameters
     ----------
     clip : ClipModel
     data : dict of str to LabelledImages
-        Those of the same pictures count once among the images.
+        Data sets of the same pictures count once among the images.
     prompts : str
         A prompt set, see `featpurity.data.prompts`.
     **stored
@@ -117,7 +117,7 @@ def mean_features(
     Returns
     -------
     means : dict of str to float32 tensor of shape (width,)
-        By the name of the tower.
+        By tower.
     """
     distinct = {dataset.images_key: dataset for dataset in data.values()}
     images = [image_trunk_features(clip, dataset, **stored) for dataset in distinct.values()]
@@ -130,12 +130,13 @@ def mean_features(
 
 
 def shape(neurons: torch.Tensor, mean_feature: torch.Tensor) -> dict[str, float]:
-    """What the singular values of one tower say, and what its shared direction is.
+    """Facts about one tower's singular values and its shared direction.
 
-    Average |cos|; the same expected over rotations; effective rank and participation ratio; the
-    share of the first singular direction and its |cosine| with the mean trunk feature; how evenly
-    the neurons read it, their mean |component| along it squared over the mean square; average |cos|
-    without the one, and that expected over rotations, and without the other.
+    They are average |cos|, and that expected over rotations; effective rank and participation
+    ratio; the share of the first singular direction and its |cosine| with the mean trunk feature;
+    how evenly the neurons read it, as their squared mean |component| along it over the mean square;
+    average |cos| without this direction, that expected over rotations, and average |cos| without
+    the mean feature.
     """
     share, direction = spectrum.shared_component(neurons)
     without_shared = spectrum.without_direction(neurons, direction)
@@ -169,14 +170,14 @@ def spectra(
 def spectra_of_runs(
     clip: ClipModel, checkpoints: dict[Run, Path], mean: dict[str, torch.Tensor]
 ) -> pd.DataFrame:
-    """`shape` of the models that experiment 3's step fine-tuned from `clip`, both towers.
+    """`shape` of both towers of the models that experiment 3 fine-tuned from `clip`.
 
-    A row a kind, ratio, seed and tower.
+    A row for each kind, ratio, seed and tower.
 
     Raises
     ------
     FileNotFoundError
-        When a run was not trained.
+        If a run was not trained.
     """
     rows = []
     for run, path in tqdm(checkpoints.items(), desc="fine-tuned models"):
@@ -197,7 +198,7 @@ def basis_rise_effects(tuned: pd.DataFrame) -> list[dict]:
 
 
 def watcher(mean: dict[str, torch.Tensor]) -> Callable:
-    """For `evaluate` of a training: the `shape` of both towers as columns "tower/measure"."""
+    """An `evaluate` for training: the `shape` of both towers as columns "tower/measure"."""
 
     def look(image_neurons, text_neurons):
         towers = zip(TOWERS, (image_neurons.cpu(), text_neurons.cpu()))
@@ -211,14 +212,14 @@ def watcher(mean: dict[str, torch.Tensor]) -> Callable:
 
 
 def over_epochs(history: pd.DataFrame, runs: list[Run]) -> pd.DataFrame:
-    """What a `watcher` saw: a row a run, tower and epoch.
+    """What a `watcher` saw: a row for each run, tower and epoch.
 
     Parameters
     ----------
     history : DataFrame
         From `featpurity.training.cached.sweep_projections`.
     runs : list of Run
-        The sweep's, in their order.
+        The sweep's runs, in order.
     """
     rows = []
     for seen in history.to_dict("records"):
@@ -230,7 +231,7 @@ def over_epochs(history: pd.DataFrame, runs: list[Run]) -> pd.DataFrame:
 
 
 def _changes(claim, runs, column):
-    """Effects of a claim a tower: a measure's change with the ratio, a row a kind of swap."""
+    """Effects of a claim, a measure's change with the ratio, per tower and kind of swap."""
     rows = []
     for (tower, kind), part in runs.groupby(["tower", "kind"], sort=False):
         changes = over_seeds.along_line(part, column)
@@ -240,7 +241,7 @@ def _changes(claim, runs, column):
 
 
 def _measure(embedded):
-    """Accuracy and silhouette, 0 where this is not defined."""
+    """Accuracy, and the silhouette or 0 where it is not defined."""
     images, _, labels = embedded
     score = silhouette.silhouette(images, labels) if silhouette.is_defined(labels) else 0.0
     return zeroshot.accuracy(*embedded), score

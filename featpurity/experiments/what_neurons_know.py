@@ -1,4 +1,4 @@
-"""Do purer neurons know more? Each neuron against the labels, and against another model's eyes."""
+"""Do purer neurons know more? Compare each with the labels and with another model's view."""
 
 from typing import Any
 
@@ -13,17 +13,17 @@ from featpurity.models.clip import neurons_by_tower
 from featpurity.report import results
 
 BASES = ("own", "rotated")
-MEASURES = ("information", "monosemanticity")  # of what a neuron knows
+MEASURES = ("information", "monosemanticity")  # of a neuron's knowledge
 
 
 def neurons_table(inputs: Inputs, n_rotations: int = 5, **stored: Any) -> pd.DataFrame:
-    """A row a neuron, in each model's own basis and in some rotated ones.
+    """A row per neuron, in each model's own basis and in some rotated ones.
 
     Parameters
     ----------
     inputs : Inputs
     n_rotations : int
-        Rotated bases, for comparison.
+        Number of rotated bases, for comparison.
     **stored
         ``store, precision`` of `featpurity.features.extract.image_trunk_features`.
 
@@ -51,14 +51,14 @@ def neurons_table(inputs: Inputs, n_rotations: int = 5, **stored: Any) -> pd.Dat
 
 
 def information(inputs: Inputs, model: str, turn: torch.Tensor | None = None) -> torch.Tensor:
-    """What each neuron knows of the labels of each data set, in nats: float tensor (data sets, d).
+    """What each neuron knows of each data set's labels, in nats: float tensor (data sets, d).
 
     Parameters
     ----------
     inputs : Inputs
     model : str
     turn : float tensor of shape (d, d), optional
-        A rotation; the neurons are then those of the rotated basis.
+        A rotation, for the neurons of a rotated basis.
     """
     known = []
     for name in inputs.data:
@@ -70,10 +70,10 @@ def information(inputs: Inputs, model: str, turn: torch.Tensor | None = None) ->
 
 
 def likeness(inputs: Inputs, model: str, **stored: Any) -> dict[str, torch.Tensor]:
-    """How another encoder sees the pictures: trunk features by the name of a data set.
+    """Another encoder's view of the pictures: trunk features by data set.
 
-    It is the next model of the run, the first after the last, the same where there is but one. Data
-    sets of the same pictures count once.
+    The other encoder is the next model of the run, the first after the last, or the model itself if
+    it is the only one. Data sets of the same pictures count once.
     """
     names = list(inputs.models)
     other = inputs.models[names[(names.index(model) + 1) % len(names)]]
@@ -85,11 +85,11 @@ def likeness(inputs: Inputs, model: str, **stored: Any) -> dict[str, torch.Tenso
 
 
 def correlations(neurons: pd.DataFrame) -> pd.DataFrame:
-    """Rank correlation of purity with both measures in each model's own basis, 95 % intervals.
+    """Rank correlation of purity with both measures in models' own bases, with 95 % intervals.
 
     Columns rotated, rotated_low and rotated_high are the mean correlation in the rotated bases, and
-    the 95 % interval of one rotated basis more. A measure that is the same for all neurons has no
-    row: the information, for one, where every image is a class of its own.
+    the 95 % interval of one more rotated basis. A measure that is equal for all neurons has no row,
+    such as the information if every image is its own class.
     """
     rows = []
     for model, part in neurons[neurons.basis == "own"].groupby("model", sort=False):
@@ -112,16 +112,16 @@ def correlations(neurons: pd.DataFrame) -> pd.DataFrame:
 
 
 def own_and_rotated(neurons: pd.DataFrame) -> pd.DataFrame:
-    """Mean and largest of both measures over the neurons, in the own basis and in rotated ones.
+    """Mean and maximum of both measures over neurons, in the own basis and in rotated ones.
 
-    Those of rotated bases are means over the bases.
+    For rotated bases, these are means over the bases.
     """
     bases = neurons.groupby(["model", "basis", "turn"], sort=False)[list(MEASURES)]
     return bases.agg(["mean", "max"]).groupby(["model", "basis"], sort=False).mean()
 
 
 def effects(found: pd.DataFrame) -> list[dict]:
-    """The claim about selectivity, a row a model, from `correlations`."""
+    """The claim about selectivity, a row per model, from `correlations`."""
     return [
         results.effect(
             "purity_selectivity",
@@ -136,7 +136,7 @@ def effects(found: pd.DataFrame) -> list[dict]:
 
 
 def _alike(inputs, model, turn, views):
-    """Mean monosemanticity (d,) over the pictures."""
+    """Mean monosemanticity of each neuron, (d,), over the sets of pictures."""
     embedded = {name: inputs.embedded[model, name].images for name in views}
     alike = [
         selectivity.monosemanticity(images @ turn.to(images).T, views[name])

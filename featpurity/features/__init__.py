@@ -1,4 +1,4 @@
-"""Towers run once: trunk features and embeddings, kept in a store."""
+"""Run each tower once; keep trunk features in a store, and make embeddings."""
 
 from featpurity import lazy_modules
 

@@ -1,7 +1,7 @@
-"""Random crops of images that follow from a number, so that they can be stored and drawn again.
+"""Random crops of images, determined by a number, so that they can be stored and repeated.
 
-Online training crops each image anew at every step; cached training stores the trunk features of a
-few crops.
+Online training takes a new crop of each image at every step; cached training stores the trunk
+features of a few crops.
 """
 
 from dataclasses import replace
@@ -22,27 +22,25 @@ from featpurity.features.extract import (
 from featpurity.files import digest
 from featpurity.models.clip import ClipModel
 
-AREA = (0.5, 1)  # share of the image that a crop shows, as in the paper's training
+AREA = (0.5, 1)  # share of the image in a crop, as in the paper's training
 
 
 class Crop:
-    """RandomResizedCrop(0.5, 1) to the size that a preprocessing gives; the same draw gives the
-    same crop.
-    """
+    """RandomResizedCrop(0.5, 1) to a preprocessing's size; the same draw gives the same crop."""
 
     def __init__(self, preprocess):
         size = preprocess(Image.new("RGB", (8, 8))).shape[-1]
         self.transform = RandomResizedCrop(size, AREA, interpolation=InterpolationMode.BICUBIC)
 
     def __call__(self, image, draw):
-        # The global generator goes on as if nothing had been drawn.
+        # Leave the global generator as it was.
         with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(draw)  # the card's stays as it is
+            torch.default_generator.manual_seed(draw)  # the GPU's generator is untouched
             return self.transform(image)
 
 
 class CroppedImages:
-    """The images of a sequence, each in one crop that follows from (seed, its index)."""
+    """The images of a sequence, each in one crop determined by (seed, its index)."""
 
     def __init__(self, images, crop, seed):
         self.images, self.crop, self.seed = images, crop, seed
@@ -56,7 +54,7 @@ class CroppedImages:
 
     @property
     def key(self) -> str:
-        """Digest of the images' key and of what the crops follow from."""
+        """Digest of the images' key and of what determines the crops."""
         return digest((self.images.key, repr(self.crop.transform), self.seed))
 
 
@@ -76,7 +74,7 @@ def image_views(
     dataset : LabelledImages or CaptionedImages
     n_views : int
     seed : int, default 0
-        View v of image i follows from (seed, v, i).
+        With v and i, determines view v of image i.
     store, **options
         See `featpurity.features.extract.each_image_trunk_features`.
 
@@ -87,7 +85,7 @@ def image_views(
     Raises
     ------
     ValueError
-        For fewer than one view, and as `each_image_trunk_features`.
+        For fewer than one view, and as for `each_image_trunk_features`.
     """
     if n_views < 1:
         raise ValueError(f"n_views: expected 1 or more, got {n_views}")
@@ -108,14 +106,14 @@ def pair_features(
     compiled: bool = False,
     **stored: Any,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Trunk features of image-caption pairs, as cached fine-tuning takes them.
+    """Trunk features of image-caption pairs, for cached fine-tuning.
 
     Parameters
     ----------
     clip : ClipModel
     captioned : CaptionedImages
     n_views : int, optional
-        Random crops of each image, see `image_views`, in place of the image as it is.
+        Number of random crops of each image, see `image_views`, instead of the image itself.
     workers, compiled, **stored
         See `featpurity.features.extract.each_image_trunk_features`.
 

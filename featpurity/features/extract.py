@@ -1,8 +1,8 @@
-"""Run each tower once: trunk features and embeddings, kept in a store on disk.
+"""Run each tower once and keep trunk features in a store on disk; make embeddings of them.
 
-The store holds what enters a projection, so that every projection fine-tuned on one trunk shares
-them. Several processes may work on one store: under torchrun each takes its share of the shards,
-and otherwise the last to finish a shard leaves its equal result.
+The store holds what enters a projection, so all projections fine-tuned on one trunk share it.
+Several processes may use one store: under torchrun each takes its share of the shards; otherwise
+the last to finish a shard overwrites it with an equal one.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,7 +23,7 @@ from featpurity.files import check_choice, digest, write_text
 from featpurity.models.clip import ClipModel
 from featpurity.models.device import pick_device
 
-COUNTED = 1000  # pairs whose captions are counted, since tokenizers take a second for ten thousand
+COUNTED = 1000  # pairs whose captions are counted: tokenizers take a second for ten thousand
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -41,9 +41,9 @@ def embed_images(
     clip : ClipModel
     dataset : LabelledImages
     store : str or Path, optional
-        Folder of stored trunk features; without it nothing is kept.
+        Folder of stored trunk features; without it nothing is stored.
     device : str or torch.device, default "cpu"
-        Where both are to lie.
+        Where to put both results.
     **options
         See `each_image_trunk_features`.
 
@@ -64,7 +64,7 @@ def embed_images(
 
 
 def labels_on(device: str | torch.device, dataset: Any) -> torch.Tensor:
-    """A copy of a data set's labels, int64: who changes it leaves the data set as it is."""
+    """A copy of a data set's labels, int64: changing it leaves the data set alone."""
     return torch.as_tensor(dataset.labels).to(device, torch.int64, copy=True)
 
 
@@ -75,7 +75,7 @@ def embed_texts(
     device: str | torch.device = "cpu",
     **options: Any,
 ) -> torch.Tensor:
-    """Unit embeddings of texts, float of shape (n, d) on a device; see `text_trunk_features`."""
+    """Unit embeddings of texts, float of shape (n, d) on `device`; see `text_trunk_features`."""
     device = pick_device(device)
     features = text_trunk_features(clip, texts, store, **options)
     return unit_embeddings(clip, clip.project_text, features, device)
@@ -88,10 +88,9 @@ def embed_classes(
     store: str | Path | None = None,
     **options: Any,
 ) -> torch.Tensor:
-    """The zero-shot classifier of `class_embeddings`, its prompts' trunk features from the store.
+    """The zero-shot classifier of `class_embeddings`, with trunk features from the store.
 
-    The parameters are as there and in `embed_texts`; float tensor of shape (n_classes, d), unit
-    rows.
+    Parameters are those of `class_embeddings` and `embed_texts`. Float (n_classes, d), unit rows.
     """
     classes, templates = as_texts("classes", classes), as_texts("templates", templates)
     units = embed_texts(clip, prompts_for(clip, classes, templates), store, **options)
@@ -99,16 +98,16 @@ def embed_classes(
 
 
 def prompts_for(clip: ClipModel, classes: Sequence[str], templates: Sequence[str]) -> list[str]:
-    """The prompts of `featpurity.data.prompts.fill`, where the model can tell the classes apart.
+    """The prompts of `featpurity.data.prompts.fill`, once the model can tell the classes apart.
 
     Raises
     ------
     ValueError
-        For two classes whose prompts are all the same to the model's tokenizer, whose classes
-        would be one: of names that differ in case alone, or beyond its context.
+        For two classes whose prompts all have the same tokens, and so would be one class: their
+        names differ only in case, or beyond the model's context.
     """
     classes, templates = as_texts("classes", classes), as_texts("templates", templates)
-    prompts = fill(classes, templates)  # those of a class side by side
+    prompts = fill(classes, templates)  # grouped by class
     of_class, first = {name: fill([name], templates) for name in classes}, {}
     for name, tokens in zip(of_class, clip.tokenizer([own[0] for own in of_class.values()])):
         other = first.setdefault(tuple(tokens.tolist()), name)
@@ -122,9 +121,7 @@ def prompts_for(clip: ClipModel, classes: Sequence[str], templates: Sequence[str
 
 
 def classifier_of(units: torch.Tensor) -> torch.Tensor:
-    """Unit embeddings of each class's prompts (n_classes, n_templates, d) to the zero-shot
-    classifier: (n_classes, d), their means as unit rows.
-    """
+    """Zero-shot classifier (n_classes, d): unit means of `units` (n_classes, n_templates, d)."""
     return F.normalize(units.mean(1), dim=1)
 
 
@@ -134,12 +131,12 @@ def unit_embeddings(
     features: torch.Tensor,
     device: str | torch.device = "cpu",
 ) -> torch.Tensor:
-    """Trunk features through one of a model's projections: unit rows, float of shape (n, d).
+    """Unit embeddings, float of shape (n, d): trunk features through one of a model's projections.
 
     Raises
     ------
     ValueError
-        For embeddings that hold NaN or infinity.
+        If embeddings hold NaN or infinity.
     """
     parts = (project(part.to(clip.device)).float() for part in features.split(2**16))
     embeddings = torch.cat([F.normalize(part, dim=1).to(device) for part in parts])
@@ -173,8 +170,8 @@ def each_image_trunk_features(
 ) -> Iterator[list[torch.Tensor]]:
     """Image trunk features of several models, one data set after another.
 
-    Each image is decoded once for all models, and the processes that decode go on from one data
-    set to the next: the device does not wait while they start.
+    Each image is decoded once for all models. The decoding processes go on from one data set to the
+    next, so that the device does not wait for new ones to start.
 
     Parameters
     ----------
@@ -182,29 +179,29 @@ def each_image_trunk_features(
     datasets : sequence of LabelledImages or CaptionedImages
     store : str or Path, optional
     batch_size : int
-        Images a step.
+        Images per step.
     workers : int
-        Processes that decode; 0 decodes in this one.
+        Decoding processes; 0 decodes in this one.
     precision : {"fp32", "bf16", "fp16"}
-        Of the computing (autocast) and of the stored numbers. On a card PyTorch takes convolutions
-        in TensorFloat-32 unless `torch.backends.cudnn.allow_tf32` says otherwise.
+        Of the computation (autocast) and of the stored numbers. On a GPU, PyTorch computes
+        convolutions in TensorFloat-32 unless `torch.backends.cudnn.allow_tf32` is False.
     compiled : bool
-        Whether `torch.compile` prepares the towers: minutes at first, faster after.
+        Whether to `torch.compile` the towers: minutes at first, faster afterwards.
     progress : bool
-        Whether a progress bar for each data set shows on stderr.
+        Whether to show a progress bar for each data set on stderr.
 
     Yields
     ------
     features : list of float32 tensors of shape (n, width_I), on the CPU
-        One a model, for each data set in turn.
+        One per model, for each data set in turn.
 
     Raises
     ------
     ValueError
-        Before any model runs: for unreadable images of any data set, all named at once, or unknown
-        options. Later: for features that are not finite.
+        Before any model runs: for unreadable images of any data set, all named at once, or for
+        unknown options. Later: for features that are not finite.
     TimeoutError
-        Under torchrun, when another process stops writing its shards.
+        Under torchrun, if another process stops writing its shards.
     """
     for dataset in datasets:
         _check(precision, batch_size, len(dataset))
@@ -219,7 +216,7 @@ def each_image_trunk_features(
     for key, i in firsts.items():
         if any(of_clip.missing for of_clip in shards[key]):
             refuse_unreadable(datasets[i], store)
-    forms = list(dict.fromkeys(clip.preprocess for clip in clips))  # one object for equal ones
+    forms = list(dict.fromkeys(clip.preprocess for clip in clips))  # equal ones once
     used = [forms.index(clip.preprocess) for clip in clips]
     towers = [runner(clip, clip.image_trunk, precision, compiled) for clip in clips]
     batches = {key: _batches(own, batch_size) for key, own in shards.items()}
@@ -231,19 +228,19 @@ def each_image_trunk_features(
         if i == firsts[key]:
             title = progress and f"{dataset.name} | {names}"
             _fill(list(zip(towers, shards[key], used)), batches[key], loaded, title)
-        last = key not in keys[i + 1 :]  # they are freed once they are given
+        last = key not in keys[i + 1 :]  # they are freed once yielded
         yield _given(shards.pop(key) if last else shards[key], distinct[i][1])
 
 
 def _given(shards, rows):
-    """The features of every model at some rows."""
+    """The features of each model at `rows`."""
     return [of_clip.features()[rows] for of_clip in shards]
 
 
 def image_shards(
     clip: ClipModel, images_key: str, n: int, store: str | Path | None, precision: str = "fp32"
 ) -> Shards:
-    """The stored features of n distinct pictures; the key holds all that they depend on."""
+    """The stored features of n distinct pictures; the key holds all they depend on."""
     key = "image", clip.image_key, clip.preprocess_name, images_key, precision
     return Shards(store, key, n)
 
@@ -251,7 +248,7 @@ def image_shards(
 def text_shards(
     clip: ClipModel, texts: Sequence[str], store: str | Path | None, precision: str = "fp32"
 ) -> Shards:
-    """The stored features of distinct texts; the key holds all that they depend on."""
+    """The stored features of distinct texts; the key holds all they depend on."""
     return Shards(store, ("text", clip.text_key, digest(texts), precision), len(texts))
 
 
@@ -265,7 +262,7 @@ def text_trunk_features(
 ) -> torch.Tensor:
     """What enters the text projection, for each text: float32 of shape (n, width_T) on the CPU.
 
-    Texts that repeat are computed once. The parameters are as in `each_image_trunk_features`.
+    Repeated texts are computed once. Parameters are as in `each_image_trunk_features`.
     """
     texts = as_texts("texts", texts)
     _check(precision, batch_size, len(texts))
@@ -286,22 +283,22 @@ def decoder(
     workers: int = 0,
     pinned: bool = False,
 ) -> DataLoader | tuple:
-    """Batches of decoded pictures of several collections, one collection after another.
+    """Batches of decoded pictures from several collections, one after another.
 
     Parameters
     ----------
     pictures : sequence of sequences of PIL images
-    batches : ranges (start, stop) of the rows wanted, for each collection
+    batches : ranges (start, stop) of rows, for each collection
     preprocessings : sequence of callables
         Each picture is decoded once for all of them.
     workers : int
-        Processes that decode all collections; 0 decodes in this one.
+        Decoding processes for all collections; 0 decodes in this one.
     pinned : bool
-        Whether batches lie in pinned memory, for a GPU.
+        Whether to put batches in pinned memory, for a GPU.
 
     Yields
     ------
-    batch : list of float tensors of shape (size, 3, S, S), one a preprocessing
+    batch : list of float tensors of shape (size, 3, S, S), one per preprocessing
     """
     decoded = [_Decoded(images, preprocessings) for images in pictures]
     firsts = [0, *ConcatDataset(decoded).cumulative_sizes] if decoded else []
@@ -310,14 +307,14 @@ def decoder(
         for first, ranges in zip(firsts, batches)
         for start, stop in ranges
     ]
-    if not rows:  # no process is to start for nothing
+    if not rows:  # start no process for nothing
         return ()
     return DataLoader(
         ConcatDataset(decoded),
         batch_sampler=rows,
         num_workers=workers,
         pin_memory=pinned,
-        generator=torch.Generator(),  # its workers' seeds are not drawn from the user's
+        generator=torch.Generator(),  # so that the workers' seeds do not use the user's generator
     )
 
 
@@ -336,7 +333,7 @@ class _Decoded(Dataset):
 def runner(
     clip: ClipModel, trunk: Callable, precision: str, compiled: bool = False
 ) -> Callable[[torch.Tensor], torch.Tensor]:
-    """A function of a batch, wherever it is, to the trunk's features on the model's device."""
+    """A function from a batch on any device to the trunk's features on the model's device."""
     trunk = torch.compile(trunk) if compiled else trunk
     kind = PRECISIONS[precision]
 
@@ -353,9 +350,7 @@ def runner(
 
 
 def _batches(shards, batch_size):
-    """Ranges of rows that any of the shards lack and this process computes, none across the end of
-    a shard.
-    """
+    """Ranges of missing rows that fall to this process, none across the end of a shard."""
     ranges = sorted({part for of_clip in shards for part in of_clip.mine()})
     return [
         (row, min(row + batch_size, stop))
@@ -365,7 +360,7 @@ def _batches(shards, batch_size):
 
 
 def _fill(towers, batches, loaded, title):
-    """Run every tower on every batch that it lacks; shards go to the store as they are finished.
+    """Run each tower on the batches it lacks; each finished shard goes to the store.
 
     `towers` holds (tower, its shards, which part of a loaded batch it takes).
     """
@@ -381,7 +376,7 @@ def _fill(towers, batches, loaded, title):
 
 
 def _distinct(images):
-    """The images without those named before, and each one's place among them: all, as they are."""
+    """The images without repeats, and for every image its place among these."""
     names = getattr(images, "names", range(len(images)))
     places = {name: place for place, name in enumerate(dict.fromkeys(names))}
     if len(places) == len(images):
@@ -392,23 +387,23 @@ def _distinct(images):
 
 
 def refuse_unreadable(dataset: Any, store: str | Path | None) -> list[str]:
-    """Open every image file once before any model runs; the store remembers who passed.
+    """Open every image file once before any model runs; the store remembers data sets that passed.
 
     Returns
     -------
     remarks : list of str
-        A line where pictures would be turned by their EXIF data, which is not applied.
+        A line if viewers would turn some pictures by their EXIF data, which is not applied.
 
     Raises
     ------
     ValueError
-        Where pictures cannot be read.
+        For pictures that cannot be read.
     """
     if not isinstance(dataset.images, EncodedImages):
         return []
     store = Path(store).expanduser() if store else None
     passed = store / "opened" / dataset.images_key if store else None
-    with suppress(OSError):  # not there, or of a colleague who keeps it
+    with suppress(OSError):  # no such file, or a colleague's private one
         if passed:
             return _lying(dataset, int(passed.read_text(encoding="utf-8")))
     broken, turned = dataset.images.opened
@@ -426,8 +421,9 @@ def refuse_unreadable(dataset: Any, store: str | Path | None) -> list[str]:
 
 
 def picture_remarks(datasets: Iterable, store: str | Path | None) -> list[str]:
-    """What to know of the pictures of data sets, or pairs: those that are left out, that lie on a
-    side, folders that may be no classes; see `refuse_unreadable`.
+    """Remarks on pictures: left out, lying on a side, or in folders that may not be classes.
+
+    `datasets` may hold pairs too. For unreadable pictures see `refuse_unreadable`.
     """
     return [
         line
@@ -441,10 +437,10 @@ def picture_remarks(datasets: Iterable, store: str | Path | None) -> list[str]:
 
 
 def cut_captions(clip: ClipModel, pairs: Any) -> list[str]:
-    """A line where captions, or their rewrites, of the first pairs fill a model's context."""
+    """A line if captions or rewrites of the first pairs fill a model's context."""
     firsts = zip(pairs.captions[:COUNTED], pairs.rewrites[:COUNTED])
     texts = [text for caption, rewrites in firsts for text in (caption, *rewrites)]
-    # One word more changes the tokens of a text, unless its place lies beyond the context.
+    # One more word changes the tokens of a text, unless it lies beyond the context.
     tokens, longer = clip.tokenizer(texts), clip.tokenizer([f"{text} more" for text in texts])
     count = (tokens == longer).all(dim=1).sum().item()
     if not count:
@@ -456,7 +452,7 @@ def cut_captions(clip: ClipModel, pairs: Any) -> list[str]:
 
 
 def _lying(dataset, count):
-    """A line on pictures that are measured as they are stored, not as viewers show them."""
+    """A line on pictures that are measured as stored, not as viewers show them."""
     if not count:
         return []
     return [
@@ -477,14 +473,14 @@ def _check(precision, batch_size, n):
 def class_embeddings(
     clip: ClipModel, classes: Sequence[str], templates: Sequence[str]
 ) -> torch.Tensor:
-    """Zero-shot classifier: one unit row a class, the mean of its prompts' unit embeddings.
+    """Zero-shot classifier: for each class the normalised mean of its prompts' unit embeddings.
 
     Parameters
     ----------
     clip : ClipModel
         Anything with `tokenizer(list of str)` and `encode_text(tokens)`.
     classes : list of str
-        Class names, as they should read in a sentence.
+        Class names as they should read in a sentence.
     templates : list of str
         Prompt templates, each with "{}" or "{c}" for the class name.
 

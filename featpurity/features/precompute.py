@@ -1,7 +1,7 @@
-"""Fill the store: the towers of some models run once over data sets and image-caption pairs.
+"""Fill the store: run models' towers once over data sets and image-caption pairs.
 
-The notebook `steps/embed` and the command `featpurity embed` both come here. Under torchrun each
-process takes its share of the shards, on its own card.
+The notebook `steps/embed` and the command `featpurity embed` both call this. Under torchrun each
+process takes its share of the shards, on its own GPU.
 """
 
 import os
@@ -26,20 +26,20 @@ from featpurity.models.load import load_model
 
 @dataclass
 class Precompute:
-    """What is to be embedded, opened; see `open_all`.
+    """Models and opened data to embed; see `open_all`.
 
     Attributes
     ----------
     models : dict of str to ClipModel
     datasets : dict of str to LabelledImages
-        The training images of one right behind its test images.
+        The training images of each right after its test images.
     pairs : CaptionedImages or None
     """
 
     models: dict[str, ClipModel]
     datasets: dict[str, LabelledImages]
     pairs: Sequence | None
-    stored: dict = field(repr=False)  # where features are kept, and how they are computed
+    stored: dict = field(repr=False)  # where features are stored, and how they are computed
 
     def sizes(self) -> pd.DataFrame:
         """The models, their neurons and the widths of their trunks."""
@@ -55,7 +55,7 @@ class Precompute:
         return pd.DataFrame(rows)
 
     def remarks(self) -> list[str]:
-        """What `picture_remarks` and `cut_captions` of `featpurity.features.extract` say."""
+        """Remarks of `picture_remarks` and `cut_captions` of `featpurity.features.extract`."""
         datasets = [*self.datasets.values(), *filter(None, [self.pairs])]
         remarks = picture_remarks(datasets, self.stored["store"])
         for clip in self.models.values() if self.pairs else []:
@@ -63,10 +63,10 @@ class Precompute:
         return remarks
 
     def embed_datasets(self) -> pd.DataFrame:
-        """Image trunk features of every data set: each picture is decoded once for all models."""
+        """Store image trunk features of all data sets; pictures are decoded once for all models."""
         clips, datasets = list(self.models.values()), list(self.datasets.values())
         for _ in each_image_trunk_features(clips, datasets, **self.stored):
-            pass  # they are in the store
+            pass  # each is stored as it comes
         rows = [
             dict(dataset=name, images=len(dataset), classes=len(dataset.classes))
             for name, dataset in self.datasets.items()
@@ -74,12 +74,12 @@ class Precompute:
         return pd.DataFrame(rows)
 
     def embed_pairs(self, n_views: int | None = None) -> pd.DataFrame:
-        """Trunk features of the pairs, of their captions and of their pictures as they are.
+        """Store trunk features of the pairs' captions and of their pictures, whole or cropped.
 
         Parameters
         ----------
         n_views : int, optional
-            Stored random crops of each picture, in place of the picture as it is.
+            Number of random crops of each picture to store instead of the picture itself.
         """
         rows = []
         for name, clip in self.models.items() if self.pairs else []:
@@ -107,9 +107,9 @@ def open_all(
     compiled: bool = False,
     probe_on: str = "test",
 ) -> Precompute:
-    """Load models and open data; every picture file is opened once before any model runs.
+    """Load models and open data, with every picture file once, before any model runs.
 
-    Under torchrun one process downloads what is missing and the others find it there.
+    Under torchrun one process downloads what is missing; the others wait and find it there.
 
     Parameters
     ----------
@@ -120,14 +120,14 @@ def open_all(
     store_dir : str
         The folder of stored features, relative to the project's root.
     probe_on : {"test", "train"}
-        "train": the training images of the data sets too, where they have some.
+        "train": the data sets' training images too, where they have some.
     **settings
-        The settings of a profile, by their names there.
+        A profile's settings, under their names there.
 
     Raises
     ------
     ValueError, FileNotFoundError
-        For names that nothing knows, files that are missing, unreadable pictures.
+        For unknown names, missing files or unreadable pictures.
     """
     check_list("models", models)
     check_list("datasets", datasets)

@@ -1,4 +1,4 @@
-"""Features on disk, in shards of rows that are each written whole or not at all."""
+"""Features on disk, in shards of rows, each written whole or not at all."""
 
 import os
 import time
@@ -11,31 +11,31 @@ from safetensors import SafetensorError, safe_open
 
 from featpurity.files import READ_ONLY, digest, raw, sweep, write_tensors
 
-ROWS = 2048  # rows a shard: seconds of work that a killed run loses
-LISTED = os.R_OK | os.X_OK  # what a folder has to allow whoever reads it
-PATIENCE = 1800  # seconds without a new shard: the process that owes it is taken for dead
+ROWS = 2048  # rows per shard: a killed run loses seconds of work
+LISTED = os.R_OK | os.X_OK  # what reading a folder requires
+PATIENCE = 1800  # seconds without a new shard after which its process counts as dead
 PAUSE = 0.5  # seconds between looks for it
 
 
 class Shards:
-    """The (n, width) features under one key: rows that are there, rows that are missing.
+    """The (n, width) features of one key: stored rows and missing ones.
 
-    A shard is a safetensors file with the SHA-256 of its numbers. One that was cut off, edited or
-    belongs to another key is noticed when read, with a warning, and counts as missing.
+    A shard is a safetensors file with the SHA-256 of its numbers. One that is cut off, edited or of
+    another key gives a warning when read, and counts as missing.
 
     Parameters
     ----------
     store : str or Path, or None
-        The folder of all stored features, `~` is the home; None keeps them in memory only.
+        The folder of all stored features (`~` is the home folder); None keeps them in memory only.
     key : tuple of str
-        All that the features depend on.
+        Everything that the features depend on.
     n : int
-        Rows in total.
+        Total number of rows.
 
     Attributes
     ----------
     missing : list of (start, stop)
-        Ranges of rows to be computed.
+        Ranges of rows to compute.
     """
 
     def __init__(self, store: str | Path | None, key: tuple, n: int):
@@ -53,13 +53,11 @@ class Shards:
 
     @property
     def missing(self) -> list[tuple[int, int]]:
-        """Ranges of rows to be computed."""
+        """Ranges of rows to compute."""
         return [part for part in self.ranges if part not in self.parts]
 
     def mine(self) -> list[tuple[int, int]]:
-        """The missing ranges that fall to this process under torchrun; all of them otherwise, or
-        without a store.
-        """
+        """The missing ranges of this process under torchrun; all, without it or without a store."""
         rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
         if not self.folder:
             return self.missing
@@ -70,7 +68,7 @@ class Shards:
         return self._range(row) not in self.parts
 
     def add(self, start: int, stop: int, features: torch.Tensor, source: str) -> None:
-        """Take rows start .. stop - 1 in order; the shard is written once it is whole."""
+        """Add rows start .. stop - 1, in order; a shard is written once it is complete."""
         part = self._range(start)
         rows = self.pending.setdefault(part, [])
         rows.append(features)
@@ -92,26 +90,26 @@ class Shards:
         return torch.cat([self.parts[part].float() for part in self.ranges])
 
     def read(self) -> None:
-        """Read the shards that are on disk and sound."""
+        """Read the sound shards on disk."""
         for part in self.missing:
             path = self._path(part)
             if os.path.exists(path) and self.damaged.get(part) != _version(path):
                 try:
                     self.parts[part] = self._checked(path, part)
                 except (SafetensorError, OSError, ValueError) as error:
-                    self.damaged[part] = _version(path)  # one warning for each damaged file
+                    self.damaged[part] = _version(path)  # one warning per damaged file
                     fault = "is damaged" if os.access(path, os.R_OK) else "may not be read"
                     warnings.warn(
                         f"{path} {fault} and will be computed again: {error}", stacklevel=2
                     )
 
     def wait_for_others(self) -> None:
-        """Under torchrun: until the other processes have written the shards that fell to them.
+        """Under torchrun, wait until the other processes have written their shards.
 
         Raises
         ------
         TimeoutError
-            When no new shard came for that long: another process has died or hangs.
+            If no new shard comes for `PATIENCE` seconds: another process has died or hangs.
         """
         heard = time.monotonic()
         while missing := self.missing:
@@ -146,9 +144,9 @@ class Shards:
 
 
 def keep(write: Callable[[], None], folder: Path) -> None:
-    """Let `write` put something into the store; in one that is read-only it stays in memory.
+    """Call `write` to put something into the store; if that is read-only, it stays in memory.
 
-    A warning says so. Under torchrun, where other processes wait for the file, it is an error.
+    The latter gives a warning, or an error under torchrun, where other processes wait for the file.
     """
     try:
         write()
@@ -162,6 +160,6 @@ def keep(write: Callable[[], None], folder: Path) -> None:
 
 
 def _version(path):
-    """What changes when a file is replaced or written."""
+    """Values that change when a file is replaced or written."""
     status = path.stat()
     return status.st_ino, status.st_mtime_ns, status.st_size

@@ -1,5 +1,6 @@
-"""Tensors in, numbers out: purity, accuracy, silhouette, pruning curves, intervals. Knows no
-sibling.
+"""Tensors in, numbers out: purity, accuracy, silhouette, pruning curves, intervals.
+
+Uses no other room of the package.
 """
 
 from featpurity import lazy_modules

@@ -1,4 +1,4 @@
-"""Mean average precision: how early the pictures of a class come, where one may show several.
+"""Mean average precision: how high a class's pictures rank, where one may show several classes.
 
 References
 ----------
@@ -14,21 +14,21 @@ from featpurity.metrics.intervals import Estimate
 
 
 def mean_average_precision(scores: Array, truth: Array) -> float:
-    """Multi-label mAP: the mean over classes of the average precision of the images' ranking.
+    """Multi-label mAP: the average precision of the images' ranking, averaged over classes.
 
     Parameters
     ----------
     scores : float tensor or array of shape (n, n_classes)
         Higher for images that are more likely to show the class.
     truth : bool or int tensor or array of shape (n, n_classes)
-        Which image shows which classes.
+        Which classes each image shows.
 
     Returns
     -------
     float
-        In [0, 1], the area under the steps of precision against recall, as scikit-learn's
-        `average_precision_score`; images of equal score count together. Classes that no image
-        shows do not count.
+        In [0, 1]: the area under the steps of precision against recall, as in scikit-learn's
+        `average_precision_score`. Images of equal score count together; classes that no image shows
+        do not count.
     """
     scores, truth = _shown_classes(scores, truth)
     return float(average_precision_score(truth.cpu().numpy(), scores.cpu().double().numpy()))
@@ -48,26 +48,26 @@ def estimate_average_precision(scores: Array, truth: Array) -> Estimate:
 
 
 def chance_average_precision(truth: Array) -> float:
-    """Mean average precision that a random order of the images gives in the mean.
+    """Expected mean average precision of a random order of the images.
 
     Parameters
     ----------
     truth : bool or int tensor or array of shape (n, n_classes)
-        Which image shows which classes; classes that no image shows do not count.
+        Which classes each image shows; classes that no image shows do not count.
     """
     truth = _as_truth(truth)
     n, shown = len(truth), truth.sum(0)
     shown = shown[shown > 0].double()  # images of each class
     place = torch.arange(1, n + 1, dtype=torch.float64, device=truth.device)[:, None]
-    # Where place i holds an image of the class, the mean number of these up to there, over i.
+    # If an image of the class is at place i: how many others of the class precede it, on average.
     others = (place - 1) * (shown - 1) / max(1, n - 1)
     return ((1 + others) / place).mean().item()
 
 
 def _weighted(scores, truth, weights):
-    """Mean average precision of images that count as often as their weights (n,) say."""
+    """Mean average precision with weights (n,) of the images."""
     ranked, order = scores.T.contiguous().sort(descending=True)  # (n_classes, n)
-    # Images of equal score count together: each stands at the place of the last of them.
+    # Images of equal score share a place, that of the last of them.
     last = torch.searchsorted(-ranked, -ranked, right=True) - 1
     weight = weights[order]
     hits = weight * truth.T.gather(1, order)
@@ -76,7 +76,7 @@ def _weighted(scores, truth, weights):
 
 
 def _as_truth(truth):
-    """Which image shows which classes, as a bool tensor; a ValueError for all but 0 and 1."""
+    """`truth` as a bool tensor; a ValueError for values other than 0 and 1."""
     truth = as_tensor(truth, "truth", "shape (n, n_classes)")
     other = truth[(truth != 0) & (truth != 1)]  # NaN too
     if len(other):
@@ -85,7 +85,7 @@ def _as_truth(truth):
 
 
 def _shown_classes(scores, truth):
-    """Scores and truth (bool), checked, of the classes that some image shows."""
+    """Check scores and truth (as bool) and keep the classes that some image shows."""
     scores = as_tensor(scores, "scores", "shape (n, n_classes)")
     truth = _as_truth(truth)
     if scores.ndim != 2 or scores.shape != truth.shape or 0 in scores.shape:

@@ -1,6 +1,6 @@
-"""What the metrics take: tensors or NumPy arrays, made tensors and checked in one place.
+"""Check the metrics' inputs, tensors or NumPy arrays, and make them tensors.
 
-Every check raises a ValueError that says what came and what was expected.
+Every check raises a ValueError that says what was expected and what came.
 """
 
 import operator
@@ -10,9 +10,9 @@ from collections.abc import Iterable
 import numpy as np
 import torch
 
-# What one block of rows may take in the functions that work block by block: on a processor as much
-# as its cache holds, on a card enough to keep it at work. Peak memory is that of the inputs and a
-# few blocks. The environment's `FEATPURITY_BLOCK_MIB` replaces both.
+# Memory for one block of rows in the functions that work block by block: on a CPU about the size of
+# its cache, on a GPU enough to keep it busy. Peak memory is that of the inputs and a few blocks.
+# The environment variable `FEATPURITY_BLOCK_MIB` replaces both.
 MAX_BYTES = 2**22
 MAX_BYTES_ON_CARD = 2**28
 
@@ -20,12 +20,12 @@ Array = torch.Tensor | np.ndarray
 
 
 def as_tensor(values: Array, name: str, expected: str) -> torch.Tensor:
-    """A tensor as it is, a NumPy array as a tensor over its memory; a ValueError for others."""
+    """A tensor as it is, a NumPy array as a tensor over its memory; else a ValueError."""
     if isinstance(values, torch.Tensor):
         return values.detach()
     if isinstance(values, np.ndarray) and values.dtype.kind in "biuf":
         values = values.astype(values.dtype.newbyteorder("="), copy=False)
-        # PyTorch takes neither memory that it may not write to nor strides below 0.
+        # PyTorch takes neither read-only memory nor negative strides.
         whole = values.flags.writeable and min(values.strides, default=0) >= 0
         return torch.as_tensor(values if whole else values.copy())
     came = type(values).__name__
@@ -37,7 +37,7 @@ def as_tensor(values: Array, name: str, expected: str) -> torch.Tensor:
 
 
 def as_labels(labels: Array) -> torch.Tensor:
-    """Classes of images as an int64 tensor; a ValueError unless they are whole numbers."""
+    """Class labels as an int64 tensor; a ValueError unless they are whole numbers."""
     labels = as_tensor(labels, "labels", "shape (n,)")
     if labels.is_floating_point() or labels.dtype == torch.bool:
         raise ValueError(f"labels: expected whole numbers, got {labels.dtype}")
@@ -45,8 +45,8 @@ def as_labels(labels: Array) -> torch.Tensor:
 
 
 def check_finite(values: torch.Tensor, name: str) -> None:
-    """Raise ValueError where there is NaN or infinity."""
-    # A finite sum has finite terms, and takes a tenth of the time that asking each of them takes.
+    """Raise ValueError for NaN or infinity."""
+    # A finite sum has finite terms, and costs a tenth of checking each of them.
     if not torch.isfinite(values.sum()) and not torch.isfinite(values).all():
         raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")
 
@@ -67,7 +67,7 @@ def check_embeddings(embeddings: Array, labels: Array) -> tuple[torch.Tensor, to
 def check_classifier(
     embeddings: Array, class_embeddings: Array, labels: Array
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """As `check_embeddings`, and class embeddings (n_classes, d); each label names one of these."""
+    """Like `check_embeddings`, with class embeddings (n_classes, d) that the labels index."""
     embeddings, labels = check_embeddings(embeddings, labels)
     class_embeddings = as_tensor(class_embeddings, "class_embeddings", "shape (n_classes, d)")
     if class_embeddings.ndim != 2 or class_embeddings.shape[1] != embeddings.shape[1]:
@@ -102,7 +102,7 @@ def check_order(order: Array, d: int) -> torch.Tensor:
 
 
 def check_kept(kept: Iterable[int], d: int, name: str = "kept") -> list[int]:
-    """Numbers of neurons that are kept, each a whole number in 1 .. d, as a list."""
+    """Numbers of kept neurons as a list; a ValueError unless all are whole numbers in 1 .. d."""
     try:
         kept = [operator.index(k) for k in kept]
     except TypeError:
@@ -113,12 +113,12 @@ def check_kept(kept: Iterable[int], d: int, name: str = "kept") -> list[int]:
 
 
 def as_float(values: torch.Tensor) -> torch.Tensor:
-    """Single or double precision as it is, all else in single."""
+    """Keep single and double precision; convert anything else to single."""
     return values if values.dtype in (torch.float32, torch.float64) else values.float()
 
 
 def row_blocks(n: int, numbers_per_row: int, like: torch.Tensor) -> list[slice]:
-    """Slices that cover n rows, each within the bound for the device and precision of a tensor."""
+    """Slices that cover n rows, each within the bound for the device and precision of `like`."""
     bound = MAX_BYTES if like.device.type == "cpu" else MAX_BYTES_ON_CARD
     if chosen := os.environ.get("FEATPURITY_BLOCK_MIB"):
         if not chosen.isdecimal() or int(chosen) == 0:

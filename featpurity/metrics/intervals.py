@@ -1,9 +1,9 @@
-"""Intervals: over images from influences or by the bootstrap, Student's t over seeds, and chance.
+"""Intervals over images (influences, bootstrap) and over seeds (Student's t); tests of chance.
 
-The influence of an image on a statistic is the statistic's gradient by the image's weight, times n.
-The standard error over samples of images is sqrt(sum (v - mean v)^2) / n of the influences v (the
-infinitesimal jackknife), in one pass where the bootstrap takes thousands. What is added, subtracted
-or averaged over the same images has the sum, difference or mean of the influences as its own. The
+An image's influence on a statistic is the statistic's gradient with respect to the image's weight,
+times n. With influences v, the standard error over samples of images is sqrt(sum (v - mean v)^2) /
+n (the infinitesimal jackknife): one pass where the bootstrap takes thousands. A sum, difference or
+mean of statistics of the same images has the sum, difference or mean of their influences. The
 influences on a mean over images are the images' own values.
 
 References
@@ -27,8 +27,8 @@ from torch import Tensor
 
 from featpurity.metrics.inputs import Array, as_tensor, check_finite
 
-NORMAL_95 = stats.norm.ppf(0.975)  # standard deviations either way
-FEWEST_VALUES = 3  # over which Student's t interval says something
+NORMAL_95 = stats.norm.ppf(0.975)  # standard deviations on either side
+FEWEST_VALUES = 3  # for a Student's t interval that says something
 
 
 def standard_error(influence: Tensor) -> Tensor:
@@ -37,7 +37,7 @@ def standard_error(influence: Tensor) -> Tensor:
     Parameters
     ----------
     influence : float tensor of shape (n, ...)
-        For a mean over images the images' own values will do: a constant changes nothing.
+        For a mean over images, the images' own values will do: an offset changes nothing.
 
     Returns
     -------
@@ -54,7 +54,7 @@ def standard_error(influence: Tensor) -> Tensor:
 def influence_interval(value: float | Tensor, influence: Tensor) -> tuple[Tensor, Tensor]:
     """Normal 95 % interval of a statistic from the influences of n images.
 
-    It covers the value that samples of as many images have in the mean.
+    It covers the mean of the statistic over samples of n images.
 
     Parameters
     ----------
@@ -71,20 +71,20 @@ def influence_interval(value: float | Tensor, influence: Tensor) -> tuple[Tensor
 
 
 def normal_interval(value: float, error: float) -> tuple[float, float]:
-    """95 % interval of a value whose error is normal, from its standard deviation: low, high."""
+    """95 % interval (low, high) of a value with a normal error of standard deviation `error`."""
     return value - NORMAL_95 * error, value + NORMAL_95 * error
 
 
 def mean_influence(influences: Sequence[Tensor], pictures: Sequence[str]) -> Tensor:
-    """Influences on the mean of a statistic over data sets, of all their images taken together.
+    """Influences of all images on the mean of a statistic over data sets.
 
     Parameters
     ----------
     influences : sequence of float tensors of shape (n, ...)
-        One a data set, each with its own n.
+        One per data set, each with its own n.
     pictures : sequence of str
-        Which pictures each data set shows (`LabelledImages.images_key`). Data sets that ask
-        different questions about the same pictures vary together; others are independent.
+        Key of each data set's pictures (`LabelledImages.images_key`). Data sets that ask different
+        questions about the same pictures vary together; others are independent.
 
     Returns
     -------
@@ -106,14 +106,14 @@ def influence_by_owner(values: Tensor, owners: Tensor) -> Tensor:
     Parameters
     ----------
     values : float tensor of shape (n, ...)
-        Of captions, say, where an image is drawn with all of its own.
+        Of captions, say, where each image is drawn with all its captions.
     owners : int64 tensor of shape (n,)
-        Which of 0 .. n_owners - 1 each belongs to.
+        The owner of each value, in 0 .. n_owners - 1.
 
     Returns
     -------
     influence : float64 tensor of shape (n_owners, ...)
-        The mean is a ratio of two sums over owners, whose number of values varies too.
+        The mean is a ratio of two sums over owners, as the number of values per owner varies too.
     """
     centred = values.double() - values.double().mean(0)
     sums = centred.new_zeros(int(owners.max()) + 1, *centred.shape[1:])
@@ -122,20 +122,20 @@ def influence_by_owner(values: Tensor, owners: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Statistics of a sample of images, and what their intervals follow from.
+    """Statistics of a sample of images, and what gives their intervals.
 
-    Estimates from the same images are subtracted with `-`; `[...]` picks some of the statistics.
+    `-` subtracts estimates from the same images; `[...]` picks some of the statistics.
 
     Attributes
     ----------
     value : float tensor of shape (...)
     spread : float tensor of shape (n_draws, ...) or (n, ...)
-        Draws of the bootstrap, the same images for all statistics, or the influence of each image.
+        Bootstrap draws, of the same images for all statistics, or the influence of each image.
     drawn : bool
-        Which of the two.
+        Whether `spread` holds draws.
     unseen : float
-        Variance that the images say nothing about, added to the one that they show: where all of
-        them are right, the next one need not be.
+        Variance added to what the images show: where all of them are right, the next one need not
+        be.
     """
 
     value: Tensor
@@ -144,14 +144,12 @@ class Estimate:
     unseen: float = 0.0
 
     def interval(self, lowest: float = -inf, highest: float = inf) -> tuple[Tensor, Tensor]:
-        """Low and high, 95 %, float64 tensors of shape (...), within what the statistic can be; NaN
-        for a single image.
-        """
+        """95 % interval within `lowest` .. `highest`: two float64 (...); NaN for a single image."""
         if len(self.spread) < 2:
             return (torch.full_like(self.value, torch.nan, dtype=torch.float64),) * 2
         value = self.value.double()
         low, high = interval(self.spread) if self.drawn else influence_interval(value, self.spread)
-        # Both variances add, on either side.
+        # Variances add, so on either side the squared half-widths do.
         unseen = NORMAL_95**2 * self.unseen
         low = value - ((value - low).clamp(min=0) ** 2 + unseen).sqrt()
         high = value + ((high - value).clamp(min=0) ** 2 + unseen).sqrt()
@@ -168,32 +166,32 @@ class Estimate:
 
 
 def seed_of(pictures: str) -> int:
-    """A seed for draws of some pictures, by their key: other pictures are drawn independently."""
+    """Seed for draws of pictures, from their key: other pictures are drawn independently."""
     return zlib.crc32(pictures.encode())
 
 
 def variance_unseen(n: float) -> float:
-    """What n images cannot say of the variance of a share's mean: the rule of three.
+    """Variance of a share's mean that n images cannot show: the rule of three.
 
-    Where all of n images are right, the 95 % interval begins at 1 - 3 / n. Without it that interval
-    has no width, and one with few wrong images holds the truth far too rarely.
+    Where all n images are right, the 95 % interval begins at 1 - 3 / n. Without this variance it
+    would have no width, and with few wrong images it would cover the truth far too rarely.
     """
     return (3 / NORMAL_95 / n) ** 2
 
 
 def estimate_means(values: Tensor, n_bootstrap: int = 0, pictures: str = "") -> Estimate:
-    """The mean over images of one or several shares, or differences of shares, with its interval.
+    """Mean over images of one or several shares, or differences of shares, with its interval.
 
     `variance_unseen` is added to what the images show.
 
     Parameters
     ----------
     values : float tensor of shape (n,) or (n, m)
-        One number an image, or several, each in [-1, 1].
+        One number per image, or m of them, each in [-1, 1].
     n_bootstrap : int
-        Draws of the bootstrap; 0 takes the influences, which are the values themselves.
+        Bootstrap draws; 0 uses the influences, which are the values themselves.
     pictures : str
-        Which pictures these are (`LabelledImages.images_key`): the same have the same draws.
+        Key of the pictures (`LabelledImages.images_key`): the same key gives the same draws.
     """
     drawn = n_bootstrap > 0
     spread = bootstrap_means(values, n_bootstrap, seed_of(pictures)) if drawn else values
@@ -201,19 +199,19 @@ def estimate_means(values: Tensor, n_bootstrap: int = 0, pictures: str = "") -> 
 
 
 def mean_estimate(estimates: Sequence[Estimate], pictures: Sequence[str]) -> Estimate:
-    """The mean of a statistic over data sets, with its interval over their images.
+    """Mean of a statistic over data sets, with its interval over their images.
 
     Parameters
     ----------
     estimates : sequence of Estimate
-        One a data set, all of draws or all of influences.
+        One per data set, all with draws or all with influences.
     pictures : sequence of str
-        Which pictures each data set shows, as in `mean_influence`.
+        Key of each data set's pictures, as in `mean_influence`.
     """
     drawn, spreads = estimates[0].drawn, [estimate.spread for estimate in estimates]
     spread = torch.stack(spreads).mean(0) if drawn else mean_influence(spreads, pictures)
     value = torch.stack([estimate.value for estimate in estimates]).mean(0)
-    # At most: as if the same image were the next one of all data sets.
+    # An upper bound, as if the next image were the same in all data sets.
     unseen = sum(estimate.unseen**0.5 for estimate in estimates) / len(estimates)
     return Estimate(value, spread, drawn, unseen**2)
 
@@ -221,7 +219,7 @@ def mean_estimate(estimates: Sequence[Estimate], pictures: Sequence[str]) -> Est
 def bootstrap_weights(
     n: int, n_draws: int, seed: int = 0, device: str | torch.device = "cpu"
 ) -> Iterator[Tensor]:
-    """How often each image stands in each bootstrap sample: yields float tensors of shape (n,).
+    """Yield how often each image is in each bootstrap sample: float tensors of shape (n,).
 
     The same n and seed give the same draws, so statistics of two models on the same images stay
     paired.
@@ -240,8 +238,7 @@ def bootstrap_means(values: Array, n_draws: int = 1000, seed: int = 0) -> Tensor
     Parameters
     ----------
     values : tensor or array of shape (n,) or (n, m)
-        One number an image, or m of them (say, right predictions of m models): their draws are
-        paired.
+        One number per image, or m of them (say, right predictions of m models) with paired draws.
 
     Returns
     -------
@@ -260,9 +257,7 @@ def bootstrap_means(values: Array, n_draws: int = 1000, seed: int = 0) -> Tensor
 
 
 def interval(draws: Array, level: float = 0.95) -> tuple[Tensor, Tensor]:
-    """Percentile interval of bootstrap draws (n_draws, ...): two tensors, low and high, of shape
-    (...).
-    """
+    """Percentile interval of bootstrap draws (n_draws, ...): low and high, tensors (...)."""
     if not 0 < level < 1:
         raise ValueError(f"level: expected a share above 0 and below 1, got {level}")
     draws = as_tensor(draws, "draws", "shape (n_draws, ...)")
@@ -276,9 +271,7 @@ def interval(draws: Array, level: float = 0.95) -> tuple[Tensor, Tensor]:
 
 
 def t_interval(values: Sequence[float]) -> tuple[float, float]:
-    """Student's t 95 % interval of the mean of a few independent values (say, one a seed): low,
-    high.
-    """
+    """Student's t 95 % interval (low, high) of the mean of independent values, say one per seed."""
     values = pd.Series(values, dtype=float)
     if len(values) < 2 or not np.isfinite(values).all():
         raise ValueError(
@@ -290,17 +283,16 @@ def t_interval(values: Sequence[float]) -> tuple[float, float]:
 
 
 def beyond_draws(value: float, spread: float, n_draws: int) -> tuple[float, float]:
-    """95 % interval of one value minus the mean of n draws: where it holds 0, the value could be
-    one draw more.
+    """95 % interval of a value minus the mean of n draws; if it holds 0, the value may be a draw.
 
     Parameters
     ----------
     value : float
         The difference.
     spread : float
-        Standard deviation of the draws, by n - 1.
+        Standard deviation of the draws, with divisor n - 1.
     n_draws : int
-        Of fewer than two the ends are NaN.
+        With fewer than two, both ends are NaN.
     """
     if n_draws < 2:
         return nan, nan
@@ -316,13 +308,13 @@ def at_chance(accuracy: float, recall_low: float, n_images: int, n_classes: int)
     accuracy : float
         Share of images.
     recall_low : float
-        Where the 95 % interval of the mean per-class recall begins. To name one class always has a
-        recall of 1 / n_classes, whatever the sizes of the classes; the accuracy of a model that
-        always names the largest one is higher than that.
+        Lower end of the 95 % interval of the mean per-class recall. A model that always names one
+        class has a recall of 1 / n_classes, whatever the class sizes; if it names the largest
+        class, its accuracy is higher than that.
     n_images, n_classes : int
-        Classes that have images count. The accuracy has to be above 1 / n_classes too, by a
-        binomial test, one-sided at 2.5 %: of classes with an image each the recall's interval knows
-        no spread.
+        Only classes with images count. The accuracy must also be above 1 / n_classes, by a
+        one-sided binomial test at 2.5 %: with one image per class, the recall's interval shows no
+        spread.
     """
     found = stats.binomtest(round(accuracy * n_images), n_images, 1 / n_classes, "greater")
     return found.pvalue > 0.025 or not recall_low > 1 / n_classes

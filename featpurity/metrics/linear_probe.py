@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from featpurity.metrics.inputs import Array, as_labels, check_embeddings
 
 MOST_STEPS = 1000
-STRENGTHS = (1.0, 10.0, 100.0, 1000.0, 10000.0)  # unit features are small and ask for large ones
+STRENGTHS = (1.0, 10.0, 100.0, 1000.0, 10000.0)  # unit features are small and need large ones
 
 
 def few_shot(labels: Array, shots: int, seed: int = 0) -> torch.Tensor:
@@ -23,12 +23,12 @@ def few_shot(labels: Array, shots: int, seed: int = 0) -> torch.Tensor:
     ----------
     labels : int64 tensor or array of shape (n,)
     shots : int
-        At least 1; a class that has fewer images gives all of them.
+        At least 1; a class with fewer images gives all of them.
     seed : int
 
     Returns
     -------
-    indices : int64 tensor, in rising order
+    indices : int64 tensor, in ascending order
     """
     labels = as_labels(labels).cpu()
     if shots < 1:
@@ -46,12 +46,12 @@ def probe(
     Parameters
     ----------
     features : float tensor or array of shape (n, width)
-        Of the training images; as they are, so normalise before what is to be compared by cosine.
+        Of the training images, used as they are: normalise first what is compared by cosine.
     labels : int64 tensor or array of shape (n,)
         Of at least 2 classes.
     test_features : float tensor or array of shape (m, width)
     strength : float
-        scikit-learn's C: the inverse of the L2 penalty. Choose it on images apart from the test's.
+        scikit-learn's C: the inverse of the L2 penalty. Choose it on images outside the test set.
 
     Returns
     -------
@@ -76,14 +76,14 @@ def probe(
 def best_strength(
     features: Array, labels: Array, valid_features: Array, valid_labels: Array
 ) -> float:
-    """Of `STRENGTHS` the first with which a probe is right most often on images apart.
+    """The first of `STRENGTHS` with which a probe is right most often on held-out images.
 
     Parameters
     ----------
     features, labels
         Of the training images, see `probe`.
     valid_features, valid_labels
-        Of the images apart: neither training nor test images.
+        Of the held-out images: neither training nor test images.
     """
     valid_features, valid_labels = check_embeddings(valid_features, valid_labels)
     right = [

@@ -1,8 +1,8 @@
-"""Independent pieces of work side by side, each on a core of its own.
+"""Run independent pieces of work side by side, each on its own core.
 
-PyTorch divides each operation among the cores and waits for the last of them. Where operations take
-a tenth of a millisecond that wait is a good part of the time, and most of it as soon as another
-program takes a core now and then.
+PyTorch splits each operation over the cores and waits for the last of them. If an operation takes a
+tenth of a millisecond, that wait is a good part of the time, and most of it once another program
+takes a core now and then.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,14 +14,14 @@ import torch
 
 @contextmanager
 def on_each_core(device: torch.device) -> Iterator[Callable]:
-    """A `map` whose calls run side by side, with operations that stay on one core each.
+    """A `map` whose calls run side by side, each with its operations on one core.
 
-    On a card, or where PyTorch has one core, it is the built-in `map`.
+    On a GPU, or where PyTorch has one core, it is the built-in `map`.
     """
     n_cores = torch.get_num_threads()
     if device.type != "cpu" or n_cores == 1:
         yield map
         return
-    # The number of threads is one of the calling thread's own: that of others stays as it is.
+    # PyTorch's number of threads is set for the calling thread only: others keep theirs.
     with ThreadPoolExecutor(n_cores, initializer=torch.set_num_threads, initargs=[1]) as cores:
         yield cores.map

@@ -1,8 +1,8 @@
 """Keep only some neurons and watch the zero-shot accuracy: one curve for each order of the neurons.
 
-The plain way masks the embeddings and classifies them anew for each number k of kept neurons. Here
-the class scores of k neurons are those of k - 1 plus one outer product, so that a whole curve,
-every k from 1 to d, costs less than the plain way takes for a few points.
+The plain way masks the embeddings and classifies them again for each number k of kept neurons. Here
+the class scores of k neurons are those of k - 1 plus one outer product, so a whole curve, every k
+from 1 to d, costs less than a few points cost the plain way.
 
 References
 ----------
@@ -30,8 +30,9 @@ from featpurity.metrics.zeroshot import recall_weights
 PAPER_KEPT = (200, 250, 300, 350, 400, 450, 500)
 # Values of k compared at once.
 KS_AT_ONCE = 32
-# Scores of unit vectors this near each other may be equal: both are sums of up to d float32, taken
-# in different orders, which differ from one processor to another. In double precision they are.
+# Scores of unit vectors within NEAR of each other may be equal: both are sums of up to d float32,
+# taken in different orders, which differ between processors. In double precision, equal scores are
+# within EQUAL.
 NEAR = 1e-6
 EQUAL = 1e-12
 
@@ -55,12 +56,12 @@ def pruning_curve(
     -------
     accuracy : float tensor of shape (d,)
         Entry k-1 is the share of right predictions with the first k neurons, so the last is the
-        full accuracy. The class of the lower index wins a tie, as in argmax.
+        full accuracy. A tie goes to the class of the lower index, as in argmax.
 
     Raises
     ------
     ValueError
-        For shapes that do not fit, NaN, labels outside the classes, or an order that is no
+        For shapes that do not fit, NaN, labels outside the classes, or an order that is not a
         permutation.
     """
     return pruning_curves(embeddings, class_embeddings, labels, [order])[0]
@@ -71,8 +72,9 @@ def pruning_curves(
 ) -> torch.Tensor:
     """Zero-shot accuracy for every number of kept neurons, in several orders.
 
-    The images are read once, block by block, for all orders; beside them no more is held than the
-    class scores of one block (`inputs.MAX_BYTES`), whatever n, n_classes and the number of orders.
+    All orders share one pass over the images, block by block. Besides the inputs, memory holds only
+    the class scores of one block (`inputs.MAX_BYTES`) per core, whatever n, n_classes and the
+    number of orders.
 
     Parameters
     ----------
@@ -123,18 +125,18 @@ def areas_by_image(
     orders: Array | Sequence[Array],
     windows: Sequence[tuple[int, int]],
 ) -> torch.Tensor:
-    """For each image the share of some numbers k of kept neurons for which it is classified right.
+    """For each image, the share of the numbers k in a window at which it is classified right.
 
-    Its mean over images is the mean of `pruning_curve` over these k, for all k the area under it
-    (on a horizontal axis of length 1), so that it holds the influence of each image on the area:
-    see `intervals.influence_interval`.
+    The mean over images is the mean of `pruning_curve` over these k; over all k this is the area
+    under the curve (on a horizontal axis of length 1). So the shares are the images' influences on
+    the area: see `intervals.influence_interval`.
 
     Parameters
     ----------
     embeddings, class_embeddings, labels, orders
         As in `pruning_curves`.
     windows : sequence of (int, int)
-        The first and the last k of each.
+        The first and the last k of each window.
 
     Returns
     -------
@@ -159,9 +161,9 @@ def areas_by_image(
 
 
 def greedy_order(embeddings: Array, class_embeddings: Array, labels: Array) -> torch.Tensor:
-    """The order that adds, at each step, the neuron that makes most images right.
+    """Order that adds, at each step, the neuron with which most images are right.
 
-    It sees the labels, so that its curve is no fair classifier but a ceiling: what an order of the
+    It sees the labels, so its curve is not a fair classifier but a ceiling: what an order of the
     neurons could reach. Costs d^2 n n_classes / 2.
 
     Parameters
@@ -172,8 +174,8 @@ def greedy_order(embeddings: Array, class_embeddings: Array, labels: Array) -> t
     Returns
     -------
     order : int64 tensor of shape (d,)
-        Where several neurons make as many images right, the one with the largest mean margin of the
-        right class over its best rival comes first.
+        If several neurons make equally many images right, the one with the largest mean margin of
+        the right class over its best rival comes first.
     """
     embeddings, class_embeddings, labels = check_classifier(embeddings, class_embeddings, labels)
     n, d = embeddings.shape
@@ -221,7 +223,7 @@ def prune(embeddings: Array, order: Array, k: int) -> torch.Tensor:
 
 
 def paper_kept(d: int) -> list[int]:
-    """A grid of kept numbers for a model of d neurons: the paper's, times d / 512, and more."""
+    """Numbers of neurons to keep in a model of d: the paper's, times d / 512, and more."""
     shares = [0.02, 0.05, 0.1, 0.2, 0.3, 0.6, 0.9, *(k / 512 for k in PAPER_KEPT), 1]
     return sorted({max(1, round(share * d)) for share in shares})
 
@@ -244,7 +246,7 @@ def _checked(embeddings, class_embeddings, labels, orders):
 
 
 def _by_block(measure, embeddings, class_embeddings, labels, orders):
-    """Yield (number of the order, slice of images, measure) for all blocks of images and orders.
+    """Yield (number of the order, slice of images, measure) for each block of images and order.
 
     `measure` takes the slice and its right predictions, as `_in_order` yields them.
     """
@@ -262,13 +264,13 @@ def _by_block(measure, embeddings, class_embeddings, labels, orders):
 
 
 def _in_order(coordinates, classes, truth, order):
-    """Right predictions of some images: yields (slice of k - 1, bool tensor (ks, m)).
+    """Yield right predictions of some images: (slice of k - 1, bool tensor of shape (ks, m)).
 
     Coordinates (d, m), classes (d, n_classes), truth (m,).
     """
     m, n_classes = len(truth), classes.shape[1]
-    # Each image's own class is kept out of the scores: an amax over its rivals is many times faster
-    # than an argmax over all classes, and it shows the ties.
+    # The scores leave out each image's own class: an amax over its rivals is many times faster than
+    # an argmax over all classes, and shows ties.
     rivals = coordinates.new_zeros(n_classes, m)
     longest = (coordinates.norm(dim=0).amax() * classes.norm(dim=0).amax()).double()
     rivals[truth, torch.arange(m, device=truth.device)] = -torch.inf
@@ -282,7 +284,7 @@ def _in_order(coordinates, classes, truth, order):
             torch.amax(rivals.addr_(class_column, column), 0, out=best)
         right = own > best_rival
         near = (own - best_rival).abs() <= NEAR * longest
-        for row in near.any(1).nonzero().flatten().tolist():  # a few images: measured anew
+        for row in near.any(1).nonzero().flatten().tolist():  # a few images, scored again
             kept, at = order[: first + row + 1], near[row].nonzero().flatten()
             scores = coordinates[kept[:, None], at].double().T @ classes[kept].double()
             best = scores >= scores.amax(1, keepdim=True) - EQUAL * longest

@@ -3,7 +3,7 @@
 A *neuron* is one coordinate of the space that images and texts share: one output of a tower's
 projection, with a weight vector as long as the trunk is wide. Neurons whose weight vectors point in
 unrelated directions read different features; neurons that point the same way mix them. The paper
-calls the first *pure* and measures it by the cosine between weight vectors.
+calls the first *pure* and measures purity by the cosine between weight vectors.
 
 References
 ----------
@@ -17,7 +17,7 @@ import torch.nn.functional as F
 
 from featpurity.metrics.inputs import Array, as_float, as_tensor
 
-# Directions that `expected_abs_cos` averages over, and the steps of its integral (of log t).
+# Directions that `expected_abs_cos` averages over, and the steps of its integral, in log t.
 DIRECTIONS = 4096
 STEPS = torch.linspace(-21, 28, 197, dtype=torch.float64)
 
@@ -44,12 +44,12 @@ def check_neurons(neurons: Array, name: str = "neurons") -> torch.Tensor:
 
 
 def cosine_matrix(neurons: Array) -> torch.Tensor:
-    """Cosine between every two neurons of one tower, with a zero diagonal.
+    """Cosine between each two neurons of one tower, with a zero diagonal.
 
     Parameters
     ----------
     neurons : float tensor of shape (d, width)
-        One neuron's weight vector a row, of any length but 0.
+        One neuron's weight vector per row, of any length but 0.
 
     Returns
     -------
@@ -62,19 +62,19 @@ def cosine_matrix(neurons: Array) -> torch.Tensor:
         For another shape, NaN or infinite weights, or a neuron of norm 0.
     """
     neurons = check_neurons(neurons)
-    unit = neurons / neurons.norm(dim=1, keepdim=True)  # F.normalize leaves the tiniest ones short
+    unit = neurons / neurons.norm(dim=1, keepdim=True)  # F.normalize would leave tiny ones short
     return (unit @ unit.T).clamp(-1, 1).fill_diagonal_(0)  # (d, d)
 
 
 def neurons_of(projection: Array) -> torch.Tensor:
-    """The neurons of a projection matrix as checkpoints keep it, one a row.
+    """Neurons, one per row, of a projection matrix as checkpoints store it.
 
     Parameters
     ----------
     projection : float tensor or array of shape (width, d)
-        As `visual.proj` and `text_projection` of OpenAI's, open_clip's and LaCLIP's models, whose
-        embeddings are ``trunk_features @ projection``. The weight of a `torch.nn.Linear` has its
-        neurons as rows already.
+        Such as `visual.proj` and `text_projection` of OpenAI's, open_clip's and LaCLIP's models,
+        whose embeddings are ``trunk_features @ projection``. The weight of a `torch.nn.Linear` has
+        its neurons as rows already.
 
     Returns
     -------
@@ -96,9 +96,9 @@ def avg_abs_cos(neurons: Array, d: int | None = None) -> float:
     Parameters
     ----------
     neurons : float tensor of shape (d, width)
-        A neuron a row. A (width, d) matrix gives another number.
+        One neuron per row. A (width, d) matrix gives another number.
     d : int, optional
-        How many neurons the model has: other rows are then refused.
+        The model's number of neurons: any other number of rows is then refused.
 
     Returns
     -------
@@ -117,8 +117,8 @@ def avg_abs_cos(neurons: Array, d: int | None = None) -> float:
 def avg_abs_cos_error(neurons: Array) -> float:
     """Standard error of `avg_abs_cos` over the choice of neurons, by the jackknife.
 
-    It says how far another d neurons of the same kind would give another value; it says nothing
-    about how far another training run would. Needs at least 3 neurons.
+    It shows how far the value would vary with another d neurons of the same kind, not with another
+    training run. Needs at least 3 neurons.
 
     References
     ----------
@@ -128,9 +128,9 @@ def avg_abs_cos_error(neurons: Array) -> float:
 
 
 def difference_error(before: Array, after: Array) -> float:
-    """Standard error of the difference of two towers' `avg_abs_cos`, neuron by neuron.
+    """Standard error of the difference of two towers' `avg_abs_cos`, their neurons paired.
 
-    Neuron j of the one became neuron j of the other in fine-tuning, say: the jackknife leaves both
+    Neuron j of one became neuron j of the other in fine-tuning, say, so the jackknife leaves both
     out together.
 
     Parameters
@@ -145,7 +145,7 @@ def difference_error(before: Array, after: Array) -> float:
 
 
 def _left_out(neurons):
-    """Mean |cos| of the other neurons without each one: (d,) float64."""
+    """Mean |cos| without each neuron in turn: float64 of shape (d,)."""
     neurons = check_neurons(neurons)
     d = len(neurons)
     if d < 3:
@@ -155,7 +155,7 @@ def _left_out(neurons):
 
 
 def _jackknife(left_out):
-    """Standard error of a statistic over d neurons from its values without each one."""
+    """Standard error of a statistic over d neurons from its values without each in turn."""
     d = len(left_out)
     variance = (d - 1) / d * (left_out - left_out.mean()).square().sum()
     return (d - 1) / d * variance.sqrt().item()
@@ -164,22 +164,22 @@ def _jackknife(left_out):
 def expected_abs_cos(neurons: Array) -> float:
     """Average |cos| expected over random rotations of the shared space, from the spectrum alone.
 
-    A rotation R turns the neurons W into RW, whose rows i and j have the cosine
-    r_i G r_j / sqrt(r_i G r_i . r_j G r_j), with r_i and r_j orthonormal and G = W W^T. Only G's
-    eigenvalues g matter, as R is uniform. Given r_i = r, the vector r_j may be any normal vector x
-    orthogonal to r, as its length cancels. With 1 / sqrt(q) the integral of
-    exp(-t q / 2) / sqrt(2 pi t) over t, the mean over x is that of a normal law:
+    A rotation R turns the neurons W into RW, whose rows i and j have the cosine (r_i G r_j) /
+    sqrt(r_i G r_i . r_j G r_j), with r_i and r_j orthonormal and G = W W^T. Only G's eigenvalues g
+    matter, as R is uniform. Given r_i = r, the vector r_j may be a Gaussian vector x orthogonal to
+    r, as its length cancels. As 1 / sqrt(q) is the integral of exp(-t q / 2) / sqrt(2 pi t) over t,
+    the mean over x is a Gaussian one:
 
         E|cos| = 1 / (pi sqrt(a)) . integral of sqrt((a - c / b) / b) / prod sqrt(1 + t g_k) dt / t,
 
     where a = sum r_k^2 g_k, b = sum r_k^2 / (1 + t g_k) and c = sum r_k^2 g_k / (1 + t g_k). The
-    integral is exact to about 1e-4 (trapezoids in log t); the mean over r is that of `DIRECTIONS`
-    random ones, with a standard error below 1 % of it.
+    integral is exact to about 1e-4 (trapezoids in log t); the mean over r is taken over
+    `DIRECTIONS` random ones, with a relative standard error below 1 %.
 
     Parameters
     ----------
     neurons : float tensor or array of shape (d, width)
-        As they are: their lengths matter to what a rotation makes of them.
+        Not normalised: their lengths matter to what a rotation makes of them.
 
     Returns
     -------
@@ -215,8 +215,8 @@ def chance_level(width: int) -> float:
     """Mean |cos| of two independent random directions in `width` dimensions.
 
     Exactly Gamma(width / 2) / (sqrt(pi) Gamma((width + 1) / 2)); about sqrt(2 / (pi width)) for a
-    wide trunk: 0.035 for 512, 0.029 for 768. An average |cos| counts the zero diagonal too and is
-    compared with `chance_average`, the column chance of the tables.
+    wide trunk: 0.035 for 512, 0.029 for 768. Compare an average |cos|, which counts the zero
+    diagonal too, with `chance_average`, the column chance of the tables.
     """
     if width < 1:
         raise ValueError(f"width: expected at least 1, got {width}")
@@ -261,18 +261,18 @@ def purity_scores(image_neurons: Array, text_neurons: Array) -> torch.Tensor:
 
 
 def mean_abs_cos(image_neurons: Array, text_neurons: Array) -> torch.Tensor:
-    """Mean |cos| of each neuron with the others, over both towers: its score, in [0, 1].
+    """Mean |cos| of each neuron with the others, over both towers: its score, scaled to [0, 1].
 
-    The parameters are those of `purity_scores`; so is the order, float tensor of shape (d,).
+    Float tensor of shape (d,), with the parameters and the order of `purity_scores`.
     """
     scores = purity_scores(image_neurons, text_neurons)
     return scores / (2 * (len(scores) - 1))
 
 
 def purity_order(image_neurons: Array, text_neurons: Array) -> torch.Tensor:
-    """Neurons from the purest to the least pure; equal scores in the order of their index.
+    """Neurons from the purest to the least pure; equal scores by index.
 
-    Reversed it is the order of `low_purity`, but for ties: use `low_purity_order` for that.
+    For low purity use `low_purity_order`: this order reversed differs from it in ties.
 
     Returns
     -------
@@ -283,5 +283,5 @@ def purity_order(image_neurons: Array, text_neurons: Array) -> torch.Tensor:
 
 
 def low_purity_order(image_neurons: Array, text_neurons: Array) -> torch.Tensor:
-    """Neurons from the least pure to the purest; equal scores in the order of their index."""
+    """Neurons from the least pure to the purest; equal scores by index."""
     return purity_scores(image_neurons, text_neurons).argsort(descending=True, stable=True)

@@ -1,8 +1,8 @@
 """Rank correlation of two measures of some models, within groups of them.
 
-More computing makes a model better and may change its purity too. Over models of several scales the
-two can therefore move together, or against one another, whatever purity has to do with accuracy. So
-models are ranked only among those of the same architecture and scale, which differ in their data
+More compute makes a model better and may change its purity too. Over models of several scales the
+two can therefore move together, or in opposite directions, whatever purity has to do with accuracy.
+So a model is ranked only among those of its architecture and scale, which differ in their data
 alone: see `featpurity.models.rungs`.
 
 References
@@ -23,16 +23,14 @@ from featpurity.metrics.intervals import NORMAL_95
 
 
 def group_ranks(values: Sequence[float], groups: Sequence) -> np.ndarray:
-    """Ranks within each group as float array (n,), centred at 0 and divided by the group's size;
-    ties share their mean.
-    """
+    """Ranks in each group, centred at 0 and divided by its size: float (n,); ties share a mean."""
     by_group = pd.Series(np.asarray(values, dtype=float)).groupby(np.asarray(groups))
     size = by_group.transform("size")
     return ((by_group.rank() - (size + 1) / 2) / size).to_numpy()
 
 
 def can_be_ranked(x: Sequence[float], y: Sequence[float], groups: Sequence | None = None) -> bool:
-    """Whether both measures differ within some group, so that they have a rank correlation."""
+    """Whether each measure varies within some group, so that there is a rank correlation."""
     groups = np.full(len(x), "all") if groups is None else groups
     return all(group_ranks(values, groups).any() for values in (x, y))
 
@@ -51,33 +49,33 @@ def rank_correlation(
     groups : array-like of shape (n,), optional
         Only models of one group are ranked against one another. All are one group by default.
     n_permutations : int
-        Random orders, drawn anew within each group, behind the p-value.
+        Random orders within each group that give the p-value.
 
     Returns
     -------
     dict
         models, groups : int
-            Those that count: a model alone in its group has nothing to be compared with.
+            Those that count: a model alone in its group cannot be compared.
         spearman : float in [-1, 1]
             The correlation of `group_ranks`. For groups of equal size without ties, the mean of
             their Spearman correlations.
         low, high : float
-            Its 95 % interval: Fisher's z with Bonett and Wright's variance, a degree of freedom
-            less for each further group. A perfect correlation counts as one short of it by two
-            neighbours, as its variance would be 0. Strong correlations (above 0.8) of small groups
-            come out too weak, so that the interval errs towards 0.
+            Its 95 % interval: Fisher's z with Bonett and Wright's variance, with a degree of
+            freedom less for each further group. A perfect correlation, whose variance would be 0,
+            counts as one with two neighbours swapped. Strong correlations (above 0.8) in small
+            groups come out too weak, so the interval errs towards 0.
         kendall : float in [-1, 1]
-            Pairs within groups that agree in order, less those that disagree, as a share (tau-b
+            Pairs within groups that agree in order, minus those that disagree, as a share (tau-b
             where there are ties).
         p : float
-            Share of the permutations whose |spearman| is at least as large, the observed order
-            counted as one more.
+            Share of the permutations whose |spearman| is at least as large, with the observed order
+            counted as one more permutation.
 
     Raises
     ------
     ValueError
-        For shapes that do not fit, NaN, a measure without differences, or too few models: at least
-        3 more than groups.
+        For shapes that do not fit, NaN, a measure that varies in no group, or fewer models than 3
+        more than groups.
     """
     x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     groups = np.full(x.shape, "all") if groups is None else np.asarray(groups)
@@ -113,7 +111,7 @@ def rank_correlation(
 
 
 def check_groups(groups: Sequence) -> list[int]:
-    """Sizes of the groups of two or more models; ValueError where they are too few to compare.
+    """Sizes of the groups of two or more models; a ValueError if they are too few to compare.
 
     Parameters
     ----------
@@ -133,7 +131,7 @@ def check_groups(groups: Sequence) -> list[int]:
 
 def _kendall(x, y, groups):
     together = groups[:, None] == groups
-    # Which of two is larger: (n, n).
+    # Which of each two is larger: (n, n).
     a, b = (np.sign(values[:, None] - values) * together for values in (x, y))
     return float((a * b).sum() / math.sqrt((a * a).sum() * (b * b).sum()))
 
@@ -142,7 +140,7 @@ def _interval(spearman, sizes):
     """95 % interval of a rank correlation within groups of these sizes."""
     # The sum of squares of all ranks, as `group_ranks` scales them.
     squares = sum((size**2 - 1) / (12 * size) for size in sizes)
-    # Two neighbours in the largest group change places.
+    # The correlation once two neighbours in the largest group change places.
     nearly_one = 1 - 1 / (max(sizes) ** 2 * squares)
     counted = min(max(spearman, -nearly_one), nearly_one)
     half = NORMAL_95 * math.sqrt((1 + counted**2 / 2) / (sum(sizes) - len(sizes) - 2))

@@ -20,25 +20,25 @@ KS = (1, 5, 10)
 def retrieval_ranks(
     image_embeddings: Array, text_embeddings: Array, image_of_text: Array, most: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rank of the first right answer of each image and of each caption.
+    """Rank of the first right answer to each image and to each caption.
 
     Parameters
     ----------
     image_embeddings : float tensor or array of shape (n_images, d)
         Unit rows.
     text_embeddings : float tensor or array of shape (n_texts, d)
-        Unit rows; an image may have several captions, and must have one at least.
+        Unit rows; an image may have several captions, and must have at least one.
     image_of_text : int64 tensor or array of shape (n_texts,)
         Which image each caption belongs to.
     most : int
-        How many of the nearest are looked at.
+        How many of the nearest to look at.
 
     Returns
     -------
     of_images : int64 tensor of shape (n_images,)
-        Of the nearest of its own captions; a rank below k is a hit of recall at k.
+        Rank of the nearest of the image's own captions; a rank below k is a hit of recall at k.
     of_texts : int64 tensor of shape (n_texts,)
-        Of the caption's image.
+        Rank of the caption's image.
 
     Raises
     ------
@@ -74,7 +74,7 @@ def retrieval_recall(
     Parameters
     ----------
     image_embeddings, text_embeddings, image_of_text
-        See `retrieval_ranks`, also for what is raised.
+        See `retrieval_ranks`, also for the errors.
     ks : sequence of int, default (1, 5, 10)
 
     Returns
@@ -83,7 +83,7 @@ def retrieval_recall(
         ``text_recall@k``: the share of images that have one of their captions among the k nearest
         texts; ``image_recall@k``: the share of captions that have their image among the k nearest.
     """
-    ks = list(ks)  # a generator gives them once
+    ks = list(ks)  # a generator can be read only once
     if not ks or not all(isinstance(k, Integral) and k >= 1 for k in ks):
         raise ValueError(f"ks: expected whole numbers of 1 or more, got {ks}")
     ranks = retrieval_ranks(image_embeddings, text_embeddings, image_of_text, max(ks))
@@ -108,7 +108,7 @@ def estimate_recalls(
     Returns
     -------
     estimate : Estimate
-        Of 2 x len(ks) recalls, those of texts found by images first.
+        Of 2 x len(ks) recalls, first those of texts that images find.
     """
     ks, owners = torch.tensor(list(ks), device=of_images.device), owners.to(of_images.device)
     of_images = (of_images[:, None] < ks).double()  # (n_images, ks)
@@ -119,14 +119,14 @@ def estimate_recalls(
 
 
 def _ranks(queries, gallery, right, most):
-    """Rank of each query's first right answer among the `most` nearest, `most` where there is none.
+    """Rank of each query's first right answer among the `most` nearest, or `most` without one.
 
-    `right` takes queries (m,) and what they found (m, k), both by index, and says which is right.
+    `right` says which answers (m, k) to queries (m,), both given by index, are right.
     """
     most, ranks = min(most, len(gallery)), []
     for rows in row_blocks(len(queries), len(gallery), queries):
         nearest = (queries[rows] @ gallery.T).topk(most, dim=1).indices  # (m, most)
         found = right(torch.arange(rows.start, rows.stop, device=nearest.device), nearest)
-        first = found.int().argmax(1)  # the first of the largest
+        first = found.int().argmax(1)  # the first that is true
         ranks.append(torch.where(found.any(1), first, most))
     return torch.cat(ranks)

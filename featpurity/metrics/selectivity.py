@@ -1,4 +1,4 @@
-"""What a single neuron knows: of the labels of images, and of their likeness.
+"""What a single neuron knows of images: their labels and their likeness.
 
 References
 ----------
@@ -22,17 +22,17 @@ def mutual_information(activations: Array, labels: Array, bins: int = BINS) -> t
     Parameters
     ----------
     activations : float tensor or array of shape (n, d)
-        A neuron a column: the coordinates of image embeddings.
+        One neuron per column: the coordinates of image embeddings.
     labels : int64 tensor or array of shape (n,)
     bins : int, default 16
-        Each neuron's values are cut into so many bins of equally many images; equal values fall
-        into bins at random, so that the order of the images tells nothing.
+        Number of bins, of equally many images, for each neuron's values. Equal values fall into
+        bins at random, so that the order of the images does not matter.
 
     Returns
     -------
     information : float64 tensor of shape (d,)
-        In nats, at most the labels' entropy. Less its mean over all orders of the labels, so that
-        it is 0 in the mean for a neuron that knows nothing, and can come out slightly below.
+        In nats, at most the labels' entropy. Its mean over all orders of the labels is subtracted:
+        a neuron that knows nothing has 0 on average, and can come out slightly below.
     """
     from sklearn.metrics.cluster import expected_mutual_information  # late: takes seconds
 
@@ -45,12 +45,12 @@ def mutual_information(activations: Array, labels: Array, bins: int = BINS) -> t
     shuffled = torch.randperm(n, generator=torch.Generator().manual_seed(0)).to(groups.device)
     activations, groups = activations[shuffled], groups[shuffled]
     order = torch.argsort(activations.T.contiguous(), dim=1, stable=True)  # (d, n)
-    # The images of a neuron in order: the first n / bins of them are in its first bin, and so on.
+    # In a neuron's order of the images, the first n / bins are in its first bin, and so on.
     place = torch.arange(n, device=order.device) * bins // n
     neuron = torch.arange(d, device=order.device)[:, None]
     cells = ((neuron * bins + place) * n_classes + groups[order]).flatten()
     joint = torch.bincount(cells, minlength=d * bins * n_classes).view(d, bins, n_classes)
-    chance = expected_mutual_information(joint[0].cpu().numpy(), n)  # all neurons' bins are alike
+    chance = expected_mutual_information(joint[0].cpu().numpy(), n)  # all neurons have equal bins
     joint = joint.double() / n
     apart = joint.sum(2, keepdim=True) * joint.sum(1, keepdim=True)
     information = torch.xlogy(joint, joint / apart).nan_to_num(0).sum((1, 2))
@@ -58,7 +58,7 @@ def mutual_information(activations: Array, labels: Array, bins: int = BINS) -> t
 
 
 def monosemanticity(activations: Array, images: Array) -> torch.Tensor:
-    """Monosemanticity score: how alike those images are that a neuron answers to.
+    """Monosemanticity score: how alike the images are that a neuron responds to.
 
     The mean cosine of two images, weighted by the product of the neuron's activations on them, each
     scaled so that the neuron's smallest is 0 and its largest 1.
@@ -67,13 +67,13 @@ def monosemanticity(activations: Array, images: Array) -> torch.Tensor:
     ----------
     activations : float tensor or array of shape (n, d)
     images : float tensor or array of shape (n, width)
-        The same images by another encoder, of any length: their cosines say what is alike.
+        The same images by another encoder, of any length: their cosines measure likeness.
 
     Returns
     -------
     scores : float64 tensor of shape (d,)
-        In [-1, 1]. Compare with the mean cosine of any two images, which a neuron that answers to
-        all of them has. A neuron with at most one value above its smallest has none: NaN.
+        In [-1, 1]. Compare with the mean cosine of any two images, the score of a neuron that
+        responds to all of them. NaN for a neuron with at most one value above its smallest.
     """
     activations, _ = check_embeddings(activations, torch.zeros(len(activations), dtype=torch.int64))
     images, _ = check_embeddings(images, torch.zeros(len(activations), dtype=torch.int64))

@@ -18,24 +18,24 @@ import torch
 from featpurity.metrics.inputs import Array, check_embeddings, check_kept, check_order, row_blocks
 from featpurity.metrics.intervals import Estimate, bootstrap_weights, seed_of
 
-# Up to so many numbers all is computed in double precision, which takes no time worth saving.
+# Up to this many numbers, all is computed in double precision, which takes hardly any time.
 SMALL = 2**18
-# Single precision knows a mean distance to about 1e-7. Images closer than this to both classes are
-# measured again in double precision, so that the score of none is off by more than about 1e-6.
+# Single precision gives a mean distance to about 1e-7. Images closer than this to both classes are
+# measured again in double precision, so that no score is off by more than about 1e-6.
 CLOSE = 0.1
-# Two mean distances below this are rounding: the pictures are the same, which scores 0 as in
-# scikit-learn, where 0 / 0 is meant.
+# Two mean distances below this are only rounding: the pictures are the same, and the score is 0, as
+# scikit-learn has it for 0 / 0.
 SAME = 1e-12
-# Norms that single precision takes whole: the squares of others may be too small or large for it.
+# Norms that single precision can hold: the squares of others may be too small or large for it.
 SHORT, LONG = 1e-15, 1e15
-# Classes of fewer images make intervals from influences too narrow: the infinitesimal jackknife
-# takes the score for linear in the images' weights, but the mean distance of an image to the others
-# of its class, of which there are one or two, is not.
+# With classes of fewer images, intervals from influences are too narrow: the infinitesimal
+# jackknife takes the score as linear in the images' weights, but an image's mean distance to the
+# one or two others of its class is not.
 FEW = 5
 
 
 def is_defined(labels: torch.Tensor) -> bool:
-    """Whether there is a silhouette: 2 classes or more, and some class of several images."""
+    """Whether the silhouette exists: 2 classes or more, and some class of several images."""
     return 2 <= len(labels.unique()) < len(labels)
 
 
@@ -53,8 +53,8 @@ def silhouette(embeddings: Array, labels: Array) -> float:
     Returns
     -------
     float
-        In [-1, 1]. An image scores 0 that is alone in its class, or no further than rounding from
-        both classes: copies of one picture.
+        In [-1, 1]. An image scores 0 if it is alone in its class, or within rounding of both
+        classes: copies of one picture.
 
     Raises
     ------
@@ -66,13 +66,13 @@ def silhouette(embeddings: Array, labels: Array) -> float:
 
 
 def silhouette_influence(embeddings: Array, labels: Array) -> torch.Tensor:
-    """Influence of each image on the silhouette: its gradient by the image's weight, times n.
+    """Influence of each image on the silhouette: the gradient by its weight, times n.
 
-    An image of weight w counts as w copies of it do in a bootstrap sample: w times in the mean of
+    An image of weight w counts like w copies of it in a bootstrap sample: w times in the mean of
     the scores, and w times in the mean distance of every other image to its class. The spread of
-    the influences is that of the score over samples of images (the infinitesimal jackknife), and
-    the difference of two models' influences on the same images belongs to the difference of their
-    scores.
+    the influences gives that of the score over samples of images (the infinitesimal jackknife). For
+    the difference of two models' scores, take the difference of their influences on the same
+    images.
 
     Parameters
     ----------
@@ -88,8 +88,8 @@ def silhouette_influence(embeddings: Array, labels: Array) -> torch.Tensor:
     embeddings, groups = _checked(embeddings, labels)
     near = _neighbours(embeddings, groups)
     scores = near.scores()
-    # The slopes of each image's score, (b - a) / max(a, b), by its distance a to its own class and
-    # b to the nearest other one; and of a and b by the weight of an image i of these classes, which
+    # The slopes of each image's score, (b - a) / max(a, b), by its distances a to its own class and
+    # b to the nearest other one. The slopes of a and b by the weight of an image i of these classes
     # are (distance to i - a) / (N - 1) and (distance to i - b) / N.
     counts = near.counts
     longer = near.longer
@@ -100,7 +100,7 @@ def silhouette_influence(embeddings: Array, labels: Array) -> torch.Tensor:
     slope_outside = slope_outside / counts[near.nearest]
     slope_inside = slope_inside.masked_fill(near.fixed, 0)
     slope_outside = slope_outside.masked_fill(near.fixed, 0)
-    # What the weight of image i moves in all scores: constant_c - u_i . vector_c for its class c.
+    # How the weight of image i moves all scores: constant_c - u_i . vector_c for its class c.
     constants = torch.zeros_like(counts)
     constants.index_add_(0, groups, slope_inside * (1 - near.inside))
     constants.index_add_(0, near.nearest, slope_outside * (1 - near.outside))
@@ -134,7 +134,7 @@ def silhouette_curve(
     Returns
     -------
     silhouettes : float tensor of shape (len(kept),)
-        Each the silhouette of the k kept columns, which the cosine metric normalises anew.
+        Each the silhouette of the k kept columns, which the cosine metric normalises again.
     """
     embeddings, groups = _checked(embeddings, labels)
     d = embeddings.shape[1]
@@ -154,10 +154,10 @@ def estimate_silhouettes(
     models, labels
         As in `bootstrap_silhouettes`.
     n_bootstrap : int
-        Draws of the bootstrap; 0 takes the influences, which need no more than a few silhouettes'
-        time. With classes of fewer than `FEW` images their intervals are too narrow.
+        Bootstrap draws; 0 uses the influences, which take only the time of a few silhouettes. Their
+        intervals are too narrow with classes of fewer than `FEW` images.
     pictures : str
-        Which pictures these are (`LabelledImages.images_key`): the same have the same draws.
+        Key of the pictures (`LabelledImages.images_key`): the same key gives the same draws.
 
     Returns
     -------
@@ -188,7 +188,7 @@ def bootstrap_silhouettes(
     -------
     draws : float64 tensor of shape (n_draws, len(models))
         Silhouettes of resampled sets of images, shifted so that their mean is the score of the
-        images as they are. Unshifted they are too high: copies of one image are at distance 0, as
+        images as they are. Unshifted they are too high: copies of an image are at distance 0, which
         different images never are. `silhouette_influence` gives the same intervals in the time of a
         few draws.
     """
@@ -213,10 +213,10 @@ def bootstrap_silhouettes(
 
 @dataclass
 class _Neighbours:
-    """Mean distance of each image to its own class and to the nearest other one, and which this is.
+    """Mean distance of each image to its own class and to the nearest other one, with that class.
 
-    Tensors of shape (n,); `counts` (n_classes,) the images of each class, `own` (n,) those of the
-    image's, `dtype` the precision that all distances are known in.
+    Tensors have shape (n,) but for `counts` (n_classes,), the images of each class; `own` is that
+    count for each image's class, `dtype` the precision of all distances.
     """
 
     inside: torch.Tensor
@@ -233,9 +233,9 @@ class _Neighbours:
 
     @property
     def fixed(self):
-        """Which images score 0 whatever the weights: alone in a class, or equal to all that count.
+        """Which images score 0 whatever the weights: alone in a class or equal to all that count.
 
-        And all images, where a bootstrap sample holds one class.
+        All images do if a bootstrap sample holds only one class.
         """
         return (self.own <= 1) | self.outside.isinf() | (self.longer < SAME)
 
@@ -257,7 +257,7 @@ def _checked(embeddings, labels):
 
 
 def _neighbours(embeddings, groups, weights=None):
-    """Where image i stands `weights[i]` times (once unless said)."""
+    """`_Neighbours` of the images, where image i counts `weights[i]` times (by default once)."""
     n_classes = int(groups.max()) + 1
     ones = torch.ones(len(groups), dtype=torch.float64, device=groups.device)
     weights = ones if weights is None else weights.double()
@@ -280,11 +280,11 @@ def _neighbours(embeddings, groups, weights=None):
 
 
 def _distances(embeddings, lengths, groups, means, counts):
-    """(inside, outside, nearest) of some images in the precision of the means, given as float64."""
+    """(inside, outside, nearest) of some images, computed in the means' precision, as float64."""
     found = []
     for rows in row_blocks(len(embeddings), means.shape[1] + len(means), means):
         own = groups[rows]
-        # Dividing the products by the lengths spares a copy of the images as unit vectors.
+        # Dividing the products by the lengths saves a copy of the images as unit vectors.
         products = embeddings[rows].to(means.dtype) @ means.T
         to_class = 1 - products / lengths[rows, None]  # (rows, n_classes)
         to_class[:, counts == 0] = torch.inf  # absent from a bootstrap sample
@@ -316,10 +316,10 @@ def _class_sums(embeddings, groups, n_classes, weights, dtype):
 
 
 def _with_lengths(embeddings, dtype):
-    """Embeddings, and the norms of their rows, shape (n,), computed in a precision.
+    """Embeddings, and the norms (n,) of their rows, computed in precision `dtype`.
 
-    Rows that are far too short or too long for it are scaled first; a row of zeros, which has no
-    direction, counts as infinitely long.
+    Rows far too short or too long for it are scaled first; a row of zeros, which has no direction,
+    counts as infinitely long.
     """
     blocks = row_blocks(*embeddings.shape, embeddings.new_empty(0, dtype=dtype))
     lengths = torch.cat([embeddings[rows].to(dtype).norm(dim=1) for rows in blocks])

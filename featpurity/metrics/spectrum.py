@@ -1,9 +1,9 @@
-"""What of a tower's neurons no rotation of the shared space can change: the singular values.
+"""What no rotation of the shared space can change in a tower's neurons: the singular values.
 
 A CLIP model stays the same when both projections are multiplied by one rotation: every cosine
-between embeddings stays, and with it every accuracy and silhouette. The neurons (d, width), as rows
-of a matrix, are then other neurons with the same singular values and the same right singular
-vectors, which are directions of the trunk's features.
+between embeddings stays, and so does every accuracy and silhouette. The neurons become others, but
+the matrix (d, width) of these rows keeps its singular values and its right singular vectors, which
+are directions of the trunk's features.
 
 References
 ----------
@@ -22,8 +22,8 @@ from featpurity.metrics.purity import check_neurons
 def random_rotations(d: int, n: int, seed: int = 0) -> Iterator[torch.Tensor]:
     """Yield n random rotations or reflections, float32 of shape (d, d), uniform over all of them.
 
-    The same d and seed give the same matrices. QR of normal numbers, the signs of R's diagonal
-    taken into Q (Mezzadri 2007).
+    The same d and seed give the same matrices. QR of normal numbers, with the signs of R's diagonal
+    moved into Q (Mezzadri 2007).
     """
     generator = torch.Generator().manual_seed(seed)
     for _ in range(n):
@@ -41,7 +41,7 @@ def participation_ratio(neurons: Array) -> float:
     Returns
     -------
     float
-        In [1, min(d, width)]: 1 where all neurons point the same way, the most where all singular
+        In [1, min(d, width)]: 1 if all neurons point the same way, the maximum if all singular
         values are equal.
     """
     squared = torch.linalg.svdvals(check_neurons(neurons).double()).square()
@@ -66,7 +66,7 @@ def effective_rank(neurons: Array) -> float:
 
 
 def shared_component(neurons: Array) -> tuple[float, torch.Tensor]:
-    """The direction of the trunk's features that the neurons read most in common, and its share.
+    """The direction of the trunk's features that the neurons share most, and its share.
 
     Parameters
     ----------
@@ -77,8 +77,7 @@ def shared_component(neurons: Array) -> tuple[float, torch.Tensor]:
     share : float
         Of the sum of all squared weights, in [1 / min(d, width), 1].
     direction : float tensor of shape (width,)
-        The first right singular vector, of unit length; its sign is such that its largest entry is
-        positive.
+        The first right singular vector, of unit length; its sign makes its largest entry positive.
     """
     _, values, directions = torch.linalg.svd(check_neurons(neurons).double(), full_matrices=False)
     share = (values[0].square() / values.square().sum()).item()

@@ -1,6 +1,6 @@
 """Zero-shot classification: which images are right, and the share of them.
 
-Embeddings come as unit rows; everything here is tensors in, tensors or floats out.
+Embeddings are unit rows; every function takes tensors and returns tensors or floats.
 
 References
 ----------
@@ -54,9 +54,7 @@ def accuracy(embeddings: Array, class_embeddings: Array, labels: Array, top: int
 
 
 def several_classes(name: str) -> ValueError:
-    """The ValueError for a data set whose pictures show several classes where an accuracy is meant,
-    which counts one.
-    """
+    """The ValueError for an accuracy, which counts one class, on pictures of several classes."""
     return ValueError(
         f"{name}: its pictures show several classes, of which there is no accuracy; see "
         "featpurity.metrics.average_precision.mean_average_precision"
@@ -87,12 +85,12 @@ def mean_per_class_recall(right: Array, labels: Array) -> torch.Tensor:
 def recall_influence(right: Array, labels: Array) -> torch.Tensor:
     """Influence of each image on `mean_per_class_recall`: float64 tensor of the shape of `right`.
 
-    The gradient by the image's weight, times n, for `intervals.influence_interval`; of a class of c
-    images times sqrt(c / (c - 1)), as these spread about their own mean. A class of one image shows
-    no spread.
+    The gradient by the image's weight, times n, for `intervals.influence_interval`. In a class of c
+    images it is multiplied by sqrt(c / (c - 1)), as these spread about their own mean. A class of
+    one image shows no spread.
     """
     right, recalls, groups, counts = _recall_by_class(right, labels)
-    share = len(groups) / (len(counts) * counts[groups])  # of a class's mean in the mean of means
+    share = len(groups) / (len(counts) * counts[groups])  # an image's weight, times n
     share = share * (counts / (counts - 1).clamp(min=1)).sqrt()[groups]
     return (share * (right.double() - recalls[groups]).movedim(0, -1)).movedim(-1, 0)
 
@@ -100,7 +98,7 @@ def recall_influence(right: Array, labels: Array) -> torch.Tensor:
 def estimate_recall(right: Array, labels: Array) -> Estimate:
     """`mean_per_class_recall` with its interval over images, in closed form.
 
-    What the images cannot say is as of so many images as weigh what the heaviest of them weighs.
+    The variance that they cannot show counts 1 / (largest weight) images, as if all weighed that.
     """
     unseen = variance_unseen(1 / recall_weights(labels).max().item())
     value, influence = mean_per_class_recall(right, labels), recall_influence(right, labels)
@@ -108,17 +106,13 @@ def estimate_recall(right: Array, labels: Array) -> Estimate:
 
 
 def recall_weights(labels: Array) -> torch.Tensor:
-    """Weights of images, float64 of shape (n,), whose sum over the right ones is the mean per-class
-    recall.
-    """
+    """Image weights, float64 (n,), whose sum over the right images is the mean per-class recall."""
     _, groups, counts = as_labels(labels).unique(return_inverse=True, return_counts=True)
     return 1 / (len(counts) * counts[groups].double())
 
 
 def _recall_by_class(right, labels):
-    """What is right as a tensor, the recall of each class that has images (classes, ...), labels as
-    0 .. classes-1, and counts.
-    """
+    """`right`, recalls (classes, ...) of classes with images, labels as 0 .. classes-1, counts."""
     right, labels = as_tensor(right, "right", "shape (n,)"), as_labels(labels)
     if right.shape[:1] != labels.shape or len(labels) == 0:
         raise ValueError(

@@ -14,14 +14,14 @@ from featpurity.models.short_texts import encode_text
 
 @dataclass(eq=False, repr=False)
 class ClipModel:
-    """A CLIP model in eval mode, float32, its towers cut before the projections; no gradients.
+    """A CLIP model, float32, in eval mode, with towers cut before the projections and no gradients.
 
     Attributes
     ----------
     name, base : str
-        What to call it, and what `load_model` takes to load the trunks it stands on.
+        What to call it, and the name with which `load_model` loads its trunks.
     d : int
-        Neurons, which is the size of the shared space.
+        Number of neurons: the size of the shared space.
     preprocess : callable
         PIL image to float tensor (3, S, S).
     preprocess_name : {"native", "paper", "paper-bicubic"}
@@ -33,8 +33,8 @@ class ClipModel:
     logit_scale : float
         The exponential of the stored parameter.
     image_key, text_key : str
-        Digests of a tower's trunk and of what feeds it: models with equal keys share their trunk
-        features.
+        Digests of each tower's trunk and its preprocessing or tokens: models with equal keys share
+        trunk features.
     trunk_keys : tuple of two str
         Digests of the trunks alone.
     """
@@ -53,11 +53,11 @@ class ClipModel:
     image_key: str
     text_key: str
     trunk_keys: tuple
-    trunks: nn.Module | None  # open_clip's model without its projections
+    trunks: nn.Module | None  # the open_clip model without its projections
 
     @property
     def d(self) -> int:
-        """Neurons."""
+        """Number of neurons."""
         return len(self.image_neurons)
 
     def __repr__(self):
@@ -109,23 +109,23 @@ class ClipModel:
         text_bias: torch.Tensor | None = None,
         logit_scale: float | None = None,
     ) -> "ClipModel":
-        """The same trunks, shared, under other projections.
+        """The same trunks, shared, with other projections.
 
         Parameters
         ----------
         image_neurons, text_neurons : float tensors of shape (d, width_I) and (d, width_T)
-            Copied, onto this model's device.
+            Copied to this model's device.
         name : str, optional
-            What to call it, this model's name unless said.
+            By default this model's name.
         image_bias, text_bias : float tensor of shape (d,), optional
-            Those that are not given stay.
+            By default this model's.
         logit_scale : float, optional
-            This model's unless said.
+            By default this model's.
 
         Raises
         ------
         ValueError
-            For other shapes, NaN or infinity, a scale that is not positive.
+            For other shapes, NaN or infinity, or a scale that is not positive.
         """
         scale = self.logit_scale if logit_scale is None else logit_scale
         if not 0 < scale < math.inf:
@@ -149,15 +149,16 @@ class ClipModel:
         return other
 
     def without_trunks(self) -> "ClipModel":
-        """The same projections alone, which are little of a model's memory: nothing is encoded."""
+        """The projections alone, a small part of a model's memory: it cannot encode anything."""
         other = copy.copy(self)
         other.trunks = None
         return other
 
 
 def measuring_device(clip: ClipModel) -> torch.device:
-    """Where a model's embeddings are measured: on its device, or on the CPU for Apple's, which has
-    no double precision, in which intervals are computed.
+    """Where to measure a model's embeddings: on its device, but for Apple's on the CPU.
+
+    Intervals are computed in double precision, which Apple's devices lack.
     """
     return torch.device("cpu") if clip.device.type == "mps" else clip.device
 

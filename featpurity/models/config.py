@@ -1,4 +1,4 @@
-"""open_clip's configuration of a model, in a file beside its weights."""
+"""Read a model's open_clip configuration from a file beside its weights."""
 
 import json
 import math
@@ -9,46 +9,44 @@ from typing import Any
 CONFIG, MERGES = "open_clip_config.json", "bpe.txt.gz"
 ADAPTERS = "It holds adapters (LoRA): merge them first, in peft with merge_and_unload()"
 TRANSFORMERS = "This is the layout of transformers: convert the weights to open_clip's names"
-# What tells them, in the names of weights or of the files in a folder; the first one found counts.
+# What reveals them in the names of weights or of a folder's files; the first match counts.
 FOREIGN = {"lora_": ADAPTERS, ".base_layer.": ADAPTERS, "adapter_config.json": ADAPTERS}
 FOREIGN |= dict.fromkeys(["vision_model.", "text_model.", "config.json"], TRANSFORMERS)
-# What a configuration may tell a tokenizer: others reach Hugging Face's loader, which can be told
-# to run code that comes with a model.
+# Options that a configuration may give a tokenizer. Others would reach Hugging Face's loader, which
+# they can make run a model's own code.
 TOKENIZER_OPTIONS = {"clean", "strip_sep_token", "language", "additional_special_tokens"}
 TOKENIZER_OPTIONS |= {"use_fast", "legacy", "do_lower_case", "add_prefix_space", "padding_side"}
 
 
-TREATMENTS = {  # of pictures, as open_clip knows them
+TREATMENTS = {  # open_clip's options for pictures
     "interpolation": ("bicubic", "bilinear", "random"),
     "resize_mode": ("shortest", "longest", "squash"),
 }
 
 
 def config_of(path: Path) -> Path | None:
-    """The configuration beside a file of weights; None where there is none."""
+    """The configuration beside a file of weights, or None."""
     places = path.with_suffix(".json"), path.with_name(CONFIG)
     return next(filter(Path.is_file, places), None)
 
 
 def foreign(names: Iterable[str]) -> str:
-    """A sentence, with the point before it, on weights or a folder that are not open_clip's by
-    these names; "" where nothing tells whose they are.
-    """
+    """A hint on weights or files whose names are not open_clip's, to append to a message, or ""."""
     names = " ".join(names)
     return next((f". {told}" for mark, told in FOREIGN.items() if mark in names), "")
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """The configuration in a file, with `model_cfg` and maybe that of the preprocessing beside it.
+    """The configuration in a file: `model_cfg` and maybe `preprocess_cfg`.
 
     Raises
     ------
     ValueError
-        When the file is damaged, holds no configuration of a model, or one of other types.
+        If the file is damaged, or holds no model configuration or one with wrong types.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:  # of JSON, or of the encoding
+    except ValueError as error:  # from JSON or the encoding
         raise ValueError(f"{path}: cut short, damaged or no configuration: {error}") from error
     whole = isinstance(content, dict) and "model_cfg" in content
     config = content if whole else {"model_cfg": content}
@@ -64,7 +62,7 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def check_model(name: str, settings: dict[str, Any]) -> None:
-    """ValueError where a model's settings are of other types, or could run or fetch something.
+    """Raise ValueError if a model's settings have wrong types, or could run or fetch something.
 
     Parameters
     ----------

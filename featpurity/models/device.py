@@ -11,13 +11,13 @@ def pick_device(name: str | torch.device = "auto") -> torch.device:
     Parameters
     ----------
     name : str or torch.device
-        "cpu", "cuda", "cuda:N", "mps" or "auto", a GPU where there is one. Under torchrun each
-        process takes a card of its own for "auto" and "cuda".
+        "cpu", "cuda", "cuda:N", "mps" or "auto", which is a CUDA GPU if there is one, else the CPU.
+        Under torchrun, "auto" and "cuda" give each process its own GPU.
 
     Raises
     ------
     ValueError
-        For other names, and for a device that is not here.
+        For other names, or a device that this machine lacks.
     """
     cards = torch.cuda.device_count()
     if name == "auto":

@@ -1,4 +1,4 @@
-"""LaCLIP's published checkpoints: where they lie, and how they become open_clip models.
+"""LaCLIP's published checkpoints: where they are, and how they become open_clip models.
 
 References
 ----------
@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from featpurity.files import did_you_mean, file_digest, locked, workspace, write_text
 
-if TYPE_CHECKING:  # what only plans a run needs no torch
+if TYPE_CHECKING:  # planning a run needs no torch
     from torch import Tensor
 
-CHECKPOINTS = Path("checkpoints")  # of LaCLIP's published files, in the project's root
-# Dropbox's addresses: the folder and file of a share, or the file and its key.
+CHECKPOINTS = Path("checkpoints")  # folder of LaCLIP's published files, in the project's root
+# Dropbox addresses: a share's folder and file, or a file's id and key.
 _SHARED = {
     "cc3m_clip": "5jsthdm85r2nfpz/cc3m_clip.pt",
     "cc3m_laclip": "k2e1tgsfmo0afme/cc3m_laclip.pt",
@@ -44,27 +44,23 @@ URLS = {name: f"{_HOST}/s/{path}?dl=1" for name, path in _SHARED.items()} | {
     for name, (file, key) in _KEYED.items()
 }
 _ARCHITECTURES = {"vitb32": "ViT-B-32", "vitb16": "ViT-B-16", "vitl14": "ViT-L-14-quickgelu"}
-LIKE = "ViT-B-16"  # as large as those whose architecture only their tensors tell
+LIKE = "ViT-B-16"  # of the size of those whose architecture only the tensors show
 
 
 def published_name(url: str) -> str:
-    """The file name that an address ends in."""
+    """The file name at the end of an address."""
     return url.partition("?")[0].rpartition("/")[2]
 
 
 def file_of(name: str, folder: str | Path | None = None) -> Path:
-    """Where a published checkpoint lies, under its name or the one it was published under, or is to
-    be put.
-    """
+    """Path of a published checkpoint, under its name or its published one; else where to put it."""
     folder = workspace(folder or CHECKPOINTS)
     places = [folder / f"{name}.pt", folder / published_name(URLS[name])]
     return next((place for place in places if place.is_file()), places[0])
 
 
 def architecture_of(name: str) -> str | None:
-    """open_clip's architecture by the name of a checkpoint or its published file, None where
-    tensors tell.
-    """
+    """open_clip's architecture for a checkpoint's name or file name; None if only tensors tell."""
     known = next(
         (key for key, url in URLS.items() if name in (key, Path(published_name(url)).stem)), ""
     )
@@ -86,7 +82,7 @@ def open_clip_config(weights: Mapping[str, Tensor], text_heads: int = 8) -> dict
     ----------
     weights : dict of str to tensor
     text_heads : int, default 8
-        The one number that no shape tells; 8 in all published checkpoints.
+        The one number that no shape reveals; 8 in all published checkpoints.
 
     Returns
     -------
@@ -96,7 +92,7 @@ def open_clip_config(weights: Mapping[str, Tensor], text_heads: int = 8) -> dict
     Raises
     ------
     ValueError
-        When a tensor that tells the architecture is missing.
+        If a tensor that determines the architecture is missing.
     """
     try:
         width, d = weights["image_projection"].shape
@@ -111,7 +107,7 @@ def open_clip_config(weights: Mapping[str, Tensor], text_heads: int = 8) -> dict
     return {
         "model_cfg": {
             "embed_dim": d,
-            "quick_gelu": True,  # of the text tower: timm's towers keep GELU
+            "quick_gelu": True,  # for the text tower: timm's towers keep GELU
             "vision_cfg": {
                 "timm_model_name": tower,
                 "timm_pool": "token",
@@ -156,8 +152,8 @@ def _depth(weights, prefix):
 
 
 def _register(width, depth, heads, patch, image_size):
-    """Make the vision tower known to timm, since open_clip passes it nothing but a name."""
-    import timm  # late: what only plans a run needs none of it
+    """Register the vision tower with timm, as open_clip passes timm only a name."""
+    import timm  # late: planning a run does not need it
     from timm.models import register_model
 
     name = f"vit_qknorm_w{width}_l{depth}_h{heads}_patch{patch}_{image_size}"
@@ -187,24 +183,25 @@ def _register(width, depth, heads, patch, image_size):
 
 
 def fetch(name: str, folder: str | Path | None = None) -> Path:
-    """The file of a published checkpoint, downloaded on first use; a broken download goes on.
+    """The file of a published checkpoint, downloaded on first use; a broken download resumes.
 
-    A file that lies in the folder already is taken, under this name or the one it was published
-    under. Its SHA-256 is written beside it at first and checked from then on.
+    A file already in the folder, under this name or its published one, is used. Its SHA-256 is
+    written beside it the first time and checked from then on.
 
     Parameters
     ----------
     name : str
         A key of `URLS`.
     folder : str or Path, optional
-        `checkpoints` in the project's root when left out.
+        By default `checkpoints` in the project's root.
 
     Raises
     ------
     ValueError
-        For an unknown name, or a file that is not the one seen at first.
+        For an unknown name, or a file other than the one first seen.
     requests.RequestException
-        When the download fails; what has arrived is kept, and the file to put in place is named.
+        If the download fails; what has arrived is kept, and the message names the file to put in
+        place.
     """
     import requests
 
@@ -213,7 +210,7 @@ def fetch(name: str, folder: str | Path | None = None) -> Path:
     folder = file_of(name, folder).parent
     folder.mkdir(parents=True, exist_ok=True)
     writable = os.access(folder, os.W_OK)
-    # Of several processes one downloads and the others wait.
+    # If several processes want the file, one downloads it and the others wait.
     with locked(folder / f"{name}.lock"):
         path = file_of(name, folder)
         record = path.with_name(f"{path.name}.sha256")
@@ -221,7 +218,7 @@ def fetch(name: str, folder: str | Path | None = None) -> Path:
         if new := not path.is_file():
             try:
                 download(URLS[name], path)
-            except requests.RequestException as error:  # say, on a node without a network
+            except requests.RequestException as error:  # e.g. on a node without a network
                 raise type(error)(f"{error} (or put the file there yourself: {path})") from error
         found = file_digest(path)
         if expected is None and writable:
@@ -241,17 +238,17 @@ def fetch(name: str, folder: str | Path | None = None) -> Path:
 
 
 def download(url: str, path: Path) -> None:
-    """Download a file, with a progress bar, and go on where an earlier download broke off."""
+    """Download a file, with a progress bar, resuming where an earlier download broke off."""
     import requests
     from tqdm.auto import tqdm
 
     part = path.with_name(f"{published_name(url)}.part")
-    # The server's mark of the version that the part belongs to.
+    # The server's tag of the file's version that the part belongs to.
     tag = part.with_name(f"{part.name}.tag")
     have = part.stat().st_size if part.is_file() and tag.is_file() else 0
     headers = {"Range": f"bytes={have}-", "If-Range": tag.read_text()} if have else {}
     with requests.get(url, headers=headers, stream=True, timeout=30) as answer:
-        if answer.status_code == 416:  # nothing is left to send: it was stopped at its very end
+        if answer.status_code == 416:  # nothing left to send: stopped at its very end
             if answer.headers.get("Content-Range") == f"bytes */{have}":
                 os.replace(part, path)
                 return
@@ -274,7 +271,7 @@ def download(url: str, path: Path) -> None:
                 desc=published_name(url), initial=have, total=size, unit="B", unit_scale=True
             ) as bar,
         ):
-            for block in answer.iter_content(2**16):  # what a breaking connection loses at most
+            for block in answer.iter_content(2**16):  # the most that a broken connection loses
                 file.write(block)
                 bar.update(len(block))
     if size is not None and part.stat().st_size != size:

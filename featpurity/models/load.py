@@ -1,9 +1,8 @@
-"""A name or a file in, a CLIP model out: the only door to open_clip's models.
+"""Load a CLIP model from a name or file: the only door to open_clip's models.
 
-Each tower is cut before its projection, so that its trunk runs on its own. What was cut off, the
-projection's weights, are the neurons: row j makes coordinate j of the shared space. Whenever a
-model is loaded, its trunk features x projection are checked to be the embeddings of the model as it
-came.
+Each tower is cut before its projection, so that its trunk runs on its own. The projection's weights
+are the neurons: row j gives coordinate j of the shared space. Each load checks that trunk features
+x projection equal the embeddings of the original model.
 """
 
 import json
@@ -30,8 +29,8 @@ from featpurity.models.weights import load_weights, read_weights, reason
 
 MEAN, STD = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
 OPENAI = {"mean": MEAN, "std": STD, "resize_mode": "shortest"}
-NO_CODE = {"trust_remote_code": False}  # of what comes with a tokenizer: refused, not asked about
-TREATMENT = ("mean", "std", "interpolation", "resize_mode")  # of pictures, as open_clip has it
+NO_CODE = {"trust_remote_code": False}  # refuse code that comes with a tokenizer, without asking
+TREATMENT = ("mean", "std", "interpolation", "resize_mode")  # of pictures, in open_clip's terms
 PREPROCESSINGS = {
     "native": {},  # what the checkpoint was trained with
     "paper": OPENAI | {"interpolation": "bilinear"},  # the paper's experiment 1, whatever the model
@@ -55,16 +54,16 @@ def load_model(
         dict; ``hf-hub:NAME``; ``local-dir:FOLDER`` or the folder itself; ``laclip:NAME`` (see
         `featpurity.models.laclip`); a file: of LaCLIP, of projections this project fine-tuned, or
         any open_clip state dict with its configuration beside it as ``FILE_STEM.json`` or
-        ``open_clip_config.json``. `featpurity.models.names.resolve` tells what a name stands for.
+        ``open_clip_config.json``. `featpurity.models.names.resolve` shows what a name stands for.
     device : str or torch.device, default "cpu"
-        "auto" is a GPU where there is one; under torchrun each process takes its own.
+        "auto" is a GPU if there is one; under torchrun each process takes its own.
     preprocess : {"native", "paper", "paper-bicubic"}
         What the checkpoint was trained with, or what the paper's scripts used in experiment 1 or 2.
     base : str, Path or ClipModel, optional
-        For a file of projections: the model they stand on, where it is not found by what the file
-        says.
+        For a file of projections: the model whose trunks they use, if what the file names is not
+        found.
     name : str, optional
-        What to call the model, its label unless said.
+        What to call the model; by default its label.
 
     Returns
     -------
@@ -73,9 +72,9 @@ def load_model(
     Raises
     ------
     FileNotFoundError, ValueError
-        When nothing is known by that name, the file is broken or does not fit, it needs
-        transformers, a known tag or published checkpoint was trained with another activation than
-        the architecture has, or a tower does not end in a linear projection.
+        If the name is unknown, the file is broken or does not fit, it needs transformers, a known
+        tag or published checkpoint was trained with another activation than the architecture's, or
+        a tower does not end in a linear projection.
     """
     check_choice("preprocess", preprocess, PREPROCESSINGS)
     device, record = pick_device(device), resolve(source)
@@ -87,7 +86,8 @@ def load_model(
     if base is not None:
         raise ValueError(f"base: only projections stand on another model, {source} is a whole one")
     path = laclip.fetch(record.tag) if record.kind == "laclip" else record.file
-    # Layers draw weights before they are given some: the user's generator stays where it is.
+    # New layers draw random weights before they get the file's: keep the user's generator
+    # untouched.
     with torch.random.fork_rng(devices=[]):
         if path is None:
             model, config, tokenizer = _from_open_clip(record)
@@ -97,21 +97,21 @@ def load_model(
 
 
 def check_weights(source: str | Path) -> None:
-    """Refuse a user's file whose weights are not those of its architecture, before it is loaded.
+    """Refuse a user's file whose weights do not fit its architecture, before it is loaded.
 
-    Names and shapes are compared in moments, where the name or a file beside the weights tells the
-    architecture. Nothing is looked at where the text tower is Hugging Face's, whose shapes lie
+    This compares names and shapes, in moments, if the name or a file beside the weights gives the
+    architecture. It checks nothing for a text tower of Hugging Face, whose shapes are defined
     elsewhere.
 
     Parameters
     ----------
     source : str or Path
-        As `load_model` takes it; of other sources than files and folders nothing is said.
+        As for `load_model`; sources other than files and folders are not checked.
 
     Raises
     ------
     FileNotFoundError, ValueError
-        As `load_model`.
+        As for `load_model`.
     """
     record = resolve(source)
     if record.kind not in {"file", "folder"}:
@@ -126,7 +126,7 @@ def check_weights(source: str | Path) -> None:
 
 
 def _base(record, device, preprocess, base):
-    """The model that projections stand on: the one named, or the one that their file names."""
+    """The model whose trunks projections use: `base`, or the one that their file names."""
     if base is not None:
         return load_model(base, device, preprocess)
     if not bases_of(record.file):
@@ -137,7 +137,7 @@ def _base(record, device, preprocess, base):
 
 
 def _cut(record: ModelRecord, name, model, config, tokenizer, device, preprocess):
-    """Cut a model's towers and wrap it."""
+    """Cut a model's towers and wrap it in a `ClipModel`."""
     tokens = tokenizer(["a photo of a dog", "two small squares, 3 large circles & more"])
     known = getattr(model, "text", model).vocab_size
     if tokens.max() >= known > 0:
@@ -167,14 +167,14 @@ def _cut(record: ModelRecord, name, model, config, tokenizer, device, preprocess
         image_key=digest(json.dumps([keys[0], settings]).encode()),
         text_key=digest(json.dumps([keys[1], words]).encode()),
         trunk_keys=keys,
-        # Channels last, as the batches of `features.extract.runner`.
+        # Channels last, like the batches of `features.extract.runner`.
         trunks=model.requires_grad_(False).to(device, memory_format=torch.channels_last),
     )
 
 
 @cache
 def _preprocessing(settings):
-    """The preprocessing of settings in JSON, one object: models that share it decode once."""
+    """The preprocessing for settings in JSON, cached so that models that share it decode once."""
     return image_transform_v2(PreprocessCfg(**json.loads(settings)), is_train=False)
 
 
@@ -190,10 +190,10 @@ def _from_file(
         )
     elif architecture:
         tokenizer = open_clip.get_tokenizer(architecture)
-    elif settings.get("hf_tokenizer_name"):  # its files lie beside the weights
+    elif settings.get("hf_tokenizer_name"):  # its files are beside the weights
         tokenizer = HFTokenizer(
             path.parent,
-            # as open_clip takes it: a tower's own number of positions may be far larger
+            # open_clip's default: a tower's own number of positions may be far larger
             context_length=settings.get("context_length", DEFAULT_CONTEXT_LENGTH),
             tokenizer_mode=settings.get("tokenizer_mode"),
             **settings.get("tokenizer_kwargs", {}) | NO_CODE,
@@ -205,8 +205,9 @@ def _from_file(
 
 
 def _built(path, architecture, device="cpu", numbers=True):
-    """An open_clip model with a file's weights, and its configuration; on the device "meta" only
-    the names and shapes of the weights count.
+    """An open_clip model with a file's weights, and its configuration.
+
+    On the device "meta" only the names and shapes of the weights count.
     """
     weights = read_weights(path, numbers)
     beside = config_of(path)
@@ -232,7 +233,7 @@ def _built(path, architecture, device="cpu", numbers=True):
     try:
         with torch.device(device):
             model = split.build(config)
-    except Exception as error:  # of open_clip or timm: it does not name the file
+    except Exception as error:  # from open_clip or timm: it does not name the file
         if architecture or not beside:
             raise
         raise ValueError(
@@ -244,8 +245,10 @@ def _built(path, architecture, device="cpu", numbers=True):
 
 
 def _config_of(path, architecture, beside, recognised):
-    """The configuration of an architecture; how pictures are treated is said beside the weights, by
-    the weights, or by all published ones of that architecture where these agree.
+    """The configuration of an architecture, with the preprocessing for these weights.
+
+    It comes from the file beside the weights, from the recognised weights, or from the
+    architecture's published models if they all agree.
     """
     config = {"model_cfg": open_clip.get_model_config(architecture)}
     if beside and config["model_cfg"]:
@@ -276,11 +279,11 @@ def _config_of(path, architecture, beside, recognised):
 
 
 def _from_open_clip(record):
-    """What `_from_file` gives, for a model that open_clip finds and downloads itself."""
+    """Like `_from_file`, for a model that open_clip finds and downloads itself."""
     hub = record.kind == "hf-hub"
     architecture, tag = (record.name, None) if hub else (record.architecture, record.tag)
     settings = open_clip.get_model_config(architecture)
-    if hub:  # anybody's
+    if hub:  # anybody may have written it
         check_model(record.name, settings)
     split.check_text_tower(record.name, settings["text_cfg"])
     try:
@@ -288,8 +291,8 @@ def _from_open_clip(record):
             architecture, tag, weights_only=True, require_pretrained=True
         )
     except Exception as error:  # open_clip's and PyTorch's errors do not name the file
-        if file := resolve(record.name).here:  # it may be here since
-            read_weights(file)  # says what is wrong with it; else it does not fit
+        if file := resolve(record.name).here:  # it may have arrived since
+            read_weights(file)  # raises if it is damaged; otherwise it does not fit
         raise ValueError(
             f"{record.name}: {file or 'it'} could not be loaded: {reason(error)}"
         ) from error

@@ -1,7 +1,7 @@
-"""Model names: what a user writes becomes a record of what it stands for, decided here alone.
+"""Resolve model names: the one place that decides what a name stands for.
 
-What loads, plans, checks and decides whether a step runs again asks `resolve`, so that all agree.
-Nothing is downloaded, and no weights are read.
+Loading, planning, checking and deciding whether a step runs again all ask `resolve`, so that they
+agree. Nothing is downloaded, and no weights are read.
 """
 
 import os
@@ -16,8 +16,8 @@ from featpurity.models import laclip
 from featpurity.models.config import CONFIG, MERGES, config_of, foreign, read_config
 
 BUNDLED = Path(__file__).parent.parent / "assets" / "models"
-WEIGHTS = {".safetensors", ".pt", ".pth", ".bin"}  # none of open_clip's tags ends like that
-PROJECTIONS = "featpurity projections"  # the kind that a file of projections says it is
+WEIGHTS = {".safetensors", ".pt", ".pth", ".bin"}  # none of open_clip's tags ends so
+PROJECTIONS = "featpurity projections"  # the kind in the header of a file of projections
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,10 @@ class ModelRecord:
         As the user wrote it.
     kind : {"bundled", "folder", "file", "projections", "laclip", "open_clip", "hf-hub"}
     file : Path or None
-        The file of weights; None for what open_clip finds and downloads itself. Of kind "laclip" it
-        may not be there yet.
+        The file of weights; None for what open_clip finds and downloads itself. With kind "laclip"
+        it may not exist yet.
     architecture : str or None
-        open_clip's name, where the user or the published file tells it.
+        open_clip's name, if the user or the published file gives it.
     tag : str
         What follows the architecture in `ARCHITECTURE:TAG`, `hf-hub:` or `laclip:`.
     """
@@ -46,12 +46,12 @@ class ModelRecord:
 
     @property
     def folder(self) -> Path | None:
-        """The folder that is the model, for kind "folder"."""
+        """The model's folder, for kind "folder"."""
         return self.file.parent if self.kind == "folder" else None
 
     @property
     def label(self) -> str:
-        """What to call it on a page and in a table: without the folders of somebody's disk."""
+        """What pages and tables call it, without the folders of somebody's disk."""
         if self.folder:
             return self.folder.absolute().name
         if self.kind == "projections":
@@ -63,7 +63,7 @@ class ModelRecord:
 
     @property
     def absolute(self) -> str:
-        """The name that means the same in any folder: paths are written in full."""
+        """A name that means the same in any folder, with full paths."""
         if self.folder:
             return f"local-dir:{self.folder.absolute()}"
         if self.kind in {"file", "projections"}:
@@ -71,9 +71,7 @@ class ModelRecord:
         return self.name
 
     def beside(self, path: Path) -> str | None:
-        """`FORM:PATH`, its path as it leads there from the folder of the file `path`; None for a
-        name that is no path.
-        """
+        """`FORM:PATH`, relative to the folder of file `path`; None for a name that is no path."""
         if self.kind not in {"folder", "file", "projections"}:
             return None
         form = "local-dir" if self.folder else self.architecture or ""
@@ -82,17 +80,18 @@ class ModelRecord:
 
     @cached_property
     def here(self) -> Path | None:
-        """The file of weights on this disk, open_clip's downloads too; None where it is not yet."""
+        """The file of weights on this disk, open_clip's downloads included, or None."""
         if self.file is None:
             return _hub_file(self._published)
         return self.file if self.file.is_file() else None
 
     @property
     def files(self) -> list[Path]:
-        """Files that the model is read from (weights, configuration, vocabulary, those of a base):
-        a change of one is another model. Empty for a file that is not there, and for models whose
-        name stands for one version: those that open_clip or the hub keeps, and LaCLIP's published
-        checkpoints, whose digest is kept and which may arrive while a run is at work.
+        """Files that the model is read from: weights, configuration, vocabulary, a base's files.
+
+        If one changes, it is another model. Empty for a missing file, and for models whose name
+        stands for one version: those of open_clip or the hub, and LaCLIP's published checkpoints,
+        whose digest is kept and which may arrive during a run.
         """
         if self.kind == "laclip" or self.file is None or not self.file.is_file():
             return []
@@ -102,14 +101,14 @@ class ModelRecord:
 
     @cached_property
     def base(self) -> "ModelRecord | None":
-        """What fine-tuned projections stand on; None for whole models, and where it is not here."""
+        """The model under fine-tuned projections; None for whole models, or if it is not here."""
         if self.kind != "projections":
             return None
         return next(filter(None, map(known, bases_of(self.file))), None)
 
     @property
     def missing(self) -> str | None:
-        """What the user has to put in place first."""
+        """What the user has to put in place first, or None."""
         if self.kind == "projections" and self.base is None:
             if wanted := " or ".join(bases_of(self.file)):
                 return f"it needs its base, {wanted}, which is not here: put it there"
@@ -118,7 +117,7 @@ class ModelRecord:
 
     @property
     def what(self) -> str:
-        """What it is, in a few words, for the plan."""
+        """A few words on what it is, for the plan."""
         if self.kind == "bundled":
             return f"bundled, {size_of(self.file.parent):.1f} MB"
         if self.folder:
@@ -136,7 +135,7 @@ class ModelRecord:
 
     @cached_property
     def megabytes(self) -> float | None:
-        """Megabytes that are yet to be downloaded; None where that is not known before."""
+        """Megabytes still to download; None if that is not known beforehand."""
         if self.here:
             return 0
         architecture = self.architecture
@@ -146,12 +145,12 @@ class ModelRecord:
 
     @property
     def at_least(self) -> bool:
-        """Whether more comes with the weights that `megabytes` counts."""
+        """Whether the download holds more than the weights that `megabytes` counts."""
         return self.kind == "laclip" and not self.here
 
     @cached_property
     def d(self) -> int | None:
-        """Neurons, where that can be known without reading weights."""
+        """Number of neurons, or None if only the weights show it."""
         if self.kind == "projections":
             return tensors_header(self.file)["image_neurons"]["shape"][0]
         if self.architecture:
@@ -163,7 +162,7 @@ class ModelRecord:
 
     @property
     def _published(self):
-        """Where the hub has the weights: `ORG/NAME` or `ORG/NAME/FILE`; "" if nowhere."""
+        """Where the weights are on the hub: `ORG/NAME` or `ORG/NAME/FILE`, or "" if nowhere."""
         if self.kind == "hf-hub":
             return self.tag
         import open_clip  # late: takes seconds, and few profiles need it
@@ -172,17 +171,16 @@ class ModelRecord:
 
 
 def resolve(name: str | Path) -> ModelRecord:
-    """What a model's name stands for; see `featpurity.load_model` for the ways to name one.
+    """What a model's name stands for; see `featpurity.load_model` for the possible names.
 
     Raises
     ------
     ValueError
-        For an empty name, one that nothing knows (with a hint), an architecture that open_clip does
-        not know or whose text tower has no neurons, a folder of several files of weights, and a
-        published checkpoint or tag under an architecture of another activation.
+        For an empty or unknown name (with a hint), an architecture that open_clip does not know or
+        whose text tower has no neurons, a folder with several files of weights, or a published
+        checkpoint or tag under an architecture with another activation.
     FileNotFoundError
-        For a folder without weights or configuration, and for a name that ends as files of weights
-        do where no such file is.
+        For a folder without weights or configuration, or a missing file of weights.
     TypeError
         For anything but a name.
     """
@@ -201,13 +199,13 @@ def resolve(name: str | Path) -> ModelRecord:
 
 
 def files_of(name: str | Path) -> list[str]:
-    """`ModelRecord.files` as text; [] for a name that is amiss, which `resolve` tells."""
+    """`ModelRecord.files` as text; [] for a name that `resolve` refuses."""
     record = known(name)
     return [str(path) for path in record.files] if record else []
 
 
 def known(name: str | Path) -> ModelRecord | None:
-    """What `resolve` gives, or None where it raises."""
+    """Like `resolve`, but None for a name that it refuses."""
     try:
         return resolve(name)
     except (FileNotFoundError, ValueError):
@@ -220,7 +218,7 @@ def bundled() -> list[str]:
 
 
 def _parse(name):
-    """The record that the form of a name, and the files that are here, tell."""
+    """The record for a name, from its form and the files on this disk."""
     if not name.strip():
         raise ValueError("the name of a model is empty")
     if name in bundled():
@@ -274,11 +272,10 @@ def _weights_in(folder):
 
 
 def bases_of(path: Path) -> list[str] | None:
-    """Names of the model that a file of projections stands on, the likeliest first; None for a file
-    of anything else.
+    """Names of the model under a file of projections, likeliest first; None for any other file.
 
-    The first leads from the file's own folder, so that both can move together; the second is where
-    the base lay.
+    The first is relative to the file's folder, so that both can move together; the second is where
+    the base was.
     """
     about = (tensors_header(path) or {}).get("__metadata__", {})
     if about.get("kind") != PROJECTIONS:
@@ -293,10 +290,10 @@ def bases_of(path: Path) -> list[str] | None:
 
 def _check_architecture(record):
     """Raise ValueError for an architecture that open_clip does not know."""
-    package = Path(find_spec("open_clip").origin).parent  # to import it takes seconds
+    package = Path(find_spec("open_clip").origin).parent  # importing it takes seconds
     if (package / "model_configs" / f"{record.architecture}.json").is_file():
         return
-    import open_clip  # late: knows what was registered since
+    import open_clip  # late: also knows architectures registered since
 
     if record.architecture not in open_clip.list_models():
         hint = did_you_mean(record.architecture, open_clip.list_models())
@@ -308,9 +305,7 @@ def _check_architecture(record):
 
 
 def _check_activation(record):
-    """Raise ValueError when a published checkpoint was trained with another activation than the
-    architecture has.
-    """
+    """Raise ValueError if a published checkpoint was trained with another activation."""
     trained, architecture = laclip.architecture_of(record.file.stem), record.architecture
     if trained in (None, architecture):
         return
@@ -328,7 +323,7 @@ def _check_activation(record):
 
 
 def _check_known(record):
-    """Raise ValueError for an architecture or tag that is unknown, or for two that do not fit."""
+    """Raise ValueError for an unknown architecture or tag, or for two that do not fit."""
     import open_clip  # late: takes seconds, and few profiles need it
 
     from featpurity.models.split import check_text_tower
@@ -358,9 +353,7 @@ def _check_known(record):
 
 
 def _hub_file(published):
-    """The file of weights that Hugging Face's cache holds for `ORG/NAME` or `ORG/NAME/FILE`, else
-    None; no network.
-    """
+    """The weights file of `ORG/NAME[/FILE]` in Hugging Face's cache, or None; uses no network."""
     from huggingface_hub import try_to_load_from_cache  # late: takes a second
     from open_clip.pretrained import HF_WEIGHTS_NAME, _get_safe_alternatives
 
@@ -371,15 +364,13 @@ def _hub_file(published):
     file = file or HF_WEIGHTS_NAME
     places = [*_get_safe_alternatives(file), file]
     found = (try_to_load_from_cache(f"{organisation}/{name}", place) for place in places)
-    # None, or a mark of what is known to be absent, is no path.
+    # Other values are None and the cache's mark for a file known not to exist.
     return next((Path(path) for path in found if isinstance(path, str)), None)
 
 
 @cache
 def _weights_megabytes(architecture: str) -> float | None:
-    """Megabytes of an architecture's weights as float32, counted without making them; None where
-    only the hub knows its text tower.
-    """
+    """Megabytes of an architecture's float32 weights; None if only the hub knows its text tower."""
     import logging
 
     import open_clip  # late: takes seconds

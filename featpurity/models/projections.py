@@ -1,4 +1,4 @@
-"""Fine-tuned projections in a small file, which stand on the trunks of another model."""
+"""Save and read fine-tuned projections: a small file that needs another model's trunks."""
 
 from pathlib import Path
 
@@ -23,21 +23,21 @@ def save_projections(
 ) -> None:
     """Write fine-tuned projections as a small file that `load_model` reads back.
 
-    The file says which model they stand on, and finds it again where both were moved together.
+    The file names the model whose trunks they use, and still finds it if both are moved together.
 
     Parameters
     ----------
     path : str or Path
     clip : ClipModel
-        The model they stand on; its biases, where it has some, are written too.
+        The model with their trunks; its biases, if any, are written too.
     image_neurons, text_neurons : float tensors of shape (d, width_I) and (d, width_T)
     logit_scale : float, optional
-        Where it was trained too; else the model's.
+        If it was trained too; by default the model's.
 
     Raises
     ------
     ValueError
-        When the neurons do not fit the model or are not finite, or the scale is not positive.
+        If the neurons do not fit the model or are not finite, or the scale is not positive.
     """
     tuned = clip.with_projections(image_neurons, text_neurons, logit_scale=logit_scale)
     record = known(clip.base)
@@ -53,7 +53,7 @@ def save_projections(
 
 
 def read_projections(path: Path, clip: ClipModel) -> ClipModel:
-    """A model under the projections of a file; ValueError when they stand on other trunks."""
+    """The model with a file's projections; a ValueError if they were trained on other trunks."""
     if not path.is_file():
         raise FileNotFoundError(
             f"there is no {path}: run notebooks/steps/finetune.ipynb with the same settings first"

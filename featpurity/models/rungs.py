@@ -1,4 +1,4 @@
-"""A ladder of models that differ in the quality of their data: which rung a model is, by its name.
+"""Models on a ladder of data quality: tell a model's rung from its name.
 
 References
 ----------
@@ -19,9 +19,7 @@ TAG = re.compile(
 
 @dataclass(frozen=True)
 class Rung:
-    """One model of a ladder: its name, its architecture, its scale of computing, and how its data
-    were filtered.
-    """
+    """A model on a ladder: name, architecture, scale of compute, and how its data were filtered."""
 
     model: str
     architecture: str
@@ -30,21 +28,20 @@ class Rung:
 
     @property
     def group(self) -> str:
-        """What it shares with the models it is compared with."""
+        """What it shares with the models that it is compared with."""
         return ", ".join(filter(None, [self.architecture, self.scale]))
 
 
 def rung(model: ModelRecord) -> Rung:
-    """What a model's record says about it.
+    """The rung of a model.
 
     Parameters
     ----------
     model : ModelRecord
-        A tag of DataComp's family, as
-        `commonpool_s_clip_s13m_b4k`, is taken apart: data "none" (unfiltered), "basic", "text",
-        "image", "laion", "clip" or "datacomp". Of a folder `.../GROUP/NAME` the folder that holds
-        it is its group and its own name the data. Any other model describes itself, and is a group
-        of its own.
+        A tag of DataComp's family, such as `commonpool_s_clip_s13m_b4k`, is parsed: data are "none"
+        (unfiltered), "basic", "text", "image", "laion", "clip" or "datacomp". For a folder
+        `.../GROUP/NAME`, GROUP is the group and NAME the data. Any other model is a group of its
+        own, with its name as the data.
     """
     if known := TAG.fullmatch(model.tag):
         pool, scale, data = known.groups()
@@ -57,7 +54,7 @@ def rung(model: ModelRecord) -> Rung:
 
 
 def rungs(models: Sequence[ModelRecord]) -> list[Rung]:
-    """The rungs of several models, as `resolve` gives them; ValueError for one named twice."""
+    """The rungs of models from `resolve`; a ValueError for a model named twice."""
     counts = Counter(model.name for model in models)
     if twice := [name for name, count in counts.items() if count > 1]:
         raise ValueError(f"expected every model once, got {', '.join(twice)} more than once")

@@ -1,7 +1,7 @@
-"""A text tower's pass over as many places as its texts take, instead of all that it has.
+"""Run a text tower over only as many positions as its texts need.
 
-A CLIP reads 77 places, a caption or a prompt fills 10 to 20 of them. Where every place looks back
-only, what stands behind a text's end changes nothing.
+CLIP reads 77 positions; a caption or prompt fills 10 to 20 of them. If each position attends only
+to earlier ones, what follows the end of a text changes nothing.
 """
 
 import copy
@@ -11,25 +11,25 @@ from torch import nn
 
 
 def encode_text(model: nn.Module, tokens: torch.Tensor) -> torch.Tensor:
-    """`model.encode_text(tokens)`, not normalised, in less time where texts are short.
+    """`model.encode_text(tokens)`, not normalised, in less time for short texts.
 
     Parameters
     ----------
-    model : one of open_clip's models
-        Of one whose places look both ways, or that is not read at the end of the text, all places
-        are passed.
+    model : an open_clip model
+        All positions are run if they attend both ways, or if the model is not read at the text's
+        end.
     tokens : int64 tensor of shape (n, context_length)
-        The largest number of a text ends it, as open_clip's tokenizer writes texts.
+        A text's largest token ends it, as with open_clip's tokenizer.
 
     Returns
     -------
     features : float tensor of shape (n, width)
-        Equal to those over all places but for rounding.
+        Equal to those over all positions but for rounding.
     """
     if not _looks_back(model):
         return model.encode_text(tokens, normalize=False)
     length = int(tokens.argmax(1).max()) + 1
-    short = copy.copy(model)  # the same layers, with fewer places before them
+    short = copy.copy(model)  # the same layers, with fewer positions
     places = nn.Parameter(model.positional_embedding[:length], requires_grad=False)
     short._parameters = model._parameters | {"positional_embedding": places}
     short._buffers = model._buffers | {"attn_mask": model.attn_mask[:length, :length]}
@@ -37,8 +37,6 @@ def encode_text(model: nn.Module, tokens: torch.Tensor) -> torch.Tensor:
 
 
 def _looks_back(model):
-    """Whether it is a CLIP of the first kind, which holds its text tower's parts itself: causal
-    attention, read at the end of the text.
-    """
+    """Whether `model` itself holds its text tower: causal attention, read at the text's end."""
     causal = getattr(model, "attn_mask", None) is not None
     return causal and getattr(model, "text_pool_type", None) == "argmax"

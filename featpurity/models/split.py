@@ -1,8 +1,8 @@
 """Cut open_clip's towers before their linear projections, and check the cut.
 
-Neuron j is coordinate j of the shared space: a column of `visual.proj` and of a `text_projection`
-Parameter, a row of a Linear's weight (timm tower, attention pool of a modified ResNet,
-`text_projection` elsewhere).
+Neuron j gives coordinate j of the shared space: a column of `visual.proj` and of a
+`text_projection` Parameter, a row of a Linear's weight (timm tower, attention pool of a modified
+ResNet, `text_projection` elsewhere).
 """
 
 import copy
@@ -23,7 +23,7 @@ from featpurity.files import digest, raw
 
 @dataclass
 class Projection:
-    """What a tower ends in: neurons (d, width) as rows, bias (d,) or None."""
+    """A tower's last step: neurons (d, width) as rows, bias (d,) or None."""
 
     neurons: torch.Tensor
     bias: torch.Tensor | None
@@ -35,7 +35,7 @@ class Projection:
 def build(config: dict[str, Any]) -> nn.Module:
     """An open_clip model with random weights, from a configuration with `model_cfg`.
 
-    Nothing is downloaded but a text tower's Hugging Face configuration, where it has one.
+    Nothing is downloaded except the Hugging Face configuration of a text tower that has one.
     """
     settings = copy.deepcopy(config["model_cfg"])  # changed below
     hugging_face = "hf_model_name" in settings["text_cfg"]
@@ -50,9 +50,7 @@ def build(config: dict[str, Any]) -> nn.Module:
 
 
 def check_text_tower(name: str, text_cfg: dict[str, Any]) -> None:
-    """Raise ValueError when a text tower from Hugging Face has no neurons, or needs a package that
-    is not here.
-    """
+    """Raise ValueError if a Hugging Face text tower has no neurons or its package is missing."""
     tower = text_cfg.get("hf_model_name")
     projection = text_cfg.get("hf_proj_type", "mlp")  # open_clip's default
     if tower and projection != "linear":
@@ -70,15 +68,15 @@ def check_text_tower(name: str, text_cfg: dict[str, Any]) -> None:
 
 @torch.no_grad()
 def cut(model: nn.Module, tokens: torch.Tensor, name: str) -> tuple[Projection, Projection]:
-    """Take the projections off a model: its `encode_image` and `encode_text` give trunk features.
+    """Take the projections off a model, whose `encode_*` methods then give trunk features.
 
     Parameters
     ----------
-    model : open_clip's CLIP, CustomTextCLIP or CoCa, in eval mode; it is changed
+    model : open_clip's CLIP, CustomTextCLIP or CoCa, in eval mode; changed in place
     tokens : int64 tensor of shape (n, context_length)
-        Texts to check the cut with.
+        Texts with which to check the cut.
     name : str
-        For the messages.
+        The model's name, for messages.
 
     Returns
     -------
@@ -87,7 +85,7 @@ def cut(model: nn.Module, tokens: torch.Tensor, name: str) -> tuple[Projection, 
     Raises
     ------
     ValueError
-        When a tower does not end in a linear projection, or trunk features x projection is not the
+        If a tower does not end in a linear projection, or trunk features x projection is not the
         embedding.
     """
     size = model.visual.image_size
@@ -164,7 +162,7 @@ def _take_off(owner, attribute):
     if isinstance(found, nn.Parameter):
         setattr(owner, attribute, None)
         return Projection(found.detach().T.contiguous(), None)
-    if isinstance(owner, AttentionPool2d):  # it hands weight and bias on to PyTorch's attention
+    if isinstance(owner, AttentionPool2d):  # it passes weight and bias to PyTorch's attention
         identity = nn.Linear(found.in_features, found.in_features).requires_grad_(False)
         identity.weight.copy_(torch.eye(found.in_features))
         identity.bias.zero_()
@@ -176,7 +174,7 @@ def _take_off(owner, attribute):
 
 
 def digests(model: nn.Module, config: dict[str, Any]) -> tuple[str, str]:
-    """SHA-256 of the image and of the text tower as `cut` left them: their settings and weights."""
+    """SHA-256 of the settings and weights of the image and the text tower that `cut` left."""
     shared = {"quick_gelu": config.get("quick_gelu", False)}
     facts = {
         tower: [json.dumps(shared | config[f"{tower}_cfg"], sort_keys=True).encode()]

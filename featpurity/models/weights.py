@@ -1,9 +1,9 @@
-"""Read weights from a file that nobody vouches for: tensors come out, nothing in it is ever run.
+"""Read weights from an untrusted file: tensors come out, nothing in it is ever run.
 
-What a file is, its content tells, not its name. PyTorch's restricted unpickler refuses every name
-that is not on its list. Published checkpoints also hold an `argparse.Namespace` and a numpy scalar
-beside their weights; for these names an inert class stands in, which takes whatever the file gives
-it and keeps nothing.
+The content decides what a file is, not its name. PyTorch's restricted unpickler refuses every name
+not on its list. Published checkpoints also hold an `argparse.Namespace` and a numpy scalar beside
+their weights; an inert class replaces these, which accepts whatever the file gives it and keeps
+nothing.
 """
 
 import pickle
@@ -20,14 +20,14 @@ from torch import nn
 from featpurity.files import tensors_header
 from featpurity.models.config import foreign
 
-WRAPPERS = ["state_dict", "model_state_dict", "model"]  # under which training code keeps weights
-PREFIXES = ["module.", "model."]  # of distributed training, of PyTorch Lightning
-NAMED = 3  # tensors that a message names; of more it tells the number
-# Of torch.compile and of sharded training, of the whole model or of parts of it.
+WRAPPERS = ["state_dict", "model_state_dict", "model"]  # keys where training code keeps weights
+PREFIXES = ["module.", "model."]  # from distributed training, from PyTorch Lightning
+NAMED = 3  # tensors that a message names; it counts the rest
+# From torch.compile and sharded training, around the whole model or parts of it.
 INSIDE = ["_orig_mod.", "_fsdp_wrapped_module."]
-ANCHOR = "logit_scale"  # every CLIP model has it beside its towers
-# Scalars of OpenAI's archives and of losses, and a buffer of old Hugging Face towers: no model
-# that lacks them embeds otherwise.
+ANCHOR = "logit_scale"  # in every CLIP model, beside its towers
+# Scalars of OpenAI's archives and of losses, and a buffer of old Hugging Face towers: a model
+# embeds the same without them.
 IDLE = [
     "input_resolution",
     "context_length",
@@ -38,7 +38,7 @@ IDLE = [
 
 
 class _Inert:
-    """Takes the place of an object that is no weight; it holds and does nothing."""
+    """Stand-in for an object that is not a weight; it holds and does nothing."""
 
     def __new__(cls, *_args, **_kwargs):
         return super().__new__(cls)
@@ -67,27 +67,27 @@ def read_weights(path: str | Path, numbers: bool = True) -> dict[str, torch.Tens
     Parameters
     ----------
     path : str or Path
-        A safetensors file or what `torch.save` wrote: a state dict, or a dict with one under a name
-        of `WRAPPERS`.
+        A safetensors file or one from `torch.save`: a state dict, or a dict with one under a key of
+        `WRAPPERS`.
     numbers : bool, default True
-        Whether each number is looked at. Without, names and shapes are known in moments.
+        Whether to check each number. Without, reading names and shapes takes moments.
 
     Returns
     -------
     weights : dict of str to tensor
-        On the CPU, finite, without the prefixes of distributed training and of `torch.compile`, and
-        without those of a model that holds the CLIP model: what lies beside it there is left out,
-        with a warning. Tensors may be mapped from the file, so that what else the file holds (say,
-        an optimiser's state) is not read.
+        On the CPU, finite, without the prefixes of distributed training, of `torch.compile` and of
+        a larger model that holds the CLIP model; the larger model's other weights are left out,
+        with a warning. Tensors may be mapped from the file, so that the rest of it (say, an
+        optimiser's state) is not read.
 
     Raises
     ------
     FileNotFoundError
-        When there is no such file.
+        If there is no such file.
     ValueError
-        When the file is no checkpoint, is cut short, holds two models (as that of a moving average
+        If the file is no checkpoint, is cut short, or holds two models (say, a moving average
         beside the trained one), more than tensors, tensors that claim more numbers than it stores,
-        or numbers that are not finite; the message names the file and the fault.
+        or numbers that are not finite. The message names the file and the fault.
     """
     content = read_file(path)
     if isinstance(content, dict) and "identity" in content and "optimiser" in content:
@@ -95,7 +95,7 @@ def read_weights(path: str | Path, numbers: bool = True) -> dict[str, torch.Tens
             f"{path}: the state of an unfinished training, to go on from, and no model; the "
             "projections that the training wrote are a safetensors file"
         )
-    wrappers = iter(WRAPPERS * 2)  # one may hold another
+    wrappers = iter(WRAPPERS * 2)  # one may be inside another
     while isinstance(content, dict) and (inner := next(wrappers, None)):
         if isinstance(content.get(inner), dict):
             _refuse_another(content, inner, path)
@@ -120,7 +120,7 @@ def read_weights(path: str | Path, numbers: bool = True) -> dict[str, torch.Tens
 
 
 def _is_tensor(name, value):
-    """Whether a state dict's entry is an ordinary tensor under a text."""
+    """Whether a state dict's entry is an ordinary tensor with a text as its name."""
     return (
         isinstance(name, str)
         and isinstance(value, torch.Tensor)
@@ -131,17 +131,17 @@ def _is_tensor(name, value):
 
 
 def _is_float8(value):
-    """Whether these are floats of 8 bits, with which PyTorch computes nothing by itself."""
+    """Whether these are 8-bit floats, with which PyTorch does not compute directly."""
     return value.is_floating_point() and value.element_size() == 1
 
 
 def _claims_more(value):
-    """Whether a tensor repeats its stored numbers, as `expand` does: no weights of a model do."""
+    """Whether a tensor repeats its stored numbers, as `expand` does; no model's weights do."""
     return value.numel() * value.element_size() > value.untyped_storage().nbytes()
 
 
 def _refuse_another(content, chosen, path):
-    """ValueError where a state dict lies beside another one of the same model."""
+    """Raise ValueError if a state dict is beside another one of the same model."""
     model = _called(content[chosen])
     for name, other in content.items():
         if name != chosen and isinstance(other, dict) and model & _called(other):
@@ -152,24 +152,24 @@ def _refuse_another(content, chosen, path):
 
 
 def _called(content):
-    """The plain names of the tensors in a state dict; none of anything else."""
+    """The plain names of a state dict's tensors; none for anything else."""
     if not all(_is_tensor(name, value) for name, value in content.items()):
         return set()
     return set(_plain_names(content))
 
 
 def _plain_names(weights):
-    """Weights without what wrappers of a model put before their names."""
+    """Weights without the prefixes that wrappers of a model put into their names."""
     for inside in INSIDE:
         weights = {name.replace(inside, ""): value for name, value in weights.items()}
-    for prefix in PREFIXES * 2:  # one may be within another
+    for prefix in PREFIXES * 2:  # one may be inside another
         if all(name.startswith(prefix) for name in weights):
             weights = {name.removeprefix(prefix): value for name, value in weights.items()}
     return weights
 
 
 def _of_the_model(weights, path):
-    """The weights below the one prefix under which a CLIP model lies, without it."""
+    """The weights under the one prefix that holds a CLIP model, without the prefix."""
     towers = {name.split("visual.")[0] for name in weights if "visual." in name}
     before = [prefix for prefix in towers if f"{prefix}{ANCHOR}" in weights]
     if len(before) != 1:
@@ -184,10 +184,9 @@ def _of_the_model(weights, path):
 
 
 def read_file(path: str | Path, device: str | torch.device = "cpu", mapped: bool = True) -> Any:
-    """All that a checkpoint file holds, read and refused as `read_weights` does.
+    """Everything in a checkpoint file, read and refused as in `read_weights`.
 
-    Tensors go to `device`; where the layout allows, they are `mapped` from the file rather than
-    read.
+    Tensors go to `device`. With `mapped` they are mapped from the file if its layout allows.
     """
     path = Path(path)
     if not path.is_file():
@@ -198,19 +197,19 @@ def read_file(path: str | Path, device: str | torch.device = "cpu", mapped: bool
             return safetensors.torch.load_file(path, str(device))
         with torch.serialization.safe_globals(_STAND_INS):
             return torch.load(path, map_location=device, weights_only=True, mmap=mapped and zipped)
-    except (MemoryError, torch.OutOfMemoryError):  # says nothing of the file
+    except (MemoryError, torch.OutOfMemoryError):  # not the file's fault
         raise
     except pickle.UnpicklingError as error:
         raise ValueError(
             f"{path}: refused: more than weights in it, or damaged: {reason(error)}; expected a "
             "state dict, as torch.save(model.state_dict(), ...) writes it"
         ) from error
-    except Exception as error:  # a damaged file can make its reader stumble over anything
+    except Exception as error:  # a damaged file can make its reader fail in any way
         raise ValueError(f"{path}: cut short, damaged or no checkpoint: {reason(error)}") from error
 
 
 def _look(path):
-    """Whether a file is a zip archive; ValueError for what can be told from its first bytes."""
+    """Whether a file is a zip archive; a ValueError if its first bytes reveal another kind."""
     with path.open("rb") as file:
         head = file.read(512)
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
@@ -236,7 +235,7 @@ def _look(path):
 
 
 def load_weights(model: nn.Module, weights: dict[str, torch.Tensor], path: str | Path) -> None:
-    """Put weights into a model that has to take exactly these.
+    """Put weights into a model that must take exactly these.
 
     Parameters
     ----------
@@ -244,17 +243,17 @@ def load_weights(model: nn.Module, weights: dict[str, torch.Tensor], path: str |
     weights : dict of str to tensor
         The scalars and buffers in `IDLE` may be left over.
     path : str or Path
-        Where they come from, for the messages.
+        Where they come from, for messages.
 
     Raises
     ------
     ValueError
-        When keys are missing or left over, or shapes differ.
+        If keys are missing or left over, or shapes differ.
     """
     expected = model.state_dict()
     idle = set(IDLE) - set(expected)
     weights = {name: value for name, value in weights.items() if name not in idle}
-    for scalar in ["logit_scale", "logit_bias"]:  # of shape () or (1,) by the model's age
+    for scalar in ["logit_scale", "logit_bias"]:  # shape () or (1,), depending on the model's age
         if scalar in weights and scalar in expected and weights[scalar].numel() == 1:
             weights = weights | {scalar: weights[scalar].reshape(expected[scalar].shape)}
     faults = []
@@ -277,13 +276,13 @@ def load_weights(model: nn.Module, weights: dict[str, torch.Tensor], path: str |
 
 
 def _some(names):
-    """The first `NAMED` names, and how many more there are."""
+    """The first `NAMED` names and the number of others."""
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return ", ".join(str(name)[:100] for name in names[:NAMED]) + more
 
 
 def reason(error: BaseException) -> str:
-    """A reader's error in one line, without the advice to switch its caution off."""
+    """A reader's error in one line, without its advice to switch safety off."""
     text = str(error)
     if refused := re.search(r"GLOBAL ([\w.]+)", text):
         return f"it names {refused[1]}"

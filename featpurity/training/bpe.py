@@ -14,13 +14,13 @@ _WORDS = regex.compile(r"\p{L}+")
 
 
 def learn_merges(texts: Iterable[str], n_merges: int = 2000) -> list[tuple[str, str]]:
-    """The pairs that byte-pair encoding joins, in order, until every word is one token.
+    """Pairs that byte-pair encoding joins, in order, until every word is one token.
 
     Parameters
     ----------
     texts : iterable of str
     n_merges : int
-        At most so many.
+        At most this many.
 
     Returns
     -------
@@ -44,7 +44,7 @@ def learn_merges(texts: Iterable[str], n_merges: int = 2000) -> list[tuple[str, 
                 pairs[pair] += count
         if not pairs:
             break
-        best = min(pairs, key=lambda pair: (-pairs[pair], pair))  # of equal counts the first
+        best = min(pairs, key=lambda pair: (-pairs[pair], pair))  # the first of equal counts
         merges.append(best)
         words = {_joined(word, best): count for word, count in words.items()}
     return merges
@@ -63,5 +63,5 @@ def write_merges(path: str | Path, texts: Iterable[str]) -> None:
     """Learn merges; write them as the gzipped file that `SimpleTokenizer(bpe_path=...)` reads."""
     lines = ["#version: 0.2", *(" ".join(pair) for pair in learn_merges(texts))]
     with writing(path) as file, gzip.GzipFile("", "wb", fileobj=file, mtime=0) as zipped:
-        # No time and no name inside: equal captions, equal file.
+        # Without time and name inside, equal captions give equal files.
         zipped.write("\n".join(lines).encode())

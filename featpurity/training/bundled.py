@@ -1,9 +1,9 @@
-"""Small models made from scratch in pairs: CLIP on raw captions, LaCLIP on raw and rewritten ones.
+"""Train pairs of small models from scratch: CLIP on raw captions, LaCLIP on rewritten ones too.
 
-Both models of a pair see the same pictures in the same order for as many steps, from the same seed;
-at each step LaCLIP takes one of a picture's raw and rewritten captions at random. The pairs of two
-profiles are bundled; pairs of other seeds show what chance does to a training. `featpurity
-pretrain` is the command.
+Both models of a pair see the same pictures in the same order for the same number of steps, from the
+same seed; at each step LaCLIP takes one of a picture's raw and rewritten captions at random. The
+pairs of two profiles are bundled; pairs of other seeds show the effect of chance on training.
+`featpurity pretrain` is the command.
 
 References
 ----------
@@ -50,7 +50,7 @@ RECIPES = {
 def load_training(
     profile: str, size: int, data_root: str | Path | None
 ) -> tuple[np.ndarray, list[dict]]:
-    """Pictures as uint8 (n, size, size, 3), and each one's facts."""
+    """Pictures as uint8 (n, size, size, 3), and the facts of each."""
     if profile == "scenes":
         images = Scenes(N_SCENES, seed=0, size=size)
         facts = [scene_facts(row) for row in images.attributes]
@@ -75,34 +75,34 @@ def make_pairs(
 ) -> list[Path]:
     """Train, measure and write both models of a profile, once or for several seeds.
 
-    A killed call goes on where it was. Folders of other seeds that are there already are left as
-    they are; the bundled pair is made again.
+    A killed call resumes where it was. Existing folders of `seeds` are kept; the bundled pair is
+    made again.
 
     Parameters
     ----------
     profile : {"scenes", "photos"}
     seeds : sequence of int
-        Each draws the captions, the first weights and the order of the pictures; the pictures are
-        the same. Without any, the recipe's own seed.
+        Each sets the captions, the first weights and the order of the pictures, which stay the
+        same. By default, the recipe's own seed.
     data_root : path, default "data" in the project's root
-        Where CIFAR-10 lies or is downloaded to; `scenes` needs none.
+        Where CIFAR-10 is or is downloaded to; `scenes` needs none.
     out : path
-        Gets the folders `{profile}_clip` and `{profile}_laclip`, with `_seed{seed}` behind for
+        Gets the folders `{profile}_clip` and `{profile}_laclip`, with the suffix `_seed{seed}` for
         `seeds`.
     recipe : Recipe, optional
-        The profile's own by default.
+        By default the profile's own.
     work : path
-        For the states of trainings under way; emptied of them at the end.
+        For the states of unfinished trainings, which are removed at the end.
     device : str, default "cpu"
 
     Returns
     -------
-    folders : list of two paths a pair
+    folders : list of two paths per pair
 
     Raises
     ------
     ValueError
-        When a folder of one of the `seeds` was made with another recipe.
+        If a folder of one of the `seeds` was made with another recipe.
     """
     recipe, folders, wanted = recipe or RECIPES[profile], [], []
     for seed in seeds or [None]:
@@ -120,7 +120,7 @@ def make_pairs(
 
 
 def _is_made(folder, recipe):
-    """Whether a folder holds the finished model of a recipe; ValueError if that of another one."""
+    """Whether a folder holds a recipe's finished model; a ValueError for another recipe's."""
     card = folder / "README.md"  # written last
     if not card.is_file():
         return False
@@ -136,7 +136,7 @@ def _make_pair(profile, folders, recipe, pictures, facts, data_root, work, devic
     columns = [captions, *map(list, zip(*rewrites))]
     checkpoints = []
     for kind, target in folders.items():
-        folder = Path(work) / target.name  # moved to its place only when it is whole
+        folder = Path(work) / target.name  # moved into place only when complete
         folder.mkdir(parents=True, exist_ok=True)
         write_merges(folder / MERGES, (text for column in columns for text in column))
         length = recipe.text["context_length"]
@@ -155,7 +155,7 @@ def _make_pair(profile, folders, recipe, pictures, facts, data_root, work, devic
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(target, ignore_errors=True)
         shutil.move(folder, target)
-    for checkpoint in checkpoints:  # a pair that is killed in its second half keeps the first
+    for checkpoint in checkpoints:  # only now: a pair killed in its second half keeps the first
         checkpoint.unlink()
 
 

@@ -1,7 +1,7 @@
 """Fine-tune the two projections of a CLIP model on stored trunk features: one run, or many at once.
 
-Everything but the projections is frozen, so what enters them is computed once.
-`featpurity.training.online` takes the same steps with the towers at work.
+Everything but the projections is frozen, so their inputs are computed only once.
+`featpurity.training.online` takes the same steps with the towers running.
 """
 
 import math
@@ -38,9 +38,9 @@ def finetune_projections(
     Parameters
     ----------
     clip : ClipModel
-        Start of the training; it is not changed.
+        Start of the training; left unchanged.
     image_features : float tensor of shape (n, width_image) or (n_views, n, width_image)
-        Trunk features of the images; of several views one is drawn at each step.
+        Trunk features of the images; one of several views is drawn at each step.
     text_features : float tensor of shape (n, width_text) or (n_views, n, width_text)
         Trunk features of the captions.
     permutation : int64 array of shape (n,), optional
@@ -56,13 +56,13 @@ def finetune_projections(
     -------
     image_neurons, text_neurons : float tensors of shape (d, width), on the CPU
     history : DataFrame
-        A row for each epoch, 0 is before training: epoch, loss, logit_scale, image_avg_abs_cos,
-        text_avg_abs_cos, and what `evaluate` gave.
+        A row for each epoch, with epoch 0 before training: epoch, loss, logit_scale,
+        image_avg_abs_cos, text_avg_abs_cos, and the results of `evaluate`.
 
     Raises
     ------
     ValueError, FloatingPointError
-        As `sweep_projections`.
+        As for `sweep_projections`.
 
     References
     ----------
@@ -75,8 +75,8 @@ def finetune_projections(
     return image_neurons[0], text_neurons[0], history.drop(columns="run")
 
 
-# Entries of the similarity matrices (n_runs, batch, batch) computed at a time: what fits a
-# processor's cache, or 256 MB of a GPU. It changes the speed only.
+# Entries of the similarity matrices (n_runs, batch, batch) computed at a time: enough to fill a
+# CPU's cache, or 256 MB of a GPU. It only affects speed.
 LOGITS_AT_ONCE = {"cpu": 2**18, "cuda": 2**26}
 
 
@@ -93,28 +93,28 @@ def sweep_projections(
     progress: bool = False,
     **settings: Any,
 ) -> tuple[torch.Tensor, torch.Tensor, pd.DataFrame]:
-    """Fine-tune the projections of one model in many ways, side by side.
+    """Fine-tune the projections of one model in many runs, side by side.
 
     Parameters
     ----------
     clip : ClipModel
         Start of every run; its biases and, by default, its logit scale stay as they are.
     image_features : float tensor of shape (n, width_image) or (n_views, n, width_image)
-        Trunk features; of several views of an image one is drawn at each step.
+        Trunk features; one of an image's several views is drawn at each step.
     text_features : float tensor of shape (n, width_text) or (n_views, n, width_text)
     runs : list of (permutation, seed)
-        Image i is paired with text ``permutation[i]``; None pairs it with text i. The seed sets
-        order and views.
+        Image i is paired with text ``permutation[i]``; None pairs it with text i. The seed
+        determines order and views.
     evaluate : callable, optional
         ``evaluate(image_neurons, text_neurons) -> dict`` of numbers for the history, after each
         epoch.
     device : str or torch.device, optional
-        Where to train; the features' own device when left out.
+        Where to train; by default the features' device.
     checkpoint : str or Path, optional
-        Written after each epoch; an unfinished sweep of the same runs, settings and features goes
-        on from there.
+        Written after each epoch; an unfinished sweep of the same runs, settings and features
+        resumes from it.
     overwrite : bool, default False
-        Whether the checkpoint of another sweep is replaced; otherwise it is a ValueError.
+        Whether to replace the checkpoint of another sweep; otherwise it is a ValueError.
     progress : bool, default False
     **settings
         Fields of `featpurity.training.settings.Settings`.
@@ -124,7 +124,7 @@ def sweep_projections(
     image_neurons, text_neurons : float tensors of shape (n_runs, d, width), on the CPU
     history : DataFrame
         A row for each run and epoch, with epoch 0 before training: run, epoch, loss (its mean over
-        the epoch), logit_scale, image_avg_abs_cos, text_avg_abs_cos, and what `evaluate` gave.
+        the epoch), logit_scale, image_avg_abs_cos, text_avg_abs_cos, and the results of `evaluate`.
 
     Raises
     ------
@@ -187,7 +187,7 @@ def sweep_projections(
 
 
 def _start(clip, n_runs, device):
-    """What trains, for all runs: both projections and the scale's logarithm; and the biases."""
+    """Trained weights of all runs (both projections, the scale's logarithm), and the biases."""
     weights = [
         neurons.detach().to(device, torch.float32).repeat(n_runs, 1, 1)
         for neurons in (clip.image_neurons, clip.text_neurons)
@@ -203,7 +203,7 @@ def _start(clip, n_runs, device):
 
 
 def _losses(weights, biases, images, texts, image_rows, text_rows):
-    """Losses (n_runs,) of one step; rows are (n_runs, batch). Gradients are left at the weights."""
+    """Losses (n_runs,) of one step; rows are (n_runs, batch). Gradients stay at the weights."""
     at_once = LOGITS_AT_ONCE.get(images.device.type, 2**26) // image_rows.shape[1] ** 2
     losses = []
     for first in range(0, len(image_rows), max(1, at_once)):
@@ -243,7 +243,7 @@ def _gradients(weights, biases, images, texts, gradients):
     units = [part.div_(norm) for part, norm in zip(embeddings, norms)]
     losses, *unit_gradients, scale_gradient = contrastive(*units, weights[2].exp())
     for part, unit, norm, gradient, out in zip(rows, units, norms, unit_gradients, gradients):
-        # Changing a vector's length changes no cosine.
+        # A change in a vector's length changes no cosine: drop that part of the gradient.
         along = (gradient * unit).sum(2, keepdim=True)
         out.copy_(
             torch.bmm(gradient.addcmul_(along, unit, value=-1).div_(norm).transpose(1, 2), part)
@@ -253,9 +253,7 @@ def _gradients(weights, biases, images, texts, gradients):
 
 
 def _epoch_rows(n, settings, runs, texts_of, epoch, images, texts):
-    """Rows of the flattened features for every run and step: two int64 tensors (n_runs, n_steps,
-    batch).
-    """
+    """Rows of the flattened features: two int64 tensors (n_runs, n_steps, batch)."""
     image_rows, text_rows = [], []
     for text_of, (_, seed) in zip(texts_of, runs):
         pairs, image_draws, text_draws = plan_epoch(n, settings.batch_size, seed, epoch)

@@ -1,7 +1,7 @@
-"""What an unfinished training goes on from: a state on disk, taken up by the same training only.
+"""The state of an unfinished training on disk, from which only the same training resumes.
 
-A state names what it is of as a dict of facts, with digests in place of tensors, so that an error
-can say what differs.
+A state identifies its training by a dict of facts, with digests for tensors, so that an error can
+say what differs.
 """
 
 from pathlib import Path
@@ -14,11 +14,11 @@ from featpurity.files import digest, writing
 from featpurity.models.clip import ClipModel
 from featpurity.models.weights import read_file
 
-EVALUATION = "evaluation"  # what a training watches, before it starts
+EVALUATION = "evaluation"  # what a training measures before it starts
 
 
 def start_of(clip: ClipModel, watched: dict[str, float]) -> dict:
-    """What a training starts from, and what it watches."""
+    """What a training starts from, and the first values of what it watches."""
     return {
         "starting weights": digest(
             clip.image_neurons, clip.text_neurons, clip.image_bias, clip.text_bias, clip.logit_scale
@@ -28,7 +28,7 @@ def start_of(clip: ClipModel, watched: dict[str, float]) -> dict:
 
 
 def write_state(path: str | Path, **state: Any) -> None:
-    """Write what an unfinished training goes on from; whole or not at all."""
+    """Write the state of an unfinished training, whole or not at all."""
     with writing(path) as file:
         torch.save(state, file)
 
@@ -36,10 +36,10 @@ def write_state(path: str | Path, **state: Any) -> None:
 def read_state(
     path: str | Path, identity: dict, device: str | torch.device, overwrite: bool = False
 ) -> dict | None:
-    """What `write_state` wrote, of the training with this `identity`.
+    """Read the state that `write_state` wrote for the training with this `identity`.
 
-    A damaged state, or one of another training, is a ValueError; with `overwrite` it is None.
-    Nothing that is pickled in the file is run, with `overwrite` or without.
+    A damaged state, or one of another training, is a ValueError; with `overwrite` it is None. With
+    or without `overwrite`, nothing pickled in the file is run.
     """
     try:
         return _read(path, identity, device)
@@ -50,7 +50,7 @@ def read_state(
 
 
 def _read(path, identity, device):
-    try:  # not mapped: a state to come takes the place of this file
+    try:  # not mapped: the next state replaces this file
         state = read_file(path, device, mapped=False)
     except ValueError as error:
         raise ValueError(f"{error}; move it away to train anew") from error
@@ -68,7 +68,7 @@ def _read(path, identity, device):
 
 
 def _differs(name, was, identity):
-    """Whether a fact does; of an evaluation by more than what machines make of a few pictures."""
+    """Whether a fact differs; an evaluation must by more than machines do on a few pictures."""
     now = identity[name]
     if name != EVALUATION or not isinstance(was, dict) or was.keys() != now.keys():
         return was != now

@@ -22,7 +22,7 @@ from featpurity.models.clip import ClipModel
 def zero_shot(
     clip: ClipModel, datasets: dict[str, tuple], device: str | torch.device | None = None
 ) -> Callable:
-    """A function of the neurons that gives zero-shot accuracy and mean recall on some data sets.
+    """A function from neurons to zero-shot accuracy and mean recall on some data sets.
 
     Parameters
     ----------
@@ -30,10 +30,10 @@ def zero_shot(
         For its biases.
     datasets : dict of name -> (image_features, labels, prompt_features)
         Trunk features (n, width_image) and labels (n,) of the images, trunk features of the prompts
-        (n_classes, n_templates, width_text). Data sets may share one tensor of images, projected
+        (n_classes, n_templates, width_text). A tensor of images that data sets share is projected
         once.
     device : str or torch.device, optional
-        Where the training runs, if not where the features are.
+        Where the training runs; by default where the features are.
 
     Returns
     -------
@@ -44,7 +44,7 @@ def zero_shot(
     """
     moved = {}
 
-    def move(tensor):  # a tensor that several data sets share stays one
+    def move(tensor):  # keeps a tensor that several data sets share one
         if tensor is None:
             return None
         if id(tensor) not in moved:
@@ -84,13 +84,13 @@ def zero_shot_on(
     workers: int = 0,
     **options: Any,
 ) -> Callable:
-    """`zero_shot` on labelled images, by trunk features that may come from the store.
+    """`zero_shot` on labelled images, with trunk features that may come from the store.
 
     Parameters
     ----------
     clip : ClipModel
     datasets : list of LabelledImages
-        Those of the same pictures share one pass of the tower and one projection.
+        Data sets of the same pictures share one pass of the tower and one projection.
     prompts : str
         A prompt set, see `featpurity.data.prompts`.
     store, workers, **options

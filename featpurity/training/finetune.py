@@ -1,10 +1,10 @@
-"""The command `featpurity finetune`: projections trained online, with the paper's options.
+"""The command `featpurity finetune`: train projections online, with the paper's options.
 
-On several cards torchrun starts one process a card:
+For several GPUs, torchrun starts one process per GPU:
 
     torchrun --nproc_per_node=4 -m featpurity finetune --train-data pairs.csv --output-dir online
 
-The training itself is `featpurity.training.online`.
+The training itself is in `featpurity.training.online`.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from featpurity.profile import CHOICES
 if TYPE_CHECKING:  # --help answers at once
     from featpurity.data.pairs import CaptionedImages
 
-PAPERS_MODEL = re.compile(r"(CLIP|SLIP|SIMCLR)_VIT\w+")  # of its training: names without weights
+PAPERS_MODEL = re.compile(r"(CLIP|SLIP|SIMCLR)_VIT\w+")  # of the paper's training, without weights
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options, with the names and defaults of the paper's training where it has them."""
+    """Add the options, with the paper's names and defaults where its training has them."""
     add = parser.add_argument
     add(
         "--train-data",
@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="native",
         help="as the model was trained, or as the paper's scripts do it (default: %(default)s)",
     )
-    numbers = {  # the type, the default, and what it is
+    numbers = {  # type, default, meaning
         "--epochs": (int, 10, "passes over the pairs"),
         "--warmup-epochs": (int, 1, "the first of them, over which the learning rate rises"),
         "--batch-size": (int, 256, "pairs a process takes through the towers at once"),
@@ -104,12 +104,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> str:
-    """Train as the options say; torchrun starts one such process a card. What to report at the end.
+    """Train as the options say, in this process (one per GPU under torchrun); return a report.
 
     Raises
     ------
     ValueError, FileNotFoundError
-        Before a picture is opened: for names, files, lengths and settings that do not fit.
+        Before any picture is opened: for names, files, lengths or settings that do not fit.
     """
     _check_names(options)
     import torch  # late: --help answers at once
@@ -168,7 +168,7 @@ def run(options: argparse.Namespace) -> str:
 
 
 def _check_names(options: argparse.Namespace) -> None:
-    """Raise where a model or a state cannot be, and name what stands for the paper's own names."""
+    """Raise for an impossible model or state; for the paper's own model names, suggest others."""
     from featpurity.files import located  # late: --help answers at once
     from featpurity.models.names import resolve
 
@@ -191,7 +191,7 @@ def _check_names(options: argparse.Namespace) -> None:
 def caption_choices(
     pairs: CaptionedImages, captions_file: str | None = None, rewritten_files: Sequence[str] = ()
 ) -> list[list[str]]:
-    """The texts of each image: its captions, or a file's in place of them, and further files'."""
+    """The texts of each image: its captions or those of a file instead, and rewrites from files."""
     from featpurity.captions.files import read_captions  # late: brings pandas
 
     choices = [[caption, *rewrites] for caption, rewrites in zip(pairs.captions, pairs.rewrites)]

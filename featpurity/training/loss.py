@@ -1,4 +1,4 @@
-"""The symmetric contrastive loss of many runs at once, with its gradients written out."""
+"""The symmetric contrastive loss and its gradients, for many runs at once."""
 
 import math
 
@@ -12,14 +12,14 @@ def contrastive(
     """Symmetric contrastive loss of many runs at once, with its gradients written out.
 
     The gradient of the logits is (row softmax + column softmax - 2 x identity) / (2 batch). Both
-    softmaxes share one exponential: shifted so that the largest is near float32's limit, it
-    underflows only for a row or column whose best cosine lies 160 / scale below the batch's best
-    (1.6 of 2 for CLIP's top scale, 100).
+    softmaxes share one exponential, shifted so that its maximum is near float32's limit. It
+    underflows only for a row or column whose best cosine is 160 / scale below the batch's best (1.6
+    of 2 for CLIP's top scale, 100).
 
     Parameters
     ----------
     image_units, text_units : float tensors of shape (n_runs, batch, d)
-        Unit rows; row i of both is one pair.
+        Unit rows; the two rows i are a pair.
     scale : float tensor of shape (n_runs,)
         The logit scale.
 

@@ -1,4 +1,4 @@
-"""The card of a small model made from scratch: what it was made from, and how well it does."""
+"""The card of a small model made from scratch: how it was made and how well it does."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +11,7 @@ from featpurity.training.evaluate import zero_shot_on
 from featpurity.training.scratch import Recipe
 
 CARD = Path(__file__).parent.parent / "assets" / "model_card.md"
-# What the models of a profile are measured on, and with which prompt set.
+# Data sets on which a profile's models are measured, and the prompt set.
 TESTS = {
     "scenes": ([f"scenes_{attribute}" for attribute in ATTRIBUTES], "scenes"),
     "photos": (["cifar10"], "paper"),
@@ -47,7 +47,7 @@ def measure(
 
 
 def setting_lines(recipe: Recipe) -> str:
-    """The settings of a recipe as a list in Markdown."""
+    """A recipe's settings as a Markdown list."""
     return "\n".join(f"- {name}: {value}" for name, value in asdict(recipe).items())
 
 
@@ -61,17 +61,16 @@ def write_card(
     history: list[dict],
     accuracy: dict[str, float],
 ) -> None:
-    """Write the card of a model, `README.md` in its folder.
+    """Write a model's card, `README.md` in its folder.
 
     Parameters
     ----------
     folder : Path
-        Its name is the model's.
+        Named like the model.
     profile : {"scenes", "photos"}
     kind : {"clip", "laclip"}
     recipe, n_pictures, n_rewrites, history
-        What the model was made from, and how its training went (see
-        `featpurity.training.scratch.train`).
+        How the model was made, and how its training went (see `featpurity.training.scratch.train`).
     accuracy : dict
         From `measure`.
     """

@@ -1,10 +1,10 @@
 """Fine-tune the projections the paper's way: the frozen towers see every image at every step.
 
-`featpurity finetune` is the command. The batches, draws and learning rates are those of cached
-training, so that with one view and no augmentation both do the same. With several processes each
-sees its part of the global batch, and open_clip's loss gathers the features of all; with
-``--update-freq`` the towers take a batch in parts and the loss still sees it whole, because only
-what leaves the frozen trunks is kept.
+`featpurity finetune` is the command. Batches, draws and learning rates are those of cached
+training, so that with one view and no augmentation both do the same. Each of several processes sees
+its part of the global batch, and open_clip's loss gathers the features of all. With
+``--update-freq`` the towers take a batch in parts; the loss still sees it whole, because only the
+frozen trunks' outputs are kept.
 """
 
 import json
@@ -39,9 +39,7 @@ log = logging.getLogger("featpurity")
 
 
 class Projections(nn.Module):
-    """The only part of the model that trains: trunk features in, unit embeddings and the logit
-    scale out.
-    """
+    """The part of the model that trains: trunk features to unit embeddings and the logit scale."""
 
     def __init__(self, clip, train_logit_scale):
         super().__init__()
@@ -53,7 +51,7 @@ class Projections(nn.Module):
         self.register_buffer("text_bias", clip.text_bias)
 
     def neurons(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """What both projections are now, image then text, (d, width) each, without gradients."""
+        """The current neurons, image then text, (d, width) each, without gradients."""
         return self.image_neurons.detach(), self.text_neurons.detach()
 
     def forward(
@@ -68,7 +66,7 @@ class Projections(nn.Module):
 
 
 class DrawnPairs(Dataset):
-    """Item (i, image_draw, text_draw): image i, cropped as its draw says, and one of its texts."""
+    """Item (i, image_draw, text_draw): image i, cropped by its draw, and one of its texts."""
 
     def __init__(self, images, texts, preprocess, augment):
         self.images, self.texts, self.preprocess = images, texts, preprocess
@@ -80,7 +78,7 @@ class DrawnPairs(Dataset):
     def __getitem__(self, item):
         i, image_draw, text_draw = map(int, item)
         image = self.images[i]
-        if self.crop:  # seeded by the draw: the same crop in whichever process, and after a resume
+        if self.crop:  # seeded by the draw: the same crop in any process and after a resume
             image = self.crop(image, image_draw)
         return self.preprocess(image), self.texts[i][text_draw % len(self.texts[i])]
 
@@ -102,24 +100,24 @@ def train(
     overwrite: bool = False,
     options: dict | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor, pd.DataFrame]:
-    """Train the projections on images and texts; in a process group every process calls this.
+    """Train the projections on images and texts; in a process group, every process calls this.
 
     Parameters
     ----------
     clip : ClipModel
-        It is not changed.
+        Left unchanged.
     images : sequence of n PIL images
     texts : list of n lists of str
-        The texts of each image, of which one is drawn at each step.
+        Texts of each image; one is drawn at each step.
     output_dir : str or Path
         Gets history.csv, TensorBoard's scalars, last.pt to resume from, and the projections of the
         last and of the best epoch (by mean accuracy, or without `evaluate` by loss) as files that
         `load_model` reads.
     settings : Settings
-        Its batch size is that of all processes together.
+        Its batch size is the total over all processes.
     seed : int, default 0
     update_freq : int, default 1
-        Parts in which a process takes its batch through the towers.
+        Number of parts in which a process takes its batch through the towers.
     augment : bool, default True
         RandomResizedCrop(0.5, 1) before the preprocessing.
     precision : {"fp32", "bf16", "fp16"}
@@ -129,26 +127,24 @@ def train(
     evaluate : callable, optional
         See `featpurity.training.cached.sweep_projections`.
     resume : str or Path, optional
-        A last.pt; the finished epochs are not repeated and the numbers are those of an unbroken
-        run.
+        A last.pt; finished epochs are not repeated, and the numbers are those of an unbroken run.
     overwrite : bool, default False
-        Whether to train anew when that last.pt is of another training; otherwise it is a
-        ValueError.
+        Whether to train anew if that last.pt is of another training; otherwise it is a ValueError.
     options : dict, optional
-        Plain values that say how this was asked for, kept as options.json.
+        Plain values of the options of this call, kept as options.json.
 
     Returns
     -------
     image_neurons, text_neurons : float tensors of shape (d, width), on the CPU
-    history : DataFrame, one row an epoch; epoch 0 is before training
+    history : DataFrame, one row per epoch; epoch 0 is before training
 
     Raises
     ------
     ValueError
-        If images and texts differ in number, are fewer than a batch, a batch does not divide, or
-        last.pt is of another training; it names what differs.
+        If images and texts differ in number or are fewer than a batch, a batch does not divide, or
+        last.pt is of another training; the message names what differs.
     FloatingPointError
-        If a loss is not finite; it names the step and this process's pairs.
+        If a loss is not finite; the message names the step and this process's pairs.
     """
     rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     _check_batches(images, texts, settings, world, update_freq)
@@ -163,7 +159,7 @@ def train(
         )
     trained = [projections.image_neurons, projections.text_neurons]
     optimiser = settings.optimiser(trained, projections.log_scale)
-    loss_of = ClipLoss(gather_with_grad=True, rank=rank, world_size=world)  # exact for any world
+    loss_of = ClipLoss(gather_with_grad=True, rank=rank, world_size=world)  # exact at any size
     rates = settings.learning_rates(n_steps)
     scale = projections.log_scale.exp().item()
     before = {"epoch": 0, "loss": math.nan, "learning_rate": math.nan}
@@ -222,7 +218,7 @@ def train(
 
 
 def _check_batches(images, texts, settings, world, update_freq):
-    """ValueError for pictures without a text, and for a batch that cannot be divided."""
+    """Raise ValueError for pictures without a text, or a batch that cannot be divided."""
     if len(texts) != len(images) or not all(texts):
         raise ValueError(
             f"expected at least one text for each of the {len(images)} images, "
@@ -236,9 +232,9 @@ def _check_batches(images, texts, settings, world, update_freq):
 
 
 def _trunk_batches(clip, data, draws, update_freq, precision, workers):
-    """Trunk features of both towers for each step's draws (n_steps, batch, 3), without a graph.
+    """Yield both towers' trunk features for each step's draws (n_steps, batch, 3), without a graph.
 
-    They are float32, as cached training reads them; a batch goes through the towers in parts.
+    Float32, as in cached training; a batch goes through the towers in parts.
     """
     towers = [runner(clip, trunk, precision) for trunk in (clip.image_trunk, clip.text_trunk)]
     parts = draws.reshape(len(draws) * update_freq, -1, 3)
@@ -247,7 +243,7 @@ def _trunk_batches(clip, data, draws, update_freq, precision, workers):
         batch_sampler=parts.tolist(),
         num_workers=workers,
         pin_memory=torch.device(clip.device).type == "cuda",
-        generator=torch.Generator(),  # its workers' seeds are not drawn from the user's
+        generator=torch.Generator(),  # so that the workers' seeds do not use the user's generator
     )
     features = (
         (towers[0](pictures).float(), towers[1](clip.tokenizer(list(captions))).float())
@@ -258,7 +254,7 @@ def _trunk_batches(clip, data, draws, update_freq, precision, workers):
 
 
 def _same_start(start, device):
-    """ValueError when processes would go on after different epochs; the first writes last.pt."""
+    """Raise ValueError if processes would resume at different epochs; the first writes last.pt."""
     ends = torch.tensor([start, -start], device=device)
     dist.all_reduce(ends, dist.ReduceOp.MAX)
     if ends[0] != -ends[1]:
@@ -276,7 +272,7 @@ class _Record:
         if options is not None:
             write_text(folder / "options.json", json.dumps(options, indent=1) + "\n")
         self.folder, self.clip, self.identity = folder, clip, identity
-        again = start + 1 if start else 0  # from there what is trained again hides what was
+        again = start + 1 if start else 0  # TensorBoard hides older values from here on
         self.board = SummaryWriter(folder, purge_step=again)
 
     def tell(self, last):
@@ -291,7 +287,7 @@ class _Record:
         accuracies = [name for name in last if name.startswith("accuracy")]
         quality = table[accuracies].mean(axis=1) if accuracies else -table["loss"]
         save_table(table, self.folder / "history.csv")
-        best = quality[1:].idxmax() == len(table) - 1  # of what was trained
+        best = quality[1:].idxmax() == len(table) - 1  # epoch 0 was not trained
         for name in ["last", "best"] if best else ["last"]:
             path = self.folder / f"{name}.safetensors"
             trained = projections.log_scale.requires_grad
@@ -306,7 +302,7 @@ class _Record:
         )
 
 
-if __name__ == "__main__":  # torchrun -m, as the paper's training is started
+if __name__ == "__main__":  # for torchrun -m, which starts the paper's training
     import runpy
     import sys
 

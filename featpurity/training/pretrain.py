@@ -5,7 +5,7 @@ from dataclasses import replace
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `featpurity pretrain`."""
+    """Add the options of `featpurity pretrain`."""
     add = parser.add_argument
     add("profiles", nargs="*", metavar="PROFILE", help="scenes, photos (default: both)")
     add("--seeds", type=int, nargs="+", help="a pair for each, its folders named by it")
@@ -16,13 +16,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> str:
-    """Train as the options say; the folders of the models, a line each.
+    """Train as the options say; return the models' folders, one per line.
 
     Raises
     ------
     ValueError
-        For an unknown profile, seeds below 0 or twice, seeds without a folder to write to, and a
-        device that is not here.
+        For an unknown profile, negative or repeated seeds, seeds without a folder to write to, or a
+        device that this machine lacks.
     """
     from featpurity.models.device import pick_device  # late: --help answers at once
     from featpurity.training.bundled import BUNDLED, RECIPES, make_pairs

@@ -1,7 +1,6 @@
-"""Contrastive training from scratch: a recipe, pictures and captions in; a small CLIP model out.
+"""Train a small CLIP model from scratch, from a recipe, pictures and captions.
 
-The loss is the symmetric contrastive loss of open_clip. A training that is killed goes on where it
-was.
+The loss is open_clip's symmetric contrastive loss. A killed training resumes where it was.
 
 References
 ----------
@@ -42,11 +41,11 @@ class Recipe:
     weight_decay: float = 0.1
     warmup_steps: int = 100
     seed: int = 0
-    augment: bool = False  # mirror and shift: right for photos, wrong where the place has a name
-    bf16: bool = True  # forward passes in bfloat16; weights and the loss stay float32
+    augment: bool = False  # mirror and shift: right for photos, wrong if captions name positions
+    bf16: bool = True  # forward passes in bfloat16; weights and loss stay float32
 
     def model_config(self, vocab_size: int) -> dict:
-        """The model's part of `open_clip_config.json`."""
+        """The model's part of `open_clip_config.json`, `model_cfg`."""
         return {
             "embed_dim": self.d,
             "vision_cfg": {"image_size": self.image_size, **self.vision},
@@ -54,7 +53,7 @@ class Recipe:
         }
 
     def optimiser(self, model: torch.nn.Module) -> torch.optim.AdamW:
-        """AdamW; a rate for each tower, no weight decay on biases, gains and the logit scale."""
+        """AdamW: a rate for each tower, no weight decay on biases, gains and the logit scale."""
         groups = []
         for image in (True, False):
             rate = self.learning_rate if image else self.text_learning_rate
@@ -68,14 +67,14 @@ class Recipe:
 
 
 def normalise(pictures: np.ndarray, device: str = "cpu") -> torch.Tensor:
-    """uint8 (n, S, S, 3) -> float32 (n, 3, S, S) as the models expect it, on a device."""
+    """uint8 (n, S, S, 3) -> float32 (n, 3, S, S) as the models expect, on `device`."""
     pixels = torch.as_tensor(pictures).to(device).permute(0, 3, 1, 2)  # channels last in memory
     mean, std = (torch.tensor(values, device=device).view(3, 1, 1) for values in (MEAN, STD))
     return (pixels.float() / 255 - mean) / std
 
 
 def augmented(pixels: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """Mirror half of the pictures and move each by up to an eighth of its side; (n, 3, S, S)."""
+    """Mirror half of the pictures (n, 3, S, S) and move each by up to an eighth of its side."""
     n, _, size, _ = pixels.shape
     reach = size // 8
     flip = torch.as_tensor(rng.random(n) < 0.5, device=pixels.device)
@@ -94,18 +93,18 @@ def train(
     checkpoint: str | Path | None = None,
     device: str = "cpu",
 ) -> tuple[open_clip.CLIP, list[dict]]:
-    """Train one model; a killed training goes on after its last whole epoch and ends up the same.
+    """Train one model; a killed training resumes after its last whole epoch, with the same result.
 
     Parameters
     ----------
     recipe : Recipe
     pictures : uint8 array of shape (n, S, S, 3)
     tokens : int64 array of shape (n, n_captions, context_length)
-        Each picture's captions; one is drawn at every step.
+        Captions of each picture; one is drawn at every step.
     vocab_size : int
         Of the tokenizer.
     checkpoint : path, optional
-        Where to keep the state after each epoch, and to look for one.
+        Where to save the state after each epoch, and to look for one at the start.
     device : str, default "cpu"
         Where to train; the first weights, the order and the captions are the same everywhere.
 
@@ -114,13 +113,13 @@ def train(
     model : open_clip.CLIP
         On the CPU.
     history : list of dict
-        Of every epoch the mean `loss` and the `seconds` it took.
+        Each epoch's mean `loss` and the `seconds` it took.
 
     Raises
     ------
     ValueError
-        When pictures and captions differ in number or are fewer than a batch, or the checkpoint is
-        of another training.
+        If pictures and captions differ in number or are fewer than a batch, or the checkpoint is of
+        another training.
     """
     n_steps = len(pictures) // recipe.batch_size
     if n_steps == 0 or len(pictures) != len(tokens):
@@ -141,9 +140,9 @@ def train(
             optimiser.load_state_dict(state["optimiser"])
             history = state["history"]
     steps, warmup = recipe.epochs * n_steps, min(recipe.warmup_steps, recipe.epochs * n_steps)
-    shares = warm_up_and_cosine(steps, warmup, 1 / max(1, warmup), 1.0, 0.0)  # of the full rates
+    shares = warm_up_and_cosine(steps, warmup, 1 / max(1, warmup), 1.0, 0.0)  # of the full rate
     for epoch in range(len(history), recipe.epochs):
-        # Two streams, so that both models of a pair meet the pictures in one order.
+        # Two streams, so that both models of a pair see the pictures in the same order.
         rng, captions_rng = (
             np.random.default_rng([recipe.seed, epoch, stream]) for stream in (0, 1)
         )

@@ -1,4 +1,4 @@
-"""How a training goes: its settings, its learning rates, and what each epoch draws."""
+"""Settings of a training, its learning rates, and what each epoch draws."""
 
 import math
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import torch
 
 @dataclass(frozen=True)
 class Settings:
-    """How projections are trained; the defaults are the paper's, at its global batch of 4 x 256.
+    """How to train projections; the defaults are the paper's, with its global batch of 4 x 256.
 
     The learning rate rises linearly from `first_learning_rate` over `warmup_epochs`, then falls
     along a cosine to `last_learning_rate`. The logit scale is fixed unless `train_logit_scale`. A
@@ -28,7 +28,7 @@ class Settings:
     train_logit_scale: bool = False
 
     def __post_init__(self):
-        for name, value in vars(self).items():  # a state on disk may not hold NumPy's numbers
+        for name, value in vars(self).items():  # a state on disk cannot hold NumPy numbers
             if isinstance(value, np.generic):
                 object.__setattr__(self, name, value.item())
         object.__setattr__(self, "betas", tuple(map(float, self.betas)))
@@ -43,7 +43,7 @@ class Settings:
             )
 
     def steps_per_epoch(self, n: int) -> int:
-        """Whole batches of n pairs; ValueError when there is none."""
+        """Number of whole batches in n pairs; a ValueError if there is none."""
         _check_batch(self.batch_size, n)
         return n // self.batch_size
 
@@ -68,7 +68,7 @@ class Settings:
         return torch.optim.AdamW(groups, lr=self.learning_rate, betas=self.betas, **options)
 
     def step(self, optimiser: torch.optim.Optimizer, rate: float, log_scale: torch.Tensor) -> None:
-        """Follow the gradients at a learning rate; a trained logit scale stays in [1, 100]."""
+        """Take a step at a learning rate; a trained logit scale stays in [1, 100]."""
         for group in optimiser.param_groups:
             group["lr"] = float(rate)
         optimiser.step()
@@ -84,9 +84,9 @@ def warm_up_and_cosine(
     Parameters
     ----------
     steps : int
-        In all.
+        Number of steps in all.
     warmup : int
-        The first of them, over which the rate rises.
+        Number of first steps, during which the rate rises.
     first, highest, last : float
 
     Returns
@@ -99,7 +99,7 @@ def warm_up_and_cosine(
 
 
 def _check_batch(batch_size: int, n: int) -> None:
-    """Raise ValueError when there are fewer pairs than a batch."""
+    """Raise ValueError if there are fewer pairs than a batch."""
     if not 1 <= batch_size <= n:
         raise ValueError(f"batch_size: expected 1 .. {n} (the number of pairs), got {batch_size}")
 
@@ -107,15 +107,15 @@ def _check_batch(batch_size: int, n: int) -> None:
 def plan_epoch(
     n: int, batch_size: int, seed: int, epoch: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What an epoch draws, the same for cached and online training, and after a resume.
+    """What an epoch draws: the same for cached and online training, and after a resume.
 
     Returns
     -------
     pairs : int64 array of shape (n_steps, batch_size)
         Every pair at most once, in random order.
     image_draws, text_draws : int64 arrays of the same shape
-        A random number for each, which picks the view of the image and the text among those there
-        are.
+        A random number for each pair, which picks the image's view and the text among those
+        available.
     """
     _check_batch(batch_size, n)
     rng = np.random.default_rng([seed, epoch])

@@ -1,4 +1,4 @@
-"""What the history of a training says of the projections, cached or online, after each epoch."""
+"""Measure the projections after each epoch, for the history of cached and online training."""
 
 from collections.abc import Callable
 
@@ -28,5 +28,5 @@ def look(
         "logit_scale": logit_scale,
         "image_avg_abs_cos": avg_abs_cos(image_neurons),
         "text_avg_abs_cos": avg_abs_cos(text_neurons),
-        **{name: float(value) for name, value in found.items()},  # a state on disk may hold them
+        **{name: float(value) for name, value in found.items()},  # a state on disk may hold floats
     }
