@@ -60,7 +60,7 @@ def _commands_of(module):
 def _profile_arguments(parser):
     add = parser.add_argument
     add("profile", nargs="?", default="demo", help="a name in profiles/ or a .yaml file")
-    add("settings", nargs="*", metavar="KEY=VALUE", help="settings that win over the file's")
+    add("settings", nargs="*", metavar="KEY=VALUE", help="settings that override the file's")
     add("--data-root", help="folder of data sets, as data_root=FOLDER")
 
 
@@ -78,10 +78,10 @@ def _merge_arguments(parser):
 
 def _swap_arguments(parser):
     add = parser.add_argument
-    add("captions", help="text file with one caption a line, or a CSV with a column caption")
+    add("captions", help="text file, one caption per line, or a CSV with a column caption")
     add("--ratio", type=float, nargs="+", required=True, help="shares in [0, 1]")
     add("--kind", choices=profile.CHOICES["kinds"], default="similarity")
-    add("--seed", type=int, help="of what is drawn (default: that of the experiments)")
+    add("--seed", type=int, help="seed of the random draws (default: that of the experiments)")
     add("--top-k", type=int, default=10, help="most similar captions to choose from (default 10)")
     add("--out-dir", "--out", help="folder to write to (default: beside the captions)")
 
@@ -205,18 +205,18 @@ COMMANDS = {  # what it does; how its options are read and it is run, or the mod
         "list what a profile would download and compute, and what is missing",
         (_profile_arguments, _plan),
     ),
-    "page": ("say where the first page of a profile's book lies", (_profile_arguments, _page)),
+    "page": ("print where the first page of a profile's book is", (_profile_arguments, _page)),
     "embed": (
-        "fill the store of a profile (on 4 cards: torchrun --nproc_per_node=4 -m featpurity embed)",
+        "fill the store of a profile (on 4 GPUs: torchrun --nproc_per_node=4 -m featpurity embed)",
         (_embed_arguments, _embed),
     ),
-    "merge": ("write one table over several profiles that have run", (_merge_arguments, _merge)),
+    "merge": ("write one table from several profiles that have run", (_merge_arguments, _merge)),
     "swap": (
-        "write captions again with a share of them swapped, and the list of swapped pairs",
+        "write captions with a share of them swapped, and the list of swapped pairs",
         (_swap_arguments, _swap),
     ),
     "finetune": (
-        "train the two projections with the towers at work, as the paper did",
+        "train the two projections with the towers running, as the paper does",
         "training.finetune",
     ),
     "pretrain": ("train the bundled small models again, from scratch", "training.pretrain"),

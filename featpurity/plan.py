@@ -101,9 +101,9 @@ def _chapters(profile, datasets):
     for chapter, cost in told.items():
         time = f"{cost.seconds:.0f} s" if cost.seconds < 100 else f"{cost.seconds / 60:.0f} min"
         lines.append(f"{chapter}: about {time}, {cost.gigabytes:.1f} GB")
-    lines += ["on one core, the features stored"] if told else []
+    lines += ["on one core, once the features are stored"] if told else []
     untold = [chapter for chapter in profile.chapters if chapter not in told]
-    lines += [f"not told for {', '.join(untold)}"] if untold else []
+    lines += [f"time not known for {', '.join(untold)}"] if untold else []
     return [f"                  {line}" for line in lines]
 
 

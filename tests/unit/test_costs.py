@@ -75,6 +75,6 @@ def test_the_demo_s_chapters_are_told_within_a_factor_of_2():
 def test_the_plan_tells_the_chapters_of_which_it_knows_and_names_the_others():
     said = "\n".join(plan(load("demo")))
     assert "01_clip_vs_laclip: about " in said and "07_claims: about " in said
-    assert "not told for 03_misalignment, 08_what_cos_measures, 05_caption_filter," in said
+    assert "time not known for 03_misalignment, 08_what_cos_measures, 05_caption_filter," in said
     ladder = "\n".join(plan(load("ladder")))
-    assert "not told for 04_data_quality_ladder" in ladder and "on one core" not in ladder
+    assert "time not known for 04_data_quality_ladder" in ladder and "on one core" not in ladder
