@@ -24,6 +24,7 @@ from featpurity.experiments.inputs import Embedded, embed
 from featpurity.metrics import purity, silhouette, spectrum, zeroshot
 from featpurity.models.clip import neurons_by_tower
 from featpurity.models.load import load_model
+from featpurity.models.projections import read_projections
 from featpurity.report import over_seeds, results
 
 # Each claim's measure, and the sign that makes its slope positive when the claim is true.
@@ -100,13 +101,15 @@ def measure(
             f"{len(missing)} of {len(checkpoints)} fine-tuned models are not there, the first at "
             f"{missing[0]}: run the step that trains them, notebooks/steps/finetune.ipynb, first"
         )
-    rows, neurons, first = [], {}, next(iter(checkpoints)).seed
+    first, path = next(iter(checkpoints.items()))
+    clip = load_model(path, device, preprocess)  # once: all projections use its trunks
+    rows, neurons = [], {}
     for run, path in tqdm(checkpoints.items(), desc="checkpoints"):
-        clip = load_model(path, device, preprocess)
-        tuned = Neurons(*neurons_by_tower(clip).values())
-        if run.seed == first:
+        model = read_projections(path, clip)
+        tuned = Neurons(*neurons_by_tower(model).values())
+        if run.seed == first.seed:
             neurons[run.kind, run.ratio] = tuned
-        measured = _measure_model(tuned, embed(clip, data, prompts, **options))
+        measured = _measure_model(tuned, embed(model, data, prompts, **options))
         rows += [run._asdict() | row for row in measured]
     runs = pd.DataFrame(rows)
     by_run = runs.drop(columns="dataset").groupby(["kind", "ratio", "seed"], sort=False)
