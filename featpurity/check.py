@@ -186,7 +186,7 @@ def _check_blocks():
 
 
 def _check_device(device):
-    """A card that is asked for by name has to be here, or on the nodes of a cluster."""
+    """A GPU that is requested by name has to be here, or on the nodes of a cluster."""
     if device in {"auto", "cpu"} or shutil.which("sbatch"):
         return
     from featpurity.models.device import pick_device  # late: brings torch, which takes seconds

@@ -94,9 +94,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--precision",
         choices=CHOICES["precision"],
-        help="of the frozen towers; without it bf16 on a card, else fp32",
+        help="of the frozen towers; without it bf16 on a GPU, else fp32",
     )
-    add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="auto: a card, if any")
+    add(
+        "--device",
+        choices=["auto", "cpu", "cuda"],
+        default="auto",
+        help="auto: a GPU, if there is one",
+    )
     add(
         "--resume",
         help="a last.pt of the same training; the output folder's own is found by itself",

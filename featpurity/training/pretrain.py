@@ -12,7 +12,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--out", help="where the models' folders go (default: the bundled models' place)")
     add("--data-root", help="folder of CIFAR-10 (default: data)")
     add("--epochs", type=int, help="instead of the recipe's")
-    add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="auto: a card, if any")
+    add(
+        "--device",
+        choices=["auto", "cpu", "cuda"],
+        default="auto",
+        help="auto: a GPU, if there is one",
+    )
 
 
 def run(options: argparse.Namespace) -> str:
