@@ -11,6 +11,9 @@ from contextlib import contextmanager
 
 import torch
 
+# Python starts one operation at a time: of those that take 0.1 ms, more threads than these only wait.
+MOST = 16
+
 
 @contextmanager
 def on_each_core(device: torch.device) -> Iterator[Callable]:
@@ -18,7 +21,7 @@ def on_each_core(device: torch.device) -> Iterator[Callable]:
 
     On a GPU, or where PyTorch has one core, it is the built-in `map`.
     """
-    n_cores = torch.get_num_threads()
+    n_cores = min(torch.get_num_threads(), MOST)
     if device.type != "cpu" or n_cores == 1:
         yield map
         return
