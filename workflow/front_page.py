@@ -83,7 +83,7 @@ def read_claims(run):
     """The run's judged effects, one per row; empty if it judged none."""
     path = run.folder / CLAIMS_TABLE
     if not path.is_file():
-        return pd.DataFrame({"effect": [], "verdict": [], "experiment": []})
+        return pd.DataFrame(columns=["claim", "experiment", "effect", "verdict"])
     claims = wording.in_points(pd.read_csv(path))
     sides = (run.settings.get(key) or [] for key in PAIR)
     roles = display_names.of_models(*sides, run.labels)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import torch
 
-# Python starts one operation at a time: of those that take 0.1 ms, more threads than these only wait.
+# Python starts one operation at a time: with operations of 0.1 ms, more threads would only wait.
 MOST = 16
 
 

@@ -160,6 +160,13 @@ def test_the_first_page_tells_verdicts_once_a_claim(results):
     assert marks == "✔ holds · ✘ does not hold · ≈ within chance · ? undecided"
 
 
+def test_the_first_page_of_a_run_without_claims_says_so(results):
+    (results / front_page.CLAIMS_TABLE).unlink()
+    run = run_record.read(results, RUN)
+    assert front_page.strip(run) == "<p>This run judged no claims.</p>"
+    assert front_page.verdicts(run, {}) == ""
+
+
 def test_a_claim_leads_to_what_shows_its_answer(staged):
     page = nbformat.read(staged / "notebooks" / f"{CHAPTERS[0]}.ipynb", as_version=4)
     shown = [
